@@ -1,0 +1,81 @@
+# Everything a contributor runs. `make help` lists it.
+#
+#   PYTHON=python3.12   which interpreter the environment is made with (default: the first one that is new enough)
+#   VENV=.venv-3.13     where the environment lives
+#   ARGS="-k syslog"    passed on to `make demo` and `make test`
+#   JOBS=4              test processes
+
+VENV   ?= .venv
+JOBS   ?= 2
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+UV     ?= $(or $(wildcard $(VENV)/bin/uv),uv)
+
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+        --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test check format lock wheel clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.runtime ## a simulated tenant, its change events and why they happened; needs no credentials
+	@$(BIN)/securescore demo $(ARGS)
+
+test: $(VENV)/.dev ## all tests
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+check: $(VENV)/.dev ## formatting, lint, types, import rules, then all tests
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/.dev ## put the sources into their canonical form
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+lock: ## resolve the lock files again (maintainers; needs uv)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@$(LOCK) --all-extras $(ARGS) pyproject.toml -o requirements-dev.lock
+	@$(LOCK) --constraint requirements-dev.lock pyproject.toml -o requirements.lock
+	@sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | tr -d '",' | tr ' ' '\n' \
+	  | $(LOCK) --constraint requirements-dev.lock - -o requirements-build.lock
+
+wheel: $(VENV)/.runtime ## dist/*.whl
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+clean: ## remove the environment, caches and everything built
+	@rm -rf $(VENV) build dist demo output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment in three steps, each remembered by a file so that a second run starts at once.
+
+$(VENV)/pyvenv.cfg:
+	@for python in $(PYTHON); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Preparing $(VENV) with $$("$$python" --version); this happens once." >&2; \
+	    "$$python" -m venv --clear $(VENV) && exit 0; \
+	    rm -rf $(VENV); \
+	    echo "error: $$python could not make a virtual environment (on Debian: apt-get install python3-venv)." >&2; \
+	    exit 1; \
+	  fi; \
+	done; \
+	echo "error: no Python 3.11 or newer among: $(PYTHON)" >&2; \
+	echo "       Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+	exit 1
+
+$(VENV)/.runtime: $(VENV)/pyvenv.cfg requirements.lock requirements-build.lock pyproject.toml
+	@$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@

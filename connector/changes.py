@@ -1,0 +1,492 @@
+"""The content of every event type: values in, `Change` out. Pure; one function a type.
+
+What to say lives here; whether and when to say it is decided in observe.py. Ids, times, tenant and severity are
+stamped in events.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from connector import diff, explain
+from connector.ids import digest
+from connector.model import Change, Control, Day, Profile, StateUpdate, Version
+
+MAX_COMMENT = 2_000
+
+
+def control_info(name: str, control: Control | None, profile: Profile | None) -> dict[str, Any]:
+    """The `control` object of an event; unknown facts are None, never invented."""
+    state = diff.effective_state(profile)
+    return {
+        "id": name,
+        "title": profile.title if profile and profile.title else name,
+        "category": (control.category if control else "") or (profile.category if profile else "") or None,
+        "service": (profile.service if profile else "") or None,
+        "tier": (profile.tier if profile else "") or None,
+        "max_score": diff.max_of(control, profile),
+        "threats": list(profile.threats) if profile else [],
+        "state": state.state if profile else None,
+        "url": (profile.action_url if profile else "") or None,
+    }
+
+
+def score_info(day: Day) -> dict[str, Any]:
+    percent = day.percent
+    return {
+        "current": diff.rounded(day.score),
+        "max": diff.rounded(day.max_score),
+        "percent": None if percent is None else round(percent, 2),
+    }
+
+
+def control_value(control: Control, day: str) -> dict[str, Any]:
+    return {"score": diff.rounded(control.score), "percent": diff.rounded(control.percent), "day": day}
+
+
+def _snapshot(version: Version) -> dict[str, Any]:
+    return {"snapshot": version.day.id, "revision": version.revision}
+
+
+# ------------------------------------------------------------------------------------------------------------ score
+
+
+def totals(day: Day, profiles: Mapping[str, Profile] | None) -> dict[str, Any]:
+    """Points measured and asserted, by category and service, and control counts of one day.
+
+    Without a catalogue asserted and measured points are unknown (None), as is the maximum of a group in which one
+    control's maximum is unknown.
+    """
+    by_category: dict[str, list[Control]] = {}
+    by_service: dict[str, list[Control]] = {}
+    asserted = 0
+    counts = {"total": len(day.controls), "full": 0, "partial": 0, "zero": 0, "unknown": 0, "asserted": 0, "ignored": 0}
+    known = profiles or {}
+    for control in day.controls.values():
+        profile = known.get(control.name)
+        category = control.category or (profile.category if profile else "") or "unknown"
+        by_category.setdefault(category, []).append(control)
+        by_service.setdefault((profile.service if profile else "") or "unknown", []).append(control)
+        counts[_fullness(control)] += 1
+        if profile is not None and profile.updates:
+            state = diff.state_on(profile, day.day).state
+            if state in diff.ASSERTED:
+                asserted += diff.fixed(control.score or 0.0)
+                counts["asserted"] += 1
+            elif state == "Ignored":
+                counts["ignored"] += 1
+    measured = None
+    if profiles is not None and day.score is not None:
+        measured = diff.points(diff.fixed(day.score) - asserted)
+    return {
+        "points": {"measured": measured, "asserted": diff.points(asserted) if profiles is not None else None},
+        "by_category": {k: _group(v, known) for k, v in sorted(by_category.items())},
+        "by_service": {k: _group(v, known) for k, v in sorted(by_service.items())} if profiles else {},
+        "controls": counts,
+    }
+
+
+def _group(controls: Sequence[Control], profiles: Mapping[str, Profile]) -> dict[str, float | None]:
+    score = sum(diff.fixed(c.score or 0.0) for c in controls)
+    maxima = [diff.max_of(c, profiles.get(c.name)) for c in controls]
+    top = None if None in maxima else sum(diff.fixed(m or 0.0) for m in maxima)
+    return {
+        "score": diff.points(score),
+        "max": None if top is None else diff.points(top),
+        "percent": round(100.0 * score / top, 2) if top else None,
+    }
+
+
+def _fullness(control: Control) -> str:
+    if control.percent is None:
+        return "unknown"
+    return "zero" if control.percent <= 0 else "full" if control.percent >= 100 else "partial"
+
+
+def score_observed(
+    version: Version,
+    profiles: Mapping[str, Profile] | None,
+    *,
+    backfilled: bool,
+    final: bool = False,
+    late: bool = False,
+) -> Change:
+    day = version.day
+    score = score_info(day)
+    words = f"Secure Score of {day.day}: {explain.number(score['current'])} of {explain.number(score['max'])} points"
+    if score["percent"] is not None:
+        words += f" ({score['percent']:.2f} %)"
+    data: dict[str, Any] = {
+        "summary": words,
+        "score": score,
+        **totals(day, profiles),
+        "averages": [
+            {"basis": a.basis, "percent": a.percent, **({"detail": dict(a.detail)} if a.detail else {})}
+            for a in day.averages
+        ],
+        "users": {"active": day.active_users, "licensed": day.licensed_users},
+        "services": list(day.services),
+        "final": final,
+        "late": late,
+        "detailed": day.detailed,
+        "flags": list(day.flags),
+        **_snapshot(version),
+    }
+    return Change("score.observed", "score", "", version.ref, day.day, data, backfilled=backfilled)
+
+
+def control_observed(version: Version, control: Control, profile: Profile | None) -> Change:
+    day = version.day
+    info = control_info(control.name, control, profile)
+    score, maximum = explain.number(control.score), explain.number(info["max_score"])
+    percent = "" if control.percent is None else f" ({diff.rounded(control.percent):.12g} %)"
+    data: dict[str, Any] = {
+        "summary": f"Control {control.name}: {score} of {maximum} points{percent}",
+        "after": {
+            **control_value(control, day.day),
+            "on": control.on,
+            "count": control.count,
+            "total": control.total,
+            "status": control.status,
+        },
+        "asserted": explain.asserted_state(profile) if profile else None,
+        "control": info,
+        "score": score_info(day),
+        **_snapshot(version),
+    }
+    return Change("control.observed", control.name, "", version.ref, day.day, data)
+
+
+def score_changed(
+    before: Version, after: Version, decomposition: diff.Decomposition, context: explain.Context, *, backfilled: bool
+) -> Change:
+    parts = [(part, explain.cause(part.before, part.after, context)) for part in decomposition.contributions]
+    delta = None if decomposition.delta is None else diff.points(decomposition.delta)
+    why = explain.main_cause(parts, decomposition, context)
+    old, new = score_info(before.day), score_info(after.day)
+    verb = {"regressed": "dropped", "improved": "rose"}.get(explain.direction(delta), "changed")
+    summary = f"Secure Score {verb}: {explain.number(old['current'])} → {explain.number(new['current'])}"
+    summary += f" ({explain.signed(delta)} points)"
+    if old["max"] != new["max"]:
+        summary += f", maximum {explain.number(old['max'])} → {explain.number(new['max'])}"
+    data: dict[str, Any] = {
+        "direction": explain.direction(delta),
+        "summary": summary,
+        "before": {**old, "day": before.day.day, "revision": before.revision},
+        "after": {**new, "day": after.day.day, "revision": after.revision},
+        "delta": delta,
+        "max_delta": None if decomposition.max_delta is None else diff.points(decomposition.max_delta),
+        "residual": None if decomposition.residual is None else diff.points(decomposition.residual),
+        "percent": diff.percent_split(before.day, after.day),
+        "cause": why.as_data(),
+        "top": [explain.contribution_words(part) for part, _ in parts[:5]],
+        **diff.grouped(decomposition.contributions, context.profiles),
+        "contributions": [explain.contribution_data(part, reason) for part, reason in parts],
+        "score": new,
+        **_snapshot(after),
+    }
+    return Change("score.changed", "score", before.ref, after.ref, after.day.day, data, backfilled=backfilled)
+
+
+# ---------------------------------------------------------------------------------------------------------- controls
+
+
+def control_score_changed(
+    was: Control,
+    now: Control,
+    after: Version,
+    context: explain.Context,
+    *,
+    was_day: str,
+    was_ref: str,
+    transition: str,
+    backfilled: bool,
+) -> Change:
+    delta = None
+    if was.score is not None and now.score is not None:
+        delta = diff.points(diff.fixed(now.score) - diff.fixed(was.score))
+    words = {"regressed": "dropped", "improved": "rose"}.get(explain.direction(delta), "changed")
+    old, new = explain.number(was.score), explain.number(now.score)
+    data: dict[str, Any] = {
+        "direction": explain.direction(delta),
+        "transition": transition,
+        "summary": f"Control score {words}: {now.name} {old} → {new} ({explain.signed(delta)} points)",
+        "before": control_value(was, was_day),
+        "after": control_value(now, after.day.day),
+        "delta": delta,
+        "cause": explain.cause(was, now, context).as_data(),
+        "control": control_info(now.name, now, context.profiles.get(now.name)),
+        "score": score_info(after.day),
+        **_snapshot(after),
+    }
+    return Change("control.score_changed", now.name, was_ref, after.ref, after.day.day, data, backfilled=backfilled)
+
+
+def control_presence(
+    kind: str,
+    control: Control,
+    before: Version,
+    after: Version,
+    context: explain.Context,
+    *,
+    transition: str,
+    backfilled: bool,
+) -> Change:
+    """control.added or control.removed (`kind` is "added" or "removed")."""
+    added = kind == "added"
+    units = diff.fixed(control.score or 0.0)
+    delta = diff.points(units if added else -units)
+    why = explain.cause(None if added else control, control if added else None, context)
+    profile = context.profiles.get(control.name) or (context.old_profiles or {}).get(control.name)
+    data: dict[str, Any] = {
+        "direction": explain.direction(delta),
+        "transition": transition,
+        "summary": f"Control {kind}: {control.name} ({explain.signed(delta)} points)",
+        "before": None if added else control_value(control, before.day.day),
+        "after": control_value(control, after.day.day) if added else None,
+        "delta": delta,
+        "cause": why.as_data(),
+        "control": control_info(control.name, control, profile),
+        "score": score_info(after.day),
+        **_snapshot(after),
+    }
+    return Change(f"control.{kind}", control.name, before.ref, after.ref, after.day.day, data, backfilled=backfilled)
+
+
+def control_evidence_changed(
+    was: Control, now: Control, before: Version, after: Version, profile: Profile | None
+) -> Change:
+    """The evidence of a control (counts, on/off, status text) changed."""
+
+    def evidence(control: Control) -> dict[str, Any]:
+        return {"on": control.on, "count": control.count, "total": control.total, "status": control.status}
+
+    old, new = evidence(was), evidence(now)
+    changed = [key for key in old if old[key] != new[key]]
+    data: dict[str, Any] = {
+        "summary": f"Control evidence changed: {now.name} ({', '.join(changed)})",
+        "before": {**control_value(was, before.day.day), **old},
+        "after": {**control_value(now, after.day.day), **new},
+        "changed": changed,
+        "control": control_info(now.name, now, profile),
+        "score": score_info(after.day),
+        **_snapshot(after),
+    }
+    return Change(
+        "control.evidence_changed",
+        now.name,
+        f"{before.ref}#{digest(old)}",
+        f"{after.ref}#{digest(new)}",
+        after.day.day,
+        data,
+    )
+
+
+def state_data(update: StateUpdate) -> dict[str, Any]:
+    comment = update.comment[:MAX_COMMENT] if update.comment else update.comment
+    return {"state": update.state, "comment": comment, "assigned_to": update.assigned_to, "updated_by": update.by}
+
+
+def control_state_changed(
+    entry: diff.StateEntry, control: Control | None, score_day: Day | None, *, day: str, backfilled: bool
+) -> Change:
+    profile, update = entry.profile, entry.after
+    who = f" by {update.by}" if update.by else ""
+    data: dict[str, Any] = {
+        "direction": _state_direction(entry.before.state, update.state),
+        "summary": f"Control state changed: {profile.id} {entry.before.state} → {update.state}{who}",
+        "before": state_data(entry.before),
+        "after": state_data(update),
+        "asserted": update.state in diff.ASSERTED,
+        "cause": explain.Cause(
+            "state_asserted", "high", (f"state {entry.before.state} → {update.state}{who}",)
+        ).as_data(),
+        "control": {**control_info(profile.id, control, profile), "state": update.state},
+        "score": score_info(score_day) if score_day else None,
+        "snapshot": score_day.id if score_day else None,
+    }
+    identity = digest([update.state, update.at, update.by, update.comment, update.assigned_to])
+    return Change(
+        "control.state_changed",
+        profile.id,
+        "",
+        f"{identity}#{entry.occurrence}",
+        day,
+        data,
+        backfilled=backfilled,
+        occurred_at=update.at,
+    )
+
+
+def _state_direction(before: str, after: str) -> str:
+    """Asserting or accepting a risk hides measurement: "asserted"; the way back is "measured"."""
+    hidden = diff.ASSERTED | {"Ignored"}
+    return "asserted" if after in hidden and after != before else "measured" if before in hidden else "unchanged"
+
+
+# --------------------------------------------------------------------------------------------------------- catalogue
+
+
+def profile_change(change: diff.ProfileChange, newest: Day | None) -> Change:
+    """profile.added, profile.removed or profile.changed. Of long texts only the fact that they changed is told."""
+    profile = change.after or change.before
+    assert profile is not None
+    changed = [_field_change(name, *pair) for name, pair in change.fields.items()]
+    identity = {c: getattr(profile, c) for c in ("title", "max_score", "category")}
+    words = {"added": "added to the catalogue", "removed": "removed from the catalogue"}.get(change.kind, "changed")
+    detail = f" ({', '.join(c['field'] for c in changed)})" if changed else ""
+    data: dict[str, Any] = {
+        "summary": f"Control profile {words}: {profile.id}{detail}",
+        "changes": changed,
+        "control": control_info(profile.id, newest.controls.get(profile.id) if newest else None, profile),
+        "profile": {
+            "rank": profile.rank,
+            "action_type": profile.action_type,
+            "user_impact": profile.user_impact,
+            "implementation_cost": profile.implementation_cost,
+            "deprecated": profile.deprecated,
+        },
+        "score": score_info(newest) if newest else None,
+        "snapshot": newest.id if newest else None,
+    }
+    old = {name: pair[0] for name, pair in change.fields.items()} or (identity if change.kind == "removed" else None)
+    new = {name: pair[1] for name, pair in change.fields.items()} or (identity if change.kind == "added" else None)
+    anchor = newest.id if newest else ""
+    return Change(
+        f"profile.{change.kind}",
+        profile.id,
+        f"{digest(old)}#{anchor}",
+        f"{digest(new)}#{anchor}",
+        newest.day if newest else "",
+        data,
+    )
+
+
+def _field_change(name: str, before: Any, after: Any) -> dict[str, Any]:
+    if name.endswith("_sha256"):
+        return {"field": name.removesuffix("_sha256"), "before": None, "after": None}
+    return {"field": name, "before": _plain(before), "after": _plain(after)}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def tenant_changed(before: Version, after: Version, *, backfilled: bool) -> Change | None:
+    """The licensed services differ between two days; None when they do not.
+
+    User counts are left out: Graph reports 0 or absurd values for them (graph.md 2.4), so they prove nothing.
+    """
+    added, removed = diff.services_changed(before.day, after.day)
+    if not added and not removed:
+        return None
+    words = " ".join([f"+{s}" for s in added] + [f"-{s}" for s in removed])
+    old, new = list(before.day.services), list(after.day.services)
+    data: dict[str, Any] = {
+        "summary": f"Tenant changed: licensed services {words}",
+        "changes": [{"field": "services", "before": old, "after": new}],
+        "added": added,
+        "removed": removed,
+        "cause": explain.Cause("licence", "high", (f"licensed services {words}",)).as_data(),
+        "score": score_info(after.day),
+        **_snapshot(after),
+    }
+    return Change(
+        "tenant.changed",
+        "tenant",
+        f"{digest(old)}#{after.day.id}",
+        f"{digest(new)}#{after.day.id}",
+        after.day.day,
+        data,
+        backfilled=backfilled,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- posture
+
+
+def posture_target(
+    *,
+    met: bool,
+    kind: str,
+    threshold: float,
+    value: float | None,
+    before: str,
+    after: Version,
+    control: Control | None = None,
+    name: str | None = None,
+    profile: Profile | None = None,
+) -> Change:
+    """posture.target_missed or posture.target_met; `name` is the control's id where the target names one."""
+    words = {
+        "percent_min": f"Secure Score {explain.number(value)} % against at least {explain.number(threshold)} %",
+        "measured_percent_min": f"measured {explain.number(value)} % against at least {explain.number(threshold)} %",
+        "drop_points": f"overnight drop of {explain.number(value)} points against at most {explain.number(threshold)}",
+        "control": f"{name} has {explain.number(value)} of {explain.number(threshold)} points",
+    }[kind]
+    data: dict[str, Any] = {
+        "direction": "improved" if met else "regressed",
+        "summary": f"Target {'met' if met else 'missed'}: {words}",
+        "target": {"kind": kind, "threshold": threshold, "value": diff.rounded(value), "control": name},
+        **({"control": control_info(name, control, profile)} if name else {}),
+        "score": score_info(after.day),
+        **_snapshot(after),
+    }
+    return Change(f"posture.target_{'met' if met else 'missed'}", name or kind, before, after.ref, after.day.day, data)
+
+
+# ------------------------------------------------------------------------------------------------------------- feed
+
+
+def feed_gap(first: str, last: str, days: int, *, backfilled: bool) -> Change:
+    """One run of missing days between two known ones."""
+    words = first if first == last else f"{first} to {last}"
+    data: dict[str, Any] = {
+        "summary": f"Feed gap: {days} day{'s' if days > 1 else ''} without a score, {words}",
+        "first_missing": first,
+        "last_missing": last,
+        "days": days,
+    }
+    return Change("feed.gap", "feed", first, last, last, data, backfilled=backfilled)
+
+
+def feed_suspicious(
+    refused: Version,
+    accepted: Version,
+    *,
+    lost: Sequence[str],
+    reason: str,
+    problem_id: str,
+    first_seen: str,
+    accepts_at: str,
+) -> Change:
+    """A day that was refused; `reason` is "controls_lost" or "max_halved"."""
+    before = accepted.day
+    data: dict[str, Any] = {
+        "summary": f"Suspicious day refused: {refused.day.day} lost {len(lost)} of {len(before.controls)} controls, "
+        f"maximum {explain.number(before.max_score)} → {explain.number(refused.day.max_score)}",
+        "reason": reason,
+        "problem_id": problem_id,
+        "first_seen": first_seen,
+        "accepts_at": accepts_at,
+        "known_controls": len(before.controls),
+        "lost_controls": len(lost),
+        "lost": sorted(lost)[:20],
+        "max_before": diff.rounded(before.max_score),
+        "max_after": diff.rounded(refused.day.max_score),
+        "last_accepted_day": before.day,
+        **_snapshot(refused),
+    }
+    return Change("feed.suspicious", refused.day.day, accepted.ref, refused.ref, refused.day.day, data)
+
+
+def feed_recovered(newest: Version, *, reason: str, problem_id: str, first_seen: str, duration_s: int) -> Change:
+    """The feed is good again after `reason` (suspicious, stale, partial)."""
+    data: dict[str, Any] = {
+        "summary": f"Feed recovered: newest day is {newest.day.day}",
+        "reason": reason,
+        "problem_id": problem_id,
+        "first_seen": first_seen,
+        "newest_day": newest.day.day,
+        "duration_s": duration_s,
+    }
+    return Change("feed.recovered", "feed", problem_id, "", newest.day.day, data)

@@ -1,0 +1,129 @@
+"""What commands share: the configuration, the store for reading, tables, logging. No command logic."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from connector.app import open_store, sink_options
+from connector.clock import SystemClock, iso, parse_iso
+from connector.config import Config
+from connector.config_yaml import find, load
+from connector.delivery import DurableStore
+from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def config_of(args: Any) -> Config:
+    """The configuration named on the command line or found in the usual places. Raises ConfigError."""
+    return load(find(args.config, os.environ), sink_options=sink_options)
+
+
+@asynccontextmanager
+async def reading_store(config: Config, *, operator: bool = False) -> AsyncIterator[DurableStore]:
+    """The store beside a running daemon: for reading, or for an `operator`'s short transactions."""
+    store = await open_store(config, clock=SystemClock(), writer=False, operator=operator)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def tenant_id(config: Config, name: str | None) -> str | None:
+    """The id of a configured tenant by name or id; None for None. A GUID that is not configured is taken as it is."""
+    if name is None:
+        return None
+    for tenant in config.tenants:
+        if name in (tenant.name, tenant.tenant_id):
+            return tenant.tenant_id
+    if len(name) == 36:
+        return name.lower()
+    raise ConfigError([f"no tenant named {name!r} is configured"], "see `securescore tenants list`")
+
+
+def moment(text: str | None) -> str | None:
+    """A --since/--until value (a day or an ISO 8601 moment) as UTC text. Raises ConfigError."""
+    if text is None:
+        return None
+    try:
+        return iso(parse_iso(text))
+    except ValueError as error:
+        raise ConfigError([f"{text!r} is not a day (2026-11-22) or a moment (2026-11-22T09:00:00Z)"]) from error
+
+
+def console(stderr: bool = False) -> "Console":
+    """A terminal of the right width; plain text when it is none."""
+    from rich.console import Console  # noqa: PLC0415 - not every command draws
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def table(*columns: str, title: str | None = None) -> "Table":
+    """A light table; a column named "…>" is right-aligned."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for column in columns:
+        made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+    return made
+
+
+def dump(value: Any) -> None:
+    """One JSON document on stdout, for scripts."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=True)
+    sys.stdout.write("\n")
+
+
+def clean(text: object) -> str:
+    """Text from outside, harmless on a terminal: no control characters, no markup."""
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape("".join(c if c.isprintable() else " " for c in str(text)))
+
+
+def log_to_stderr(config: Config | None = None, level: str | None = None) -> None:
+    """Logs on stderr in the configured form; results stay alone on stdout."""
+    wanted = (level or (config.log.level if config else "warning")).upper()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if config is not None and config.log.format == "json" else Words())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(wanted)
+
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    return {k: v for k, v in vars(record).items() if k not in _PLAIN}
+
+
+class Words(logging.Formatter):
+    """`2026-11-22T09:12:03Z warning deliver.refused sink=soc error="…"`: a stable event name, then facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{k}={json.dumps(v, default=str)}" for k, v in _facts(record).items())
+        text = f"{iso(SystemClock().now())} {record.levelname.lower()} {record.getMessage()} {facts}".rstrip()
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, event, and the facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": iso(SystemClock().now()),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **_facts(record),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)

@@ -1,0 +1,123 @@
+"""`securescore events`: search committed events, show them in any format, trace one to every sink."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from connector import mapping as mappings
+from connector.cli.common import clean, config_of, console, dump, moment, reading_store, table, tenant_id
+from connector.config import Config
+from connector.errors import ConfigError
+from connector.formats import cloudevents
+from connector.model import Event
+from connector.ports import Query
+
+HELP = "committed events: search, show, trace"
+LIMIT = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_selection(parser)
+    parser.add_argument("--control", metavar="ID", help="only this control")
+    parser.add_argument("--id", metavar="ID", help="only this event")
+    parser.add_argument("--trace", action="store_true", help="with --id: what became of it at every sink")
+    parser.add_argument("--limit", type=int, default=LIMIT, help=f"how many of the newest (default {LIMIT}, 0 = all)")
+    parser.add_argument(
+        "--format", default="table", help="table, json, or a mapping: cef, leef, ocsf, cloudevents (default table)"
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """--since, --until, --tenant, --type: what other commands select events by, too."""
+    parser.add_argument("--since", metavar="WHEN", help="observed at or after (2026-11-22 or 2026-11-22T09:00:00Z)")
+    parser.add_argument("--until", metavar="WHEN", help="observed before")
+    parser.add_argument("--tenant", metavar="T", help="only this tenant")
+    parser.add_argument(
+        "--type",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="only these types, e.g. 'control.*' (may be repeated)",
+    )
+
+
+def selection(config: Config, args: argparse.Namespace, **more: Any) -> Query:
+    """The query of `add_selection`'s options. Raises ConfigError."""
+    return Query(
+        tenant_id=tenant_id(config, args.tenant),
+        types=tuple(t.removeprefix(cloudevents.TYPE_PREFIX) for t in args.type),
+        since=moment(args.since),
+        until=moment(args.until),
+        **more,
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    config = config_of(args)
+    if args.trace and not args.id:
+        raise ConfigError(["--trace needs --id ID"])
+    query = selection(
+        config,
+        args,
+        subject=args.control,
+        ids=(args.id,) if args.id else (),
+        limit=args.limit or None,
+        newest_first=True,
+    )
+    return asyncio.run(_events(config, query, args))
+
+
+async def _events(config: Config, query: Query, args: argparse.Namespace) -> int:
+    async with reading_store(config) as store:
+        found = list(reversed(await store.history(query)))
+        trace = await store.trace(args.id) if args.trace else []
+    if args.id and not found:
+        raise ConfigError([f"no event has the id {args.id}"], "events older than state.keep_days are gone")
+    if args.trace:
+        _show_trace(found[0], trace)
+    elif args.format == "table":
+        show(found)
+    elif args.format == "json":
+        dump([cloudevents.document(event) for event in found])
+    else:
+        rendered = mappings.load(args.format, config.base_dir)
+        for event in found:
+            payload = rendered.render(event).payload
+            if isinstance(payload, str):
+                sys.stdout.write(payload + "\n")
+            else:
+                dump(payload)
+    return 0
+
+
+def show(events: Sequence[Event]) -> None:
+    """A table of events, oldest first."""
+    made = table("time", "tenant", "sev>", "type", "summary")
+    for event in events:
+        tenant = event.data["tenant"] or {}
+        flag = " (backfilled)" if event.backfilled else ""
+        made.add_row(
+            event.time[:16].replace("T", " "),
+            clean(tenant.get("name", "-")),
+            str(event.severity),
+            event.type,
+            clean(str(event.data.get("summary", "")) + flag),
+        )
+    console().print(made)
+
+
+def _show_trace(event: Event, trace: Sequence[Any]) -> None:
+    show([event])
+    made = table("sink", "state", "first sent", "attempts>", "settled", "reason")
+    for row in trace:
+        made.add_row(
+            clean(row["sink"]),
+            str(row["state"]),
+            row.get("first_sent") or "-",
+            str(row.get("attempts") or 0),
+            row.get("settled") or "-",
+            clean(row.get("reason") or ""),
+        )
+    console().print(made)

@@ -1,0 +1,108 @@
+"""`securescore`: finds the command, and turns errors into words and exit codes.
+
+A command is one module with HELP, `add_arguments(parser)` and `run(args) -> int`; only the one asked for is imported,
+so that `--help` is instant. No other module prints errors.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from connector import __version__
+from connector.errors import ConfigError, SecureScoreError, StoreError
+
+DONE, FAILED, USAGE, PARTIAL = 0, 1, 2, 3
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "no credentials: a simulated tenant → events, table, explanation, files"),
+    "init": ("init", "write a commented configuration; print app registration and consent steps"),
+    "check": ("check", "configuration, clock, access, Graph and every sink; what to do about each fault"),
+    "once": ("once", "poll every selected tenant now, offer everything unsettled to every sink, exit"),
+    "run": ("run", "the daemon: poll and deliver until stopped"),
+    "status": ("status", "tenants: newest day, data age, last success; sinks: backlog, parked"),
+    "events": ("events", "committed events: search, show, trace"),
+    "explain": ("explain", "exact waterfall of a score change, with causes"),
+    "replay": ("replay", "deliver committed events again, same ids, behind first deliveries"),
+    "parked": ("parked", "events a sink refused for good: list, show, retry, discard"),
+    "sinks": ("sinks", "list sinks; release one that holds history"),
+    "tenants": ("tenants", "list tenants; forget one"),
+    "accept-snapshot": ("accept_snapshot", "believe the suspicious day of a tenant"),
+    "simulate": ("simulate", "the simulated Graph as a server"),
+}
+"""Command → (module in this package, one line of help)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0 done, 1 failed, 2 usage or configuration, 3 partial)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        config, words = _config_option(words)
+    except ConfigError as error:
+        return complain(error)
+    name = next((w for w in words if not w.startswith("-")), None)
+    parser = argparse.ArgumentParser(
+        prog="securescore",
+        description="Microsoft Secure Score as change events for your SIEM.",
+        epilog="-c CONFIG may stand anywhere; without it SECURESCORE_CONFIG, ./securescore.yaml, "
+        "/etc/secure-score-connector/config.yaml.",
+    )
+    parser.add_argument("--version", action="version", version=f"securescore {__version__}")
+    parser.add_argument("-c", "--config", metavar="CONFIG", help="configuration file")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command, (module_name, summary) in COMMANDS.items():
+        sub = subparsers.add_parser(command, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if command == name:
+            module = import_module(f"connector.cli.{module_name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    try:
+        args = parser.parse_args(words)
+        args.config = config
+        return int(args.run(args))
+    except SystemExit as stop:  # argparse: 0 after --help, 2 for bad usage
+        return int(stop.code or 0)
+    except SecureScoreError as error:
+        return complain(error)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # the reader of our output went away (head, less)
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - silences the interpreter's last flush
+        return DONE
+
+
+def _config_option(words: list[str]) -> tuple[str | None, list[str]]:
+    """Take -c/--config out of the words, wherever it stands."""
+    rest: list[str] = []
+    config = None
+    it = iter(words)
+    for word in it:
+        if word in ("-c", "--config"):
+            config = next(it, None)
+            if config is None:
+                raise ConfigError([f"{word} needs the path of a configuration file"])
+        elif word.startswith("--config="):
+            config = word.partition("=")[2]
+        elif word == "--":
+            rest += [word, *it]
+        else:
+            rest.append(word)
+    return config, rest
+
+
+def complain(error: SecureScoreError) -> int:
+    """An error in words on stderr: what happened, and what to do next. Returns the exit code."""
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+    else:
+        print(f"error: {error.what}", file=sys.stderr)
+    if error.hint:
+        print(f"next: {error.hint}", file=sys.stderr)
+    return USAGE if isinstance(error, ConfigError) and not isinstance(error, StoreError) else FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""`securescore parked`: events a sink refused for good: list, show, retry, discard."""
+
+import argparse
+import asyncio
+
+from connector.cli.common import clean, config_of, console, dump, reading_store, table
+from connector.config import Config
+from connector.errors import ConfigError
+from connector.formats import cloudevents
+
+HELP = "events a sink refused for good: list, show, retry, discard"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "show", "retry", "discard"))
+    parser.add_argument("--sink", metavar="S", help="only this sink")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="event ids (none = all, for list, show and retry)")
+
+
+def run(args: argparse.Namespace) -> int:
+    config = config_of(args)
+    if args.action == "discard" and not args.ids:
+        raise ConfigError(["discard needs the ids of the events to give up"], "see `securescore parked list`")
+    return asyncio.run(_parked(config, args.action, args.sink, args.ids))
+
+
+async def _parked(config: Config, action: str, sink: str | None, ids: list[str]) -> int:
+    out = console()
+    async with reading_store(config, operator=action in ("retry", "discard")) as store:
+        found = await store.parked(sink, ids)
+        missing = sorted(set(ids) - {p.event.id for p in found})
+        if missing:
+            raise ConfigError([f"not parked: {i}" for i in missing], "see `securescore parked list`")
+        if action in ("retry", "discard"):
+            count = await store.unpark([p.event.id for p in found], sink, action)
+            out.print(f"{count} events {'will be offered again' if action == 'retry' else 'discarded'}")
+            return 0
+    if action == "show":
+        dump([{"sink": p.sink, "reason": p.reason, "event": cloudevents.document(p.event)} for p in found])
+        return 0
+    shown = table("sink", "id", "parked at", "attempts>", "type", "reason")
+    for p in found:
+        shown.add_row(clean(p.sink), p.event.id, p.parked_at, str(p.attempts), p.event.type, clean(p.reason))
+    out.print(shown)
+    return 0

@@ -1,0 +1,34 @@
+"""`securescore replay`: deliver committed events again to one sink, same ids, behind first deliveries."""
+
+import argparse
+import asyncio
+
+from connector.cli.common import config_of, console, reading_store
+from connector.cli.events import add_selection, selection
+from connector.config import Config
+from connector.errors import ConfigError
+from connector.ports import Query
+
+HELP = "deliver committed events again, same ids, behind first deliveries"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sink", required=True, metavar="S", help="the sink that gets them")
+    add_selection(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    config = config_of(args)
+    names = [s.name for s in config.sinks]
+    if args.sink not in names:
+        raise ConfigError([f"no sink named {args.sink!r} is configured"], f"sinks: {', '.join(names)}")
+    return asyncio.run(_replay(config, args.sink, selection(config, args)))
+
+
+async def _replay(config: Config, sink: str, query: Query) -> int:
+    async with reading_store(config, operator=True) as store:
+        count = await store.replay(sink, query)
+    console().print(
+        f"{count} events will be offered to {sink} again, at the daemon's next turn or by `securescore once`"
+    )
+    return 0

@@ -1,0 +1,154 @@
+"""`securescore simulate`: the simulated Graph as a server, to try the connector without a tenant.
+
+Prose for people and the wiring of world, clock and server; what the simulator says is decided in connector/simulator.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import ssl
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from connector.clock import SystemClock, iso
+from connector.simulator.certificates import server_context, write_private
+from connector.simulator.faults import Faults, Weather
+from connector.simulator.pace import PacedClock
+from connector.simulator.server import Simulation, serve, token_for
+from connector.simulator.world import HISTORY_DAYS, World
+
+HELP = "serve a simulated Microsoft Graph with tenants that live"
+
+SHOWN_TENANTS = 20
+
+
+def _number(low: float, high: float, kind: Callable[[str], float]) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
+        return value
+
+    return convert
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-11-22") from None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=_number(0, 65535, int), default=8099, help="0 takes any free port (8099)")
+    parser.add_argument("--tenants", type=_number(1, 100_000, int), default=3, help="how many tenants (3)")
+    parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same tenants (7)")
+    parser.add_argument("--tls", action="store_true", help="serve https; writes ca.pem for `network: {ca_file: …}`")
+    parser.add_argument("--out", type=Path, help="write a configuration and token files into this folder")
+    speed_help = "simulated seconds per second; 1440 lets a day pass each minute (1)"
+    parser.add_argument("--speed", type=_number(0.001, 1e6, float), default=1.0, help=speed_help)
+    parser.add_argument("--start", type=_date, help="the day to begin with (now; with --speed 60 days ago)")
+    weather_help = "share of bad answers: outages, 206, 429, 503, cut bodies (0)"
+    parser.add_argument("--weather", type=_number(0, 1, float), default=0.0, help=weather_help)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted. Exit code 0 after a signal, 1 when the port or the folder cannot be had."""
+    try:
+        asyncio.run(_serve(args))
+    except OSError as error:
+        print(f"securescore simulate: {error}; choose another --port or --out", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(args: argparse.Namespace) -> None:
+    system = SystemClock()
+    start = _start(args, system.now())
+    clock = PacedClock(system, start, args.speed)
+    first_day = (start - timedelta(days=HISTORY_DAYS)).date()
+    world = World(args.seed, args.tenants, first_day)
+    faults = Faults(weather=Weather(args.weather, args.seed) if args.weather else None)
+    context, ca_file = _tls(args, system.now()) if args.tls else (None, None)
+    async with serve(world, clock, faults=faults, port=args.port, ssl=context) as sim:
+        _describe(sim, args.out, ca_file)
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):
+                asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        await stopped.wait()
+
+
+def _start(args: argparse.Namespace, now: datetime) -> datetime:
+    if args.start:
+        return datetime(args.start.year, args.start.month, args.start.day, 9, tzinfo=UTC)
+    return now if args.speed == 1 else now - timedelta(days=60)
+
+
+def _tls(args: argparse.Namespace, now: datetime) -> tuple[ssl.SSLContext, Path]:
+    return server_context(args.out or Path("securescore-simulator"), now)
+
+
+def _describe(sim: Simulation, out: Path | None, ca_file: Path | None) -> None:
+    """Say what is served and how to use it; with a folder, write it there ready to run."""
+    now = sim.clock.now()
+    print(f"Simulated Graph: {sim.base_url}   simulated time: {iso(now)}   seed {sim.world.seed}")
+    print(f"{len(sim.world.tenants)} tenants; a token is accepted for its own tenant only:\n")
+    for who in sim.world.tenants[:SHOWN_TENANTS]:
+        print(f"  {who.name:<16} {who.size:<6} {who.id}   {token_for(who.id)}")
+    if len(sim.world.tenants) > SHOWN_TENANTS:
+        print(f"  … and {len(sim.world.tenants) - SHOWN_TENANTS} more (--out DIR writes them all)")
+    first = sim.world.tenants[0]
+    print(f"\nComing up at {first.name}:")
+    for moment, control in sim.world.incidents(first.id, now, now + timedelta(days=14)):
+        print(f"  {iso(moment)}  {control} drops")
+    trust = f" --cacert {ca_file}" if ca_file else ""
+    url = f"{sim.base_url}/v1.0/security/secureScores?$top=1"
+    print(f"\nTry:\n  curl -s{trust} -H 'Authorization: Bearer {token_for(first.id)}' '{url}'")
+    if out:
+        print(f"\nConfiguration written: securescore once -c {_write(sim, out, ca_file)}")
+    else:
+        print("\nConfiguration (put each token into its file, mode 0600; --out DIR does that):\n")
+        print(_configuration(sim, Path(), ca_file, SHOWN_TENANTS))
+    print("Stop with Ctrl-C.", flush=True)
+
+
+def _write(sim: Simulation, out: Path, ca_file: Path | None) -> Path:
+    tokens = out / "tokens"
+    tokens.mkdir(parents=True, exist_ok=True)
+    for who in sim.world.tenants:
+        write_private(tokens / f"{who.name}.token", token_for(who.id).encode())
+    path = out / "securescore.yaml"
+    path.write_text(_configuration(sim, out.resolve(), ca_file, len(sim.world.tenants)))
+    return path
+
+
+def _configuration(sim: Simulation, home: Path, ca_file: Path | None, limit: int) -> str:
+    """A complete configuration; paths are quoted as JSON strings, which YAML reads alike."""
+
+    def quoted(name: str) -> str:
+        return json.dumps(str(home / name))
+
+    def token_file(tenant: str) -> str:
+        return quoted(f"tokens/{tenant}.token")
+
+    lines = [
+        f"graph: {{base_url: {json.dumps(sim.base_url)}}}",
+        *([f"network: {{ca_file: {json.dumps(str(ca_file.resolve()))}}}"] if ca_file else []),
+        f"state: {{path: {quoted('state.db')}}}",
+        "tenants:",
+        *(
+            f"  - {{name: {who.name}, tenant_id: {who.id}, auth: {{kind: token, file: {token_file(who.name)}}}}}"
+            for who in sim.world.tenants[:limit]
+        ),
+        "sinks:",
+        f"  - {{name: events, kind: file, path: {quoted('events.jsonl')}}}",
+    ]
+    return "\n".join(lines) + "\n"

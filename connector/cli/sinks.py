@@ -1,0 +1,41 @@
+"""`securescore sinks`: list sinks with their backlog; release one that pins history."""
+
+import argparse
+import asyncio
+
+from connector.cli.common import clean, config_of, console, reading_store, table
+from connector.config import Config
+from connector.errors import ConfigError
+
+HELP = "list sinks; release one that holds history"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "release"))
+    parser.add_argument("name", nargs="?", metavar="NAME")
+
+
+def run(args: argparse.Namespace) -> int:
+    config = config_of(args)
+    if args.action == "release" and not args.name:
+        raise ConfigError(["release needs the NAME of the sink"], "see `securescore sinks list`")
+    return asyncio.run(_sinks(config, args.name if args.action == "release" else None))
+
+
+async def _sinks(config: Config, release: str | None) -> int:
+    kinds = {s.name: s.kind for s in config.sinks}
+    async with reading_store(config, operator=release is not None) as store:
+        stats = await store.stats()
+        if release is not None:
+            if release not in {s.name for s in stats.sinks}:
+                raise ConfigError([f"no sink named {release!r} has history"], "see `securescore sinks list`")
+            count = await store.release(release)
+            console().print(f"{release} released: {count} events given up for this sink; they stay in the history")
+            return 0
+    shown = table("sink", "kind", "state", "backlog>", "parked>", "last success")
+    for s in stats.sinks:
+        state = "abandoned" if s.abandoned else "ok" if not s.backlog else "behind"
+        kind = kinds.get(s.name, "not configured")
+        shown.add_row(clean(s.name), kind, state, str(s.backlog), str(s.parked), s.last_success or "never")
+    console().print(shown)
+    return 0

@@ -1,0 +1,540 @@
+"""A plain dict → a frozen Config, with every problem reported at once.
+
+No YAML and no environment here: a front end (YAML file, Splunk conf, app settings) gives the dict, the positions of its
+keys, the rows of its tenants file and the environment. Nothing in this file performs I/O, and no secret is in a Config:
+secret options stay references until `secrets.resolve` is asked.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from attrs import Factory, evolve, field, frozen
+
+from connector.config_keys import (
+    AUTH,
+    DEFAULT_STATE_PATH,
+    KINDS,
+    OVERRIDES,
+    SINK,
+    SINK_OF_KIND,
+    SINK_TENANT,
+    TENANT,
+    TOP,
+)
+from connector.config_read import Path, Problem, Reader, dotted, group, nearest, not_one_of
+from connector.errors import ConfigError
+from connector.model import STREAM_OF_TYPE, STREAMS
+from connector.options import Option
+
+
+@frozen
+class StateConfig:
+    """Exactly one home: `path` (SQLite file), `directory`, `blob` {account_url, container} or `kvstore` {…}."""
+
+    path: str | None = None
+    directory: str | None = None
+    blob: Mapping[str, Any] | None = None
+    kvstore: Mapping[str, Any] | None = None
+    keep_days: int = 400
+    max_bytes: int = 4 * 1024**3
+
+
+@frozen
+class RawConfig:
+    """Evidence archive; `keep_days` 0 switches it off, None means 400 (14 above 50 tenants)."""
+
+    keep_days: int | None = None
+    path: str | None = None
+
+
+@frozen
+class PollConfig:
+    """`concurrency` None = automatic: ceil(tenants x 4 s / interval) within 8..64."""
+
+    interval_s: float = 3600.0
+    backfill_days: int = 90
+    language: str = "en-US"
+    concurrency: int | None = None
+
+
+@frozen
+class ChangesConfig:
+    """What is worth an event. Shares are fractions 0-1."""
+
+    min_points: float = 0.5
+    min_share: float = 0.10
+    min_score_points: float = 1.0
+    evidence: bool = False
+    inventory: str = "daily"  # daily | baseline | off
+    catalogue: str = "each"  # each | off
+    stale_after_s: float = 48 * 3600.0
+    suspicious_loss: float = 0.50
+
+
+@frozen
+class TargetsConfig:
+    percent_min: float | None = None
+    measured_percent_min: float | None = None  # the same floor without asserted points
+    drop_points: float | None = None
+    controls: tuple[str, ...] = ()
+
+
+@frozen
+class NetworkConfig:
+    """`proxy` "env" honours the environment; None means no proxy."""
+
+    proxy: str | None = field(default=None, repr=False)
+    no_proxy: tuple[str, ...] = ()
+    ca_file: str | None = None
+    timeout_s: float = 30.0
+
+
+@frozen
+class GraphConfig:
+    """`base_url`/`authority` override the hosts of `cloud`: roots without a path."""
+
+    cloud: str = "global"  # global | usgov | dod
+    base_url: str | None = None
+    authority: str | None = None
+
+
+@frozen
+class AuthConfig:
+    """`kind` and its options as written; secret options stay references until `secrets.resolve` is asked for them."""
+
+    kind: str
+    options: Mapping[str, Any] = field(factory=dict, repr=False)
+    expires_on: str | None = None
+
+
+@frozen
+class TenantConfig:
+    name: str
+    tenant_id: str
+    labels: Mapping[str, str] = Factory(dict)
+    source: str = "graph"  # graph | files
+    path: str | None = None
+    auth: AuthConfig | None = None
+    write_auth: AuthConfig | None = None
+    graph: GraphConfig = Factory(GraphConfig)
+    language: str = "en-US"
+    targets: TargetsConfig = Factory(TargetsConfig)
+    overrides: Mapping[str, str] = Factory(dict)  # per-tenant sink columns: index, endpoint, rule_id
+
+
+@frozen
+class SinkConfig:
+    """`options` are the keys the sink's own kind declares (its OPTIONS table), already checked and typed."""
+
+    name: str
+    kind: str
+    options: Mapping[str, Any] = field(factory=dict, repr=False)
+    format: str | None = None
+    mapping: str | None = None
+    streams: tuple[str, ...] = ("score", "inventory", "change", "health")
+    stream_targets: Mapping[str, str] = Factory(dict)  # sentinel: stream → DCR stream
+    start: str = "backfill"  # now | backfill | all
+    tenants: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_severity: int = 0
+    max_records: int | None = None
+    max_bytes: int | None = None
+    network: NetworkConfig = Factory(NetworkConfig)
+
+
+@frozen
+class HealthConfig:
+    listen: str | None = "127.0.0.1:9464"
+    heartbeat_s: float = 3600.0
+
+
+@frozen
+class LogConfig:
+    level: str = "info"
+    format: str = "console"  # console | json
+
+
+@frozen
+class Config:
+    tenants: tuple[TenantConfig, ...]
+    sinks: tuple[SinkConfig, ...]
+    state: StateConfig = Factory(StateConfig)
+    raw: RawConfig = Factory(RawConfig)
+    poll: PollConfig = Factory(PollConfig)
+    changes: ChangesConfig = Factory(ChangesConfig)
+    targets: TargetsConfig = Factory(TargetsConfig)
+    network: NetworkConfig = Factory(NetworkConfig)
+    graph: GraphConfig = Factory(GraphConfig)
+    health: HealthConfig = Factory(HealthConfig)
+    log: LogConfig = Factory(LogConfig)
+    tenants_file: str | None = None
+    base_dir: str = "."  # relative paths are relative to the folder of the configuration file
+
+
+# ---------------------------------------------------------------------------------------------------------- parsing
+
+SinkOptions = Callable[[str], Mapping[str, Option] | None]
+"""Kind of a sink → its OPTIONS, or None for a kind that does not exist."""
+
+
+@frozen
+class TenantRow:
+    """One row of a tenants file, keys as under `tenants`. `where` gives lines inside a row that spans several."""
+
+    file: str
+    line: int
+    values: Mapping[str, Any]
+    where: Callable[[Path], int | None] | None = None
+
+
+def parse(
+    raw: Mapping[str, Any],
+    *,
+    where: Callable[[Path], int | None] = lambda _: None,
+    sink_options: SinkOptions,
+    base_dir: str = ".",
+    environ: Mapping[str, str] | None = None,
+    tenant_rows: Sequence[TenantRow] = (),
+    problems: Sequence[Problem] = (),
+) -> Config:
+    """The Config of a raw mapping.
+
+    `where` gives the line of a path such as ("sinks", 1, "port"); `environ` is what `${env:NAME}` means in values that
+    are no secrets; `problems` are those the front end found already. Raises one ConfigError that holds all problems,
+    each "sinks[1].port (line 12): what is wrong".
+    """
+    reader = Reader(where, environ or {}, base_dir, problems=list(problems))
+    top = reader.mapping(raw, ())
+    v = reader.read_all(TOP, {key: value for key, value in top.items() if key not in ("tenants", "defaults", "sinks")})
+    network = NetworkConfig(
+        proxy=v["network.proxy"],
+        no_proxy=v["network.no_proxy"],
+        ca_file=v["network.ca_file"],
+        timeout_s=v["network.timeout_s"],
+    )
+    graph = GraphConfig(cloud=v["graph.cloud"], base_url=v["graph.base_url"], authority=v["graph.authority"])
+    targets = TargetsConfig(
+        percent_min=v["targets.percent_min"],
+        measured_percent_min=v["targets.measured_percent_min"],
+        drop_points=v["targets.drop_points"],
+        controls=v["targets.controls"],
+    )
+    config = Config(
+        tenants=_tenants(reader, top, tenant_rows, graph, targets, v["poll.language"]),
+        sinks=_sinks(reader, top.get("sinks"), sink_options, network),
+        state=_state(reader, v),
+        raw=RawConfig(keep_days=v["raw.keep_days"], path=v["raw.path"]),
+        poll=PollConfig(
+            interval_s=v["poll.interval"],
+            backfill_days=v["poll.backfill"],
+            language=v["poll.language"],
+            concurrency=v["poll.concurrency"],
+        ),
+        changes=ChangesConfig(
+            min_points=v["changes.min_points"],
+            min_share=v["changes.min_share"],
+            min_score_points=v["changes.min_score_points"],
+            evidence=v["changes.evidence"],
+            inventory=v["changes.inventory"],
+            catalogue=v["changes.catalogue"],
+            stale_after_s=v["changes.stale_after"],
+            suspicious_loss=v["changes.suspicious_loss"],
+        ),
+        targets=targets,
+        network=network,
+        graph=graph,
+        health=HealthConfig(listen=v["health.listen"], heartbeat_s=v["health.heartbeat"] or 0.0),
+        log=LogConfig(level=v["log.level"], format=v["log.format"]),
+        tenants_file=v["tenants_file"],
+        base_dir=base_dir,
+    )
+    if reader.problems:
+        raise ConfigError([problem.text for problem in sorted(reader.problems)])
+    return config
+
+
+def takes_tenant(sink: SinkConfig, tenant: TenantConfig) -> bool:
+    """True when the sink's `tenants` patterns select this tenant: glob of its name, or label=glob; none = all.
+
+    The same rule by which `delivery.Filter` judges events.
+    """
+    return not sink.tenants or any(_selects(pattern, tenant) for pattern in sink.tenants)
+
+
+def unmatched_tenants(config: Config) -> list[str]:
+    """The names of tenants whose events no sink would get: an error in `check`."""
+    return [tenant.name for tenant in config.tenants if not any(takes_tenant(sink, tenant) for sink in config.sinks)]
+
+
+def _selects(pattern: str, tenant: TenantConfig) -> bool:
+    label, equals, wanted = pattern.partition("=")
+    return fnmatchcase(tenant.labels.get(label, ""), wanted) if equals else fnmatchcase(tenant.name, pattern)
+
+
+def _state(reader: Reader, v: Mapping[str, Any]) -> StateConfig:
+    maps = {home: _inside(v, f"state.{home}.") for home in ("blob", "kvstore")}
+    homes = [home for home in ("path", "directory") if v[f"state.{home}"]] + [home for home in maps if maps[home]]
+    if len(homes) > 1:
+        reader.note(("state",), f"names {len(homes)} homes ({', '.join(homes)}): keep one")
+    return StateConfig(
+        path=v["state.path"] if homes else DEFAULT_STATE_PATH,
+        directory=v["state.directory"],
+        blob=maps["blob"] or None,
+        kvstore=maps["kvstore"] or None,
+        keep_days=v["state.keep_days"],
+        max_bytes=v["state.max_bytes"],
+    )
+
+
+def _inside(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values of one map that were written, by their names inside it."""
+    return {name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix) and v is not None}
+
+
+# ---------------------------------------------------------------------------------------------------------- tenants
+
+_TENANT = group(TENANT)
+_DEFAULTS = group({name: option for name, option in TENANT.items() if name not in ("name", "tenant_id")})
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+
+
+class _Defaults:
+    """What tenants have in common, built once and shared: ten thousand tenants hold one credential object."""
+
+    def __init__(self, reader: Reader, raw: object, graph: GraphConfig, targets: TargetsConfig, language: str) -> None:
+        path = ("defaults",)
+        given = reader.read(_DEFAULTS, reader.mapping(raw, path), path)
+        self.reader = reader
+        self.given = given
+        self.labels = _labels(reader, given, path)
+        self.graph = _graph(reader, given, path, graph)
+        self.targets = _targets(given, targets)
+        self.language: str = given.get("language") or language
+        self.overrides = {key: given[key] for key in OVERRIDES if key in given}
+        self._auth: dict[str, AuthConfig | None] = {}
+
+    def auth(self, key: str) -> AuthConfig | None:
+        """The credential under `defaults`, read when the first tenant needs it as it stands."""
+        if key not in self._auth:
+            self._auth[key] = _auth(self.reader, self.given[key], ("defaults", key)) if key in self.given else None
+        return self._auth[key]
+
+
+def _tenants(
+    reader: Reader,
+    top: Mapping[str, Any],
+    rows: Sequence[TenantRow],
+    graph: GraphConfig,
+    targets: TargetsConfig,
+    language: str,
+) -> tuple[TenantConfig, ...]:
+    defaults = _Defaults(reader, top.get("defaults"), graph, targets, language)
+    tenants: list[TenantConfig] = []
+    names: dict[str, str] = {}
+    ids: dict[str, str] = {}
+
+    def add(reader: Reader, raw: object, path: Path, place: str) -> None:
+        tenant = _tenant(reader, reader.mapping(raw, path), path, defaults)
+        if tenant.name and (first := names.setdefault(tenant.name.lower(), place)) != place:
+            reader.note((*path, "name"), f"{tenant.name} is taken by {first}: names differ in more than case")
+        if tenant.tenant_id and (first := ids.setdefault(tenant.tenant_id, place)) != place:
+            reader.note((*path, "tenant_id"), f"{tenant.tenant_id} is listed before, at {first}")
+        tenants.append(tenant)
+
+    for index, raw in enumerate(reader.items(top.get("tenants"), ("tenants",))):
+        add(reader, raw, ("tenants", index), dotted(("tenants", index)))
+    for row in rows:
+        place = f"{row.file} line {row.line}"
+        add(evolve(reader, file=row.file, where=row.where or _always(row.line)), row.values, (), place)
+    if not tenants and not (top.get("tenants_file") and reader.problems):
+        reader.note(("tenants",), "names no tenant: list at least one, here or in tenants_file")
+    return tuple(tenants)
+
+
+def _always(line: int) -> Callable[[Path], int]:
+    return lambda _: line
+
+
+def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defaults) -> TenantConfig:
+    given = reader.read(_TENANT, raw, path)
+    both = defaults.given | given
+    name = given.get("name") or ""
+    _check_name(reader, (*path, "name"), name)
+    source = both.get("source", "graph")
+    auth = write_auth = None
+    if source == "graph":
+        auth = _tenant_auth(reader, "auth", given, path, defaults)
+        write_auth = _tenant_auth(reader, "write_auth", given, path, defaults)
+        if "auth" not in both:
+            reader.note((*path, "auth"), "is missing: give this tenant, or defaults, a credential")
+        if "path" in given:
+            reader.note((*path, "path"), "belongs to source: files")
+    else:
+        if "path" not in both:
+            reader.note((*path, "path"), "is missing: source: files reads the saved responses of this folder")
+        for key in ("auth", "write_auth"):
+            if key in given:
+                reader.note((*path, key), "source: files signs in nowhere: remove it")
+    overrides = {key: given[key] for key in OVERRIDES if key in given}
+    return TenantConfig(
+        name=name,
+        tenant_id=given.get("tenant_id") or "",
+        labels={**defaults.labels, **_labels(reader, given, path)} if "labels" in given else defaults.labels,
+        source=source,
+        path=both.get("path"),
+        auth=auth,
+        write_auth=write_auth,
+        graph=_graph(reader, given, path, defaults.graph),
+        language=given.get("language") or defaults.language,
+        targets=_targets(given, defaults.targets),
+        overrides={**defaults.overrides, **overrides} if overrides else defaults.overrides,
+    )
+
+
+def _tenant_auth(
+    reader: Reader, key: str, given: Mapping[str, Any], path: Path, defaults: _Defaults
+) -> AuthConfig | None:
+    if key not in given:
+        return defaults.auth(key)
+    return _auth(reader, given[key], (*path, key), base=defaults.given.get(key))
+
+
+def _labels(reader: Reader, given: Mapping[str, Any], path: Path) -> Mapping[str, str]:
+    labels: Mapping[str, str] = given.get("labels") or {}
+    for key, value in labels.items():
+        if not _LABEL.fullmatch(key):
+            reader.note((*path, "labels", key), "a label's name has letters, digits, dot, dash and underscore only")
+        if len(value) > 256:
+            reader.note((*path, "labels", key), "a label's value has at most 256 characters")
+    return labels
+
+
+def _graph(reader: Reader, given: Mapping[str, Any], path: Path, base: GraphConfig) -> GraphConfig:
+    if "cloud" in given and "graph.cloud" in given:
+        reader.note((*path, "cloud"), "is written twice, here and under graph: keep one")
+    cloud = given.get("cloud") or given.get("graph.cloud")
+    written = {"cloud": cloud} if cloud else {}
+    written |= {key: given[f"graph.{key}"] for key in ("base_url", "authority") if f"graph.{key}" in given}
+    return evolve(base, **written) if written else base
+
+
+def _targets(given: Mapping[str, Any], base: TargetsConfig) -> TargetsConfig:
+    written = _inside(given, "targets.")
+    return evolve(base, **written) if written else base
+
+
+def _check_name(reader: Reader, path: Path, name: str) -> None:
+    """Names become file names, metric labels and glob patterns."""
+    if name and not _NAME.fullmatch(name):
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:63].lower()
+        hint = f", for example {plain}" if plain else ""
+        reader.note(path, f"use up to 63 letters, digits, dots, dashes and underscores{hint}")
+
+
+# ------------------------------------------------------------------------------------------------------ credentials
+
+
+def _auth(reader: Reader, raw: object, path: Path, *, base: object = None, of_sink: bool = False) -> AuthConfig | None:
+    """A credential; keys that are not written come from `base` when that has the same kind."""
+    given = reader.mapping(raw, path)
+    if isinstance(base, Mapping) and given.get("kind", base.get("kind")) == base.get("kind"):
+        given = {**base, **given}
+    kind = given.get("kind")
+    if not isinstance(kind, str) or kind not in AUTH:
+        wrong = f"is missing: one of {', '.join(AUTH)}" if kind is None else not_one_of(kind, AUTH)
+        reader.note((*path, "kind"), wrong)
+        return None
+    table = {"kind": Option("enum", choices=tuple(AUTH)), **AUTH[kind]}
+    if of_sink:
+        table["tenant_id"] = evolve(SINK_TENANT, required=kind not in ("managed_identity", "token"))
+    options = reader.read(group(table), given, path)
+    if kind == "federated":
+        _check_federated(reader, options, path)
+    del options["kind"]
+    return AuthConfig(kind=kind, expires_on=options.pop("expires_on", None), options=options)
+
+
+def _check_federated(reader: Reader, options: dict[str, Any], path: Path) -> None:
+    if ("token_file" in options) == ("managed_identity" in options):
+        reader.note(path, "needs either token_file or managed_identity")
+    identity = options.get("managed_identity")
+    if identity is not None and identity != "system":
+        options["managed_identity"] = reader.value(Option("guid"), identity, (*path, "managed_identity"))
+
+
+# ------------------------------------------------------------------------------------------------------------ sinks
+
+
+def _sinks(reader: Reader, raw: object, sink_options: SinkOptions, network: NetworkConfig) -> tuple[SinkConfig, ...]:
+    sinks: list[SinkConfig] = []
+    names: dict[str, int] = {}
+    items = reader.items(raw, ("sinks",))
+    for index, item in enumerate(items):
+        path: Path = ("sinks", index)
+        sink = _sink(reader, reader.mapping(item, path), path, sink_options, network)
+        _check_name(reader, (*path, "name"), sink.name)
+        if sink.name and (first := names.setdefault(sink.name.lower(), index)) != index:
+            reader.note((*path, "name"), f"{sink.name} is taken by sinks[{first}]: names differ in more than case")
+        sinks.append(sink)
+    if not items and (raw is None or isinstance(raw, list | tuple)):
+        reader.note(("sinks",), "names no sink: add one, for example {name: archive, kind: file, path: ./events.jsonl}")
+    return tuple(sinks)
+
+
+def _sink(
+    reader: Reader, raw: Mapping[str, Any], path: Path, sink_options: SinkOptions, network: NetworkConfig
+) -> SinkConfig:
+    kind = raw.get("kind")
+    own = sink_options(kind) if isinstance(kind, str) else None
+    if own is None:
+        known = [name for name in KINDS if sink_options(name) is not None]
+        if kind is None:
+            reader.note((*path, "kind"), f"is missing: one of {', '.join(known)}")
+        else:
+            reader.note((*path, "kind"), not_one_of(kind, known))
+        # Which keys such a sink may have is unknown; the common ones are still checked.
+        raw = {key: value for key, value in raw.items() if key in group(SINK).names()} | {"kind": "unknown"}
+        own = {}
+    kind = str(raw["kind"])
+    table = {**SINK, **SINK_OF_KIND.get(kind, {}), **own}
+    v = reader.read_all(table, raw, path)
+    for name, option in own.items():
+        if option.type == "auth" and v[name] is not None:
+            v[name] = _auth(reader, v[name], (*path, name), of_sink=True)
+    targets = v["streams"] if isinstance(v["streams"], Mapping) else {}
+    streams = tuple(stream for stream in STREAMS if stream in v["streams"])
+    if not streams:
+        reader.note((*path, "streams"), f"selects nothing: one or more of {', '.join(STREAMS)}")
+    overridden = {key: v[key] for key in ("proxy", "no_proxy", "ca_file", "timeout_s") if key in raw}
+    return SinkConfig(
+        name=v["name"] or "",
+        kind=kind,
+        options={name: v[name] for name in own},
+        format=v["format"],
+        mapping=v["mapping"],
+        streams=streams,
+        stream_targets=targets,
+        start=v["start"],
+        tenants=v["tenants"],
+        include=_types(reader, v["include"], (*path, "include")),
+        exclude=_types(reader, v["exclude"], (*path, "exclude")),
+        min_severity=v["min_severity"],
+        max_records=v["batch.max_records"],
+        max_bytes=v["batch.max_bytes"],
+        network=evolve(network, **{k: n for k, n in overridden.items() if n is not None or k == "proxy"}),
+    )
+
+
+def _types(reader: Reader, patterns: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Globs over event types; one that can match nothing is a typing error."""
+    globs = tuple(pattern.removeprefix("securescore.") for pattern in patterns)
+    for glob in globs:
+        if not any(fnmatchcase(name, glob) for name in STREAM_OF_TYPE):
+            reader.note(path, f"{glob!r} matches no event type{nearest(glob, STREAM_OF_TYPE)}")
+    return globs

@@ -1,0 +1,196 @@
+"""Every key of the configuration that is not a sink's own: name, type, default, one sentence (DESIGN §7).
+
+Tables only, no code; `tenants`, `defaults` and `sinks` are lists and maps of the tables below them. `config` checks
+against them, `config_schema` makes the editors' JSON Schema from them; a sink's own keys stand beside the sink as its
+OPTIONS.
+"""
+
+from collections.abc import Mapping
+
+from connector.model import STREAMS
+from connector.options import Option
+
+KINDS = ("syslog", "splunk_hec", "sentinel", "webhook", "file")
+"""The kinds of sinks that ship, in the order people are told of them."""
+
+FORMATS = ("cloudevents", "cef", "leef", "ocsf", "splunk", "sentinel")
+"""The mappings that ship."""
+
+LANGUAGES = ("en", "cs", "da", "de", "es", "fr", "hu", "it", "ja", "ko", "nl")
+"""English and the ten languages that Microsoft announced for the Secure Score API."""
+
+CLOUDS = ("global", "usgov", "dod")
+OTHER_CLOUDS: Mapping[str, str] = {
+    "gcc": "GCC tenants live in the global cloud: write global",
+    "gcchigh": "write usgov (GCC High, L4)",
+    "gcc-high": "write usgov (GCC High, L4)",
+    "usgovhigh": "write usgov (GCC High, L4)",
+    "commercial": "write global",
+    "public": "write global",
+    "china": "Microsoft offers no Secure Score API in the cloud operated by 21Vianet",
+    "21vianet": "Microsoft offers no Secure Score API in the cloud operated by 21Vianet",
+}
+"""Clouds people write that we refuse, each with its reason."""
+
+DEFAULT_STATE_PATH = "/var/lib/secure-score-connector/state.db"
+
+TOP: Mapping[str, Option] = {
+    "state.path": Option("path", doc=f"SQLite file with state, events and backlog. Default {DEFAULT_STATE_PATH}."),
+    "state.directory": Option("path", doc="Folder of documents instead of the SQLite file."),
+    "state.blob.account_url": Option("url", required=True, doc="https://<account>.blob.core.windows.net"),
+    "state.blob.container": Option("str", required=True, doc="Blob container; it must exist."),
+    "state.blob.prefix": Option("str", doc="Put before every blob name, to share a container."),
+    "state.blob.client_id": Option("guid", doc="User-assigned managed identity that may write the container."),
+    "state.kvstore.collection": Option("str", required=True, doc="Splunk KV store collection."),
+    "state.kvstore.app": Option("str", doc="Splunk app that owns the collection."),
+    "state.kvstore.owner": Option("str", doc="Splunk user that owns the documents; nobody shares them."),
+    "state.keep_days": Option("days", 400, minimum=1, doc="How long settled events and old days are kept."),
+    "state.max_bytes": Option(
+        "size", 4 * 1024**3, minimum=16 * 1024**2, doc="Disk bound: warns at 80 %, polling pauses at 100 %."
+    ),
+    "raw.keep_days": Option(
+        "days", minimum=0, doc="Evidence: each day's last complete responses. 400, above 50 tenants 14; 0 = off."
+    ),
+    "raw.path": Option("path", doc="Folder of the evidence; default beside the state."),
+    "poll.interval": Option("duration", 3600.0, minimum=1, maximum=7 * 86400, doc="How often a tenant is polled."),
+    "poll.backfill": Option("days", 90, minimum=0, maximum=3650, doc="Days of history read at first contact."),
+    "poll.language": Option("language", "en-US", doc="Language of control titles: " + ", ".join(LANGUAGES) + "."),
+    "poll.concurrency": Option(
+        "int", minimum=1, maximum=256, choices=("auto",), doc="Tenants polled at a time; auto = by count and interval."
+    ),
+    "changes.min_points": Option("float", 0.5, minimum=0, doc="Smaller moves of a control are no event (points)."),
+    "changes.min_share": Option("share", 0.10, doc="… and neither are moves below this share of its maximum."),
+    "changes.min_score_points": Option(
+        "float", 1.0, minimum=0, doc="Smaller moves of the score are no event (points)."
+    ),
+    "changes.evidence": Option("bool", default=False, doc="Events for changed evidence texts of a control."),
+    "changes.inventory": Option("enum", "daily", choices=("daily", "baseline", "off"), doc="Every control, every day."),
+    "changes.catalogue": Option("enum", "each", choices=("each", "off"), doc="Events for control profiles."),
+    "changes.stale_after": Option("duration", 48 * 3600.0, minimum=3600, doc="No new day for so long = feed.stale."),
+    "changes.suspicious_loss": Option("share", 0.50, doc="A day that lost this share of known controls is refused."),
+    "targets.percent_min": Option("percent", doc="Event when the score falls below this percentage."),
+    "targets.measured_percent_min": Option("percent", doc="The same, not counting points that were only asserted."),
+    "targets.drop_points": Option("float", minimum=0, doc="Event when the score loses so many points in a day."),
+    "targets.controls": Option("list", (), doc="Controls that must keep full points."),
+    "network.proxy": Option("proxy", doc="Proxy of every connection; env honours the environment's."),
+    "network.no_proxy": Option("list", (), doc="Hosts, .domains and networks that are reached directly."),
+    "network.ca_file": Option("path", doc="PEM file with certificate authorities, added to the system's."),
+    "network.timeout_s": Option("duration", 30.0, minimum=1, maximum=600, doc="Limit of one request."),
+    "graph.cloud": Option("cloud", "global", doc="global (also GCC), usgov (GCC High) or dod."),
+    "graph.base_url": Option("origin", doc="Another Graph host, such as a simulator."),
+    "graph.authority": Option("origin", doc="Another sign-in host."),
+    "tenants": Option("list", doc="The tenants that are polled."),
+    "tenants_file": Option("path", doc="CSV or YAML file with more tenants, one a row."),
+    "defaults": Option("map", doc="What every tenant has unless it says otherwise."),
+    "sinks": Option("list", doc="Where events go; at least one."),
+    "health.listen": Option("address", "127.0.0.1:9464", choices=("off",), doc="Where /healthz and /metrics listen."),
+    "health.heartbeat": Option("duration", 3600.0, minimum=60, choices=("off",), doc="How often a heartbeat is sent."),
+    "log.level": Option(
+        "enum", "info", choices=("debug", "info", "warning", "error"), doc="Least level that is logged."
+    ),
+    "log.format": Option("enum", "console", choices=("console", "json"), doc="Form of a log line on stderr."),
+}
+
+TENANT: Mapping[str, Option] = {
+    "name": Option("str", required=True, doc="Our short name: letters, digits, dot, dash, underscore."),
+    "tenant_id": Option("guid", required=True, doc="Microsoft Entra tenant (directory) id."),
+    "labels": Option("map", doc="Your own words for it; sinks select by them, events carry them."),
+    "source": Option("enum", "graph", choices=("graph", "files"), doc="files = saved Graph responses."),
+    "path": Option("path", doc="Folder of saved Graph responses, for source: files."),
+    "auth": Option("auth", doc="How to sign in to Microsoft Graph."),
+    "write_auth": Option("auth", doc="A second credential, for controls set only."),
+    "cloud": Option("cloud", doc="Short for graph: {cloud: …}."),
+    "graph.cloud": Option("cloud", doc="global (also GCC), usgov (GCC High) or dod."),
+    "graph.base_url": Option("origin", doc="Another Graph host, such as a simulator."),
+    "graph.authority": Option("origin", doc="Another sign-in host."),
+    "language": Option("language", doc="Language of control titles of this tenant."),
+    "targets.percent_min": Option("percent", doc="Event when the score falls below this percentage."),
+    "targets.measured_percent_min": Option("percent", doc="The same, not counting points that were only asserted."),
+    "targets.drop_points": Option("float", minimum=0, doc="Event when the score loses so many points in a day."),
+    "targets.controls": Option("list", doc="Controls that must keep full points."),
+    "index": Option("str", doc="Splunk index for this tenant's events, instead of the sink's."),
+    "endpoint": Option("url", doc="Logs ingestion endpoint for this tenant's events, instead of the sink's."),
+    "rule_id": Option("str", doc="Data collection rule for this tenant's events, instead of the sink's."),
+    "token": Option("secret", doc="HEC token for this tenant's events, instead of the sink's."),
+}
+OVERRIDES = ("index", "endpoint", "rule_id", "token")
+"""Tenant keys that replace the sink option of the same name."""
+
+_CLIENT_ID = Option("guid", required=True, doc="Application (client) id of the app registration.")
+_EXPIRES_ON = Option("date", doc="When the secret expires; warns 30, 14, 7 and 1 days before.")
+
+AUTH: Mapping[str, Mapping[str, Option]] = {
+    "client_secret": {
+        "client_id": _CLIENT_ID,
+        "client_secret": Option("secret", required=True, doc="Reference to the client secret."),
+        "expires_on": _EXPIRES_ON,
+    },
+    "certificate": {
+        "client_id": _CLIENT_ID,
+        "file": Option("path", required=True, doc="PEM or PFX file with private key and certificate."),
+        "password": Option("secret", doc="Reference to the password of the file."),
+    },
+    "managed_identity": {
+        "client_id": Option("guid", doc="User-assigned identity; without it the system-assigned one."),
+    },
+    "federated": {
+        "client_id": _CLIENT_ID,
+        "token_file": Option("path", doc="File with the federated token (workload identity)."),
+        "managed_identity": Option("str", doc="system, or the client id of a user-assigned identity."),
+    },
+    "device_code": {
+        "client_id": _CLIENT_ID,
+        "cache": Option("path", required=True, doc="Token cache written by securescore login."),
+    },
+    "token": {
+        "file": Option("path", required=True, doc="File with a bearer token supplied from outside."),
+    },
+}
+
+SINK_TENANT = Option("guid", doc="Microsoft Entra tenant that the sink belongs to.")
+"""`auth.tenant_id`: only a sink's credential says whose directory it signs in to; a tenant's own is known."""
+
+SINK: Mapping[str, Option] = {
+    "name": Option("str", required=True, doc="Name of this sink; a renamed sink is a new one."),
+    "kind": Option("str", required=True, doc="What it is: " + ", ".join(KINDS) + "."),
+    "format": Option("enum", choices=FORMATS, doc="Shipped mapping that renders the events."),
+    "mapping": Option("path", doc="Your own mapping file, which may extend a shipped one."),
+    "streams": Option("list", STREAMS, choices=STREAMS, doc="Which streams it gets."),
+    "start": Option(
+        "enum", "backfill", choices=("now", "backfill", "all"), doc="now = live events only; all = kept history too."
+    ),
+    "tenants": Option("list", (), doc="Globs of tenant names, or label=value; empty = all."),
+    "include": Option("list", (), doc="Globs of event types it gets; empty = all."),
+    "exclude": Option("list", (), doc="Globs of event types it does not get."),
+    "min_severity": Option("int", 0, minimum=0, maximum=10, doc="Least severity it gets."),
+    "batch.max_records": Option("int", minimum=1, maximum=100_000, doc="Most events in one batch."),
+    "batch.max_bytes": Option("size", minimum=1024, doc="Most bytes in one batch."),
+    "proxy": Option("proxy", doc="Instead of network.proxy."),
+    "no_proxy": Option("list", doc="Instead of network.no_proxy."),
+    "ca_file": Option("path", doc="Instead of network.ca_file."),
+    "timeout_s": Option("duration", minimum=1, maximum=600, doc="Instead of network.timeout_s."),
+}
+
+_LIVE = {
+    "streams": Option("list", ("score", "change", "health"), choices=STREAMS, doc="Which streams it gets."),
+    "start": Option("enum", "now", choices=("now", "backfill", "all"), doc="now = nothing backfilled."),
+}
+
+SINK_OF_KIND: Mapping[str, Mapping[str, Option]] = {
+    "syslog": _LIVE,
+    "webhook": _LIVE,
+    "sentinel": {
+        "streams": Option(
+            "map",
+            {
+                "score": "Custom-SecureScoreDaily_CL",
+                "inventory": "Custom-SecureScoreInventory_CL",
+                "change": "Custom-SecureScoreChange_CL",
+                "health": "Custom-SecureScoreHealth_CL",
+            },
+            choices=STREAMS,
+            doc="Which streams it gets, and the DCR stream of each.",
+        )
+    },
+}
+"""Where a kind's common keys differ. A kind's own OPTIONS may restate a common key too, and win."""

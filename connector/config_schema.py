@@ -1,0 +1,158 @@
+"""The JSON Schema of the configuration, for editors, from the tables that the parser checks against.
+
+Draft 2020-12. It says what an editor can know: keys, types, words, descriptions; the parser says the rest. Shipped
+as `config.schema.json`; a test fails when that is stale, and says how to write it again.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+
+from connector.config_keys import AUTH, CLOUDS, SINK, SINK_OF_KIND, SINK_TENANT, TENANT, TOP
+from connector.config_read import Group, group
+from connector.options import Option
+
+FILE = "config.schema.json"
+_ENVIRONMENT = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*\}"}
+_REFERENCE = {"type": "string", "pattern": r"^\$\{(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|credential:[A-Za-z0-9_.-]+)\}$"}
+
+
+def schema(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
+    """The schema, given the OPTIONS of every kind of sink."""
+    top = _object(group({name: option for name, option in TOP.items() if name not in ("tenants", "defaults", "sinks")}))
+    top["properties"] |= {
+        "tenants": {**_doc(TOP["tenants"]), "type": "array", "items": {"$ref": "#/$defs/tenant"}},
+        "defaults": {**_doc(TOP["defaults"]), "$ref": "#/$defs/defaults"},
+        "sinks": {**_doc(TOP["sinks"]), "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/sink"}},
+    }
+    defaults = {name: evolve(option, required=False) for name, option in TENANT.items()}
+    del defaults["name"], defaults["tenant_id"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:secure-score:config:1",
+        "title": "Secure Score Connector",
+        **top,
+        "required": ["sinks"],
+        "$defs": {
+            # `defaults` may hold half a credential that each tenant completes, so nothing is required of either there.
+            "auth": _auth(of_sink=False, complete=False),
+            "sink_auth": _auth(of_sink=True, complete=True),
+            "tenant": _object(group(TENANT)),
+            "defaults": _object(group(defaults)),
+            "sink": _sink(kinds),
+        },
+    }
+
+
+def text(kinds: Mapping[str, Mapping[str, Option]]) -> str:
+    """The schema as the shipped file has it."""
+    return json.dumps(schema(kinds), indent=1, ensure_ascii=False) + "\n"
+
+
+def _sink(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
+    branches = []
+    for kind, own in kinds.items():
+        table = {**SINK, **SINK_OF_KIND.get(kind, {}), **own}
+        body = _object(group(table), auth="sink_auth")
+        body["properties"]["kind"] = {"const": kind}
+        branches.append({"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": body})
+    return {
+        "type": "object",
+        "required": ["name", "kind"],
+        "properties": {"kind": {"enum": list(kinds), **_doc(SINK["kind"])}},
+        "allOf": branches,
+    }
+
+
+def _auth(*, of_sink: bool, complete: bool) -> dict[str, Any]:
+    branches = []
+    for kind, own in AUTH.items():
+        extra = (
+            {"tenant_id": evolve(SINK_TENANT, required=kind not in ("managed_identity", "token"))} if of_sink else {}
+        )
+        body = _object(group({**own, "tenant_id": where} if of_sink else own))
+        body["properties"]["kind"] = {"const": kind}
+        if not complete:
+            body.pop("required", None)
+        branches.append({"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": body})
+    return {
+        "type": "object",
+        **({"required": ["kind"]} if complete else {}),
+        "properties": {"kind": {"enum": list(AUTH), "description": "How to sign in."}},
+        "allOf": branches,
+    }
+
+
+def _object(table: Group, auth: str = "auth") -> dict[str, Any]:
+    properties = {name: _value(option, auth) for name, option in table.options.items()}
+    properties |= {name: _object(inner, auth) for name, inner in table.groups.items()}
+    required = [name for name, option in table.options.items() if option.required]
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        **({"required": required} if required else {}),
+    }
+
+
+def _value(option: Option, auth: str) -> dict[str, Any]:
+    if option.type == "auth":
+        return {**_doc(option), "$ref": f"#/$defs/{auth}"}
+    forms = _forms(option)
+    if option.choices and option.type not in ("enum", "list", "map"):
+        forms.append({"enum": _words(option.choices)})
+    if option.secret and option.type != "secret":
+        forms.append(_REFERENCE)
+    if option.type not in ("list", "map", "secret"):
+        forms.append(_ENVIRONMENT)
+    if not option.required:
+        forms.append({"type": "null"})
+    default = {} if option.default is None else {"default": option.default}
+    return {**_doc(option), **default, "anyOf": forms}
+
+
+def _forms(option: Option) -> list[dict[str, Any]]:
+    bounds = {"minimum": option.minimum, "maximum": option.maximum}
+    number = {"type": "number", **{key: bound for key, bound in bounds.items() if bound is not None}}
+    digits = {"type": "string", "pattern": r"^[+-]?[0-9]+(\.[0-9]+)?$"}
+    quantity = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? *[A-Za-z]*$"}
+    percent = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? *%?$"}
+    line = {"type": ["string", "integer"]}
+    https = {"type": "string", "pattern": r"^(https://|http://(localhost|127\.|\[::1\]))"}
+    forms: Mapping[str, list[dict[str, Any]]] = {
+        "int": [{**number, "type": "integer"}, digits],
+        "float": [number, digits],
+        "bool": [{"type": "boolean"}, {"enum": ["on", "off", "yes", "no", "true", "false"]}],
+        "duration": [number, quantity],
+        "days": [number, quantity],
+        "size": [number, quantity],
+        "share": [{"type": "number", "minimum": 0, "maximum": 1}, percent],
+        "percent": [{"type": "number", "minimum": 0, "maximum": 100}, percent],
+        "date": [{"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}],
+        "guid": [{"type": "string", "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}],
+        "url": [https],
+        "origin": [https],
+        "port": [{"type": "integer", "minimum": 1, "maximum": 65535}, digits],
+        "cloud": [{"enum": list(CLOUDS)}],
+        "enum": [{"enum": _words(option.choices)}],
+        "list": [{"type": "array", "items": {"enum": list(option.choices)} if option.choices else line}],
+        "map": [{"type": "object", "additionalProperties": line, **_only(option.choices)}],
+        "secret": [_REFERENCE],
+    }
+    return list(forms.get(option.type, [line]))
+
+
+def _only(keys: tuple[str, ...]) -> dict[str, Any]:
+    return {"propertyNames": {"enum": list(keys)}} if keys else {}
+
+
+def _words(choices: tuple[str, ...]) -> list[str | bool]:
+    """YAML 1.1 editors read on and off as booleans."""
+    booleans = {"on": True, "off": False}
+    return [*choices, *(booleans[word] for word in choices if word in booleans)]
+
+
+def _doc(option: Option) -> dict[str, str]:
+    return {"description": option.doc} if option.doc else {}

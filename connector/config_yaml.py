@@ -1,0 +1,387 @@
+"""The YAML front end of the configuration: files in, a Config out, every problem with its line.
+
+All file reading of the configuration is here; what keys mean is in `config`. The YAML is the plain kind: no tags, no
+merge keys, only true/false are booleans, only decimal digits are numbers: `NO`, `off`, 0600 and 1:30 stay text.
+"""
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path as File
+from typing import Any
+
+from attrs import Factory, define
+
+from connector.config import Config, SinkOptions, TenantRow, parse
+from connector.config_keys import AUTH, TENANT, TOP
+from connector.config_read import Path, Problem, Reader, dotted, nearest
+from connector.errors import ConfigError
+
+MAX_BYTES = 16 * 1024 * 1024
+MAX_DEPTH = 32
+MAX_TENANTS = 100_000
+PLACES = ("securescore.yaml", "/etc/secure-score-connector/config.yaml")
+INIT_HINT = "write one with: securescore init"
+
+
+def find(explicit: str | None, environ: Mapping[str, str]) -> str:
+    """The configuration file: as told, else $SECURESCORE_CONFIG, else the first of the usual places that exists."""
+    named = explicit or environ.get("SECURESCORE_CONFIG")
+    if named:
+        return named
+    for place in PLACES:
+        if File(place).exists():
+            return place
+    raise ConfigError(
+        [f"no configuration: neither ./{PLACES[0]} nor {PLACES[1]} exists"], f"{INIT_HINT}, or name it: -c FILE"
+    )
+
+
+def load(path: str, *, sink_options: SinkOptions, environ: Mapping[str, str] | None = None) -> Config:
+    """The Config of a YAML file and of the tenants file it names. Raises ConfigError with all problems at once."""
+    environ = os.environ if environ is None else environ
+    hint = f"correct {path}, then try: securescore check -c {path}"
+    document = read_yaml(_text_of(path), path)
+    raw = document.value
+    if not isinstance(raw, dict):
+        what = "is empty" if raw is None else "is not a mapping (key: value)"
+        raise ConfigError([f"{path}: {what}"], INIT_HINT)
+    base_dir = str(File(path).absolute().parent)
+    problems = [Problem("", line, f"{dotted(at)} (line {line}): {text}") for at, line, text in document.problems]
+    rows: list[TenantRow] = []
+    if raw.get("tenants_file") is not None:
+        reader = Reader(document.where, environ, base_dir)
+        file = reader.value(TOP["tenants_file"], raw["tenants_file"], ("tenants_file",))
+        if file is not None:  # otherwise `parse` says what is wrong with the name
+            try:
+                rows, found = read_tenants(file)
+                problems += found
+            except ConfigError as error:
+                for problem in error.problems:
+                    reader.note(("tenants_file",), problem)
+                problems += reader.problems
+    try:
+        return parse(
+            raw,
+            where=document.where,
+            sink_options=sink_options,
+            base_dir=base_dir,
+            environ=environ,
+            tenant_rows=rows,
+            problems=problems,
+        )
+    except ConfigError as error:
+        raise ConfigError(error.problems, hint) from None
+
+
+def _text_of(path: str) -> str:
+    try:
+        with File(path).open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigError([f"{path}: there is no such file"], INIT_HINT) from error
+    except OSError as error:
+        raise ConfigError(
+            [f"{path}: cannot be read: {error.strerror}"], "name a file that this user may read"
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError([f"{path}: is larger than {MAX_BYTES // 1024**2} MiB"], "is it the right file?")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path} (line {line}): is not UTF-8 text"], "save the file as UTF-8") from error
+
+
+# ------------------------------------------------------------------------------------------------------------- YAML
+
+
+@define
+class Document:
+    """A YAML document as plain values, the line of every path in it, and what is wrong inside: (path, line, text)."""
+
+    value: Any = None
+    lines: dict[Path, int] = Factory(dict)
+    problems: list[tuple[Path, int, str]] = Factory(list)
+
+    def where(self, path: Path) -> int | None:
+        return self.lines.get(path)
+
+
+@define
+class _Open:
+    """A mapping or list that is being filled; a mapping alternates between expecting a key and a value."""
+
+    value: dict[str, Any] | list[Any]
+    path: Path
+    anchor: str | None
+    key: str | None = None
+
+
+def read_yaml(text: str, name: str) -> Document:
+    """The one document of a YAML text. Raises ConfigError when it cannot be read at all; `name` is the file's."""
+    import yaml  # noqa: PLC0415 - homes without YAML (the Splunk add-on) must be able to import this package
+
+    builder = _Builder(name)
+    take = {
+        yaml.DocumentStartEvent: builder.begin,
+        yaml.ScalarEvent: builder.scalar,
+        yaml.AliasEvent: builder.alias,
+        yaml.MappingStartEvent: lambda event: builder.open({}, event),
+        yaml.SequenceStartEvent: lambda event: builder.open([], event),
+        yaml.MappingEndEvent: builder.close,
+        yaml.SequenceEndEvent: builder.close,
+    }
+    try:
+        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            if type(event) in take:
+                take[type(event)](event)
+    except yaml.MarkedYAMLError as error:
+        raise builder.stop(error.problem_mark or error.context_mark, _syntax(error)) from error
+    except yaml.YAMLError as error:
+        raise builder.stop(None, f"is not valid YAML: {' '.join(str(error).split())[:200]}") from error
+    return builder.document
+
+
+@define
+class _Builder:
+    """Parser events → Document. An alias shares its value instead of copying it: a small file stays small in memory."""
+
+    name: str
+    document: Document = Factory(Document)
+    opened: list[_Open] = Factory(list)
+    anchors: dict[str, Any] = Factory(dict)
+    documents: int = 0
+
+    def stop(self, mark: Any, text: str) -> ConfigError:
+        place = self.name if mark is None else f"{self.name} (line {mark.line + 1})"
+        return ConfigError([f"{place}: {text}"], "correct the file; an editor that knows YAML shows the place")
+
+    def begin(self, event: Any) -> None:
+        self.documents += 1
+        if self.documents > 1:
+            raise self.stop(event.start_mark, "a second document begins here: one file holds one")
+
+    def scalar(self, event: Any) -> None:
+        if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
+            raise self.stop(event.start_mark, "tags (!…) are not supported")
+        if self._expects_key():
+            self._key(event)
+        else:
+            self._place(event)
+            self._put(plain(event.value) if event.implicit[0] and event.tag is None else event.value, event.anchor)
+
+    def alias(self, event: Any) -> None:
+        if self._expects_key() or event.anchor not in self.anchors:
+            raise self.stop(event.start_mark, f"the alias *{event.anchor} stands for nothing yet")
+        self._place(event)
+        self._put(self.anchors[event.anchor], None)
+
+    def open(self, value: dict[str, Any] | list[Any], event: Any) -> None:
+        if event.tag is not None:
+            raise self.stop(event.start_mark, "tags (!…) are not supported")
+        if self._expects_key():
+            raise self.stop(event.start_mark, "a key must be text")
+        if len(self.opened) >= MAX_DEPTH:
+            raise self.stop(event.start_mark, f"is nested deeper than {MAX_DEPTH} levels")
+        self.opened.append(_Open(value, self._place(event), event.anchor))
+
+    def close(self, _: Any) -> None:
+        closed = self.opened.pop()
+        self._put(closed.value, closed.anchor)
+
+    def _expects_key(self) -> bool:
+        return bool(self.opened) and isinstance(self.opened[-1].value, dict) and self.opened[-1].key is None
+
+    def _key(self, event: Any) -> None:
+        holder, key, line = self.opened[-1], str(event.value), event.start_mark.line + 1
+        path = (*holder.path, key)
+        if key == "<<":
+            raise self.stop(
+                event.start_mark, "merge keys (<<) are not supported: put what tenants share under defaults"
+            )
+        if key in holder.value:
+            first = self.document.lines[path]
+            self.document.problems.append((path, line, f"is written twice, first on line {first}"))
+        self.document.lines.setdefault(path, line)
+        holder.key = key
+
+    def _place(self, event: Any) -> Path:
+        """The path of the value that starts here; remembers its line, unless its key gave one."""
+        if not self.opened:
+            return ()
+        parent = self.opened[-1]
+        path = (*parent.path, len(parent.value) if isinstance(parent.value, list) else str(parent.key))
+        self.document.lines.setdefault(path, event.start_mark.line + 1)
+        return path
+
+    def _put(self, value: Any, anchor: str | None) -> None:
+        if anchor:
+            self.anchors[anchor] = value
+        if not self.opened:
+            self.document.value = value
+        elif isinstance(holder := self.opened[-1].value, list):
+            holder.append(value)
+        else:
+            holder[str(self.opened[-1].key)] = value
+            self.opened[-1].key = None
+
+
+def _syntax(error: Any) -> str:
+    problem = str(error.problem or error.context or "cannot be understood")
+    if "'\\t'" in problem:
+        return "a tab cannot indent YAML: use spaces"
+    if "mapping values are not allowed" in problem:
+        problem += ' (a text that holds ": " needs quotes, and indentation must line up)'
+    return f"is not valid YAML: {problem}"
+
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
+_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})\.[0-9]{1,19}")
+_WORDS: Mapping[str, bool | None] = {
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
+
+
+def plain(text: str) -> Any:
+    """What an unquoted YAML text means: null, true, false, a decimal number, or itself."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+# ----------------------------------------------------------------------------------------------------- tenants file
+
+
+def read_tenants(path: str) -> tuple[list[TenantRow], list[Problem]]:
+    """The rows of a tenants file (YAML by its ending, else CSV), and the problems of its form.
+
+    Raises ConfigError when it cannot be read at all.
+    """
+    text = _text_of(path)
+    name = File(path).name
+    if path.lower().endswith((".yaml", ".yml")):
+        return _tenants_of_yaml(text, name)
+    return _tenants_of_csv(text, name)
+
+
+def _tenants_of_yaml(text: str, name: str) -> tuple[list[TenantRow], list[Problem]]:
+    document = read_yaml(text, name)
+    problems = [
+        Problem(name, line, f"{name} line {line}: {dotted(at)}: {what}") for at, line, what in document.problems
+    ]
+    items: Any = document.value
+    path: Path = ()
+    if isinstance(items, dict) and list(items) == ["tenants"]:
+        items, path = items["tenants"], ("tenants",)
+    if not isinstance(items, list):
+        raise ConfigError([f"{name}: is not a list of tenants"])
+    rows = []
+    for index, values in enumerate(items[: MAX_TENANTS + 1]):
+        at = (*path, index)
+        line = document.lines.get(at, 1)
+        rows.append(TenantRow(name, line, values, _inside(document, at, line)))
+    return _bounded(rows, name), problems
+
+
+def _inside(document: Document, at: Path, line: int) -> Any:
+    return lambda path: document.lines.get((*at, *path), line)
+
+
+def _tenants_of_csv(text: str, name: str) -> tuple[list[TenantRow], list[Problem]]:
+    first = text.split("\n", 1)[0]
+    delimiter = ";" if first.count(";") > first.count(",") else ","
+    lines = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    rows: list[TenantRow] = []
+    problems: list[Problem] = []
+
+    def note(line: int, what: str) -> None:
+        problems.append(Problem(name, line, f"{name} line {line}: {what}"))
+
+    try:
+        header = next(lines, [])
+        columns = [_column(cell) for cell in header]
+        for what in _header_problems(columns):
+            note(1, what)
+        for cells in lines:
+            if not any(cell.strip() for cell in cells):
+                continue
+            line = lines.line_num
+            if len(cells) > len(columns):
+                note(line, f"has {len(cells)} cells, the first line has {len(columns)}")
+            values: dict[str, Any] = {}
+            for column, cell in zip(columns, cells, strict=False):
+                if cell.strip() and _is_column(column):
+                    for what in _put_cell(values, column, cell.strip()):
+                        note(line, what)
+            rows.append(TenantRow(name, line, values))
+            if len(rows) > MAX_TENANTS:
+                break
+    except csv.Error as error:
+        note(lines.line_num, f"is not CSV: {error}")
+    return _bounded(rows, name), problems
+
+
+def _bounded(rows: list[TenantRow], name: str) -> list[TenantRow]:
+    if len(rows) > MAX_TENANTS:
+        raise ConfigError([f"{name}: holds more than {MAX_TENANTS} tenants"])
+    return rows
+
+
+def _column(cell: str) -> str:
+    """Heads of columns in any case; `label.customer` is `labels.customer`, whose own case counts."""
+    head, dot, rest = cell.strip().partition(".")
+    head = head.strip().lower().replace(" ", "_")
+    return f"labels.{rest}" if head == "label" and dot else head + dot + rest
+
+
+_COLUMNS = {
+    *(name for name, option in TENANT.items() if option.type != "auth"),
+    *(f"{key}.{name}" for key in ("auth", "write_auth") for table in AUTH.values() for name in ("kind", *table)),
+}
+
+
+def _is_column(column: str) -> bool:
+    return column in _COLUMNS or (column.startswith("labels.") and len(column) > len("labels."))
+
+
+def _header_problems(columns: Sequence[str]) -> Iterator[str]:
+    for column in dict.fromkeys(columns):
+        if not _is_column(column):
+            known = nearest(column, _COLUMNS) or "; known: " + ", ".join(sorted(TENANT)) + ", label.NAME"
+            yield f"unknown column {column[:60]!r}{known}"
+        elif columns.count(column) > 1:
+            yield f"the column {column} is there {columns.count(column)} times"
+    for column in ("name", "tenant_id"):
+        if column not in columns:
+            yield f"the column {column} is missing"
+
+
+def _put_cell(values: dict[str, Any], column: str, cell: str) -> Iterator[str]:
+    """Put a cell where its dotted column says. Lists are "a;b", labels "a=b;c=d"."""
+    if column == "labels":
+        for pair in filter(None, (part.strip() for part in cell.split(";"))):
+            key, equals, value = pair.partition("=")
+            if not equals or not key.strip() or not value.strip():
+                yield 'labels: expected "customer=contoso;tier=gold"'
+            else:
+                values.setdefault("labels", {})[key.strip()] = value.strip()
+        return
+    *heads, last = column.split(".", 1) if column.startswith("labels.") else column.split(".")
+    for head in heads:
+        values = values.setdefault(head, {})
+    is_list = column in TENANT and TENANT[column].type == "list"
+    values[last] = [part.strip() for part in cell.split(";") if part.strip()] if is_list else cell

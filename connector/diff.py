@@ -1,0 +1,278 @@
+"""Two days, or two catalogues, compared: what differs, and the exact decomposition of a score change. Pure.
+
+No thresholds, no memory, no clock and no wording of causes live here (observe.py, explain.py).
+Points are added as whole ten-thousandths, so every sum is exact to 4 decimals.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, frozen
+
+from connector.model import Control, Day, Profile, StateUpdate
+
+UNIT = 10_000
+
+
+def fixed(value: float) -> int:
+    """Points → whole ten-thousandths of a point."""
+    return round(value * UNIT)
+
+
+def points(units: int) -> float:
+    """Whole ten-thousandths → points."""
+    return units / UNIT
+
+
+def rounded(value: float | None) -> float | None:
+    """Four decimals, -0.0 as 0.0; None stays unknown."""
+    return None if value is None else round(value, 4) + 0.0
+
+
+# --------------------------------------------------------------------------------------------------- control scores
+
+
+@frozen
+class Contribution:
+    """What one control adds to a score change, in ten-thousandths of a point.
+
+    `kind` is "moved", "added" or "removed"; `before`/`after` are the control on each side, None where it is absent.
+    """
+
+    control: str
+    kind: str
+    before: Control | None
+    after: Control | None
+    delta: int
+
+    @property
+    def known(self) -> Control:
+        """The control as last seen on either side."""
+        side = self.after or self.before
+        assert side is not None
+        return side
+
+
+@frozen
+class Decomposition:
+    """delta == sum(contributions) + residual, exactly; `delta` and `residual` are None when a total is unknown.
+
+    `contributions` are complete and ordered by size (largest first), then name.
+    """
+
+    delta: int | None
+    residual: int | None
+    max_delta: int | None
+    contributions: tuple[Contribution, ...]
+
+
+def contributions(before: Day, after: Day) -> list[Contribution]:
+    """Every control that adds points, takes points, appears or disappears between two days.
+
+    A control whose score is unknown on one side is left out: its share falls into the residual, never into a guess.
+    """
+    found = []
+    old, new = before.controls, after.controls
+    for name, now in new.items():
+        was = old.get(name)
+        if was is None:
+            found.append(Contribution(name, "added", None, now, fixed(now.score or 0.0)))
+        elif was.score != now.score and was.score is not None and now.score is not None:
+            delta = fixed(now.score) - fixed(was.score)
+            if delta:
+                found.append(Contribution(name, "moved", was, now, delta))
+    found.extend(
+        Contribution(name, "removed", was, None, -fixed(was.score or 0.0))
+        for name, was in old.items()
+        if name not in new
+    )
+    return found
+
+
+def decompose(before: Day, after: Day) -> Decomposition:
+    """The exact decomposition of the score change between two days, or between two revisions of one day."""
+    parts = sorted(contributions(before, after), key=lambda c: (-abs(c.delta), c.control))
+    delta = None
+    if before.score is not None and after.score is not None:
+        delta = fixed(after.score) - fixed(before.score)
+    max_delta = None
+    if before.max_score is not None and after.max_score is not None:
+        max_delta = fixed(after.max_score) - fixed(before.max_score)
+    residual = None if delta is None else delta - sum(c.delta for c in parts)
+    return Decomposition(delta, residual, max_delta, tuple(parts))
+
+
+def percent_split(before: Day, after: Day) -> dict[str, float | None]:
+    """The percentage change as a numerator effect (points) plus a denominator effect (maximum), which sum exactly."""
+    old, new = rounded(before.percent), rounded(after.percent)
+    if old is None or new is None or before.score is None or after.score is None or not before.max_score:
+        return {"before": old, "after": new, "delta": None, "numerator": None, "denominator": None}
+    delta = fixed(new) - fixed(old)
+    numerator = fixed(100.0 * (after.score - before.score) / before.max_score)
+    if before.max_score == after.max_score:
+        numerator = delta
+    return {
+        "before": old,
+        "after": new,
+        "delta": points(delta),
+        "numerator": points(numerator),
+        "denominator": points(delta - numerator),
+    }
+
+
+def grouped(parts: Sequence[Contribution], profiles: Mapping[str, Profile]) -> dict[str, dict[str, float]]:
+    """Signed points by category and by service ("unknown" where no profile tells)."""
+    by_category: dict[str, int] = {}
+    by_service: dict[str, int] = {}
+    for part in parts:
+        profile = profiles.get(part.control)
+        category = part.known.category or (profile.category if profile else "") or "unknown"
+        service = (profile.service if profile else "") or "unknown"
+        by_category[category] = by_category.get(category, 0) + part.delta
+        by_service[service] = by_service.get(service, 0) + part.delta
+    return {
+        "by_category": {k: points(v) for k, v in sorted(by_category.items())},
+        "by_service": {k: points(v) for k, v in sorted(by_service.items())},
+    }
+
+
+def max_of(control: Control | None, profile: Profile | None) -> float | None:
+    """A control's maximum: the catalogue's, else derived from score and percentage, else unknown.
+
+    Percentages are computed from rounded scores, so the quotient is rounded to the integer Graph uses for maxima.
+    """
+    if profile is not None and profile.max_score is not None:
+        return profile.max_score
+    return derived_max(control)
+
+
+def derived_max(control: Control | None) -> float | None:
+    """The maximum that score and percentage imply; None when the percentage is 0 or either is unknown."""
+    if control is None or not control.percent or control.score is None:
+        return None
+    return float(round(100.0 * control.score / control.percent))
+
+
+def lost_share(before: Day, after: Day) -> float:
+    """The share (0-1) of the earlier day's controls that the later day lacks."""
+    if not before.controls:
+        return 0.0
+    return sum(name not in after.controls for name in before.controls) / len(before.controls)
+
+
+def services_changed(before: Day, after: Day) -> tuple[list[str], list[str]]:
+    """Licensed services (added, removed), each sorted."""
+    old, new = set(before.services), set(after.services)
+    return sorted(new - old), sorted(old - new)
+
+
+# ------------------------------------------------------------------------------------------------------- catalogue
+
+DEFAULT_STATE = StateUpdate(state="Default")
+ASSERTED = frozenset({"ThirdParty", "Reviewed"})
+"""States that award full points nobody measured."""
+
+TEXT_FIELDS = ("title", "remediation_sha256", "remediation_impact_sha256", "action_url")
+"""Fields that may change with the language alone (URLs carry locales)."""
+PLAIN_FIELDS = (
+    "category",
+    "service",
+    "tier",
+    "max_score",
+    "rank",
+    "action_type",
+    "user_impact",
+    "implementation_cost",
+    "threats",
+    "deprecated",
+)
+
+
+@frozen
+class ProfileChange:
+    """One catalogue entry that came, went or differs; `fields` maps each differing field to (before, after)."""
+
+    id: str
+    kind: str  # added | removed | changed
+    before: Profile | None
+    after: Profile | None
+    fields: Mapping[str, tuple[Any, Any]] = Factory(dict)
+
+
+@frozen
+class StateEntry:
+    """One new entry of a control's state history; `occurrence` counts equal entries before it, so ids stay distinct."""
+
+    profile: Profile
+    before: StateUpdate
+    after: StateUpdate
+    occurrence: int
+
+
+def ordered_updates(profile: Profile) -> list[StateUpdate]:
+    """State history oldest first: undated entries are oldest, ties keep document order."""
+    return sorted(profile.updates, key=lambda u: u.at or "")
+
+
+def effective_state(profile: Profile | None) -> StateUpdate:
+    """The entry that counts: the latest by time, the last of a tie; an empty history is Default."""
+    updates = ordered_updates(profile) if profile else []
+    return updates[-1] if updates else DEFAULT_STATE
+
+
+def state_on(profile: Profile, day: str) -> StateUpdate:
+    """The state in force at the end of a day (undated entries always were)."""
+    updates = [u for u in ordered_updates(profile) if u.at is None or u.at[:10] <= day]
+    return updates[-1] if updates else DEFAULT_STATE
+
+
+def profile_changes(
+    before: Mapping[str, Profile], after: Mapping[str, Profile], *, texts: bool = True
+) -> list[ProfileChange]:
+    """Catalogue entries added, removed and changed, by id. `texts=False` ignores what a language change alone moves."""
+    names = PLAIN_FIELDS + TEXT_FIELDS if texts else PLAIN_FIELDS
+    found = []
+    for key in sorted(after):
+        new, old = after[key], before.get(key)
+        if old is None:
+            found.append(ProfileChange(key, "added", None, new))
+        elif old != new:
+            fields = {n: (getattr(old, n), getattr(new, n)) for n in names if _differs(old, new, n)}
+            if fields:
+                found.append(ProfileChange(key, "changed", old, new, fields))
+    found.extend(ProfileChange(key, "removed", before[key], None) for key in sorted(before) if key not in after)
+    return found
+
+
+def _differs(old: Profile, new: Profile, name: str) -> bool:
+    a, b = getattr(old, name), getattr(new, name)
+    if name == "threats":
+        return sorted(_fold(t) for t in a) != sorted(_fold(t) for t in b)
+    if isinstance(a, str) and isinstance(b, str) and name in PLAIN_FIELDS:
+        return _fold(a) != _fold(b)
+    return bool(a != b)
+
+
+def _fold(text: str) -> str:
+    """Case and spacing of catalogue words vary from read to read (graph.md 2.5) and mean nothing."""
+    return " ".join(text.casefold().split())
+
+
+def new_state_entries(before: Profile | None, after: Profile) -> list[StateEntry]:
+    """Entries of the state history that the earlier catalogue did not have, in the order they happened.
+
+    The undated Default entry of a never-touched control is no entry.
+    """
+    seen = list(before.updates) if before else []
+    found: list[StateEntry] = []
+    previous = DEFAULT_STATE
+    counts: dict[StateUpdate, int] = {}
+    for update in ordered_updates(after):
+        occurrence = counts.get(update, 0)
+        counts[update] = occurrence + 1
+        if update in seen:
+            seen.remove(update)
+        elif update != DEFAULT_STATE:
+            found.append(StateEntry(after, previous, update, occurrence))
+        previous = update
+    return found

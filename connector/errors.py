@@ -1,0 +1,70 @@
+"""The error taxonomy, named by who must act. Facts and a hint only: prose for people is written once, in cli/.
+
+Every error carries `what` (the fact), `hint` (the operator's next step) and typed facts. Foreign exceptions are mapped
+where they are met; any other exception is a bug.
+"""
+
+
+class SecureScoreError(Exception):
+    """Base of the taxonomy: `what` happened and the `hint` that says what to do next."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+class ConfigError(SecureScoreError):
+    """The operator must correct the configuration. `problems` lists all of them, each "path (line N): problem"."""
+
+    def __init__(self, problems: list[str], hint: str = "") -> None:
+        super().__init__("; ".join(problems), hint)
+        self.problems = problems
+
+
+class Unavailable(SecureScoreError):
+    """Time heals it: nothing was accepted. `retry_after_s` is the server's wish in seconds, if it stated one."""
+
+    def __init__(self, what: str, retry_after_s: float | None = None, hint: str = "") -> None:
+        super().__init__(what, hint)
+        self.retry_after_s = retry_after_s
+
+
+class Denied(SecureScoreError):
+    """The operator must grant or renew something; we keep trying slowly."""
+
+
+class PartialRead(SecureScoreError):
+    """A read was not complete (206, failed page, truncated body); time heals it. `reason` as in model.Absent."""
+
+    def __init__(self, what: str, reason: str = "partial", hint: str = "") -> None:
+        super().__init__(what, hint)
+        self.reason = reason
+
+
+class SuspiciousSnapshot(SecureScoreError):
+    """A day lost more than plausible and was refused; the operator approves it, or persistence does."""
+
+
+class WrongTenant(SecureScoreError):
+    """The documents belong to another directory than the configured tenant: nothing of them may be used."""
+
+
+class MappingError(SecureScoreError):
+    """The mapping's author must act: this event cannot be rendered for this sink and is parked there."""
+
+
+class StoreError(SecureScoreError):
+    """The state store cannot be trusted or written: stop, never run without durability."""
+
+
+class StoreBusy(StoreError):
+    """Another process holds the writer lock; `holder` says who."""
+
+    def __init__(self, what: str, holder: str, hint: str = "") -> None:
+        super().__init__(what, hint)
+        self.holder = holder
+
+
+class Conflict(SecureScoreError):
+    """Another writer committed this tenant first: load again and repeat the observation."""

@@ -1,0 +1,345 @@
+"""Why a score moved, in evidence and words: causes, direction, severity, summaries. Pure.
+
+A cause is never guessed: the first rule that has evidence wins, further ones go to `also`, none means "unknown".
+No I/O, no clock, no memory live here.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+
+from attrs import Factory, frozen
+
+from connector.diff import (
+    ASSERTED,
+    DEFAULT_STATE,
+    Contribution,
+    Decomposition,
+    derived_max,
+    effective_state,
+    ordered_updates,
+    points,
+    rounded,
+    services_changed,
+)
+from connector.model import Control, Day, Profile, StateUpdate
+
+SETTLING_DAYS = 7
+"""How long after a state change points may still follow (graph.md 3.3: users report up to seven days)."""
+
+
+@frozen
+class Context:
+    """What is known besides the two days.
+
+    `profiles` is the last known catalogue, `old_profiles` the one before this read (None at first contact);
+    `catalogue_known` is False when this read brought none: causes that need one then stay silent.
+    """
+
+    before: Day
+    after: Day
+    profiles: Mapping[str, Profile] = Factory(dict)
+    old_profiles: Mapping[str, Profile] | None = None
+    catalogue_known: bool = True
+
+
+@frozen
+class Cause:
+    label: str
+    confidence: str
+    evidence: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "confidence": self.confidence,
+            "evidence": list(self.evidence),
+            "also": list(self.also),
+        }
+
+
+UNKNOWN = Cause("unknown", "none")
+
+
+def cause(before: Control | None, after: Control | None, context: Context) -> Cause:
+    """The cause of one control's move, arrival (before None) or departure (after None).
+
+    Order: state_asserted, catalogue, licence, population, configuration, unknown (DESIGN §6).
+    """
+    name = (after or before).name  # type: ignore[union-attr]  # one side always exists
+    found = [
+        match
+        for match in (
+            _state_asserted(name, before, after, context),
+            _catalogue(name, before, after, context),
+            _licence(before, after, context),
+            _population(before, after),
+            _configuration(before, after),
+            _presence(before, after, context),
+        )
+        if match is not None
+    ]
+    if not found:
+        return UNKNOWN
+    first = found[0]
+    also = tuple(dict.fromkeys(m.label for m in found[1:] if m.label != first.label))
+    return Cause(first.label, first.confidence, first.evidence, also)
+
+
+def _state_asserted(name: str, before: Control | None, after: Control | None, context: Context) -> Cause | None:
+    profile = context.profiles.get(name)
+    if not context.catalogue_known or profile is None or before is None or after is None:
+        return None
+    if before.score is None or after.score is None:
+        return None
+    earliest = _shift(context.before.day, -SETTLING_DAYS)
+    previous: StateUpdate | None = None
+    match = None
+    for entry in ordered_updates(profile):
+        was, previous = previous, entry
+        if entry.at is None or not earliest <= entry.at[:10] <= context.after.day:
+            continue
+        gave = entry.state in ASSERTED and (was or DEFAULT_STATE).state not in ASSERTED
+        took = entry.state not in ASSERTED and (was or DEFAULT_STATE).state in ASSERTED
+        if (gave and after.score > before.score) or (took and after.score < before.score):
+            fresh = entry.at[:10] >= context.before.day
+            who = f" by {entry.by}" if entry.by else ""
+            text = f"state {(was or DEFAULT_STATE).state} → {entry.state}{who} at {entry.at}"
+            match = Cause("state_asserted", "high" if fresh else "medium", (text,))
+    return match
+
+
+def _catalogue(name: str, before: Control | None, after: Control | None, context: Context) -> Cause | None:
+    old_known = context.old_profiles is not None and context.catalogue_known
+    old = context.old_profiles.get(name) if context.old_profiles is not None else None
+    new = context.profiles.get(name)
+    if before is None or after is None:
+        if not old_known:
+            return None
+        if before is None and old is None and new is not None:
+            return Cause("catalogue", "high", ("control added to the catalogue",))
+        if after is None and old is not None and new is None:
+            return Cause("catalogue", "high", ("control retired from the catalogue",))
+        return None
+    was, now = derived_max(before), derived_max(after)
+    same_day_maxima = was is not None and was == now  # the catalogue moved, but on another day than this pair
+    if old_known and old and new and old.max_score != new.max_score and not same_day_maxima:
+        return Cause("catalogue", "high", (f"maximum {_num(old.max_score)} → {_num(new.max_score)}",))
+    if before.percent is not None and before.percent == after.percent and before.score != after.score:
+        maxima = f"maximum {_num(was)} → {_num(now)}, " if before.percent else ""
+        return Cause("catalogue", "high", (f"{maxima}percentage unchanged at {_num(after.percent)}",))
+    if was is not None and now is not None and was != now and min(before.percent or 0, after.percent or 0) >= 5:
+        return Cause("catalogue", "medium", (f"implied maximum {_num(was)} → {_num(now)}",))
+    return None
+
+
+def _licence(before: Control | None, after: Control | None, context: Context) -> Cause | None:
+    added, removed = services_changed(context.before, context.after)
+    if not added and not removed:
+        return None
+    words = [f"+{s}" for s in added] + [f"-{s}" for s in removed]
+    confidence = "high" if before is None or after is None else "medium"
+    return Cause("licence", confidence, (f"licensed services {' '.join(words)}",))
+
+
+def _population(before: Control | None, after: Control | None) -> Cause | None:
+    if before is None or after is None or before.total is None or after.total is None or before.total == after.total:
+        return None
+    what = "devices" if is_device(after.name) else "users"
+    evidence = [f"{what} {before.total} → {after.total}"]
+    counted = before.count is not None and after.count is not None and before.count != after.count
+    if counted:
+        evidence.append(_ratio(before, after))
+    return Cause("population", "medium" if counted else "high", tuple(evidence))
+
+
+def _configuration(before: Control | None, after: Control | None) -> Cause | None:
+    if before is None or after is None:
+        return None
+    if before.on is not None and after.on is not None and before.on != after.on:
+        return Cause("configuration", "high", (f"compliant {_yes(before.on)} → {_yes(after.on)}",))
+    if before.count is not None and after.count is not None and before.count != after.count:
+        return Cause("configuration", "high", (_ratio(before, after),))
+    return None
+
+
+def _presence(before: Control | None, after: Control | None, context: Context) -> Cause | None:
+    """A control that is newly scored, or no longer, while its catalogue entry did not move."""
+    if (before is not None and after is not None) or context.old_profiles is None or not context.catalogue_known:
+        return None
+    if before is None and after is not None and after.name in context.profiles:
+        return Cause("catalogue", "low", ("newly scored; its catalogue entry was there before",))
+    if after is None and before is not None and before.name in context.profiles:
+        return Cause("catalogue", "low", ("no longer scored; its catalogue entry is still there",))
+    return None
+
+
+def is_device(name: str) -> bool:
+    """Device controls: `count` means exposed devices there, compliant users elsewhere (graph.md 2.4)."""
+    return name.startswith("scid_")
+
+
+def _ratio(before: Control, after: Control) -> str:
+    if before.total is None or after.total is None:
+        return f"count {before.count} → {after.count}"
+    what = "exposed devices" if is_device(after.name) else "compliant users"
+    return f"{what} {before.count}/{before.total} → {after.count}/{after.total}"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _shift(day: str, days: int) -> str:
+    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+
+
+def _num(value: float | None) -> str:
+    return "unknown" if value is None else f"{round(value, 2):.12g}"
+
+
+# ------------------------------------------------------------------------------------------------------------ words
+
+
+def direction(delta: float | None) -> str:
+    """improved, regressed, unchanged or unknown; from points only, never from counts or texts."""
+    if delta is None:
+        return "unknown"
+    return "improved" if delta > 0 else "regressed" if delta < 0 else "unchanged"
+
+
+def signed(value: float | None) -> str:
+    """A signed number of points with at least one decimal, e.g. "-6.0"; "unknown" for None."""
+    if value is None:
+        return "unknown"
+    text = f"{rounded(value):+.4f}".rstrip("0")
+    return text + "0" if text.endswith(".") else text
+
+
+def number(value: float | None) -> str:
+    """Points with at least one decimal; "unknown" for None."""
+    return signed(value).lstrip("+") if value is not None else "unknown"
+
+
+def contribution_words(part: Contribution) -> str:
+    """One contribution in words, e.g. "AdminMFAV2 10.0 → 4.0 (-6.0 points)"."""
+    if part.kind == "added":
+        return f"{part.control} added ({signed(points(part.delta))} points)"
+    if part.kind == "removed":
+        return f"{part.control} removed ({signed(points(part.delta))} points)"
+    was, now = part.before, part.after
+    old = number(was.score if was else None)
+    new = number(now.score if now else None)
+    return f"{part.control} {old} → {new} ({signed(points(part.delta))} points)"
+
+
+def contribution_data(part: Contribution, why: Cause) -> dict[str, Any]:
+    """A contribution as `score.changed` carries it (DESIGN §6)."""
+    return {
+        "control": part.control,
+        "kind": part.kind,
+        "before": rounded(part.before.score) if part.before else None,
+        "after": rounded(part.after.score) if part.after else None,
+        "delta": points(part.delta),
+        "cause": why.as_data(),
+    }
+
+
+def main_cause(parts: Sequence[tuple[Contribution, Cause]], decomposition: Decomposition, context: Context) -> Cause:
+    """The cause of a whole score change: the one that moved most points; when only maxima moved, theirs."""
+    weight: dict[str, int] = {}
+    for part, why in parts:
+        weight[why.label] = weight.get(why.label, 0) + abs(part.delta)
+    known = {label: w for label, w in weight.items() if w}
+    if known:
+        label = max(known, key=lambda name: (known[name], name))
+        total = sum(known.values())
+        share = known[label] / total
+        firsts = [w for _, w in parts if w.label == label]
+        evidence = tuple(contribution_words(p) for p, w in parts if w.label == label)[:3]
+        confidence = (
+            "none" if label == "unknown" else _weaker(firsts[0].confidence, "high" if share > 0.5 else "medium")
+        )
+        also = tuple(sorted((n for n in weight if n != label), key=lambda n: (-weight[n], n)))
+        return Cause(label, confidence, evidence, also)
+    licence = _licence(None, None, context)
+    if decomposition.max_delta and licence is not None:
+        return licence
+    changed = [why for _, why in parts]
+    if decomposition.max_delta and changed:
+        return Cause(changed[0].label, changed[0].confidence, changed[0].evidence)
+    return UNKNOWN
+
+
+def _weaker(a: str, b: str) -> str:
+    order = ("high", "medium", "low", "none")
+    return max(a, b, key=order.index)
+
+
+# --------------------------------------------------------------------------------------------------------- severity
+
+
+@frozen
+class SeverityRules:
+    """Rules from mappings/severity.yaml in order; the first whose every condition holds decides, else `default`."""
+
+    rules: tuple[Mapping[str, Any], ...]
+    default: int = 3
+
+
+def severity(rules: SeverityRules, event_type: str, data: Mapping[str, Any]) -> int:
+    """Severity 0-10 of an event; backfilled ones are always 0."""
+    if data.get("backfilled"):
+        return 0
+    for rule in rules.rules:
+        if _holds(rule.get("when", {}), event_type, data):
+            return int(rule["severity"])
+    return rules.default
+
+
+def _holds(when: Mapping[str, Any], event_type: str, data: Mapping[str, Any]) -> bool:
+    control = data.get("control") or {}
+    for key, wanted in when.items():
+        if key == "type":
+            if not any(fnmatchcase(event_type, glob) for glob in _list(wanted)):
+                return False
+        elif key == "direction":
+            if data.get("direction") not in _list(wanted):
+                return False
+        elif key == "reason":
+            if data.get("reason") not in _list(wanted):
+                return False
+        elif key == "tier":
+            if str(control.get("tier", "")).casefold() not in [str(t).casefold() for t in _list(wanted)]:
+                return False
+        elif key == "threats":
+            have = {str(t).casefold() for t in control.get("threats") or ()}
+            if not have & {str(t).casefold() for t in _list(wanted)}:
+                return False
+        elif key == "state":
+            if (data.get("after") or {}).get("state") not in _list(wanted):
+                return False
+        elif key == "cause":
+            if (data.get("cause") or {}).get("label") not in _list(wanted):
+                return False
+        elif key == "points_lost_min":
+            if -(data.get("delta") or 0.0) < float(wanted):
+                return False
+        elif key == "share_lost_min":
+            maximum = control.get("max_score")
+            if not maximum or -(data.get("delta") or 0.0) / maximum < float(wanted):
+                return False
+        else:
+            raise ValueError(f"unknown severity condition {key!r}")
+    return True
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def asserted_state(profile: Profile | None) -> bool:
+    """Whether the control's points are asserted (full points by statement) rather than measured."""
+    return effective_state(profile).state in ASSERTED

@@ -1,0 +1,1 @@
+"""Encoders from values to wire text: pure, no I/O."""

@@ -1,0 +1,108 @@
+r"""ArcSight Common Event Format, CEF:0: header and extension → one line, exactly escaped, within its field lengths.
+
+No field choice (mappings/cef.yaml) and no transport (sinks/syslog.py) live here. Source: OpenText CEF Implementation
+Standard v27. Header: `\` and `|` are escaped, nothing else. Extension: `\`, `=`, LF as `\n`, CR as `\r`; never `|`.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from attrs import frozen
+
+from connector.formats.text import as_text, cut_chars, printable
+
+MAX_VENDOR, MAX_VERSION, MAX_CLASS_ID, MAX_NAME = 63, 31, 1023, 512
+"""Most characters of the header fields; the product is bounded as the vendor."""
+
+_ORDINAL = range(1, 7)
+LIMITS: Mapping[str, int] = {
+    **dict.fromkeys(("act", "outcome"), 63),
+    "app": 31,
+    **dict.fromkeys(("cat", "reason", "msg", "request"), 1023),
+    **dict.fromkeys(("suser", "duser", "suid", "duid", "shost", "dhost"), 1023),
+    "dvchost": 100,
+    "deviceExternalId": 255,
+    "externalId": 40,
+    "fileHash": 255,
+    **{f"cs{n}": 4000 for n in _ORDINAL},
+    **{f"flexString{n}Label": 128 for n in (1, 2)},
+}
+"""Most characters of an extension value before escaping; any other key holds DEFAULT_LIMIT."""
+
+DEFAULT_LIMIT = 1023
+
+CUSTOM = frozenset(
+    [f"cs{n}" for n in range(1, 7)]
+    + [f"cn{n}" for n in range(1, 4)]
+    + [f"cfp{n}" for n in range(1, 5)]
+    + [f"c6a{n}" for n in range(1, 5)]
+    + [f"deviceCustomDate{n}" for n in (1, 2)]
+    + ["flexString1", "flexString2", "flexDate1", "flexNumber1", "flexNumber2"]
+)
+"""Keys that mean nothing without their `…Label`; a label without its key is left out."""
+
+_LABEL_OF = {f"{key}Label": key for key in CUSTOM}
+
+_HEADER_UNSAFE = re.compile(r"[\\|]")
+_VALUE_ESCAPES = str.maketrans({"\\": "\\\\", "=": "\\=", "\n": "\\n", "\r": "\\r"})
+_BREAKS = re.compile("([\r\n])")
+_CLASS_ID_UNSAFE = re.compile(r"[=%#]")
+
+
+@frozen
+class Header:
+    """The seven header fields less the format version. `severity` is an integer 0-10."""
+
+    vendor: str
+    product: str
+    version: str
+    class_id: str
+    name: str
+    severity: int
+
+
+def encode(header: Header, extension: Mapping[str, Any]) -> str:
+    """One CEF line. Keys keep the order of `extension`; empty values and labels without their value are left out.
+
+    A value over its field's length ends in the mark of formats/shorten.py, which also makes the line fit a frame.
+    """
+    values: dict[str, str] = {}
+    limit_of = LIMITS.get
+    for key, value in extension.items():
+        text = (value if type(value) is str else as_text(value)).strip()
+        if len(text) > (limit := limit_of(key, DEFAULT_LIMIT)):
+            text = cut_chars(text, limit)
+        if "=" in text or "\\" in text or not text.isprintable():
+            text = _escaped(text)
+        if text:
+            values[key] = text
+    label_of = _LABEL_OF.get
+    return _prefix(header) + " ".join(
+        [f"{key}={text}" for key, text in values.items() if (owner := label_of(key)) is None or owner in values]
+    )
+
+
+@lru_cache(maxsize=256)
+def _prefix(header: Header) -> str:
+    class_id = _CLASS_ID_UNSAFE.sub("_", header.class_id)  # the standard contradicts itself on escaping these here
+    severity = min(10, max(0, header.severity))
+    fields = (
+        _head(header.vendor, MAX_VENDOR),
+        _head(header.product, MAX_VENDOR),
+        _head(header.version, MAX_VERSION),
+        _head(class_id, MAX_CLASS_ID),
+        _head(header.name, MAX_NAME),
+    )
+    return f"CEF:0|{'|'.join(fields)}|{severity}|"
+
+
+def _head(text: str, limit: int) -> str:
+    text = cut_chars(printable(text).strip(), limit)
+    return _HEADER_UNSAFE.sub(lambda m: "\\" + m[0], text)
+
+
+def _escaped(text: str) -> str:
+    clean = "".join(part if part in ("\r", "\n") else printable(part) for part in _BREAKS.split(text))
+    return clean.strip().translate(_VALUE_ESCAPES)

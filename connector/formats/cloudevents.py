@@ -1,0 +1,46 @@
+"""Event ↔ CloudEvents 1.0 structured JSON, the canonical form of an event (DESIGN §6).
+
+ASCII-escaped, no insignificant white space, keys in a fixed order: the same event always gives the same bytes.
+Source: CloudEvents 1.0.2 specification and its JSON event format.
+"""
+
+import json
+from typing import Any
+
+from connector.model import Event
+
+TYPE_PREFIX = "securescore."
+DATASCHEMA = "urn:secure-score:event:1"
+
+
+def document(event: Event) -> dict[str, Any]:
+    """The CloudEvents object of an event; `data` is the event's own mapping, not a copy."""
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": TYPE_PREFIX + event.type,
+        "dataschema": DATASCHEMA,
+        "subject": event.subject,
+        "time": event.time,
+        "datacontenttype": "application/json",
+        "data": event.data,
+    }
+
+
+def dumps(event: Event) -> str:
+    """One line of canonical JSON. Raises ValueError for NaN and infinities."""
+    return json.dumps(document(event), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def loads(text: str | bytes) -> Event:
+    """The event of a canonical JSON text. Raises ValueError or KeyError when it is none of ours."""
+    doc = json.loads(text)
+    return Event(
+        id=doc["id"],
+        source=doc["source"],
+        type=doc["type"].removeprefix(TYPE_PREFIX),
+        subject=doc["subject"],
+        time=doc["time"],
+        data=doc["data"],
+    )

@@ -1,0 +1,51 @@
+"""Every hash and id: content hash of a day, deterministic event ids. SHA-256 only, no clock, no randomness.
+
+The same stored state and the same input give the same id on any machine (DESIGN §6).
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from connector.model import Control, Day
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) over the canonical ASCII JSON of a value; key order does not matter."""
+    return sha256(json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode())
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value + 0.0:.4f}"
+
+
+def content_hash(day: Day) -> str:
+    """SHA-256 (hex) of what Graph keeps when it strips history: totals and each control's name, score, percentage.
+
+    Numbers are rounded to 4 decimals, controls sorted by name, so that neither order nor number formatting matters.
+    """
+    lines = [f"{_number(day.score)}|{_number(day.max_score)}"]
+    lines += _control_lines(day.controls[name] for name in sorted(day.controls))
+    return sha256("\n".join(lines).encode("utf-8", "surrogatepass"))
+
+
+def _control_lines(controls: Iterable[Control]) -> list[str]:
+    return [f"{c.name}|{_number(c.score)}|{_number(c.percent)}" for c in controls]
+
+
+def event_id(tenant_id: str, event_type: str, subject: str, before: str, after: str) -> str:
+    """UUID text from the first 16 bytes of SHA-256 over the ASCII JSON array [1, tenant, type, subject, before, after].
+
+    Version 8 and the RFC 9562 variant are set by hand (`uuid.UUID(version=8)` fails before Python 3.14).
+    """
+    text = json.dumps([1, tenant_id, event_type, subject, before, after], ensure_ascii=True, separators=(",", ":"))
+    raw = bytearray(hashlib.sha256(text.encode("ascii")).digest()[:16])
+    raw[6] = (raw[6] & 0x0F) | 0x80
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    return str(uuid.UUID(bytes=bytes(raw)))

@@ -1,0 +1,436 @@
+"""Event → Record: a compiled mapping, made of small functions once and run for every event. Pure after loading.
+
+Reading YAML and judging it lives in mapping_file.py, which is imported only when a YAML file is really read; homes
+without YAML load the compiled JSON form. What a receiver's wire looks like lives in formats/.
+
+A compiled mapping is JSON:
+  mapping  {"compiled": 1, "name", "encode", "tables": {name: table}, "layers": [layer]}
+  layer    {"all": section, "streams": {stream: section}, "types": {glob: section}}, one per file of the `extends` chain
+  section  {"header": {key: node}, "fields": {key: node}}
+  node     one of {"from": [expr]} {"value"} {"constant"} {"join": [node], "sep"} {"object": {key: node}} {"list": […]},
+           with the modifiers when, format, table, default, type, max, max_octets, applied in this order
+
+For one event type, later layers win over earlier ones, and within a layer types over streams over all, key by key; a
+null node takes an inherited key away. In json and object a dot in a key makes nested objects.
+"""
+
+import json
+import re
+from collections import abc
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import jmespath
+from attrs import field, frozen
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
+
+from connector import __version__
+from connector.errors import ConfigError, MappingError
+from connector.formats import cef, cloudevents, jsonl, leef
+from connector.formats.text import as_text, cut_chars, cut_octets, encodable
+from connector.formatters import TYPES, formatter
+from connector.model import STREAM_OF_TYPE, STREAMS, Event, Record
+
+COMPILED = 1
+"""Version of the compiled form; another one is refused."""
+
+CONSTANTS: abc.Mapping[str, str] = {"version": __version__, "product": "Secure Score Connector"}
+"""What `constant:` may name."""
+
+ENCODINGS = ("cef", "leef", "cloudevents", "json", "object")
+
+PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+MAX_FILE_BYTES = 1_000_000
+
+Getter = Callable[[Any], Any]
+Plan = tuple[dict[str, Getter], list[tuple[tuple[str, ...], Getter]]]
+"""Header getters and, in order, each output path with its getter."""
+
+
+@frozen
+class Mapping:
+    """One loaded mapping. `encode` is cef, leef, cloudevents or json (payload: text) or object (payload: a dict)."""
+
+    name: str
+    encode: str
+    compiled: abc.Mapping[str, Any] = field(repr=False)
+    _plans: abc.Mapping[str, Plan] = field(repr=False, eq=False)
+
+    @classmethod
+    def from_compiled(cls, compiled: abc.Mapping[str, Any]) -> "Mapping":
+        """The mapping of a compiled form (`compile_mapping`). Raises ConfigError when it is not one of this version."""
+        if compiled.get("compiled") != COMPILED:
+            raise ConfigError(
+                ["not a compiled mapping of this version"], hint="compile it again with this version of the connector"
+            )
+        try:
+            plans = {kind: _plan(compiled, kind, stream) for kind, stream in STREAM_OF_TYPE.items()}
+            plans.update({stream: _plan(compiled, "", stream) for stream in STREAMS})
+            return cls(compiled["name"], compiled["encode"], compiled, plans)
+        except (KeyError, ValueError, TypeError, AttributeError, JMESPathError) as error:
+            raise ConfigError([f"damaged compiled mapping: {error!r}"], hint="compile it again") from error
+
+    def render(self, event: Event) -> Record:
+        """The event as one sink will see it. Raises MappingError: this event cannot be rendered by this mapping."""
+        found: Any = event.data
+        data = found if isinstance(found, abc.Mapping) else {}
+        stream = data.get("stream")
+        if not isinstance(stream, str):
+            stream = STREAM_OF_TYPE.get(event.type, "")
+        plan = self._plans.get(event.type) or self._plans.get(stream)
+        tenant = data.get("tenant")
+        name = (tenant.get("name") or tenant.get("id") or "") if isinstance(tenant, abc.Mapping) else ""
+        severity = data.get("severity")
+        if plan is None:
+            raise MappingError(f"event {event.id}: type {event.type!r} has no known stream", "update the connector")
+        try:
+            payload = _ENCODERS[self.encode](plan, event)
+        except MappingError as error:
+            hint = error.hint or f"correct the mapping {self.name!r}; the event is kept"
+            raise MappingError(f"mapping {self.name!r}, event {event.id} ({event.type}): {error.what}", hint) from error
+        except (ValueError, TypeError, RecursionError, JMESPathError) as error:
+            what = f"mapping {self.name!r}, event {event.id} ({event.type}): {type(error).__name__}: {error}"
+            raise MappingError(what, f"correct the mapping {self.name!r}; the event is kept") from error
+        return Record(
+            event_id=event.id,
+            stream=stream,
+            tenant=name if isinstance(name, str) else as_text(name),
+            time=event.time,
+            severity=severity if type(severity) is int else 0,
+            payload=payload,
+        )
+
+    def columns(self, stream: str) -> dict[str, str]:
+        """Output key → declared `type` ("" where none) of everything this mapping can put out for a stream."""
+        found: dict[str, str] = {}
+        for kind, of_stream in STREAM_OF_TYPE.items():
+            if of_stream == stream:
+                for key, node in _merged(self.compiled, "fields", kind, stream).items():
+                    found[key] = found.get(key) or str(node.get("type", ""))
+        return found
+
+
+# ---------------------------------------------------------------------------------------------------------- loading
+
+
+def names() -> list[str]:
+    """The shipped mappings, sorted."""
+    return sorted(
+        {entry.name.split(".")[0] for entry in resources.files("mappings").iterdir() if _is_mapping_file(entry)}
+    )
+
+
+def load(name_or_path: str, base_dir: str = ".") -> Mapping:
+    """A shipped mapping by name, or a file (.yaml, .yml, or compiled .json) relative to `base_dir`.
+
+    Raises ConfigError naming every problem with file, line and key.
+    """
+    return Mapping.from_compiled(compile_mapping(name_or_path, base_dir))
+
+
+def compile_mapping(name_or_path: str, base_dir: str = ".") -> dict[str, Any]:
+    """The compiled form, JSON-able, of a shipped mapping or of a file relative to `base_dir`. Raises ConfigError."""
+    if is_path(name_or_path):
+        path = Path(base_dir) / name_or_path
+        if path.suffix == ".json":
+            return _load_json(path)
+        return _compile_yaml(path)
+    here = resources.files("mappings")
+    text_form, compiled_form = here / f"{name_or_path}.yaml", here / f"{name_or_path}.json"
+    if compiled_form.is_file() and not (text_form.is_file() and _yaml_available()):
+        return _load_json(compiled_form)
+    if name_or_path not in names():
+        raise ConfigError(
+            [f"there is no mapping {name_or_path!r}; shipped are {', '.join(names())}"],
+            hint="for a file of your own write a path, e.g. ./own.yaml",
+        )
+    return _compile_yaml(text_form)
+
+
+def is_path(name_or_path: str) -> bool:
+    """Whether a mapping is meant by path rather than by shipped name."""
+    return "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith((".yaml", ".yml", ".json"))
+
+
+def read_text(file: Path | Traversable) -> str:
+    """A mapping file's text. Raises ConfigError when it is missing, too large or not UTF-8."""
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_FILE_BYTES + 1)
+        if len(raw) > MAX_FILE_BYTES:
+            raise ConfigError([f"{file}: larger than {MAX_FILE_BYTES} octets, no mapping is"])
+        return raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError([f"{file}: cannot be read: {reason}"], hint="check the path of the mapping") from error
+
+
+def _is_mapping_file(entry: Traversable) -> bool:
+    stem, dot, suffix = entry.name.partition(".")
+    if suffix == "json":
+        return '"compiled"' in entry.read_text("utf-8")
+    if suffix != "yaml" or not dot or not stem:
+        return False
+    return re.search(r"^(?:encode|extends):", entry.read_text("utf-8"), re.MULTILINE) is not None
+
+
+def _yaml_available() -> bool:
+    try:
+        import yaml  # noqa: F401, PLC0415  # asked for only here: many homes have none
+    except ImportError:
+        return False
+    return True
+
+
+def _compile_yaml(file: Path | Traversable) -> dict[str, Any]:
+    if not _yaml_available():
+        raise ConfigError(
+            [f"{file}: reading YAML needs the package pyyaml"],
+            hint="pip install pyyaml, or give the compiled .json form of the mapping",
+        )
+    from connector.mapping_file import compile_file  # noqa: PLC0415  # the only way to YAML
+
+    return compile_file(file)
+
+
+def _load_json(file: Path | Traversable) -> dict[str, Any]:
+    try:
+        compiled = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"{file}: not JSON: {error}"], hint="compile the mapping again") from error
+    if not isinstance(compiled, dict) or compiled.get("compiled") != COMPILED:
+        raise ConfigError([f"{file}: not a compiled mapping of this version"], hint="compile the mapping again")
+    return compiled
+
+
+# -------------------------------------------------------------------------------------------------------- compiling
+
+
+def _merged(compiled: abc.Mapping[str, Any], part: str, kind: str, stream: str) -> dict[str, dict[str, Any]]:
+    """The nodes of one part ("header" or "fields") that hold for an event type, in the order they were first named."""
+    nodes: dict[str, dict[str, Any] | None] = {}
+    for layer in compiled["layers"]:
+        nodes.update(layer["all"][part])
+        nodes.update(layer["streams"].get(stream, {}).get(part, {}))
+        for glob, section in layer["types"].items():
+            if fnmatchcase(kind, glob):
+                nodes.update(section[part])
+    return {key: node for key, node in nodes.items() if node is not None}
+
+
+def _plan(compiled: abc.Mapping[str, Any], kind: str, stream: str) -> Plan:
+    tables = compiled["tables"]
+    header = {key: _getter(node, tables) for key, node in _merged(compiled, "header", kind, stream).items()}
+    nested = compiled["encode"] in ("json", "object")
+    fields = [
+        (tuple(key.split(".")) if nested else (key,), _getter(node, tables))
+        for key, node in _merged(compiled, "fields", kind, stream).items()
+    ]
+    return header, fields
+
+
+def _empty(value: Any) -> bool:
+    """None, "", [] and {}; zero and false are facts."""
+    return not value and value != 0
+
+
+def _getter(node: abc.Mapping[str, Any], tables: abc.Mapping[str, abc.Mapping[str, Any]]) -> Getter:
+    source = _source(node, tables)
+    steps: list[Callable[[Any], Any]] = [formatter(spec) for spec in node.get("format", ())]
+    if "table" in node:
+        table = node["table"] if isinstance(node["table"], abc.Mapping) else tables[node["table"]]
+        steps.append(lambda value: table.get(as_text(value)))
+    default = node.get("default")
+    last: list[Callable[[Any], Any]] = []
+    if "type" in node:
+        last.append(TYPES[node["type"]])
+    if "max" in node:
+        last.append(_cut(cut_chars, node["max"]))
+    if "max_octets" in node:
+        last.append(_cut(cut_octets, node["max_octets"]))
+    get = _pipeline(source, steps, default, last)
+    if "when" in node:
+        condition = expression(node["when"])
+        return lambda doc: None if (held := condition(doc)) is False or _empty(held) else get(doc)
+    return get
+
+
+def _pipeline(source: Getter, steps: Sequence[Getter], default: Any, last: Sequence[Getter]) -> Getter:
+    if not steps and not last and default is None:
+        return source
+    if len(steps) == 1 and not last and default is None:
+        step = steps[0]
+        return lambda doc: None if not (value := source(doc)) and value != 0 else step(value)
+
+    def get(doc: Any) -> Any:
+        value = source(doc)
+        for step in steps:
+            if not value and value != 0:
+                break
+            value = step(value)
+        if not value and value != 0:
+            value = default
+        for step in last:
+            if value is not None:
+                value = step(value)
+        return value
+
+    return get
+
+
+def _cut(cut: Callable[[str, int], str], limit: int) -> Getter:
+    return lambda value: cut(value, limit) if isinstance(value, str) else value
+
+
+def _source(node: abc.Mapping[str, Any], tables: abc.Mapping[str, abc.Mapping[str, Any]]) -> Getter:
+    if "from" in node:
+        choices = [expression(text) for text in node["from"]]
+        return choices[0] if len(choices) == 1 else lambda doc: _first(choices, doc)
+    if "value" in node or "constant" in node:
+        value = CONSTANTS[node["constant"]] if "constant" in node else node["value"]
+        return lambda _doc: value
+    if "join" in node:
+        parts, sep = [_getter(part, tables) for part in node["join"]], node.get("sep", " ")
+        return lambda doc: sep.join([text for part in parts if (text := as_text(part(doc)))])
+    if "object" in node:
+        members = [(tuple(key.split(".")), _getter(inner, tables)) for key, inner in node["object"].items()]
+        return lambda doc: _nested(members, doc)
+    items = [_getter(inner, tables) for inner in node["list"]]
+    return lambda doc: [value for item in items if not _empty(value := item(doc))]
+
+
+def _first(choices: Sequence[Getter], doc: Any) -> Any:
+    for choice in choices:
+        value = choice(doc)
+        if value or value == 0:
+            return value
+    return None
+
+
+def expression(text: str) -> Getter:
+    """The function of an expression: a plain dotted path is looked up directly, anything else is JMESPath.
+
+    Both give None for what is not there; a JMESPath function that meets a wrong type gives None too, since an absent
+    part of an event is no fault of the mapping. Raises jmespath's ParseError.
+    """
+    if PLAIN_PATH.fullmatch(text):
+        return _lookup(tuple(text.split(".")))
+    compiled = jmespath.compile(text)
+
+    def search(doc: Any) -> Any:
+        try:
+            return compiled.search(doc)
+        except JMESPathTypeError:
+            return None
+
+    return search
+
+
+def _lookup(keys: tuple[str, ...]) -> Getter:
+    if len(keys) == 1:
+        only = keys[0]
+        return lambda doc: doc.get(only)
+
+    def get(doc: Any) -> Any:
+        value = doc
+        for key in keys:
+            if type(value) is not dict and not isinstance(value, abc.Mapping):
+                return None
+            value = value.get(key)
+        return value
+
+    return get
+
+
+# -------------------------------------------------------------------------------------------------------- rendering
+
+
+def _nested(fields: Sequence[tuple[tuple[str, ...], Getter]], doc: Any) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for path, get in fields:
+        value = get(doc)
+        if not value and value != 0:
+            continue
+        at = result
+        for key in path[:-1]:
+            at = at.setdefault(key, {})
+        at[path[-1]] = value
+    return result
+
+
+def _flat(fields: Sequence[tuple[tuple[str, ...], Getter]], doc: Any) -> dict[str, Any]:
+    return {path[0]: value for path, get in fields if (value := get(doc)) or value == 0}
+
+
+def _word(header: abc.Mapping[str, Getter], key: str, doc: Any) -> str:
+    return as_text(header[key](doc))
+
+
+def _to_cef(plan: Plan, event: Event) -> str:
+    header, fields = plan
+    doc = cloudevents.document(event)
+    severity = header["severity"](doc)
+    head = cef.Header(
+        vendor=_word(header, "vendor", doc),
+        product=_word(header, "product", doc),
+        version=_word(header, "version", doc),
+        class_id=_word(header, "class_id", doc),
+        name=_word(header, "name", doc),
+        severity=severity if type(severity) is int else 0,
+    )
+    return cef.encode(head, _flat(fields, doc))
+
+
+def _to_leef(plan: Plan, event: Event) -> str:
+    header, fields = plan
+    doc = cloudevents.document(event)
+    head = leef.Header(
+        vendor=_word(header, "vendor", doc),
+        product=_word(header, "product", doc),
+        version=_word(header, "version", doc),
+        class_id=_word(header, "class_id", doc),
+    )
+    return leef.encode(head, _flat(fields, doc))
+
+
+def _to_cloudevents(_plan: Plan, event: Event) -> str:
+    return cloudevents.dumps(event)
+
+
+def _to_object(plan: Plan, event: Event) -> dict[str, Any]:
+    result = _sound(_nested(plan[1], cloudevents.document(event)))
+    assert isinstance(result, dict)
+    return result
+
+
+def _to_json(plan: Plan, event: Event) -> str:
+    return jsonl.dumps(_to_object(plan, event))
+
+
+def _sound(value: Any) -> Any:
+    """A copy that any JSON receiver takes: keys are text, no lone surrogate, NaN and the infinities are null."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, abc.Mapping):
+        return {encodable(as_text(key)): _sound(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sound(inner) for inner in value]
+    return encodable(as_text(value))
+
+
+_ENCODERS: abc.Mapping[str, Callable[[Plan, Event], str | dict[str, Any]]] = {
+    "cef": _to_cef,
+    "leef": _to_leef,
+    "cloudevents": _to_cloudevents,
+    "json": _to_json,
+    "object": _to_object,
+}

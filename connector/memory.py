@@ -1,0 +1,244 @@
+"""What is remembered of one tenant between polls, and its form as the named byte parts of a `State`.
+
+Parts: "head" (small JSON: read on every poll), "newest" (the newest accepted day in full detail and the baselines),
+"catalogue", and "days/YYYY-MM" (closed days, compact). A part is rewritten only when its content changed, and closed
+months are decoded only when asked for. No decisions and no I/O live here.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Factory, asdict, evolve, frozen
+
+from connector.errors import StoreError
+from connector.model import Average, Control, Day, Profile, StateUpdate, Version
+from connector.ports import State
+
+FORMAT = 1
+
+
+@frozen
+class Baseline:
+    """A control as last reported: the reference of the hysteresis. `ref` is the version it was reported from."""
+
+    control: Control
+    day: str
+    ref: str
+
+
+@frozen
+class Refusal:
+    """A suspicious day that is being refused: since when, and which controls it lacks.
+
+    `approved` covers exactly these controls, or fewer.
+    """
+
+    first_at: str
+    problem_id: str
+    lost: tuple[str, ...]
+    approved: bool = False
+
+
+@frozen
+class Memory:
+    """`days` holds closed days by date, for the months that were decoded; `newest` is the newest accepted day.
+
+    `first_newest` is the newest day at first contact: older days are backfilled. `observed` is the ref under which
+    the newest day was last sent as score.observed. `refused` are the latest refused versions (docId#hash), which are
+    not late days when a good one followed. `targets` names the posture targets now missed → the score before.
+    """
+
+    first_newest: str | None = None
+    newest: Version | None = None
+    observed: str = ""
+    days: Mapping[str, Version] = Factory(dict)
+    baselines: Mapping[str, Baseline] = Factory(dict)
+    profiles: Mapping[str, Profile] | None = None
+    language: str = ""
+    refusal: Refusal | None = None
+    refused: tuple[str, ...] = ()
+    targets: Mapping[str, float] = Factory(dict)
+
+
+def head(state: State | None) -> dict[str, Any]:
+    """The small part that every poll and `status` read; {} for a new tenant."""
+    if state is None or "head" not in state.parts:
+        return {}
+    found: dict[str, Any] = _loads(state.parts["head"], "head", packed=False)
+    if found.get("format") != FORMAT:
+        raise StoreError(
+            f"tenant memory has format {found.get('format')!r}, this version reads {FORMAT}",
+            "run the newer version, or restore the backup of the state",
+        )
+    return found
+
+
+def with_head(state: State, values: Mapping[str, Any]) -> State:
+    """The state with its head replaced (the other parts untouched)."""
+    body = json.dumps({"format": FORMAT, **values}, sort_keys=True, separators=(",", ":")).encode()
+    return evolve(state, parts={**state.parts, "head": body})
+
+
+def decode(state: State | None, since: str = "") -> Memory:
+    """The memory of a tenant; closed days of months before `since` (a day) stay undecoded."""
+    if state is None or not state.parts:
+        return Memory()
+    top = head(state)
+    parts = state.parts
+    newest = _loads(parts["newest"], "newest") if "newest" in parts else {}
+    catalogue = _loads(parts["catalogue"], "catalogue") if "catalogue" in parts else None
+    days: dict[str, Version] = {}
+    for name in sorted(parts):
+        if name.startswith("days/") and name[5:] >= since[:7]:
+            days.update((v.day.day, v) for v in map(_version, _loads(parts[name], name)))
+    refs: list[list[str]] = newest.get("refs", [])
+    refusal = top.get("refusal")
+    return Memory(
+        first_newest=top.get("first_newest"),
+        newest=_version(newest["version"]) if newest.get("version") else None,
+        observed=newest.get("observed", ""),
+        days=days,
+        baselines={
+            b[0][0]: Baseline(Control(*b[0]), day=refs[b[1]][0], ref=refs[b[1]][1]) for b in newest.get("baselines", [])
+        },
+        profiles=None if catalogue is None else {p["id"]: _profile(p) for p in catalogue},
+        language=top.get("language", ""),
+        refusal=Refusal(refusal["first_at"], refusal["problem_id"], tuple(refusal["lost"]), refusal["approved"])
+        if refusal
+        else None,
+        refused=tuple(newest.get("refused", ())),
+        targets=newest.get("targets", {}),
+    )
+
+
+def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[str, Any]) -> State:
+    """The state that remembers `new`; parts whose content equals that of `old` keep their bytes."""
+    base = state or State()
+    parts = dict(base.parts)
+    if new.profiles is not old.profiles and new.profiles is not None:
+        parts["catalogue"] = _dumps([asdict(p) for p in new.profiles.values()])
+    if _newest_of(new) != _newest_of(old) or "newest" not in parts:
+        refs: dict[tuple[str, str], int] = {}
+        baselines = [[_control(b.control), refs.setdefault((b.day, b.ref), len(refs))] for b in new.baselines.values()]
+        parts["newest"] = _dumps(
+            {
+                "version": _version_data(new.newest) if new.newest else None,
+                "observed": new.observed,
+                "refs": [list(r) for r in refs],
+                "baselines": baselines,
+                "refused": new.refused,
+                "targets": dict(new.targets),
+            }
+        )
+    months: dict[str, list[Version]] = {}
+    dirty = set()
+    for day, version in new.days.items():
+        months.setdefault(day[:7], []).append(version)
+        if old.days.get(day) is not version:
+            dirty.add(day[:7])
+    for month in dirty:
+        parts[f"days/{month}"] = _dumps([_version_data(v) for v in sorted(months[month], key=lambda v: v.day.day)])
+    values = {
+        **head_values,
+        "first_newest": new.first_newest,
+        "newest": new.newest.day.day if new.newest else None,
+        "language": new.language,
+        "refusal": asdict(new.refusal) if new.refusal else None,
+    }
+    return with_head(evolve(base, parts=parts), values)
+
+
+def forget_before(state: State, day: str) -> State:
+    """The state without the months that lie wholly before `day`."""
+    kept = {k: v for k, v in state.parts.items() if not (k.startswith("days/") and k[5:] < day[:7])}
+    return state if len(kept) == len(state.parts) else evolve(state, parts=kept)
+
+
+def slim(version: Version) -> Version:
+    """A closed day without its status texts (tenant names and policies): counts stay, prose is evidence elsewhere."""
+    controls = {
+        n: c if c.status is None else Control(c.name, c.category, c.score, c.percent, c.on, c.count, c.total)
+        for n, c in version.day.controls.items()
+    }
+    return evolve(version, day=evolve(version.day, controls=controls))
+
+
+def _newest_of(memory: Memory) -> tuple[Any, ...]:
+    return (memory.newest, memory.observed, memory.baselines, memory.refused, memory.targets)
+
+
+# -------------------------------------------------------------------------------------------------- values ↔ JSON
+
+
+def _control(control: Control) -> list[Any]:
+    row = [
+        control.name,
+        control.category,
+        control.score,
+        control.percent,
+        control.on,
+        control.count,
+        control.total,
+        control.status,
+    ]
+    while row[-1] is None and len(row) > 4:
+        row.pop()
+    return row
+
+
+def _version_data(version: Version) -> dict[str, Any]:
+    day = version.day
+    return {
+        "id": day.id,
+        "day": day.day,
+        "score": day.score,
+        "max": day.max_score,
+        "controls": [_control(c) for c in day.controls.values()],
+        "services": day.services,
+        "active": day.active_users,
+        "licensed": day.licensed_users,
+        "averages": [[a.basis, a.percent, dict(a.detail)] for a in day.averages],
+        "flags": day.flags,
+        "detailed": day.detailed,
+        "hash": version.hash,
+        "revision": version.revision,
+    }
+
+
+def _version(data: Mapping[str, Any]) -> Version:
+    day = Day(
+        id=data["id"],
+        day=data["day"],
+        score=data["score"],
+        max_score=data["max"],
+        controls={row[0]: Control(*row) for row in data["controls"]},
+        services=tuple(data["services"]),
+        active_users=data["active"],
+        licensed_users=data["licensed"],
+        averages=tuple(Average(*a) for a in data["averages"]),
+        flags=tuple(data["flags"]),
+        detailed=data["detailed"],
+    )
+    return Version(day, data["hash"], data["revision"])
+
+
+def _profile(data: Mapping[str, Any]) -> Profile:
+    updates = tuple(StateUpdate(**u) for u in data["updates"])
+    return Profile(**{**data, "threats": tuple(data["threats"]), "updates": updates})
+
+
+def _dumps(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return zlib.compress(text.encode(), 1)
+
+
+def _loads(body: bytes, part: str, *, packed: bool = True) -> Any:
+    try:
+        return json.loads(zlib.decompress(body) if packed else body)
+    except (ValueError, zlib.error) as error:
+        raise StoreError(
+            f"the stored part {part!r} of a tenant is damaged: {error}",
+            "restore the backup of the state, or forget the tenant and rebuild it from the evidence archive",
+        ) from error

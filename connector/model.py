@@ -1,0 +1,274 @@
+"""The values everything else passes around: what was read, what changed, what is delivered.
+
+Only frozen values live here: no I/O, no clock, no configuration, no parsing.
+
+Points are Secure Score points, percentages run 0-100, days are ISO dates ("2026-11-22", UTC) and moments are
+ISO 8601 UTC text with a trailing "Z". `None` always means "unknown", never zero.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, frozen
+
+STREAMS = ("score", "inventory", "change", "health")
+
+STREAM_OF_TYPE: Mapping[str, str] = {
+    "score.observed": "score",
+    "control.observed": "inventory",
+    "score.changed": "change",
+    "control.score_changed": "change",
+    "control.added": "change",
+    "control.removed": "change",
+    "control.evidence_changed": "change",
+    "control.state_changed": "change",
+    "profile.added": "change",
+    "profile.removed": "change",
+    "profile.changed": "change",
+    "tenant.changed": "change",
+    "posture.target_missed": "change",
+    "posture.target_met": "change",
+    "feed.gap": "health",
+    "feed.stale": "health",
+    "feed.recovered": "health",
+    "feed.partial": "health",
+    "feed.suspicious": "health",
+    "connector.heartbeat": "health",
+    "connector.problem": "health",
+    "connector.recovered": "health",
+    "connector.write_back": "health",
+}
+"""Every event type we emit (without the "securescore." prefix of the wire form) and the stream it belongs to."""
+
+
+# ---------------------------------------------------------------------------------------------- what a source reads
+
+
+@frozen
+class Control:
+    """One scored control of one day, keyed by `name` (Graph `controlName`, byte for byte).
+
+    `on`, `count`, `total` and `status` exist only while the day is the newest one; Graph strips them afterwards.
+    """
+
+    name: str
+    category: str
+    score: float | None
+    percent: float | None
+    on: bool | None = None
+    count: int | None = None
+    total: int | None = None
+    status: str | None = None
+
+
+@frozen
+class Average:
+    """One comparative average; `percent` is None where Graph sent nothing usable (-1 is its "unknown")."""
+
+    basis: str
+    percent: float | None
+    detail: Mapping[str, float | str | None] = Factory(dict)
+
+
+@frozen
+class Day:
+    """One daily `secureScore` document. `services` is sorted and free of duplicates.
+
+    `flags` name what is odd about the data (sorted): "inconsistent" (control scores do not sum to the total),
+    "duplicate_control", "date_mismatch", "future_dated", "bad_number", "sentinel".
+    """
+
+    id: str
+    day: str
+    score: float | None
+    max_score: float | None
+    controls: Mapping[str, Control]
+    services: tuple[str, ...] = ()
+    active_users: int | None = None
+    licensed_users: int | None = None
+    averages: tuple[Average, ...] = ()
+    flags: tuple[str, ...] = ()
+    detailed: bool = False
+
+    @property
+    def percent(self) -> float | None:
+        """Score as a percentage of the maximum, unrounded; None when either is unknown or the maximum is 0."""
+        if self.score is None or not self.max_score:
+            return None
+        return 100.0 * self.score / self.max_score
+
+
+@frozen
+class StateUpdate:
+    """One entry of a profile's state history; `state` is Default, Ignored, ThirdParty, Reviewed, or as sent."""
+
+    state: str
+    at: str | None = None
+    by: str | None = None
+    comment: str | None = None
+    assigned_to: str | None = None
+
+
+@frozen
+class Profile:
+    """One catalogue entry. Long texts are kept as SHA-256 of their bytes: enough to see that they changed."""
+
+    id: str
+    title: str
+    category: str = ""
+    service: str = ""
+    tier: str = ""
+    max_score: float | None = None
+    rank: int | None = None
+    action_type: str = ""
+    action_url: str = ""
+    user_impact: str = ""
+    implementation_cost: str = ""
+    threats: tuple[str, ...] = ()
+    deprecated: bool | None = None
+    remediation_sha256: str = ""
+    remediation_impact_sha256: str = ""
+    updates: tuple[StateUpdate, ...] = ()
+
+
+@frozen
+class Version:
+    """One revision of one day as we saw it; `hash` is its content hash (ids.py)."""
+
+    day: Day
+    hash: str
+    revision: int = 0
+
+    @property
+    def ref(self) -> str:
+        """What ids call it: docId#hash#revision."""
+        return f"{self.day.id}#{self.hash}#{self.revision}"
+
+
+@frozen
+class Unchanged:
+    """A part whose bytes equal those of the last complete read: nothing was parsed."""
+
+
+@frozen
+class Absent:
+    """A part that could not be read completely. `reason` is a stable word, `detail` says what was seen.
+
+    Reasons: "partial" (206), "unavailable", "throttled", "denied", "truncated", "not_json", "empty_after_full",
+    "too_large", "paging", "not_read".
+    """
+
+    reason: str
+    detail: str = ""
+    retry_after_s: float | None = None
+
+
+@frozen
+class EvidenceFile:
+    """One complete response body as received, named as `source: files` expects it."""
+
+    name: str
+    body: bytes
+
+
+@frozen
+class Known:
+    """What a source may know of earlier reads, so that it asks for less and parses nothing twice.
+
+    `pages` maps a page's stable name to the SHA-256 of the body last read *completely*.
+    """
+
+    newest_day: str | None = None
+    had_days: bool = False
+    had_profiles: bool = False
+    pages: Mapping[str, str] = Factory(dict)
+
+
+@frozen
+class Snapshot:
+    """Everything a source held at one moment. Each part is complete, unchanged or absent; days run oldest first."""
+
+    source: str
+    days: tuple[Day, ...] | Unchanged | Absent
+    catalogue: Mapping[str, Profile] | Unchanged | Absent
+    pages: Mapping[str, str] = Factory(dict)
+    evidence: tuple[EvidenceFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+# --------------------------------------------------------------------------------------------- what the engine makes
+
+
+@frozen
+class Change:
+    """One difference between two snapshots: no id, no clock. `before`/`after` identify what was compared (ids.py)."""
+
+    type: str
+    subject: str
+    before: str
+    after: str
+    day: str
+    data: Mapping[str, Any]
+    backfilled: bool = False
+    occurred_at: str | None = None
+
+
+@frozen
+class Event:
+    """A committed fact: one CloudEvents 1.0 document (DESIGN §6), never altered afterwards.
+
+    `type` is without the "securescore." prefix; `data` is the event's `data` object.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    data: Mapping[str, Any]
+
+    @property
+    def stream(self) -> str:
+        return str(self.data["stream"])
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant's GUID; "" for a connector-scope event."""
+        tenant = self.data["tenant"]
+        return str(tenant["id"]) if tenant else ""
+
+    @property
+    def severity(self) -> int:
+        return int(self.data["severity"])
+
+    @property
+    def backfilled(self) -> bool:
+        return bool(self.data["backfilled"])
+
+
+# ------------------------------------------------------------------------------------------------ what sinks exchange
+
+
+@frozen
+class Record:
+    """An event as one sink will see it. `payload` is text for text formats, a JSON-able dict otherwise."""
+
+    event_id: str
+    stream: str
+    tenant: str
+    time: str
+    severity: int
+    payload: str | Mapping[str, Any]
+
+
+@frozen
+class Receipt:
+    """What a sink says became of a batch, by event id. An id in neither part is sent again."""
+
+    accepted: frozenset[str] = frozenset()
+    rejected: Mapping[str, str] = Factory(dict)
+
+
+def accept_all(records: Sequence[Record]) -> Receipt:
+    """The receipt of a batch that was taken whole."""
+    return Receipt(accepted=frozenset(r.event_id for r in records))

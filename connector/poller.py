@@ -1,0 +1,295 @@
+"""The observe side: read a tenant's source, fold the snapshot, commit state and events in one transaction.
+
+Schedule, concurrency and feed-health policy live here; nothing about sinks does. What a snapshot means is decided in
+observe.py.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from connector import memory as remember
+from connector.clock import iso, parse_iso
+from connector.config import ChangesConfig, TenantConfig
+from connector.errors import Conflict, Denied, SecureScoreError, Unavailable, WrongTenant
+from connector.events import Origin, stamp
+from connector.explain import SeverityRules
+from connector.model import Absent, Change, Event, Known, Snapshot, Unchanged
+from connector.observe import Rules, observe
+from connector.ports import Clock, Source, State, Store
+from connector.problems import Fault, advance
+
+log = logging.getLogger("securescore.poll")
+
+UNAVAILABLE_AFTER = 2
+"""How many failed polls in a row make unavailability a problem: one alone is weather."""
+COMMIT_TRIES = 5
+MAX_DAYS_A_COMMIT = 400
+
+
+class Archive(Protocol):
+    """Where complete responses are kept as evidence (evidence.py)."""
+
+    async def save(self, tenant: TenantConfig, snapshot: Snapshot, newest_day: str, at: str) -> None: ...
+
+
+@frozen
+class PollOutcome:
+    """What one poll of a tenant came to. `status` is ok, unchanged, partial or failed; `error` is the fault in words."""
+
+    tenant: str
+    status: str
+    newest_day: str | None = None
+    events: int = 0
+    error: str | None = None
+    hint: str = ""
+    reason: str = ""
+    retry_after_s: float | None = None
+
+
+@frozen
+class Poller:
+    """Observes tenants. `open_source` gives a ready source for a tenant; a tenant is never polled twice at once."""
+
+    store: Store
+    clock: Clock
+    open_source: Callable[[TenantConfig], Awaitable[Source]]
+    changes: ChangesConfig
+    severity: SeverityRules
+    archive: Archive | None = None
+    keep_days: int = 400
+    max_days_a_commit: int = MAX_DAYS_A_COMMIT
+
+    async def poll(self, tenant: TenantConfig) -> PollOutcome:
+        """Read, fold and commit one tenant. A foreseeable failure is an outcome; only StoreError is raised."""
+        for _ in range(COMMIT_TRIES):
+            try:
+                return await self._poll(tenant)
+            except Conflict:
+                log.info("poll.conflict", extra={"tenant": tenant.name})
+        return PollOutcome(
+            tenant.name, "failed", error="another process keeps committing this tenant", reason="conflict"
+        )
+
+    async def poll_all(self, tenants: Sequence[TenantConfig], concurrency: int) -> list[PollOutcome]:
+        """Poll every tenant once, at most `concurrency` at a time; the order of the outcomes is that of the tenants."""
+        gate = asyncio.Semaphore(concurrency)
+
+        async def one(tenant: TenantConfig) -> PollOutcome:
+            async with gate:
+                return await self.poll(tenant)
+
+        return list(await asyncio.gather(*(one(t) for t in tenants)))
+
+    async def _poll(self, tenant: TenantConfig) -> PollOutcome:
+        state = await self.store.load(tenant.tenant_id)
+        head = remember.head(state)
+        try:
+            source = await self.open_source(tenant)
+            snapshot = await source.read(_known(head, tenant.language))
+        except (Denied, Unavailable, WrongTenant) as error:
+            return await self._failed(tenant, state, head, error)
+        now = iso(self.clock.now())
+        rules = Rules(tenant.tenant_id, self.changes, tenant.targets, tenant.language)
+        origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, snapshot.source)
+        if not isinstance(snapshot.days, tuple) and not isinstance(snapshot.catalogue, Mapping):
+            return await self._quiet(tenant, origin, state, head, snapshot, now)
+
+        since = min((d.day for d in snapshot.days), default="") if isinstance(snapshot.days, tuple) else ""
+        old = remember.decode(state, min(since or "9999", head.get("newest") or "9999"))
+        count, done = 0, False
+        while not done:
+            seen = observe(old, snapshot, rules, now, self.max_days_a_commit)
+            done = seen.done
+            newest_day = seen.memory.newest.day.day if seen.memory.newest else None
+            told = list(seen.changes)
+            values = {**head, "tenant": tenant.name, "source": snapshot.source}
+            if done:
+                problems, more = self._problems(tenant, head, snapshot, newest_day, now)
+                told += more
+                values.update(_success(head, snapshot, problems, now))
+            events = [stamp(change, origin, now, self.severity) for change in told]
+            encoded = remember.encode(state, old, seen.memory, values)
+            if newest_day is not None:
+                horizon = parse_iso(newest_day) - timedelta(days=self.keep_days)
+                encoded = remember.forget_before(encoded, horizon.date().isoformat())
+            state = await self.store.commit(tenant.tenant_id, encoded, events)
+            count += len(events)
+            head = remember.head(state)
+            old = seen.memory
+        if self.archive is not None and newest_day is not None and snapshot.evidence:
+            await self.archive.save(tenant, snapshot, newest_day, now)
+        return _outcome(tenant.name, snapshot, newest_day, count)
+
+    async def _quiet(
+        self,
+        tenant: TenantConfig,
+        origin: Origin,
+        state: State | None,
+        head: Mapping[str, Any],
+        snapshot: Snapshot,
+        now: str,
+    ) -> PollOutcome:
+        """Nothing to fold: both parts unchanged or absent. Only the feed's health may have news."""
+        newest_day = head.get("newest")
+        problems, told = self._problems(tenant, head, snapshot, newest_day, now)
+        values = {**head, "tenant": tenant.name, **_success(head, snapshot, problems, now)}
+        events = [stamp(change, origin, now, self.severity) for change in told]
+        await self.store.commit(tenant.tenant_id, remember.with_head(state or State(), values), events)
+        return _outcome(tenant.name, snapshot, newest_day, len(events))
+
+    async def _failed(
+        self, tenant: TenantConfig, state: State | None, head: Mapping[str, Any], error: SecureScoreError
+    ) -> PollOutcome:
+        """Nothing could be read at all: remember the failure, and tell it when it is a problem."""
+        now = iso(self.clock.now())
+        reason = _reason(error)
+        failures = int(head.get("failures", 0)) + 1
+        open_problems = head.get("problems", {})
+        faults = _still_open(open_problems, keep=lambda key: not key.startswith("connector.problem:access"))
+        if reason != "unavailable" or failures >= UNAVAILABLE_AFTER:
+            faults.append(
+                Fault(
+                    "connector.problem",
+                    reason,
+                    "access",
+                    f"Problem: tenant {tenant.name} cannot be read ({reason})",
+                    detail=error.what,
+                    hint=error.hint,
+                )
+            )
+        newest_day = head.get("newest")
+        faults = [f for f in faults if f.type != "feed.stale"] + self._stale(newest_day, now)
+        problems, told = advance(open_problems, faults, now, scope=tenant.tenant_id, newest_day=newest_day)
+        origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
+        events = [stamp(change, origin, now, self.severity) for change in told]
+        values = {
+            **head,
+            "tenant": tenant.name,
+            "failures": failures,
+            "error": error.what,
+            "reason": reason,
+            "hint": error.hint,
+            "last_attempt": now,
+            "problems": problems,
+        }
+        await self.store.commit(tenant.tenant_id, remember.with_head(state or State(), values), events)
+        return PollOutcome(
+            tenant.name,
+            "failed",
+            newest_day,
+            len(events),
+            error.what,
+            error.hint,
+            reason,
+            error.retry_after_s if isinstance(error, Unavailable) else None,
+        )
+
+    def _problems(
+        self, tenant: TenantConfig, head: Mapping[str, Any], snapshot: Snapshot, newest_day: str | None, now: str
+    ) -> tuple[dict[str, dict[str, Any]], list[Change]]:
+        faults = [
+            Fault(
+                "feed.partial",
+                part.reason,
+                name,
+                f"Feed partial: the {name} could not be read completely ({part.reason})",
+                detail=part.detail,
+                hint="usually heals by itself; scores and states are not compared until it does",
+                data={"part": name},
+            )
+            for name, part in (("days", snapshot.days), ("catalogue", snapshot.catalogue))
+            if isinstance(part, Absent)
+        ]
+        faults += self._stale(newest_day, now)
+        return advance(head.get("problems", {}), faults, now, scope=tenant.tenant_id, newest_day=newest_day)
+
+    def _stale(self, newest_day: str | None, now: str) -> list[Fault]:
+        """A feed is stale when its newest day began longer ago than `stale_after`."""
+        if newest_day is None:
+            return []
+        age_s = (parse_iso(now) - parse_iso(newest_day)).total_seconds()
+        if age_s < self.changes.stale_after_s:
+            return []
+        return [
+            Fault(
+                "feed.stale",
+                "stale",
+                "feed",
+                f"Feed stale: newest day is {newest_day}, {int(age_s // 3600)} hours old",
+                hint="Microsoft publishes nothing new for this tenant; compare with the portal before opening a case",
+                data={"newest_day": newest_day, "age_s": int(age_s), "stale_after_s": int(self.changes.stale_after_s)},
+            )
+        ]
+
+
+def _known(head: Mapping[str, Any], language: str) -> Known:
+    """What the source may know. While a refusal waits, or the language changed, bytes are read anew."""
+    reread = head.get("refusal") or head.get("language", language) not in ("", language)
+    return Known(
+        newest_day=head.get("newest"),
+        had_days=head.get("newest") is not None,
+        had_profiles=bool(head.get("had_profiles")),
+        pages={} if reread else head.get("pages", {}),
+    )
+
+
+def _success(head: Mapping[str, Any], snapshot: Snapshot, problems: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """The head's values after a read; a part that was absent keeps its earlier page hashes out of the comparison."""
+    absent = [p for p in (snapshot.days, snapshot.catalogue) if isinstance(p, Absent)]
+    values: dict[str, Any] = {
+        "pages": dict(snapshot.pages),
+        "had_profiles": bool(head.get("had_profiles")) or not isinstance(snapshot.catalogue, Absent),
+        "failures": 0,
+        "error": f"{absent[0].reason}: {absent[0].detail}" if absent else None,
+        "reason": absent[0].reason if absent else None,
+        "hint": "",
+        "last_attempt": now,
+        "problems": dict(problems),
+    }
+    if not absent:
+        values["last_success"] = now
+    return values
+
+
+def _still_open(open_problems: Mapping[str, Mapping[str, Any]], keep: Callable[[str], bool]) -> list[Fault]:
+    """Problems this turn could not check: they stay open, untold."""
+    return [
+        Fault(was["type"], was["reason"], was["subject"], f"Problem: {was['subject']} ({was['reason']})")
+        for key, was in open_problems.items()
+        if keep(key)
+    ]
+
+
+def _reason(error: SecureScoreError) -> str:
+    if isinstance(error, WrongTenant):
+        return "wrong_tenant"
+    return "denied" if isinstance(error, Denied) else "unavailable"
+
+
+def _outcome(name: str, snapshot: Snapshot, newest_day: str | None, events: int) -> PollOutcome:
+    absent = [p for p in (snapshot.days, snapshot.catalogue) if isinstance(p, Absent)]
+    if absent:
+        return PollOutcome(
+            name,
+            "partial",
+            newest_day,
+            events,
+            "; ".join(f"{p.reason}: {p.detail}" for p in absent),
+            reason=absent[0].reason,
+            retry_after_s=max((p.retry_after_s or 0.0 for p in absent), default=0.0) or None,
+        )
+    unchanged = isinstance(snapshot.days, Unchanged) and isinstance(snapshot.catalogue, Unchanged)
+    return PollOutcome(name, "unchanged" if unchanged else "ok", newest_day, events)
+
+
+def event_count(events: Sequence[Event]) -> Mapping[str, int]:
+    """Events by type, for logs and metrics."""
+    counts: dict[str, int] = {}
+    for event in events:
+        counts[event.type] = counts.get(event.type, 0) + 1
+    return counts

@@ -1,0 +1,235 @@
+"""The pluggable ends, as protocols of a handful of methods: Source, Sink, Store, Operator, Clock.
+
+No implementation and no shared behaviour may live here: a new source, sink or store is one file that fits its protocol.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from attrs import Factory, frozen
+
+from connector.model import Event, Known, Receipt, Record, Snapshot
+
+
+class Clock(Protocol):
+    """Where time comes from, so that a simulated year runs in seconds."""
+
+    def now(self) -> datetime:
+        """The current moment, timezone-aware UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; returns early only by cancellation."""
+        ...
+
+
+class Source(Protocol):
+    """Where snapshots come from. Page retries are inside; an incomplete part is `Absent`, never shortened."""
+
+    name: str
+
+    async def read(self, known: Known) -> Snapshot:
+        """Read everything once.
+
+        Raises Denied, Unavailable or WrongTenant when nothing at all can be said; a part that failed alone is Absent.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Where records go. A sink holds no buffer, no retry, no mapping and no clock.
+
+    `max_records`/`max_bytes` bound one batch; `replay_window_s` is how far back the delivery loop offers settled
+    records again after `Unavailable` (receivers that confirm into memory only).
+    """
+
+    name: str
+    max_records: int
+    max_bytes: int
+    replay_window_s: float
+
+    async def send(self, records: Sequence[Record]) -> Receipt:
+        """Deliver a batch, in order. An event id in neither part of the receipt is sent again.
+
+        Raises Unavailable when nothing can be said to be accepted, Denied when the operator must act.
+        """
+        ...
+
+    async def probe(self) -> None:
+        """Check that the far end would take records, without sending any. Raises like `send`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# ------------------------------------------------------------------------------------------------------------- store
+
+
+@frozen
+class State:
+    """What is remembered of one tenant, as named opaque parts (see memory.py). `generation` counts its commits.
+
+    A part never changes in place; a commit carries all parts, and a store may write only those that differ.
+    """
+
+    generation: int = 0
+    parts: Mapping[str, bytes] = Factory(dict)
+
+
+@frozen
+class Pending:
+    """One committed event that a sink has not settled. `seq` orders commits; `attempts` counts earlier sends.
+
+    `kind` is "first" for a first delivery and "again" for a retry of a parked event or a replay.
+    """
+
+    seq: int
+    event: Event
+    attempts: int = 0
+    kind: str = "first"
+
+
+@frozen
+class Query:
+    """Which events are meant; empty fields do not restrict.
+
+    `since` (inclusive) and `until` (exclusive) compare `observed_at`; `types` are globs over the type without prefix.
+    """
+
+    ids: tuple[str, ...] = ()
+    tenant_id: str | None = None
+    types: tuple[str, ...] = ()
+    subject: str | None = None
+    since: str | None = None
+    until: str | None = None
+    limit: int | None = None
+    newest_first: bool = False
+
+
+@frozen
+class Start:
+    """How a sink enters the outbox when it first appears: `all` begins with the whole kept history."""
+
+    sink: str
+    whole_history: bool = False
+
+
+@frozen
+class Settlement:
+    """What became of one batch, by seq. `attempted` = offered to the sink; those in no other part stay due.
+
+    `skipped` never concerned the sink (its filters); `parked` maps seq to the sink's own words.
+    """
+
+    at: str
+    first_sent: str | None = None
+    attempted: tuple[int, ...] = ()
+    accepted: frozenset[int] = frozenset()
+    skipped: frozenset[int] = frozenset()
+    parked: Mapping[int, str] = Factory(dict)
+
+
+@frozen
+class SinkStats:
+    """`backlog` counts events behind the cursor that are not settled; `abandoned` = no longer configured."""
+
+    name: str
+    cursor: int
+    backlog: int
+    parked: int
+    last_success: str | None
+    oldest_due: str | None
+    abandoned: bool = False
+
+
+@frozen
+class Stats:
+    events: int
+    bytes: int
+    sinks: tuple[SinkStats, ...]
+
+
+@frozen
+class Parked:
+    """An event one sink refused for good, with the sink's own words."""
+
+    sink: str
+    seq: int
+    event: Event
+    reason: str
+    parked_at: str
+    attempts: int
+
+
+class Store(Protocol):
+    """State, events and settlement, durable. One writer at a time; readers never wait for it."""
+
+    async def load(self, tenant_id: str) -> State | None: ...
+
+    async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
+        """State and its events in ONE transaction; returns the state with its new generation.
+
+        An event whose id is already there is left as it is. Raises Conflict when `state.generation` is not the stored
+        one (0 for a new tenant) and StoreError when durability cannot be given.
+        """
+        ...
+
+    async def attach(self, sinks: Sequence[Start]) -> None:
+        """Declare the configured sinks: new ones begin at the next commit (or at 0), missing ones become abandoned."""
+        ...
+
+    async def due(self, sink: str, limit: int, tenant_id: str | None = None) -> list[Pending]:
+        """The oldest unsettled events of a sink: first deliveries in commit order, then what is offered again."""
+        ...
+
+    async def settle(self, sink: str, settlement: Settlement) -> None: ...
+
+    async def history(self, query: Query) -> list[Event]: ...
+
+    async def tenants(self) -> list[str]:
+        """The ids of all tenants that have state."""
+        ...
+
+    async def stats(self) -> Stats: ...
+
+    async def purge(self, before: str) -> int:
+        """Delete events observed before this moment that every sink (abandoned too) has settled; never a parked one.
+
+        Returns how many.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Operator(Protocol):
+    """What operator commands need beside a running daemon; each method is one short transaction."""
+
+    async def replay(self, sink: str, query: Query) -> int:
+        """Offer committed events again, same ids, behind first deliveries; returns how many."""
+        ...
+
+    async def recent(self, sink: str, since: str) -> int:
+        """Offer again what this sink settled at or after `since` (the replay window); returns how many."""
+        ...
+
+    async def parked(self, sink: str | None = None, ids: Sequence[str] = ()) -> list[Parked]: ...
+
+    async def unpark(self, ids: Sequence[str], sink: str | None, action: str) -> int:
+        """`action` is "retry" (due again) or "discard" (settled, kept in the trace as discarded)."""
+        ...
+
+    async def release(self, sink: str) -> int:
+        """Forget an abandoned (or hopeless) sink's backlog and cursor; returns how many events it gave up."""
+        ...
+
+    async def forget(self, tenant_id: str) -> int:
+        """Delete state, events and backlog of a tenant; returns how many events."""
+        ...
+
+    async def trace(self, event_id: str) -> list[Mapping[str, Any]]:
+        """Per sink: {sink, state, first_sent, attempts, settled, reason}."""
+        ...

@@ -1,0 +1,107 @@
+"""The life cycle of problems: told once, repeated daily, closed by a recovery. Pure.
+
+A `Fault` is what is wrong now; the open problems of a tenant (or of the connector) are remembered as plain JSON in its
+head. Nothing here knows how a fault was found.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from attrs import Factory, frozen
+
+from connector.clock import parse_iso
+from connector.ids import event_id
+from connector.model import Change
+
+REPEAT = timedelta(days=1)
+
+Open = Mapping[str, Mapping[str, Any]]
+"""Open problems by key: {key: {type, reason, subject, problem_id, first_seen, last_sent, repeat}}."""
+
+
+@frozen
+class Fault:
+    """Something that is wrong now. `type` is feed.partial, feed.stale or connector.problem; with `subject` it is the key."""
+
+    type: str
+    reason: str
+    subject: str
+    summary: str
+    detail: str = ""
+    hint: str = ""
+    data: Mapping[str, Any] = Factory(dict)
+
+    @property
+    def key(self) -> str:
+        return f"{self.type}:{self.subject}"
+
+
+def advance(
+    open_problems: Open, faults: Iterable[Fault], now: str, *, scope: str, newest_day: str | None = None
+) -> tuple[dict[str, dict[str, Any]], list[Change]]:
+    """The problems open after this turn, and what must be told: new ones, daily repeats, recoveries.
+
+    `scope` (tenant id or connector instance) makes the problem ids distinct; `newest_day` is told by feed recoveries.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    told: list[Change] = []
+    for fault in faults:
+        was = open_problems.get(fault.key)
+        if was is not None and was["reason"] == fault.reason:
+            entry = dict(was)
+            if parse_iso(now) - parse_iso(entry["last_sent"]) >= REPEAT:
+                entry.update(last_sent=now, repeat=entry["repeat"] + 1)
+                told.append(_problem(fault, entry, newest_day))
+        else:
+            entry = {
+                "type": fault.type,
+                "reason": fault.reason,
+                "subject": fault.subject,
+                "problem_id": event_id(scope, fault.type, fault.subject, fault.reason, now),
+                "first_seen": now,
+                "last_sent": now,
+                "repeat": 0,
+                "sink": fault.data.get("sink"),
+            }
+            if was is not None:
+                told.append(_recovery(was, now, newest_day))
+            told.append(_problem(fault, entry, newest_day))
+        result[fault.key] = entry
+    told.extend(_recovery(was, now, newest_day) for key, was in open_problems.items() if key not in result)
+    return result, told
+
+
+def _problem(fault: Fault, entry: Mapping[str, Any], newest_day: str | None) -> Change:
+    data: dict[str, Any] = {
+        "summary": fault.summary,
+        "reason": fault.reason,
+        "problem_id": entry["problem_id"],
+        "first_seen": entry["first_seen"],
+        "repeat": entry["repeat"],
+        "detail": fault.detail,
+        "hint": fault.hint,
+        **fault.data,
+    }
+    if fault.type == "connector.problem":
+        data.setdefault("sink", None)
+    day = (newest_day or "") if fault.type.startswith("feed.") else ""
+    return Change(fault.type, fault.subject, f"{fault.reason}#{entry['first_seen']}", str(entry["repeat"]), day, data)
+
+
+def _recovery(was: Mapping[str, Any], now: str, newest_day: str | None) -> Change:
+    feed = was["type"].startswith("feed.")
+    duration_s = int((parse_iso(now) - parse_iso(was["first_seen"])).total_seconds())
+    data: dict[str, Any] = {
+        "summary": f"{'Feed recovered' if feed else 'Recovered'}: {was['subject']} ({was['reason']}, {duration_s} s)",
+        "reason": was["reason"],
+        "problem_id": was["problem_id"],
+        "first_seen": was["first_seen"],
+        "duration_s": duration_s,
+    }
+    if feed:
+        data["newest_day"] = newest_day
+    else:
+        data["sink"] = was.get("sink")
+    kind = "feed.recovered" if feed else "connector.recovered"
+    return Change(kind, was["subject"], was["problem_id"], "", (newest_day or "") if feed else "", data)

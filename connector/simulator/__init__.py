@@ -1,0 +1,1 @@
+"""A simulated Graph with simulated tenants, for the demo, tests, benchmarks and training."""

@@ -1,0 +1,16 @@
+"""Reproducible randomness: every draw follows from a key, so any day of any tenant can be computed by itself.
+
+No global random state and no clock may be used in the simulator.
+"""
+
+import random
+
+
+def rng(*key: object) -> random.Random:
+    """A generator that depends on nothing but the key (its parts as text)."""
+    return random.Random("/".join(map(str, key)))
+
+
+def share(*key: object) -> float:
+    """One number in [0, 1) that depends on nothing but the key."""
+    return rng(*key).random()

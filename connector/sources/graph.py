@@ -1,0 +1,410 @@
+"""Microsoft Graph → Snapshot: which pages to ask for, when to stop, and what counts as complete.
+
+No parsing of fields here (wire.py), no sockets (http.py), no memory between reads: what is known comes in with `Known`.
+
+The traps this file exists for, all seen on the real service: `$top=1` answers with a nextLink to the whole history, one
+day at a time; the catalogue has more pages than one; 206 and an empty 200 both mean "a provider failed"; and a nextLink
+is an address chosen by the far end, while every request carries a token.
+"""
+
+from collections.abc import Coroutine, Iterable, Mapping
+from datetime import date, timedelta
+from random import Random
+from typing import Any
+
+from attrs import Factory, frozen
+from yarl import URL
+
+from connector.auth import TokenProvider
+from connector.backoff import delay_s
+from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
+from connector.http import MAX_BODY_BYTES, Response, Transport, error_for, printable
+from connector.model import Absent, Day, EvidenceFile, Known, Profile, Snapshot, Unchanged
+from connector.ports import Clock
+from connector.sources import wire
+
+RETENTION_DAYS = 90  # what Graph keeps
+MAX_ATTEMPTS = 8  # a second bound beside the deadline, for clocks that stand still
+BACKOFF_BASE_S = 1.0
+BACKOFF_CAP_S = 30.0
+MAX_LINK_CHARS = 8_192
+
+ACCESS_HINT = (
+    "Either the permission SecurityEvents.Read.All is missing, or no administrator of this tenant has consented to it; "
+    "or, for a delegated sign-in, the user lacks the directory role Security Reader; "
+    "or the tenant has no licence for a product that Secure Score rates."
+)
+
+
+class _Throttled(Unavailable):
+    """429 to the end: the limit is shared by both collections, so asking for the other would only prolong it."""
+
+
+@frozen
+class _Page:
+    """One complete page: its stable name in `Known.pages`, its body and the hash without the nextLink."""
+
+    name: str
+    number: int
+    body: bytes
+    link: wire.Link | None
+
+    @property
+    def sha256(self) -> str:
+        return wire.page_hash(self.body, self.link)
+
+
+@frozen
+class _Part:
+    """One complete part of a snapshot, with what must be remembered and kept of it."""
+
+    value: Any
+    pages: Mapping[str, str] = Factory(dict)
+    evidence: tuple[EvidenceFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class GraphSource:
+    """Secure Score of one tenant over Microsoft Graph v1.0 (`/security/secureScores`, `…ControlProfiles`).
+
+    `base_url` is a root without path; the token goes to its host only. `deadline_s` after the start of a `read` nothing
+    is tried again; a request under way may still take its own time-out. `max_page_bytes` bounds a page after
+    decompression, four times that a part. The transport belongs to the caller.
+    """
+
+    def __init__(
+        self,
+        *,
+        http: Transport,
+        base_url: str,
+        tenant_id: str,
+        token: TokenProvider,
+        clock: Clock,
+        random: Random,
+        name: str = "graph",
+        backfill_days: int = RETENTION_DAYS,
+        overlap_days: int = 3,
+        language: str = "en-US",
+        deadline_s: float = 45.0,
+        max_page_bytes: int = MAX_BODY_BYTES,
+        max_pages: int = 100,
+    ) -> None:
+        self.name = name
+        self._http = http
+        self._base_url = base_url.rstrip("/")
+        self._root = URL(self._base_url)
+        self._tenant_id = tenant_id
+        self._token = token
+        self._clock = clock
+        self._random = random
+        self._backfill_days = backfill_days
+        self._overlap_days = overlap_days
+        self._language = language
+        self._deadline_s = deadline_s
+        self._max_page_bytes = max_page_bytes
+        self._max_pages = max_pages
+
+    async def read(self, known: Known) -> Snapshot:
+        """Read the newest days and the whole catalogue; a part that failed alone is Absent.
+
+        Raises Denied or Unavailable when neither part could be had for that reason, WrongTenant, and whatever the token
+        provider raises. `pages` of an absent part stay as they were known.
+        """
+        requests = _Requests(
+            http=self._http,
+            token=self._token,
+            clock=self._clock,
+            random=self._random,
+            language=self._language,
+            deadline_s=self._deadline_s,
+            max_bytes=self._max_page_bytes,
+        )
+        days = await _whole_or_error(self._days(requests, known))
+        if isinstance(days, _Throttled):
+            raise days
+        catalogue = await _whole_or_error(self._catalogue(requests, known))
+        _raise_if_nothing_was_had(days, catalogue)
+
+        parts = [part for part in (days, catalogue) if isinstance(part, _Part)]
+        pages = {} if isinstance(days, _Part) else _known_pages(known, wire.SCORES)
+        pages |= {} if isinstance(catalogue, _Part) else _known_pages(known, wire.PROFILES)
+        for part in parts:
+            pages |= part.pages
+        return Snapshot(
+            source=self.name,
+            days=days.value if isinstance(days, _Part) else _absent(days),
+            catalogue=catalogue.value if isinstance(catalogue, _Part) else _absent(catalogue),
+            pages=pages,
+            evidence=tuple(file for part in parts for file in part.evidence),
+            notes=tuple(note for part in parts for note in part.notes),
+        )
+
+    async def close(self) -> None:
+        """Nothing to close: the transport is shared."""
+
+    # ------------------------------------------------------------------------------------------------------ days
+
+    def _wanted(self, known: Known, today: date) -> int:
+        """How many documents to ask for: the days since the newest known one, plus an overlap to see revisions."""
+        if known.newest_day is None:
+            return self._backfill_days
+        most = max(RETENTION_DAYS, self._backfill_days)
+        since = (today - date.fromisoformat(known.newest_day)).days
+        # A newest day in the future says that our clock or theirs is wrong: do not compute with it.
+        return most if since < 0 else max(1, min(since + self._overlap_days, most))
+
+    async def _days(self, requests: "_Requests", known: Known) -> _Part:
+        today = self._clock.now().date()
+        wanted = self._wanted(known, today)
+        pages = await self._pages(requests, wire.SCORES, f"?$top={wanted}", wanted)
+        evidence = _evidence(wire.SCORES, pages)
+        hashes = {page.name: page.sha256 for page in pages}
+        if hashes == _known_pages(known, wire.SCORES):
+            return _Part(Unchanged(), hashes, evidence)
+        found: list[Day] = []
+        for page in pages:
+            where = f"{wire.SCORES} page {page.number}"
+            found += wire.parse_days(_documents(page, where), self._tenant_id, where, today.isoformat())
+        if not found and known.had_days:
+            raise PartialRead(f"{wire.SCORES}: an empty list, although days are known", "empty_after_full")
+        days, notes = _window(found, wanted, today.isoformat())
+        return _Part(days, hashes, evidence, notes)
+
+    # ------------------------------------------------------------------------------------------------- catalogue
+
+    async def _catalogue(self, requests: "_Requests", known: Known) -> _Part:
+        pages = await self._pages(requests, wire.PROFILES, "", None)
+        evidence = _evidence(wire.PROFILES, pages)
+        hashes = {page.name: page.sha256 for page in pages}
+        if hashes == _known_pages(known, wire.PROFILES):
+            return _Part(Unchanged(), hashes, evidence)
+        profiles: dict[str, Profile] = {}
+        notes: list[str] = []
+        for page in pages:
+            where = f"{wire.PROFILES} page {page.number}"
+            read = wire.parse_profiles(_documents(page, where), self._tenant_id, where)
+            notes += read.notes
+            if not profiles.keys().isdisjoint(read.profiles):
+                notes.append(f"{where}: duplicate_profile")
+            profiles = {**read.profiles, **profiles}
+        if len(profiles) > wire.MAX_DOCUMENTS:
+            raise PartialRead(f"{wire.PROFILES}: more than {wire.MAX_DOCUMENTS} profiles", "too_large")
+        if not profiles and known.had_profiles:
+            raise PartialRead(f"{wire.PROFILES}: an empty list, although profiles are known", "empty_after_full")
+        return _Part(profiles, hashes, evidence, tuple(notes))
+
+    # ---------------------------------------------------------------------------------------------------- paging
+
+    async def _pages(self, requests: "_Requests", collection: str, query: str, wanted: int | None) -> list[_Page]:
+        """All pages of a collection, or as many as hold the `wanted` number of day documents. Raises PartialRead."""
+        url = f"{self._base_url}/v1.0/security/{collection}{query}"
+        pages: list[_Page] = []
+        followed: set[str] = set()
+        size = days = 0
+        while True:
+            number = len(pages) + 1
+            response = await requests.get(url, f"{collection} page {number}")
+            link = wire.next_link(response.body)
+            pages.append(_Page(_page_name(collection, number), number, response.body, link))
+            size += len(response.body)
+            if size > 4 * self._max_page_bytes:
+                raise PartialRead(f"{collection}: more than {4 * self._max_page_bytes} bytes in all", "too_large")
+            # Each day document has exactly one such key, and inside texts the quotes would be escaped.
+            days_here = response.body.count(b'"controlScores"')
+            days += days_here
+            if link is None or (wanted is not None and (days >= wanted or not days_here)):
+                return pages
+            url = self._followable(link.url, f"{collection} page {number}")
+            if url in followed:
+                raise PartialRead(f"{collection}: page {number} links back to an earlier page", "paging")
+            followed.add(url)
+            if number >= self._max_pages:
+                raise PartialRead(f"{collection}: no end after {number} pages", "paging")
+
+    def _followable(self, link: str, where: str) -> str:
+        """The link, verbatim, if it leads to the configured host. Raises PartialRead: the token goes nowhere else."""
+        try:
+            url = URL(link, encoded=True)
+            same = (url.scheme, url.host, url.port) == (self._root.scheme, self._root.host, self._root.port)
+            plain = link.isascii() and link.isprintable() and " " not in link and len(link) <= MAX_LINK_CHARS
+            host = url.host
+        except ValueError:
+            same, host = False, None
+        if not same or url.user is not None or url.password is not None:
+            raise PartialRead(
+                f"{where}: its nextLink leads to {printable(host, 100) if host else 'no valid address'}, not to "
+                f"{self._root.host}; it was not followed and no token was sent",
+                "paging",
+                "Something between this machine and Graph rewrites answers: check proxy and base_url.",
+            )
+        if not plain:
+            raise PartialRead(f"{where}: its nextLink is not a usable address", "paging")
+        return link
+
+
+_PREFIX = {wire.SCORES: "secureScores", wire.PROFILES: "profiles"}
+
+
+def _page_name(collection: str, number: int) -> str:
+    """Stable names in `Known.pages`: "secureScores", "secureScores/2", "profiles/1", "profiles/2", …"""
+    prefix = _PREFIX[collection]
+    return prefix if collection == wire.SCORES and number == 1 else f"{prefix}/{number}"
+
+
+def _known_pages(known: Known, collection: str) -> dict[str, str]:
+    prefix = _PREFIX[collection]
+    return {name: sha for name, sha in known.pages.items() if name.partition("/")[0] == prefix}
+
+
+def _evidence(collection: str, pages: Iterable[_Page]) -> tuple[EvidenceFile, ...]:
+    return tuple(EvidenceFile(f"{collection}-{page.number}.json", page.body) for page in pages)
+
+
+def _documents(page: _Page, where: str) -> list[Any]:
+    data = wire.load(page.body, where)
+    found = wire.documents(data, where)
+    if page.link is None and data.get("@odata.nextLink"):
+        raise PartialRead(f"{where}: its nextLink stands where none was looked for", "paging")
+    return found
+
+
+def _window(found: Iterable[Day], wanted: int, today: str) -> tuple[tuple[Day, ...], tuple[str, ...]]:
+    """The days within `wanted` days of the newest (that is not in the future), oldest first, one document a day.
+
+    The server's own filters are hints at best. Of two documents of one day the detailed one counts, then the first.
+    """
+    by_day: dict[str, Day] = {}
+    notes = []
+    for day in found:
+        other = by_day.get(day.day)
+        if other is not None:
+            notes.append(f"{wire.SCORES}: more than one document for {day.day}")
+        if other is None or (day.detailed and not other.detailed):
+            by_day[day.day] = day
+    if not by_day:
+        return (), ()
+    newest = max((day for day in by_day if day <= today), default=min(by_day))
+    oldest = (date.fromisoformat(newest) - timedelta(days=wanted - 1)).isoformat()
+    return tuple(by_day[day] for day in sorted(by_day) if day >= oldest), tuple(notes)
+
+
+# ------------------------------------------------------------------------------------------------------ failures
+
+
+async def _whole_or_error(part: Coroutine[Any, Any, _Part]) -> _Part | SecureScoreError:
+    """The part, or the error that concerns it alone. WrongTenant concerns both and is raised."""
+    try:
+        return await part
+    except (PartialRead, Unavailable, Denied) as error:
+        return error
+
+
+def _raise_if_nothing_was_had(days: _Part | SecureScoreError, catalogue: _Part | SecureScoreError) -> None:
+    for kind in (Denied, Unavailable):
+        if isinstance(days, kind) and isinstance(catalogue, kind):
+            raise days
+
+
+def _absent(error: SecureScoreError) -> Absent:
+    detail = f"{error.what}. {error.hint}" if error.hint else error.what
+    if isinstance(error, PartialRead):
+        return Absent(error.reason, detail)
+    if isinstance(error, Unavailable):
+        reason = "throttled" if isinstance(error, _Throttled) else "unavailable"
+        return Absent(reason, detail, error.retry_after_s)
+    return Absent("denied", detail)
+
+
+class _Requests:
+    """The requests of one read: they share a token, one refresh of it, and the time for retries."""
+
+    def __init__(
+        self,
+        *,
+        http: Transport,
+        token: TokenProvider,
+        clock: Clock,
+        random: Random,
+        language: str,
+        deadline_s: float,
+        max_bytes: int,
+    ) -> None:
+        self._http = http
+        self._provider = token
+        self._clock = clock
+        self._random = random
+        self._language = language
+        self._max_bytes = max_bytes
+        self._give_up_at = clock.now() + timedelta(seconds=deadline_s)
+        self._token: str | None = None
+        self._refreshed = False
+
+    async def get(self, url: str, what: str) -> Response:
+        """A complete 200. Retries what time heals within the deadline, and 401 once with a new token.
+
+        Raises Unavailable, Denied or PartialRead.
+        """
+        attempt = 0
+        while True:
+            error = await self._try(url, what)
+            if isinstance(error, Response):
+                return error
+            if not _heals(error):
+                raise error
+            wait_s = delay_s(
+                attempt, BACKOFF_BASE_S, BACKOFF_CAP_S, self._random, getattr(error, "retry_after_s", None)
+            )
+            attempt += 1
+            if attempt >= MAX_ATTEMPTS or self._clock.now() + timedelta(seconds=wait_s) > self._give_up_at:
+                raise error
+            await self._clock.sleep(wait_s)
+
+    async def _try(self, url: str, what: str) -> Response | SecureScoreError:
+        try:
+            response = await self._send(url)
+            if response.status == 401 and not self._refreshed:
+                self._refreshed = True
+                self._token = await self._provider.token(refresh=True)
+                response = await self._send(url)
+        except Unavailable as error:
+            return error
+        return _fault(response, what, self._max_bytes) or response
+
+    async def _send(self, url: str) -> Response:
+        if self._token is None:
+            self._token = await self._provider.token()
+        return await self._http.request(
+            "GET",
+            url,
+            headers={
+                "Authorization": f"Bearer {self._token}",
+                "Accept": "application/json",
+                "Accept-Language": self._language,
+            },
+            max_bytes=self._max_bytes,
+        )
+
+
+def _heals(error: SecureScoreError) -> bool:
+    return isinstance(error, Unavailable) or (isinstance(error, PartialRead) and error.reason == "truncated")
+
+
+def _fault(response: Response, what: str, max_bytes: int) -> SecureScoreError | None:
+    """What is wrong with an answer, decided on its status (Graph's error codes may be empty); None if nothing is."""
+    status = response.status
+    if status == 206:
+        warning = printable(response.headers.get("warning", "none"))
+        return PartialRead(f"{what}: HTTP 206, a provider behind Graph did not answer (Warning: {warning})", "partial")
+    if status == 200:
+        if response.cut == "too_large":
+            return PartialRead(f"{what}: larger than {max_bytes} bytes", "too_large")
+        if response.cut:
+            return PartialRead(f"{what}: the answer broke off after {len(response.body)} bytes", "truncated")
+        return None
+    error = error_for(response, what)
+    if status == 429:
+        assert isinstance(error, Unavailable)
+        return _Throttled(error.what, error.retry_after_s)
+    if status in (401, 403):
+        return Denied(error.what, ACCESS_HINT)
+    return error

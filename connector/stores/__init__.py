@@ -1,0 +1,1 @@
+"""Durable homes of state, events and settlement; one contract suite for all."""

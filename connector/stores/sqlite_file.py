@@ -1,0 +1,353 @@
+"""The SQLite file itself: made safely, recognised, checked, migrated; its errors in the words of the taxonomy.
+
+No meaning of the tables lives here beyond their shape. The file is one writer's, 0600 from its first byte, WAL with
+synchronous=FULL: a commit that returned survives a power cut (https://sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from connector.errors import StoreError
+
+APPLICATION_ID = 0x53536331
+"""Written into the file's header ("SSc1"), so that another program's database is never touched."""
+
+BUSY_TIMEOUT_S = 30.0
+WAL_LIMIT_BYTES = 32 * 1024**2
+WAL_CHECKPOINT_PAGES = 4096
+CACHE_KIB = 16 * 1024
+"""Holds a batch of 1,000 events and the id index pages it touches; 2 MiB (the default) spills and halves the speed."""
+
+_SCHEMA_1 = (
+    "CREATE TABLE tenant (tenant TEXT PRIMARY KEY, generation INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE state (
+         tenant TEXT NOT NULL REFERENCES tenant ON DELETE CASCADE,
+         part TEXT NOT NULL,
+         body BLOB NOT NULL,
+         PRIMARY KEY (tenant, part))""",
+    # AUTOINCREMENT: a number is never used twice, or an event could be born behind a sink's position and be lost.
+    """CREATE TABLE event (
+         seq INTEGER PRIMARY KEY AUTOINCREMENT,
+         id TEXT NOT NULL UNIQUE,
+         tenant TEXT NOT NULL,
+         type TEXT NOT NULL,
+         subject TEXT NOT NULL,
+         observed_at TEXT NOT NULL,
+         body TEXT NOT NULL)""",
+    "CREATE INDEX event_tenant ON event (tenant)",
+    "CREATE INDEX event_observed ON event (observed_at)",
+    # How many events there are, and how many lie beyond each sink's position: counting 4 GiB for /metrics is too slow.
+    "CREATE TABLE total (events INTEGER NOT NULL)",
+    "INSERT INTO total VALUES (0)",
+    """CREATE TABLE sink (
+         sink INTEGER PRIMARY KEY,
+         name TEXT NOT NULL UNIQUE,
+         position INTEGER NOT NULL,
+         beyond INTEGER NOT NULL,
+         abandoned INTEGER NOT NULL DEFAULT 0,
+         last_success TEXT)""",
+    # What settling.Item says; only events at or before the position have one.
+    """CREATE TABLE item (
+         sink INTEGER NOT NULL REFERENCES sink ON DELETE CASCADE,
+         seq INTEGER NOT NULL REFERENCES event ON DELETE CASCADE,
+         state TEXT NOT NULL CHECK (state IN ('due', 'again', 'parked', 'discarded')),
+         attempts INTEGER NOT NULL,
+         first_sent TEXT,
+         at TEXT,
+         reason TEXT,
+         PRIMARY KEY (sink, seq)) WITHOUT ROWID""",
+    "CREATE INDEX item_state ON item (sink, state, seq)",
+    "CREATE INDEX item_seq ON item (seq)",
+    # What settling.Entry says; lo and hi bound its spans.
+    """CREATE TABLE ledger (
+         sink INTEGER NOT NULL REFERENCES sink ON DELETE CASCADE,
+         lo INTEGER NOT NULL,
+         hi INTEGER NOT NULL,
+         outcome TEXT NOT NULL,
+         first_sent TEXT,
+         attempts INTEGER NOT NULL,
+         settled TEXT NOT NULL,
+         spans TEXT NOT NULL)""",
+    "CREATE INDEX ledger_hi ON ledger (sink, hi)",
+    "CREATE INDEX ledger_settled ON ledger (sink, settled)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1,)
+"""Statements that lead from version n to n + 1, at index n. Released ones never change."""
+
+
+def open_writer(path: Path, mode: int, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> sqlite3.Connection:
+    """Open for writing; create, check and migrate as needed. Raises StoreError, sqlite3.Error, OSError."""
+    _create(path, mode)
+    connection = _connect(path, "rw")
+    try:
+        version = _recognise(connection, path, len(migrations))
+        if version == 0:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only possible while the file is empty
+        _write_ahead(connection, path)
+        check(connection, path)
+        if version < len(migrations):
+            _migrate(connection, path, version, migrations)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_operator(path: Path) -> sqlite3.Connection:
+    """Open an existing file for short transactions beside the writer. Raises StoreError, sqlite3.Error."""
+    return _open_existing(path, "rw")
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open an existing file read-only. Raises StoreError, sqlite3.Error."""
+    try:
+        return _open_existing(path, "ro")
+    except sqlite3.OperationalError:
+        # Without leave to create the -shm file (a group reader) SQLite cannot open a WAL database that no one else has
+        # open. Where no -wal file is left either, the file is complete by itself and may be read as it stands.
+        if _beside(path, "-wal").exists():
+            raise
+        return _open_existing(path, "ro&immutable=1")
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Read the whole file's structure; raises StoreError at the first damage. Costs one pass over the file."""
+    found = str(_pragma(connection, "quick_check(1)"))
+    if found != "ok":
+        raise StoreError(f"the state is damaged: {path}: {found}", _RESTORE)
+
+
+def size_bytes(connection: sqlite3.Connection, path: Path) -> int:
+    """What the state takes on disk: the file as SQLite counts it, plus its write-ahead log."""
+    pages = int(_pragma(connection, "page_count")) * int(_pragma(connection, "page_size"))
+    try:
+        return pages + _beside(path, "-wal").stat().st_size
+    except FileNotFoundError:
+        return pages
+
+
+def shrink(connection: sqlite3.Connection, max_pages: int) -> bool:
+    """Give up to so many free pages back to the file system; False when there is nothing left to give."""
+    connection.execute(f"PRAGMA incremental_vacuum({max_pages:d})").fetchall()
+    if int(_pragma(connection, "freelist_count")):
+        return True
+    connection.execute("PRAGMA busy_timeout = 0")  # a reader in the way: the log shrinks another time
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+    return False
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """All or nothing. DEFERRED gives several reads one view."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite itself rolls back on some errors, a full disk among them
+            connection.execute("ROLLBACK")
+        raise
+
+
+def bind(text: str) -> str | bytes:
+    """A text as SQLite can hold it: lone surrogates, which JSON may carry, have no UTF-8 and are kept as bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def unbind(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
+
+
+# ------------------------------------------------------------------------------------------------------------ errors
+
+_RESTORE = (
+    "Stop the connector and keep the file aside (it may still be read in part). Then restore a backup of it, or start "
+    "without it and rebuild from the evidence archive: run `securescore once` with `source: files` over its folder."
+)
+_LOCAL_DISK = "Keep the state on a local disk; a network share offers neither the locks nor the shared memory it needs."
+_SPACE = (
+    "Free space on its file system or raise the quota. Nothing was half written; what was not stored is observed again."
+)
+_PERMISSION = "Give the account that runs the connector write permission on the file and its folder (see `state.path`)."
+_DISK = "Check the disk and its file system (kernel log, free space), then start again; completed commits are kept."
+
+# SQLite result code prefix → (fact, hint). https://sqlite.org/rescode.html
+_CODES = {
+    "SQLITE_NOTADB": ("is not a state file", _RESTORE),
+    "SQLITE_CORRUPT": ("is damaged", _RESTORE),
+    "SQLITE_FULL": ("cannot grow: no space left", _SPACE),
+    "SQLITE_IOERR": ("cannot be read or written: the disk reports an error", _DISK),
+    "SQLITE_READONLY": ("cannot be written", _PERMISSION),
+    "SQLITE_CANTOPEN": ("cannot be opened", _PERMISSION),
+    "SQLITE_PERM": ("cannot be opened", _PERMISSION),
+    "SQLITE_BUSY": ("is held by another process", "End the process that holds it open for writing, then start again."),
+}
+_ERRNO_HINTS = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EIO: _DISK,
+    errno.ENOENT: "Create the folder above it, or correct `state.path`.",
+    errno.ENOTDIR: "Correct `state.path`: a part of it is not a folder.",
+}
+
+
+def store_error(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """A foreign error as ours: what happened to the state, and what to do."""
+    if isinstance(error, OSError):
+        hint = _ERRNO_HINTS.get(error.errno or 0, _PERMISSION)
+        return StoreError(f"the state cannot be used: {error.filename or path}: {error.strerror}", hint)
+    code = getattr(error, "sqlite_errorname", "")
+    fact, hint = next((v for k, v in _CODES.items() if code.startswith(k)), ("cannot be used", _DISK))
+    return StoreError(f"the state {fact}: {path}: {error} [{code}]", hint)
+
+
+# ---------------------------------------------------------------------------------------------------------- opening
+
+
+def _create(path: Path, mode: int) -> None:
+    """Make the file ours before SQLite sees it, whatever the umask; take away what an older file allows too much."""
+    with suppress(FileExistsError):
+        path.parent.mkdir(mode=0o700)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        for existing in (path, _beside(path, "-wal"), _beside(path, "-shm")):
+            with suppress(FileNotFoundError):
+                allowed = existing.stat().st_mode & 0o777
+                if allowed & ~mode:
+                    existing.chmod(allowed & mode)
+        return
+    try:
+        os.fchmod(descriptor, mode)  # -wal and -shm inherit it
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _sync_folder(path.parent)
+
+
+def _connect(path: Path, access: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(os.fspath(path.absolute()))}?mode={access}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,  # transactions are ours alone
+    )
+    for pragma in (
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+        "temp_store = MEMORY",
+        f"cache_size = -{CACHE_KIB}",
+        f"journal_size_limit = {WAL_LIMIT_BYTES}",
+        f"wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}",
+    ):
+        try:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _open_existing(path: Path, access: str) -> sqlite3.Connection:
+    if not path.exists():
+        raise StoreError(
+            f"there is no state at {path}", "Run `securescore once` or `run` first, or correct `state.path`."
+        )
+    connection = _connect(path, access)
+    try:
+        version = _recognise(connection, path, len(MIGRATIONS))
+        _refuse_old(version, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _refuse_old(version: int, path: Path) -> None:
+    if version < len(MIGRATIONS):
+        raise StoreError(
+            f"{path} has state version {version}, this program needs {len(MIGRATIONS)}",
+            "Start `securescore once` or `run` of this version: it migrates the state, with a backup beside it.",
+        )
+
+
+def _recognise(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    """The schema version, 0 for an empty file. Raises StoreError for what is not ours or newer than we are."""
+    version = int(_pragma(connection, "user_version"))
+    ours = int(_pragma(connection, "application_id")) == APPLICATION_ID
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not ours and (version or tables):
+        raise StoreError(
+            f"{path} is a database of another program",
+            "Correct `state.path`; the file was not touched.",
+        )
+    if version > newest:
+        raise StoreError(
+            f"{path} has state version {version}, this program knows versions up to {newest}",
+            "Install the newer program again, or move the file away and restore the backup that the upgrade left beside"
+            f" it ({path.name}.v{newest}.bak).",
+        )
+    return version
+
+
+def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
+    mode = _pragma(connection, "journal_mode = WAL")
+    if mode != "wal":
+        raise StoreError(f"{path}: the file system allows no write-ahead log (mode {mode})", _LOCAL_DISK)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, version: int, migrations: tuple[tuple[str, ...], ...]) -> None:
+    """Lead the schema to its newest version in one transaction, after a copy was made of what there was."""
+    if version:
+        _backup(connection, path, _beside(path, f".v{version}.bak"))
+    with transaction(connection):
+        for statements in migrations[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def _backup(connection: sqlite3.Connection, path: Path, target: Path) -> None:
+    """A complete copy, readable by its owner only; appears under its name when it is on disk."""
+    unfinished = _beside(target, ".part")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with closing(sqlite3.connect(unfinished)) as copy:
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, nothing beside it
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    unfinished.replace(target)
+    _sync_folder(path.parent)
+
+
+def _pragma(connection: sqlite3.Connection, pragma: str) -> int | str:
+    value: int | str = connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+    return value
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

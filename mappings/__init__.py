@@ -1,0 +1,1 @@
+"""Mappings are data: event fields to what each receiver calls them. No logic lives here."""

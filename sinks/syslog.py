@@ -1,0 +1,460 @@
+"""The syslog sink: CEF, LEEF or any text over UDP, TCP or TLS, in RFC 3164 or RFC 5424 headers.
+
+No buffer, no retry. Its only time is the send time in the header, from `now`.
+
+Syslog has no acknowledgement. What can be had: one connection a batch; over TCP we end our direction and wait until the
+receiver, having read everything, ends its own; over TLS both ends must say close_notify, which no killed process can. A
+receiver that dies afterwards may still lose what it had in memory: `replay_window_s` is for that. UDP promises nothing.
+
+Blocking sockets in a thread of the sink's own: asyncio's TLS reports a cut connection as a clean close. Under TLS 1.3
+the client's handshake ends before the receiver has judged the client's certificate, and then sending and even closing
+"succeed" while nothing is stored; so the sink listens for the refusal (`_listen`) before anything counts as sent.
+"""
+
+import asyncio
+import errno
+import os
+import re
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import field, frozen
+
+from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
+from connector.formats import syslog
+from connector.formats.lines import octets, one_line
+from connector.formats.shorten import shorten
+from connector.model import Receipt, Record
+from connector.options import Option
+
+OPTIONS: Mapping[str, Option] = {
+    "host": Option("host", required=True, doc="The receiver."),
+    "port": Option("port", doc="Its port; 6514 for TLS, 514 otherwise, unless stated."),
+    "transport": Option(
+        "enum",
+        default="tls",
+        choices=("tls", "tcp", "udp"),
+        doc="tls and tcp confirm that the receiver took a batch; udp is best effort and can lose events unnoticed.",
+    ),
+    "framing": Option(
+        "enum",
+        default="octet",
+        choices=("octet", "lf"),
+        doc="How events are told apart on tcp: octet counting, or a line feed (a cut line then looks like an event).",
+    ),
+    "header": Option(
+        "enum",
+        default="rfc3164",
+        choices=("rfc3164", "rfc5424"),
+        doc="rfc3164 without a program name is what the Azure Monitor Agent and Splunk Connect for Syslog recognise.",
+    ),
+    "facility": Option(
+        "enum",
+        default="local0",
+        choices=tuple(syslog.FACILITIES),
+        doc="Choose one that no plain Syslog collection uses, or Sentinel stores every event twice.",
+    ),
+    "hostname": Option("str", doc="HOSTNAME in the header; this machine's name unless stated."),
+    "app_name": Option("str", default="secure-score", doc="APP-NAME of the rfc5424 header."),
+    "timezone": Option(
+        "enum",
+        default="utc",
+        choices=("utc", "local"),
+        doc="Zone of the rfc3164 header's time; the receiver takes it for its own. The event states the exact time.",
+    ),
+    "max_frame_bytes": Option(
+        "size",
+        default=8096,
+        minimum=480,
+        maximum=1024 * 1024,
+        doc="Largest message with header; longer events are shortened. Stock rsyslog takes 8096, QRadar 4096.",
+    ),
+    "tls.ca_file": Option("path", doc="Certificate authorities (PEM) trusted in addition to the system's."),
+    "tls.cert_file": Option("path", doc="Client certificate chain (PEM), for receivers that ask for one."),
+    "tls.key_file": Option("path", doc="Its private key (PEM); may be in cert_file."),
+    "tls.key_password": Option("secret", secret=True, doc="Password of the private key."),
+    "tls.server_name": Option("host", doc="Name the receiver's certificate must carry, if it is not `host`."),
+}
+
+_BATCH_S = 60.0  # a whole batch, however slowly it trickles
+_PIECE_BYTES = 64 * 1024
+_LISTEN_S = 0.25  # how long at least to listen for a refused certificate ...
+_LISTEN_AGAIN_S = 60.0  # ... and how long a silent answer counts: not longer than replay_window_s
+# Below 8,000 datagrams/s, and no burst that fills a stock receiver's buffer of 208 KiB: they lose from 10,000/s on.
+_UDP_BURST, _UDP_BURST_BYTES, _UDP_PAUSE_S = 20, 32 * 1024, 0.0025
+
+# Failures of TLS that no waiting heals, in OpenSSL's words: alerts about certificates and versions, or no TLS at all.
+_REFUSED = re.compile(
+    r"CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|DECRYPT_ERROR|INSUFFICIENT_SECURITY|UNRECOGNIZED_NAME"
+)
+_NOT_TLS = re.compile(r"WRONG_VERSION_NUMBER|PROTOCOL|HTTP_REQUEST|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG")
+
+
+@frozen
+class Receiver:
+    """Where to and in what form. `ca_files` add to the system's store; `max_frame_bytes` includes the header."""
+
+    host: str
+    port: int
+    transport: str = "tls"  # tls | tcp | udp
+    framing: str = "octet"  # octet | lf
+    header: str = "rfc3164"  # rfc3164 | rfc5424
+    facility: str = "local0"
+    hostname: str = "-"
+    app_name: str = "secure-score"
+    timezone: str = "utc"  # utc | local
+    max_frame_bytes: int = 8096
+    ca_files: tuple[str, ...] = ()
+    cert_file: str | None = None
+    key_file: str | None = None
+    key_password: str | None = field(default=None, repr=False)
+    server_name: str | None = None
+
+    @property
+    def place(self) -> str:
+        return f"{self.host}:{self.port}/{self.transport}"
+
+
+def build(name: str, options: Mapping[str, Any], network: Any) -> "SyslogSink":
+    """A sink from checked options (keys as in OPTIONS) and the network settings (`ca_file`). Raises ConfigError."""
+    given = {key: option.default for key, option in OPTIONS.items()} | dict(options)
+    problems = []
+    if given["transport"] == "tls" and given["framing"] == "lf":
+        problems.append("framing: TLS needs octet counting (RFC 5425)")
+    if given["transport"] != "tls" and (named := [key for key in given if key.startswith("tls.") and given[key]]):
+        problems.append(f"{named[0]}: has no effect with transport {given['transport']}")
+    if given["tls.key_file"] and not given["tls.cert_file"]:
+        problems.append("tls.key_file: needs tls.cert_file")
+    if problems:
+        raise ConfigError([f"sinks.{name}.{problem}" for problem in problems])
+    tls = given["transport"] == "tls"
+    receiver = Receiver(
+        host=given["host"],
+        port=given["port"] or (6514 if tls else 514),
+        transport=given["transport"],
+        framing=given["framing"],
+        header=given["header"],
+        facility=given["facility"],
+        hostname=syslog.host_field(given["hostname"] or socket.gethostname()),
+        app_name=given["app_name"],
+        timezone=given["timezone"],
+        max_frame_bytes=given["max_frame_bytes"],
+        ca_files=tuple(path for path in (network.ca_file, given["tls.ca_file"]) if path and tls),
+        cert_file=given["tls.cert_file"],
+        key_file=given["tls.key_file"],
+        key_password=given["tls.key_password"],
+        server_name=given["tls.server_name"],
+    )
+    return SyslogSink(name, receiver)
+
+
+def message(receiver: Receiver, record: Record, moment: datetime) -> bytes:
+    """Header and payload of one record, shortened to the receiver's frame. In RFC 5424 the stream is the MSGID.
+
+    Raises ValueError with the reason when the record fits no frame or is no text.
+    """
+    pri = syslog.priority(receiver.facility, record.severity)
+    if receiver.header == "rfc5424":
+        time_text = syslog.rfc5424_time(moment)
+        header = syslog.rfc5424(pri, time_text, receiver.hostname, receiver.app_name, record.stream)
+    else:
+        local = moment.astimezone(None if receiver.timezone == "local" else UTC)
+        header = syslog.rfc3164(pri, syslog.rfc3164_time(local), receiver.hostname)
+    try:
+        text = one_line(record.payload)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from error
+    short = shorten(text, receiver.max_frame_bytes - len(header))
+    if short is None:
+        size = len(header) + len(octets(text))
+        raise ValueError(f"{size} octets, max_frame_bytes is {receiver.max_frame_bytes}, and shortening is not enough")
+    return octets(header + short)
+
+
+class SyslogSink:
+    """Sends batches to one receiver; see the module's text for what a receipt means here."""
+
+    max_records = 500
+    max_bytes = 4 * 1024 * 1024
+
+    def __init__(
+        self,
+        name: str,
+        receiver: Receiver,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wait_s: float = 10.0,
+    ) -> None:
+        """`now` is the send time of headers, aware; `wait_s` bounds any single wait for the receiver."""
+        self.name = name
+        self.replay_window_s = 0.0 if receiver.transport == "udp" else 60.0
+        self._receiver = receiver
+        self._now = now
+        self._wait_s = wait_s
+        self._tls = _Tls(receiver)
+        # A thread of its own: a dead receiver must not take the threads other sinks need. Only one, so that a batch
+        # whose sender gave up waiting is over before the next one begins.
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def send(self, records: Sequence[Record]) -> Receipt:
+        """Send a batch over one connection. Records that fit no frame are rejected.
+
+        Raises Unavailable (refused, time-out, cut connection, no confirmation) or Denied (certificates, TLS); then
+        nothing is accepted, though the receiver may hold some of it.
+        """
+        moment = self._now()
+        messages: dict[str, bytes] = {}
+        rejected: dict[str, str] = {}
+        for record in records:
+            try:
+                messages[record.event_id] = message(self._receiver, record, moment)
+            except ValueError as error:
+                rejected[record.event_id] = str(error)
+        if messages:
+            job = self._send_datagrams if self._receiver.transport == "udp" else self._send_stream
+            rejected |= await self._in_thread(job, messages)
+        return Receipt(accepted=frozenset(messages.keys() - rejected.keys()), rejected=rejected)
+
+    async def probe(self) -> None:
+        """Connect, with TLS and the client certificate, and close again. For UDP only the name can be looked up."""
+        await self._in_thread(self._send_datagrams if self._receiver.transport == "udp" else self._send_stream, {})
+
+    async def close(self) -> None:
+        """Nothing stays open between batches; a later `send` starts again."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    async def _in_thread(
+        self, job: Callable[[Mapping[str, bytes]], Mapping[str, str]], messages: Mapping[str, bytes]
+    ) -> Mapping[str, str]:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sink-{self.name}")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, job, messages)
+        except OSError as error:
+            raise _failure(self._receiver, error) from error
+
+    # --------------------------------------------------------------------------------------------- in the sink's thread
+
+    def _send_stream(self, messages: Mapping[str, bytes]) -> Mapping[str, str]:
+        data = memoryview(b"".join(syslog.frame(text, self._receiver.framing) for text in messages.values()))
+        patience = _Patience(self._wait_s, time.monotonic() + _BATCH_S)
+        receiver = self._receiver
+        raw = socket.create_connection((receiver.host, receiver.port), timeout=patience.left_s())
+        with raw:
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._wait_s * 1000))
+            if receiver.transport == "tls":
+                self._tls.send(raw, data, patience)
+            else:
+                _check_open(raw)
+                _send_pieces(raw, data, patience)
+                _await_end(raw, self._wait_s)
+        return {}
+
+    def _send_datagrams(self, messages: Mapping[str, bytes]) -> Mapping[str, str]:
+        """Paced datagrams; returns those the network cannot carry. A connected socket hears of a closed port."""
+        rejected: dict[str, str] = {}
+        address = (self._receiver.host, self._receiver.port)
+        family, kind, protocol, _, target = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as sock:
+            sock.settimeout(self._wait_s)
+            sock.connect(target)
+            count = size = 0
+            for event_id, text in messages.items():
+                try:
+                    sock.send(text)
+                except OSError as error:
+                    if error.errno != errno.EMSGSIZE:
+                        raise
+                    rejected[event_id] = f"a datagram of {len(text)} octets is too large for the network (EMSGSIZE)"
+                count, size = count + 1, size + len(text)
+                if count >= _UDP_BURST or size >= _UDP_BURST_BYTES:
+                    time.sleep(_UDP_PAUSE_S)
+                    count = size = 0
+            time.sleep(_UDP_PAUSE_S)  # small batches are paced too, and a refusal (ICMP) has time to come back
+            _check_error(sock)
+        return rejected
+
+
+class _Tls:
+    """TLS to one receiver: its context, renewed when a certificate file changes, and whether we were ever refused."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._files: tuple[tuple[str, int, int, int], ...] | None = None
+        self._context: ssl.SSLContext | None = None
+        self._heard_until = 0.0  # monotonic: until then the receiver is taken to accept our certificate
+
+    def send(self, raw: socket.socket, data: memoryview, patience: "_Patience") -> None:
+        """Handshake, listen for a refusal, send, and close in both directions."""
+        context = self._current()
+        heard_until, self._heard_until = self._heard_until, 0.0  # any failure below makes the next batch listen again
+        began = time.monotonic()
+        raw.settimeout(patience.left_s())
+        with context.wrap_socket(raw, server_hostname=self._receiver.server_name or self._receiver.host) as sock:
+            ended = time.monotonic()
+            if sock.version() == "TLSv1.3" and (not data or ended >= heard_until):
+                # The refusal is one round trip away, and the handshake took at least one.
+                _listen(sock, max(_LISTEN_S, 3 * (ended - began)))
+                heard_until = time.monotonic() + _LISTEN_AGAIN_S
+            _send_pieces(sock, data, patience)
+            sock.settimeout(patience.left_s())
+            with sock.unwrap() as plain:
+                _check_error(plain)
+        self._heard_until = heard_until
+
+    def _current(self) -> ssl.SSLContext:
+        receiver = self._receiver
+        files = tuple(_signature(path) for path in (*receiver.ca_files, receiver.cert_file, receiver.key_file) if path)
+        if self._context is None or files != self._files:
+            self._context, self._files, self._heard_until = _context(receiver), files, 0.0
+        return self._context
+
+
+def _context(receiver: Receiver) -> ssl.SSLContext:
+    """Server name and certificate are always checked; TLS 1.2 at least. Raises Denied naming the file at fault."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for path in receiver.ca_files:
+        try:
+            context.load_verify_locations(path)
+        except OSError as error:
+            raise _bad_file(path, error, "must hold certificates in PEM form") from error
+    if receiver.cert_file:
+        try:
+            # A function, never None: OpenSSL would ask for a missing password on the terminal.
+            context.load_cert_chain(receiver.cert_file, receiver.key_file, lambda: receiver.key_password or "")
+        except OSError as error:
+            hint = "must hold the certificate chain, it or tls.key_file the private key (PEM); check the password"
+            raise _bad_file(receiver.cert_file, error, hint) from error
+    return context
+
+
+def _bad_file(path: str, error: OSError, hint: str) -> Denied:
+    return Denied(f"cannot use {path}: {_words(error)}", hint=f"the file {hint}")
+
+
+def _signature(path: str) -> tuple[str, int, int, int]:
+    """What changes when a file is renewed."""
+    try:
+        seen = os.stat(path)  # noqa: PTH116 - text in, numbers out
+    except OSError as error:
+        raise _bad_file(path, error, "must exist and be readable for the connector's user") from error
+    return path, seen.st_mtime_ns, seen.st_size, seen.st_ino
+
+
+@frozen
+class _Patience:
+    """Bounds of a batch: any single wait, and the monotonic time at which all of it must be over."""
+
+    wait_s: float
+    end: float
+
+    def left_s(self) -> float:
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"the batch took longer than {_BATCH_S:.0f} s")
+        return min(left, self.wait_s)
+
+
+def _check_open(sock: socket.socket) -> None:
+    """A balancer without backends accepts and closes at once: see that before anything is sent."""
+    sock.setblocking(False)
+    try:
+        if sock.recv(1, socket.MSG_PEEK) == b"":
+            raise ConnectionAbortedError("closed by the receiver before anything was sent")
+    except BlockingIOError:
+        pass
+
+
+def _send_pieces(sock: socket.socket, data: memoryview, patience: _Patience) -> None:
+    for start in range(0, len(data), _PIECE_BYTES):
+        sock.settimeout(patience.left_s())
+        sock.sendall(data[start : start + _PIECE_BYTES])
+
+
+def _await_end(sock: socket.socket, wait_s: float) -> None:
+    """End our direction and wait until the receiver ends its own: it has then read everything.
+
+    Unread data at the receiver's end makes its kernel answer with a reset instead.
+    """
+    sock.shutdown(socket.SHUT_WR)
+    deadline = time.monotonic() + wait_s
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the receiver did not close the connection after the end of the batch")
+        sock.settimeout(left)
+        if sock.recv(_PIECE_BYTES) == b"":
+            break
+    _check_error(sock)
+
+
+def _check_error(sock: socket.socket) -> None:
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _listen(sock: ssl.SSLSocket, seconds: float) -> None:
+    """Raise what the receiver says against us within `seconds` of the handshake; silence is consent.
+
+    A session ticket is no consent: a receiver may issue it and then refuse the name in the certificate.
+    """
+    deadline = time.monotonic() + seconds
+    sock.setblocking(False)
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    while True:
+        try:
+            if sock.recv(1) == b"":
+                raise _Refused
+        except ssl.SSLWantReadError:
+            pass
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        poller.poll(max(1, left * 1000))
+
+
+class _Refused(OSError):
+    """Closed in good order right after the handshake: the receiver did not like who we are."""
+
+
+# ------------------------------------------------------------------------------------------------------ what went wrong
+
+
+def _failure(receiver: Receiver, error: OSError) -> SecureScoreError:
+    """The operator's error for anything the network raised."""
+    what = f"{receiver.place}: {_words(error)}"
+    ours = f"the receiver must accept {receiver.cert_file}" if receiver.cert_file else "set tls.cert_file and key_file"
+    if isinstance(error, _Refused):
+        return Denied(f"{receiver.place}: closed by the receiver right after the TLS handshake", hint=ours)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "tls.ca_file must hold the authority of the receiver's certificate, tls.server_name the name in it"
+        return Denied(what, hint=hint)
+    reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
+    if _REFUSED.search(reason):
+        return Denied(what, hint=f"most likely the receiver refused the client certificate: {ours}")
+    if _NOT_TLS.search(reason):
+        return Denied(what, hint="the receiver speaks no TLS 1.2 or later on this port: check `port` and `transport`")
+    if isinstance(error, socket.gaierror):
+        return Unavailable(what, hint="check `host` and the name servers")
+    if isinstance(error, TimeoutError):
+        return Unavailable(what, hint="check host, port and firewalls; a very slow receiver needs smaller batches")
+    return Unavailable(what, hint="check that the receiver runs and listens there")
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verification failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return error.reason or str(error)
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,94 @@
+"""The built wheel is the whole product: installed in an empty folder it needs nothing from the checkout."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("connector", "sinks", "mappings")
+
+
+def build(into: Path) -> Path:
+    """Build the wheel with the locked backend of this environment: no isolation, no network."""
+    command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "--wheel-dir", str(into), str(ROOT)], check=True, timeout=120)
+    (wheel,) = into.glob("secure_score_connector-*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def home(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel, and the dependencies of the running one through a .pth line.
+
+    Such a line adds their folder behind the environment's own and does not read the .pth files in it, so an editable
+    install of the checkout stays out of sight.
+    """
+    place = tmp_path_factory.mktemp("install") / "venv"
+    venv.create(place, with_pip=False)
+    python = place / "bin" / "python"
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--no-deps", "--no-index"]
+    subprocess.run([*command, str(wheel)], check=True, timeout=120)
+    scheme = {"base": str(place), "platbase": str(place)}
+    own = Path(sysconfig.get_path("purelib", "venv", scheme))
+    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return place
+
+
+def run(home: Path, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    program = [str(home / "bin" / command[0]), *command[1:]]
+    return subprocess.run(program, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_wheel_holds_every_file_of_the_three_packages_and_nothing_else(wheel: Path) -> None:
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    outside = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert inside == outside
+    assert {"mappings/cloudevents.yaml", "mappings/cef.yaml", "mappings/leef.yaml", "connector/py.typed"} <= inside
+
+
+def test_the_wheel_carries_the_licence(wheel: Path) -> None:
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_same_sources_give_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    assert build(tmp_path).read_bytes() == wheel.read_bytes()
+
+
+def test_the_three_packages_come_from_the_installation(home: Path, tmp_path: Path) -> None:
+    code = "import connector, sinks, mappings\nfor one in (connector, sinks, mappings): print(one.__file__)"
+    done = run(home, "python", "-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [Path(line).is_relative_to(home) for line in done.stdout.split()] == [True] * 3
+
+
+def test_the_command_answers_in_an_empty_folder(home: Path, tmp_path: Path) -> None:
+    done = run(home, "securescore", "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "demo" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_works_in_an_empty_folder(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run(home, "securescore", "demo", "--days", "10", "--seed", "1", "--out", str(out), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (out / "events.jsonl").stat().st_size > 0
+    assert (out / "events.cef").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

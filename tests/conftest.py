@@ -1,0 +1,88 @@
+"""What holds for every test: nothing leaves this machine, the same surroundings everywhere, and no MD5 on request.
+
+No fixtures and no fakes: those live beside the tests that use them.
+"""
+
+import hashlib
+import ipaddress
+import os
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import settings
+
+# Examples differ from run to run while one works; in CI a failure must come from the change, not from luck.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# What a shell may carry and a test must not depend on.
+for _name in (
+    *("SECURESCORE_CONFIG", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"),
+):
+    os.environ.pop(_name, None)
+
+# A zone that is neither UTC nor whole hours: local time that is taken for UTC shows at once.
+os.environ["TZ"] = "TST-05:45"
+time.tzset()
+
+
+def _stays_here(host: object) -> bool:
+    if isinstance(host, bytes):
+        host = host.decode("ascii", "replace")
+    if not isinstance(host, str):
+        return True  # no host at all, or not an internet address
+    name = host.lower().rstrip(".")
+    if name in {"", "localhost", socket.gethostname().lower()} or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_loopback or mapped.is_unspecified
+
+
+def _guard(event: str, args: tuple[Any, ...]) -> None:
+    """Audit hook: refuse to look up or to reach any host but this one. (Programs that a test starts are not seen.)"""
+    if event in {"socket.connect", "socket.sendto", "socket.sendmsg"}:
+        address = args[1]
+        host = address[0] if isinstance(address, tuple) else None  # a string or nothing: a Unix or connected socket
+    elif event in {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}:
+        host = args[0]
+        if isinstance(host, str) and host.lower().rstrip(".").endswith(".invalid"):
+            raise socket.gaierror(
+                socket.EAI_NONAME, "Name or service not known"
+            )  # RFC 6761 section 6.4: never resolves
+    else:
+        return
+    if not _stays_here(host):
+        pytest.fail(f"a test tried to leave this machine: {event} {host!r}")  # not an Exception: nothing swallows it
+
+
+sys.addaudithook(_guard)
+
+
+def _block_md5() -> None:
+    """Make MD5 fail as it does on a FIPS system; there nothing of ours may even try."""
+    new = hashlib.new
+
+    def refuse(*_args: Any, **_options: Any) -> NoReturn:
+        msg = "MD5 is blocked"
+        raise ValueError(msg)
+
+    def guarded_new(name: str, *args: Any, **options: Any) -> Any:
+        return refuse() if name.lower() == "md5" else new(name, *args, **options)
+
+    hashlib.md5 = refuse
+    hashlib.new = guarded_new
+
+
+if os.environ.get("SECURESCORE_BLOCK_MD5") == "1":
+    _block_md5()

@@ -215,7 +215,7 @@ async def open_app(config: Config, *, clock: Clock | None = None, writer: bool =
 
 
 def check_one_folder() -> None:
-    """Refuse to run when the three packages come from different folders: a foreign `sinks` would be a foreign program."""
+    """Refuse to run when the three packages come from different folders: a foreign `sinks` is a foreign program."""
     import connector  # noqa: PLC0415 - only here are they modules to be compared
     import mappings as data  # noqa: PLC0415
     import sinks  # noqa: PLC0415
@@ -248,13 +248,13 @@ def concurrency(config: Config) -> int:
 # ------------------------------------------------------------------------------------------------------------- parts
 
 
-async def open_store(config: Config, *, clock: Clock, writer: bool, operator: bool = False) -> DurableStore:
-    """The store of the configuration: for the loops (`writer`), for operator commands, or for reading only."""
+async def open_store(config: Config, *, clock: Clock, writer: bool) -> DurableStore:
+    """The store of the configuration: for the loops (`writer`), or beside them for commands."""
     if config.state.path is not None:
         from connector.stores.sqlite import open_store as open_sqlite  # noqa: PLC0415 - homes without sqlite3 exist
 
         path = Path(config.base_dir, config.state.path)
-        store = await open_sqlite(path, clock=clock, writer=writer, operator=operator, max_bytes=config.state.max_bytes)
+        store = await open_sqlite(path, clock=clock, writer=writer, max_bytes=config.state.max_bytes)
         return cast("DurableStore", store)
     raise ConfigError(["state: only `path` (SQLite) is supported by this version"])
 

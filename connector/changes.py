@@ -198,7 +198,7 @@ def control_score_changed(
     *,
     was_day: str,
     was_ref: str,
-    transition: str,
+    transition: str | None,
     backfilled: bool,
 ) -> Change:
     delta = None
@@ -228,7 +228,7 @@ def control_presence(
     after: Version,
     context: explain.Context,
     *,
-    transition: str,
+    transition: str | None,
     backfilled: bool,
 ) -> Change:
     """control.added or control.removed (`kind` is "added" or "removed")."""
@@ -253,7 +253,7 @@ def control_presence(
 
 
 def control_evidence_changed(
-    was: Control, now: Control, before: Version, after: Version, profile: Profile | None
+    was: Control, now: Control, before: Version, after: Version, profile: Profile | None, *, backfilled: bool = False
 ) -> Change:
     """The evidence of a control (counts, on/off, status text) changed."""
 
@@ -278,6 +278,7 @@ def control_evidence_changed(
         f"{after.ref}#{digest(new)}",
         after.day.day,
         data,
+        backfilled=backfilled,
     )
 
 
@@ -304,17 +305,20 @@ def control_state_changed(
         "score": score_info(score_day) if score_day else None,
         "snapshot": score_day.id if score_day else None,
     }
-    identity = digest([update.state, update.at, update.by, update.comment, update.assigned_to])
     return Change(
         "control.state_changed",
         profile.id,
-        "",
-        f"{identity}#{entry.occurrence}",
+        _entry_identity(entry.before) if entry.withdrawn else "",
+        f"{_entry_identity(update)}#{entry.occurrence}",
         day,
         data,
         backfilled=backfilled,
         occurred_at=update.at,
     )
+
+
+def _entry_identity(update: StateUpdate) -> str:
+    return digest([update.state, update.at, update.by, update.comment, update.assigned_to])
 
 
 def _state_direction(before: str, after: str) -> str:
@@ -457,14 +461,18 @@ def feed_suspicious(
     reason: str,
     problem_id: str,
     first_seen: str,
-    accepts_at: str,
+    accepts_at: str | None,
 ) -> Change:
-    """A day that was refused; `reason` is "controls_lost" or "max_halved"."""
+    """A day that was refused; `reason` is "controls_lost" or "max_halved".
+
+    `accepts_at` is None for a day that had closed: our own copy of it is kept for good.
+    """
     before = accepted.day
     data: dict[str, Any] = {
         "summary": f"Suspicious day refused: {refused.day.day} lost {len(lost)} of {len(before.controls)} controls, "
         f"maximum {explain.number(before.max_score)} → {explain.number(refused.day.max_score)}",
         "reason": reason,
+        "part": "days",
         "problem_id": problem_id,
         "first_seen": first_seen,
         "accepts_at": accepts_at,
@@ -476,17 +484,41 @@ def feed_suspicious(
         "last_accepted_day": before.day,
         **_snapshot(refused),
     }
-    return Change("feed.suspicious", refused.day.day, accepted.ref, refused.ref, refused.day.day, data)
+    told = f"{accepted.ref}#{first_seen}"
+    return Change("feed.suspicious", refused.day.day, told, refused.ref, refused.day.day, data)
 
 
-def feed_recovered(newest: Version, *, reason: str, problem_id: str, first_seen: str, duration_s: int) -> Change:
-    """The feed is good again after `reason` (suspicious, stale, partial)."""
+def catalogue_suspicious(
+    known: int, lost: Sequence[str], newest: Version | None, *, problem_id: str, first_seen: str, accepts_at: str
+) -> Change:
+    """A catalogue that lost too many of its `known` profiles at once: their removal is not believed yet."""
+    day = newest.day.day if newest else ""
     data: dict[str, Any] = {
-        "summary": f"Feed recovered: newest day is {newest.day.day}",
+        "summary": f"Suspicious catalogue: {len(lost)} of {known} control profiles are missing",
+        "reason": "profiles_lost",
+        "part": "catalogue",
+        "problem_id": problem_id,
+        "first_seen": first_seen,
+        "accepts_at": accepts_at,
+        "known_controls": known,
+        "lost_controls": len(lost),
+        "lost": sorted(lost)[:20],
+        "max_before": None,
+        "max_after": None,
+        "last_accepted_day": day or None,
+    }
+    return Change("feed.suspicious", "catalogue", f"profiles_lost#{first_seen}", digest(sorted(lost)), day, data)
+
+
+def feed_recovered(newest: Version | None, *, reason: str, problem_id: str, first_seen: str, duration_s: int) -> Change:
+    """The feed is good again after `reason` (suspicious, stale, partial)."""
+    day = newest.day.day if newest else None
+    data: dict[str, Any] = {
+        "summary": f"Feed recovered: newest day is {day or 'unknown'}",
         "reason": reason,
         "problem_id": problem_id,
         "first_seen": first_seen,
-        "newest_day": newest.day.day,
+        "newest_day": day,
         "duration_s": duration_s,
     }
-    return Change("feed.recovered", "feed", problem_id, "", newest.day.day, data)
+    return Change("feed.recovered", "feed", problem_id, "", day or "", data)

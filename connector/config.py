@@ -253,16 +253,13 @@ def parse(
         base_dir=base_dir,
     )
     if reader.problems:
-        raise ConfigError([problem.text for problem in sorted(reader.problems)])
+        raise ConfigError([p.text for p in sorted(reader.problems, key=lambda p: (p.file, p.line))])
     return config
 
 
 def takes_tenant(sink: SinkConfig, tenant: TenantConfig) -> bool:
-    """True when the sink's `tenants` patterns select this tenant: glob of its name, or label=glob; none = all.
-
-    The same rule by which `delivery.Filter` judges events.
-    """
-    return not sink.tenants or any(_selects(pattern, tenant) for pattern in sink.tenants)
+    """True when the sink's `tenants` patterns select this tenant: glob of its name, or label=glob; none = all."""
+    return selects(sink.tenants, tenant.name, tenant.labels)
 
 
 def unmatched_tenants(config: Config) -> list[str]:
@@ -270,9 +267,15 @@ def unmatched_tenants(config: Config) -> list[str]:
     return [tenant.name for tenant in config.tenants if not any(takes_tenant(sink, tenant) for sink in config.sinks)]
 
 
-def _selects(pattern: str, tenant: TenantConfig) -> bool:
-    label, equals, wanted = pattern.partition("=")
-    return fnmatchcase(tenant.labels.get(label, ""), wanted) if equals else fnmatchcase(tenant.name, pattern)
+def selects(patterns: Sequence[str], name: str, labels: Mapping[str, str]) -> bool:
+    """Whether any pattern selects a tenant: a glob of its name, or label=glob; no patterns select all."""
+    if not patterns:
+        return True
+    for pattern in patterns:
+        label, equals, wanted = pattern.partition("=")
+        if fnmatchcase(labels.get(label, ""), wanted) if equals else fnmatchcase(name, pattern):
+            return True
+    return False
 
 
 def _state(reader: Reader, v: Mapping[str, Any]) -> StateConfig:
@@ -308,7 +311,7 @@ class _Defaults:
 
     def __init__(self, reader: Reader, raw: object, graph: GraphConfig, targets: TargetsConfig, language: str) -> None:
         path = ("defaults",)
-        given = reader.read(_DEFAULTS, reader.mapping(raw, path), path)
+        given = reader.read(_DEFAULTS, {} if raw is None else reader.mapping(raw, path), path)
         self.reader = reader
         self.given = given
         self.labels = _labels(reader, given, path)
@@ -339,7 +342,10 @@ def _tenants(
     ids: dict[str, str] = {}
 
     def add(reader: Reader, raw: object, path: Path, place: str) -> None:
-        tenant = _tenant(reader, reader.mapping(raw, path), path, defaults)
+        written = reader.mapping(raw, path)
+        if not isinstance(raw, Mapping):
+            return  # noted; what it lacks would only be noise
+        tenant = _tenant(reader, written, path, defaults)
         if tenant.name and (first := names.setdefault(tenant.name.lower(), place)) != place:
             reader.note((*path, "name"), f"{tenant.name} is taken by {first}: names differ in more than case")
         if tenant.tenant_id and (first := ids.setdefault(tenant.tenant_id, place)) != place:
@@ -351,7 +357,7 @@ def _tenants(
     for row in rows:
         place = f"{row.file} line {row.line}"
         add(evolve(reader, file=row.file, where=row.where or _always(row.line)), row.values, (), place)
-    if not tenants and not (top.get("tenants_file") and reader.problems):
+    if not tenants and not (reader.problems and (top.get("tenants_file") or top.get("tenants"))):
         reader.note(("tenants",), "names no tenant: list at least one, here or in tenants_file")
     return tuple(tenants)
 
@@ -443,6 +449,8 @@ def _check_name(reader: Reader, path: Path, name: str) -> None:
 def _auth(reader: Reader, raw: object, path: Path, *, base: object = None, of_sink: bool = False) -> AuthConfig | None:
     """A credential; keys that are not written come from `base` when that has the same kind."""
     given = reader.mapping(raw, path)
+    if not isinstance(raw, Mapping):
+        return None
     if isinstance(base, Mapping) and given.get("kind", base.get("kind")) == base.get("kind"):
         given = {**base, **given}
     kind = given.get("kind")
@@ -477,12 +485,15 @@ def _sinks(reader: Reader, raw: object, sink_options: SinkOptions, network: Netw
     items = reader.items(raw, ("sinks",))
     for index, item in enumerate(items):
         path: Path = ("sinks", index)
-        sink = _sink(reader, reader.mapping(item, path), path, sink_options, network)
+        written = reader.mapping(item, path)
+        if not isinstance(item, Mapping):
+            continue
+        sink = _sink(reader, written, path, sink_options, network)
         _check_name(reader, (*path, "name"), sink.name)
         if sink.name and (first := names.setdefault(sink.name.lower(), index)) != index:
             reader.note((*path, "name"), f"{sink.name} is taken by sinks[{first}]: names differ in more than case")
         sinks.append(sink)
-    if not items and (raw is None or isinstance(raw, list | tuple)):
+    if not items and not raw:
         reader.note(("sinks",), "names no sink: add one, for example {name: archive, kind: file, path: ./events.jsonl}")
     return tuple(sinks)
 

@@ -32,7 +32,7 @@ class Unfit(ValueError):
     """A value is not what its option takes; the text says what was expected."""
 
 
-@frozen(order=True)
+@frozen
 class Problem:
     """One thing to correct. `file` is empty for the configuration itself; they are reported by file, then line."""
 
@@ -74,7 +74,10 @@ def dotted(path: Path) -> str:
 def nearest(word: object, known: Collection[str]) -> str:
     """The words "; did you mean …?" for the nearest known word, or nothing."""
     by_fold = {name.casefold(): name for name in known}
-    found = get_close_matches(str(word)[:100].casefold(), by_fold, n=1, cutoff=0.6)
+    wrong = str(word)[:100].casefold()
+    found = get_close_matches(wrong, by_fold, n=1, cutoff=0.6)
+    if not found and len(wrong) > 1:
+        found = [name for name in by_fold if name.startswith(wrong)][:1]
     return f"; did you mean {by_fold[found[0]]}?" if found else ""
 
 
@@ -103,8 +106,6 @@ class Reader:
 
     def mapping(self, raw: object, path: Path) -> Mapping[str, Any]:
         """The value when it is a mapping with text keys; otherwise a problem and an empty one."""
-        if raw is None:
-            return {}
         if not isinstance(raw, Mapping):
             self.note(path, f"expected a mapping (key: value), found {kind_of(raw)}")
             return {}
@@ -172,7 +173,7 @@ class Reader:
         # A value that came from the environment is not shown: someone may have named a secret here.
         hidden = option.type != "proxy" and "${" in str(raw)
         try:
-            expanded = self._expanded(raw) if hidden else raw
+            expanded = raw if option.type == "proxy" else self._expanded(raw)
         except ValueError as error:
             self.note(path, str(error))
             return option.default

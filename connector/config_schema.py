@@ -69,9 +69,7 @@ def _sink(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
 def _auth(*, of_sink: bool, complete: bool) -> dict[str, Any]:
     branches = []
     for kind, own in AUTH.items():
-        extra = (
-            {"tenant_id": evolve(SINK_TENANT, required=kind not in ("managed_identity", "token"))} if of_sink else {}
-        )
+        where = evolve(SINK_TENANT, required=kind not in ("managed_identity", "token"))
         body = _object(group({**own, "tenant_id": where} if of_sink else own))
         body["properties"]["kind"] = {"const": kind}
         if not complete:

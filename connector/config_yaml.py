@@ -138,7 +138,8 @@ def read_yaml(text: str, name: str) -> Document:
             if type(event) in take:
                 take[type(event)](event)
     except yaml.MarkedYAMLError as error:
-        raise builder.stop(error.problem_mark or error.context_mark, _syntax(error)) from error
+        mark = error.problem_mark or error.context_mark
+        raise builder.stop(mark, _syntax(error, mark, text)) from error
     except yaml.YAMLError as error:
         raise builder.stop(None, f"is not valid YAML: {' '.join(str(error).split())[:200]}") from error
     return builder.document
@@ -228,10 +229,11 @@ class _Builder:
             self.opened[-1].key = None
 
 
-def _syntax(error: Any) -> str:
-    problem = str(error.problem or error.context or "cannot be understood")
-    if "'\\t'" in problem:
+def _syntax(error: Any, mark: Any, text: str) -> str:
+    content = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark is not None else ""
+    if "\t" in content[: len(content) - len(content.lstrip())]:
         return "a tab cannot indent YAML: use spaces"
+    problem = str(error.problem or error.context or "cannot be understood")
     if "mapping values are not allowed" in problem:
         problem += ' (a text that holds ": " needs quotes, and indentation must line up)'
     return f"is not valid YAML: {problem}"

@@ -7,7 +7,7 @@ answered; an event in neither part of a receipt is offered again. Back-off lives
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from random import Random
@@ -16,6 +16,7 @@ from attrs import define, evolve, field, frozen
 
 from connector import backoff
 from connector.clock import iso
+from connector.config import selects
 from connector.errors import Denied, MappingError, Unavailable
 from connector.mapping import Mapping as RecordMapping
 from connector.model import Event, Receipt, Record
@@ -56,20 +57,8 @@ class Filter:
             return False
         if any(fnmatchcase(event.type, glob) for glob in self.exclude):
             return False
-        return not self.tenants or self.wants_tenant(event.data["tenant"])
-
-    def wants_tenant(self, tenant: Mapping[str, object] | None) -> bool:
-        """Whether any selector names this tenant; connector-scope events (None) concern every sink."""
-        if tenant is None or not self.tenants:
-            return True
-        labels = tenant.get("labels")
-        known = labels if isinstance(labels, Mapping) else {}
-        return any(_selects(selector, str(tenant["name"]), known) for selector in self.tenants)
-
-
-def _selects(selector: str, name: str, labels: Mapping[str, object]) -> bool:
-    label, equals, wanted = selector.partition("=")
-    return fnmatchcase(str(labels.get(label, "")), wanted) if equals else fnmatchcase(name, selector)
+        tenant = event.data["tenant"]  # None for the connector's own events, which concern every sink
+        return tenant is None or selects(self.tenants, tenant["name"], tenant["labels"])
 
 
 @frozen

@@ -4,6 +4,7 @@ No thresholds, no memory, no clock and no wording of causes live here (observe.p
 Points are added as whole ten-thousandths, so every sum is exact to 4 decimals.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -150,7 +151,7 @@ def derived_max(control: Control | None) -> float | None:
     """The maximum that score and percentage imply; None when the percentage is 0 or either is unknown."""
     if control is None or not control.percent or control.score is None:
         return None
-    return float(round(100.0 * control.score / control.percent))
+    return float(round(100.0 * control.score / control.percent)) or None
 
 
 def lost_share(before: Day, after: Day) -> float:
@@ -161,7 +162,9 @@ def lost_share(before: Day, after: Day) -> float:
 
 
 def services_changed(before: Day, after: Day) -> tuple[list[str], list[str]]:
-    """Licensed services (added, removed), each sorted."""
+    """Licensed services (added, removed), each sorted. An empty list says nothing: no tenant is without any."""
+    if not before.services or not after.services:
+        return [], []
     old, new = set(before.services), set(after.services)
     return sorted(new - old), sorted(old - new)
 
@@ -173,19 +176,10 @@ ASSERTED = frozenset({"ThirdParty", "Reviewed"})
 """States that award full points nobody measured."""
 
 TEXT_FIELDS = ("title", "remediation_sha256", "remediation_impact_sha256", "action_url")
-"""Fields that may change with the language alone (URLs carry locales)."""
-PLAIN_FIELDS = (
-    "category",
-    "service",
-    "tier",
-    "max_score",
-    "rank",
-    "action_type",
-    "user_impact",
-    "implementation_cost",
-    "threats",
-    "deprecated",
-)
+"""What is written for people, as it stands (URLs carry locales)."""
+WORD_FIELDS = ("category", "tier", "user_impact", "implementation_cost", "threats")
+"""Words from short lists; like the texts they may change with the language alone."""
+PLAIN_FIELDS = ("service", "max_score", "rank", "action_type", "deprecated")
 
 
 @frozen
@@ -201,12 +195,16 @@ class ProfileChange:
 
 @frozen
 class StateEntry:
-    """One new entry of a control's state history; `occurrence` counts equal entries before it, so ids stay distinct."""
+    """One new entry of a control's state history; `occurrence` counts equal entries before it, so ids stay distinct.
+
+    `withdrawn`: no entry is new, but `before` vanished from the history and `after` counts again.
+    """
 
     profile: Profile
     before: StateUpdate
     after: StateUpdate
     occurrence: int
+    withdrawn: bool = False
 
 
 def ordered_updates(profile: Profile) -> list[StateUpdate]:
@@ -230,7 +228,7 @@ def profile_changes(
     before: Mapping[str, Profile], after: Mapping[str, Profile], *, texts: bool = True
 ) -> list[ProfileChange]:
     """Catalogue entries added, removed and changed, by id. `texts=False` ignores what a language change alone moves."""
-    names = PLAIN_FIELDS + TEXT_FIELDS if texts else PLAIN_FIELDS
+    names = PLAIN_FIELDS + WORD_FIELDS + TEXT_FIELDS if texts else PLAIN_FIELDS
     found = []
     for key in sorted(after):
         new, old = after[key], before.get(key)
@@ -248,7 +246,7 @@ def _differs(old: Profile, new: Profile, name: str) -> bool:
     a, b = getattr(old, name), getattr(new, name)
     if name == "threats":
         return sorted(_fold(t) for t in a) != sorted(_fold(t) for t in b)
-    if isinstance(a, str) and isinstance(b, str) and name in PLAIN_FIELDS:
+    if isinstance(a, str) and isinstance(b, str) and name not in TEXT_FIELDS:
         return _fold(a) != _fold(b)
     return bool(a != b)
 
@@ -261,18 +259,21 @@ def _fold(text: str) -> str:
 def new_state_entries(before: Profile | None, after: Profile) -> list[StateEntry]:
     """Entries of the state history that the earlier catalogue did not have, in the order they happened.
 
-    The undated Default entry of a never-touched control is no entry.
+    The undated Default entry of a never-touched control is no entry. A state that is no longer in force although no
+    new entry replaced it was withdrawn: then the entry now in force is told.
     """
-    seen = list(before.updates) if before else []
+    seen = Counter(before.updates) if before else Counter()
     found: list[StateEntry] = []
     previous = DEFAULT_STATE
-    counts: dict[StateUpdate, int] = {}
+    counts: Counter[StateUpdate] = Counter()
     for update in ordered_updates(after):
-        occurrence = counts.get(update, 0)
-        counts[update] = occurrence + 1
-        if update in seen:
-            seen.remove(update)
+        if seen[update]:
+            seen[update] -= 1
         elif update != DEFAULT_STATE:
-            found.append(StateEntry(after, previous, update, occurrence))
+            found.append(StateEntry(after, previous, update, counts[update]))
+        counts[update] += 1
         previous = update
+    was = effective_state(before)
+    if before is not None and not found and was.state != previous.state:
+        found.append(StateEntry(after, was, previous, counts[previous], withdrawn=True))
     return found

@@ -4,6 +4,7 @@ A cause is never guessed: the first rule that has evidence wins, further ones go
 No I/O, no clock, no memory live here.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
@@ -25,6 +26,8 @@ from connector.diff import (
 )
 from connector.model import Control, Day, Profile, StateUpdate
 
+_INSTANCE = re.compile(r"^[0-9]+\.")
+"""The number of an app instance before an id ("11770.MDA_…"): part of the identity, not of the family."""
 SETTLING_DAYS = 7
 """How long after a state change points may still follow (graph.md 3.3: users report up to seven days)."""
 
@@ -35,6 +38,7 @@ class Context:
 
     `profiles` is the last known catalogue, `old_profiles` the one before this read (None at first contact);
     `catalogue_known` is False when this read brought none: causes that need one then stay silent.
+    `catalogue_complete` is False when entries were only kept from earlier: their presence then proves nothing.
     """
 
     before: Day
@@ -42,6 +46,7 @@ class Context:
     profiles: Mapping[str, Profile] = Factory(dict)
     old_profiles: Mapping[str, Profile] | None = None
     catalogue_known: bool = True
+    catalogue_complete: bool = True
 
 
 @frozen
@@ -101,14 +106,19 @@ def _state_asserted(name: str, before: Control | None, after: Control | None, co
         was, previous = previous, entry
         if entry.at is None or not earliest <= entry.at[:10] <= context.after.day:
             continue
-        gave = entry.state in ASSERTED and (was or DEFAULT_STATE).state not in ASSERTED
-        took = entry.state not in ASSERTED and (was or DEFAULT_STATE).state in ASSERTED
+        gave = entry.state in ASSERTED and (was or DEFAULT_STATE).state not in ASSERTED and _is_full(after)
+        took = entry.state not in ASSERTED and (was or DEFAULT_STATE).state in ASSERTED and _is_full(before)
         if (gave and after.score > before.score) or (took and after.score < before.score):
             fresh = entry.at[:10] >= context.before.day
             who = f" by {entry.by}" if entry.by else ""
             text = f"state {(was or DEFAULT_STATE).state} → {entry.state}{who} at {entry.at}"
             match = Cause("state_asserted", "high" if fresh else "medium", (text,))
     return match
+
+
+def _is_full(control: Control) -> bool:
+    """An asserted control has full points (graph.md 3.8), so any other move has another cause."""
+    return control.percent is None or control.percent >= 100.0
 
 
 def _catalogue(name: str, before: Control | None, after: Control | None, context: Context) -> Cause | None:
@@ -149,7 +159,7 @@ def _population(before: Control | None, after: Control | None) -> Cause | None:
         return None
     what = "devices" if is_device(after.name) else "users"
     evidence = [f"{what} {before.total} → {after.total}"]
-    counted = before.count is not None and after.count is not None and before.count != after.count
+    counted = _counts_moved(before, after)
     if counted:
         evidence.append(_ratio(before, after))
     return Cause("population", "medium" if counted else "high", tuple(evidence))
@@ -160,9 +170,16 @@ def _configuration(before: Control | None, after: Control | None) -> Cause | Non
         return None
     if before.on is not None and after.on is not None and before.on != after.on:
         return Cause("configuration", "high", (f"compliant {_yes(before.on)} → {_yes(after.on)}",))
-    if before.count is not None and after.count is not None and before.count != after.count:
+    if _counts_moved(before, after):
         return Cause("configuration", "high", (_ratio(before, after),))
     return None
+
+
+def _counts_moved(before: Control, after: Control) -> bool:
+    """Two counts that differ and can be true: more than all of them is no evidence."""
+    if before.count is None or after.count is None or before.count == after.count:
+        return False
+    return all(c.total is None or (c.count or 0) <= c.total for c in (before, after))
 
 
 def _presence(before: Control | None, after: Control | None, context: Context) -> Cause | None:
@@ -171,14 +188,15 @@ def _presence(before: Control | None, after: Control | None, context: Context) -
         return None
     if before is None and after is not None and after.name in context.profiles:
         return Cause("catalogue", "low", ("newly scored; its catalogue entry was there before",))
-    if after is None and before is not None and before.name in context.profiles:
-        return Cause("catalogue", "low", ("no longer scored; its catalogue entry is still there",))
+    if after is None and before is not None and context.catalogue_complete:
+        still = "still there" if before.name in context.profiles else "gone already"
+        return Cause("catalogue", "low", (f"no longer scored; its catalogue entry is {still}",))
     return None
 
 
 def is_device(name: str) -> bool:
     """Device controls: `count` means exposed devices there, compliant users elsewhere (graph.md 2.4)."""
-    return name.startswith("scid_")
+    return _INSTANCE.sub("", name).startswith("scid_")
 
 
 def _ratio(before: Control, after: Control) -> str:
@@ -248,22 +266,26 @@ def contribution_data(part: Contribution, why: Cause) -> dict[str, Any]:
 
 
 def main_cause(parts: Sequence[tuple[Contribution, Cause]], decomposition: Decomposition, context: Context) -> Cause:
-    """The cause of a whole score change: the one that moved most points; when only maxima moved, theirs."""
+    """The cause of a whole score change: the one that moved most points; when only maxima moved, theirs.
+
+    The residual weighs as "unknown": a change that no control explains has no cause, whatever else moved a little.
+    """
     weight: dict[str, int] = {}
     for part, why in parts:
         weight[why.label] = weight.get(why.label, 0) + abs(part.delta)
+    if decomposition.residual:
+        weight["unknown"] = weight.get("unknown", 0) + abs(decomposition.residual)
     known = {label: w for label, w in weight.items() if w}
     if known:
         label = max(known, key=lambda name: (known[name], name))
-        total = sum(known.values())
-        share = known[label] / total
-        firsts = [w for _, w in parts if w.label == label]
-        evidence = tuple(contribution_words(p) for p, w in parts if w.label == label)[:3]
-        confidence = (
-            "none" if label == "unknown" else _weaker(firsts[0].confidence, "high" if share > 0.5 else "medium")
-        )
         also = tuple(sorted((n for n in weight if n != label), key=lambda n: (-weight[n], n)))
-        return Cause(label, confidence, evidence, also)
+        evidence = tuple(contribution_words(p) for p, w in parts if w.label == label)[:3]
+        if label == "unknown":
+            rest = f"{signed(points(decomposition.residual))} points in no control" if decomposition.residual else ""
+            return Cause(label, "none", (*evidence, rest) if rest else evidence, also)
+        first = next(w for _, w in parts if w.label == label)
+        share = known[label] / sum(known.values())
+        return Cause(label, _weaker(first.confidence, "high" if share > 0.5 else "medium"), evidence, also)
     licence = _licence(None, None, context)
     if decomposition.max_delta and licence is not None:
         return licence

@@ -7,6 +7,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from connector.model import Control, Day
@@ -22,21 +23,22 @@ def digest(value: Any) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value + 0.0:.4f}"
+    return "" if value is None else f"{round(value, 4) + 0.0:.4f}"  # + 0.0: a negative zero is a zero
 
 
 def content_hash(day: Day) -> str:
     """SHA-256 (hex) of what Graph keeps when it strips history: totals and each control's name, score, percentage.
 
     Numbers are rounded to 4 decimals, controls sorted by name, so that neither order nor number formatting matters.
+    Names are quoted as in JSON: a name with separators in it cannot pass for two controls.
     """
     lines = [f"{_number(day.score)}|{_number(day.max_score)}"]
     lines += _control_lines(day.controls[name] for name in sorted(day.controls))
-    return sha256("\n".join(lines).encode("utf-8", "surrogatepass"))
+    return sha256("\n".join(lines).encode("ascii"))
 
 
 def _control_lines(controls: Iterable[Control]) -> list[str]:
-    return [f"{c.name}|{_number(c.score)}|{_number(c.percent)}" for c in controls]
+    return [f"{quoted(c.name)}|{_number(c.score)}|{_number(c.percent)}" for c in controls]
 
 
 def event_id(tenant_id: str, event_type: str, subject: str, before: str, after: str) -> str:

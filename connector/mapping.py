@@ -244,7 +244,7 @@ def _getter(node: abc.Mapping[str, Any], tables: abc.Mapping[str, abc.Mapping[st
     steps: list[Callable[[Any], Any]] = [formatter(spec) for spec in node.get("format", ())]
     if "table" in node:
         table = node["table"] if isinstance(node["table"], abc.Mapping) else tables[node["table"]]
-        steps.append(lambda value: table.get(as_text(value)))
+        steps.append(lambda value: None if isinstance(value, list | dict) else table.get(as_text(value)))
     default = node.get("default")
     last: list[Callable[[Any], Any]] = []
     if "type" in node:

@@ -30,9 +30,9 @@ class Baseline:
 
 @frozen
 class Refusal:
-    """A suspicious day that is being refused: since when, and which controls it lacks.
+    """A suspicious part that is being refused: since when, and which controls (or profiles) it lacks.
 
-    `approved` covers exactly these controls, or fewer.
+    `approved` covers exactly these, or fewer.
     """
 
     first_at: str
@@ -46,8 +46,9 @@ class Memory:
     """`days` holds closed days by date, for the months that were decoded; `newest` is the newest accepted day.
 
     `first_newest` is the newest day at first contact: older days are backfilled. `observed` is the ref under which
-    the newest day was last sent as score.observed. `refused` are the latest refused versions (docId#hash), which are
-    not late days when a good one followed. `targets` names the posture targets now missed → the score before.
+    the newest day was last sent as score.observed. `refusal` is that of a day, `catalogue_refusal` that of the
+    catalogue. `refused` are the latest refused versions (day#docId#hash), which are not late days when a good one
+    followed. `targets` names the posture targets now missed → the score before.
     """
 
     first_newest: str | None = None
@@ -58,6 +59,7 @@ class Memory:
     profiles: Mapping[str, Profile] | None = None
     language: str = ""
     refusal: Refusal | None = None
+    catalogue_refusal: Refusal | None = None
     refused: tuple[str, ...] = ()
     targets: Mapping[str, float] = Factory(dict)
 
@@ -66,13 +68,15 @@ def head(state: State | None) -> dict[str, Any]:
     """The small part that every poll and `status` read; {} for a new tenant."""
     if state is None or "head" not in state.parts:
         return {}
-    found: dict[str, Any] = _loads(state.parts["head"], "head", packed=False)
+    found: Any = _loads(state.parts["head"], "head", packed=False)
+    if not isinstance(found, dict):
+        raise _damaged("part 'head' of a tenant", TypeError("not an object"))
     if found.get("format") != FORMAT:
         raise StoreError(
             f"tenant memory has format {found.get('format')!r}, this version reads {FORMAT}",
             "run the newer version, or restore the backup of the state",
         )
-    return found
+    return dict(found)
 
 
 def with_head(state: State, values: Mapping[str, Any]) -> State:
@@ -85,8 +89,20 @@ def decode(state: State | None, since: str = "") -> Memory:
     """The memory of a tenant; closed days of months before `since` (a day) stay undecoded."""
     if state is None or not state.parts:
         return Memory()
+    try:
+        return _memory(head(state), state.parts, since)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise _damaged("of a tenant", error) from error
+
+
+def approve(state: State) -> State | None:
+    """The state in which every waiting refusal is approved by the operator; None when nothing is being refused."""
     top = head(state)
-    parts = state.parts
+    waiting = {key: {**top[key], "approved": True} for key in ("refusal", "catalogue_refusal") if top.get(key)}
+    return with_head(state, {**top, **waiting}) if waiting else None
+
+
+def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> Memory:
     newest = _loads(parts["newest"], "newest") if "newest" in parts else {}
     catalogue = _loads(parts["catalogue"], "catalogue") if "catalogue" in parts else None
     days: dict[str, Version] = {}
@@ -94,7 +110,6 @@ def decode(state: State | None, since: str = "") -> Memory:
         if name.startswith("days/") and name[5:] >= since[:7]:
             days.update((v.day.day, v) for v in map(_version, _loads(parts[name], name)))
     refs: list[list[str]] = newest.get("refs", [])
-    refusal = top.get("refusal")
     return Memory(
         first_newest=top.get("first_newest"),
         newest=_version(newest["version"]) if newest.get("version") else None,
@@ -105,9 +120,8 @@ def decode(state: State | None, since: str = "") -> Memory:
         },
         profiles=None if catalogue is None else {p["id"]: _profile(p) for p in catalogue},
         language=top.get("language", ""),
-        refusal=Refusal(refusal["first_at"], refusal["problem_id"], tuple(refusal["lost"]), refusal["approved"])
-        if refusal
-        else None,
+        refusal=_refusal(top.get("refusal")),
+        catalogue_refusal=_refusal(top.get("catalogue_refusal")),
         refused=tuple(newest.get("refused", ())),
         targets=newest.get("targets", {}),
     )
@@ -121,7 +135,9 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
         parts["catalogue"] = _dumps([asdict(p) for p in new.profiles.values()])
     if _newest_of(new) != _newest_of(old) or "newest" not in parts:
         refs: dict[tuple[str, str], int] = {}
-        baselines = [[_control(b.control), refs.setdefault((b.day, b.ref), len(refs))] for b in new.baselines.values()]
+        baselines = [
+            [_control(b.control)[:7], refs.setdefault((b.day, b.ref), len(refs))] for b in new.baselines.values()
+        ]
         parts["newest"] = _dumps(
             {
                 "version": _version_data(new.newest) if new.newest else None,
@@ -146,7 +162,10 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
         "newest": new.newest.day.day if new.newest else None,
         "language": new.language,
         "refusal": asdict(new.refusal) if new.refusal else None,
+        "catalogue_refusal": asdict(new.catalogue_refusal) if new.catalogue_refusal else None,
     }
+    if new.refusal or new.catalogue_refusal:
+        values["pages"] = {}  # what is refused is looked at again, even where its bytes do not change
     return with_head(evolve(base, parts=parts), values)
 
 
@@ -224,6 +243,10 @@ def _version(data: Mapping[str, Any]) -> Version:
     return Version(day, data["hash"], data["revision"])
 
 
+def _refusal(data: Mapping[str, Any] | None) -> Refusal | None:
+    return Refusal(data["first_at"], data["problem_id"], tuple(data["lost"]), data["approved"]) if data else None
+
+
 def _profile(data: Mapping[str, Any]) -> Profile:
     updates = tuple(StateUpdate(**u) for u in data["updates"])
     return Profile(**{**data, "threats": tuple(data["threats"]), "updates": updates})
@@ -238,7 +261,11 @@ def _loads(body: bytes, part: str, *, packed: bool = True) -> Any:
     try:
         return json.loads(zlib.decompress(body) if packed else body)
     except (ValueError, zlib.error) as error:
-        raise StoreError(
-            f"the stored part {part!r} of a tenant is damaged: {error}",
-            "restore the backup of the state, or forget the tenant and rebuild it from the evidence archive",
-        ) from error
+        raise _damaged(f"part {part!r} of a tenant", error) from error
+
+
+def _damaged(what: str, error: Exception) -> StoreError:
+    return StoreError(
+        f"the stored memory {what} is damaged: {type(error).__name__}: {error}",
+        "restore the backup of the state, or forget the tenant and rebuild it from the evidence archive",
+    )

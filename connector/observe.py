@@ -13,7 +13,7 @@ from connector import changes, diff
 from connector.clock import iso, parse_iso
 from connector.config import ChangesConfig, TargetsConfig
 from connector.explain import Context
-from connector.ids import content_hash, event_id
+from connector.ids import content_hash, digest, event_id
 from connector.memory import Baseline, Memory, Refusal, slim
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version
 
@@ -46,7 +46,8 @@ class Observation:
 class _Work:
     """The working copy of one fold; nothing of it outlives `observe`.
 
-    `profiles` is the best known catalogue; `fresh` says whether this read confirmed it (complete or unchanged).
+    `profiles` is the best known catalogue; `fresh` says whether this read confirmed it (complete or unchanged),
+    `whole` whether absence from it proves anything.
     """
 
     rules: Rules
@@ -55,6 +56,7 @@ class _Work:
     first_newest: str
     profiles: Mapping[str, Profile] | None
     fresh: bool
+    whole: bool
     days: dict[str, Version]
     baselines: dict[str, Baseline]
     targets: dict[str, float]
@@ -71,9 +73,14 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     Folding the same snapshot again changes nothing. `max_days` bounds how many new days are folded at once (first
     contact into stores with small commits): call again with the returned memory until `done`.
     """
-    days = sorted(snapshot.days, key=lambda d: d.day) if isinstance(snapshot.days, tuple) else []
+    days = _one_a_day(snapshot.days) if isinstance(snapshot.days, tuple) else []
     catalogue = snapshot.catalogue if isinstance(snapshot.catalogue, Mapping) else None
-    if catalogue is not None and INCOMPLETE in snapshot.notes:
+    whole = INCOMPLETE not in snapshot.notes
+    catalogue_refusal, notice = memory.catalogue_refusal, None
+    if catalogue is not None and whole:
+        catalogue_refusal, notice = _catalogue_suspicion(memory, catalogue, rules, now)
+        whole = catalogue_refusal is None
+    if catalogue is not None and not whole:
         catalogue = {**(memory.profiles or {}), **catalogue}
     work = _Work(
         rules=rules,
@@ -82,13 +89,16 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         first_newest=memory.first_newest or (days[-1].day if days else ""),
         profiles=memory.profiles if catalogue is None else catalogue,
         fresh=not isinstance(snapshot.catalogue, Absent),
+        whole=whole,
         days=dict(memory.days),
         baselines=dict(memory.baselines),
         targets=dict(memory.targets),
         refused=list(memory.refused),
     )
     if catalogue is not None:
-        _catalogue_changes(work, catalogue, days, incomplete=INCOMPLETE in snapshot.notes)
+        _catalogue_changes(work, catalogue, days)
+    if notice is not None:
+        work.out.append(notice)
     newest, observed, refusal = memory.newest, memory.observed, memory.refusal
     known_before = memory.newest.day.day if memory.newest else ""
     refused_now = False
@@ -104,7 +114,8 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
             elif day.detailed and not known.day.detailed:
                 work.days[day.day] = slim(evolve(known, day=day))
         elif known is not None and not is_newest:
-            _closed_day_revised(work, known, evolve(version, revision=known.revision + 1))
+            if _identity(version) not in work.refused:
+                _closed_day_revised(work, known, evolve(version, revision=known.revision + 1))
         elif known is None and day.day < known_before:
             if _identity(version) not in work.refused:
                 work.days[day.day] = slim(version)
@@ -124,6 +135,8 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     if refusal is not None and days and not refused_now and done:
         work.out.append(_recovered(refusal, newest, now))
         refusal = None
+    if memory.catalogue_refusal is not None and catalogue_refusal is None:
+        work.out.append(_recovered(memory.catalogue_refusal, newest, now))
     result = Memory(
         first_newest=work.first_newest or None,
         newest=newest,
@@ -133,37 +146,72 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         profiles=memory.profiles if work.profiles == memory.profiles else work.profiles,
         language=rules.language if catalogue is not None else memory.language,
         refusal=refusal,
+        catalogue_refusal=catalogue_refusal,
         refused=tuple(work.refused[-50:]),
         targets=work.targets,
     )
     return Observation(result, tuple(work.out), done)
 
 
+def _one_a_day(days: Sequence[Day]) -> list[Day]:
+    """Oldest first. Of two documents of one day the first counts, or every read would revise the day twice."""
+    found: dict[str, Day] = {}
+    for day in days:
+        found.setdefault(day.day, day)
+    return [found[key] for key in sorted(found)]
+
+
 # -------------------------------------------------------------------------------------------------------- catalogue
 
 
-def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile], days: Sequence[Day], *, incomplete: bool) -> None:
+def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile], days: Sequence[Day]) -> None:
     memory = work.old
     newest = days[-1] if days else memory.newest.day if memory.newest else None
-    oldest = days[0].day if days else ""
     if memory.profiles is not None and work.rules.changes.catalogue != "off":
-        texts = not memory.language or memory.language == work.rules.language
+        texts = memory.language in ("", work.rules.language)
         for change in diff.profile_changes(memory.profiles, catalogue, texts=texts):
-            if change.kind != "removed" or not incomplete:
-                work.out.append(changes.profile_change(change, newest))
+            work.out.append(changes.profile_change(change, newest))
     entries = [
-        entry
+        (entry, before is None)
         for key in sorted(catalogue)
         if (before := (memory.profiles or {}).get(key)) is not catalogue[key]
         for entry in diff.new_state_entries(before, catalogue[key])
-        if memory.profiles is not None or (entry.after.at is not None and entry.after.at[:10] >= oldest)
     ]
-    for entry in sorted(entries, key=lambda e: e.after.at or ""):
+    known_days = {d.day: d for d in (*(v.day for v in work.days.values()), *days)}
+    oldest = min(known_days, default="")
+    # What happened before this day is history where a profile is seen for the first time.
+    news_since = work.first_newest or work.now[:10]
+    if memory.profiles is not None and memory.newest is not None:
+        news_since = memory.newest.day.day
+    for entry, first_seen in sorted(entries, key=lambda e: e[0].after.at or ""):
         at = entry.after.at[:10] if entry.after.at else ""
-        backfilled = memory.profiles is None and at < work.first_newest
-        control = newest.controls.get(entry.profile.id) if newest else None
-        day = at if backfilled else (newest.day if newest else at)
-        work.out.append(changes.control_state_changed(entry, control, newest, day=day, backfilled=backfilled))
+        if first_seen and at < oldest:
+            continue  # undated, or older than anything else that is told: part of the baseline
+        backfilled = first_seen and at < news_since
+        score_day = known_days.get(at) if backfilled else newest
+        control = score_day.controls.get(entry.profile.id) if score_day else None
+        day = at if backfilled or newest is None else newest.day
+        work.out.append(changes.control_state_changed(entry, control, score_day, day=day, backfilled=backfilled))
+
+
+def _catalogue_suspicion(
+    memory: Memory, catalogue: Mapping[str, Profile], rules: Rules, now: str
+) -> tuple[Refusal | None, Change | None]:
+    """The refusal of a catalogue that shrank too much at once, and what is to be told of it.
+
+    Only the removals wait: entries that did arrive are compared as ever.
+    """
+    known, refusal = memory.profiles or {}, memory.catalogue_refusal
+    lost = tuple(sorted(key for key in known if key not in catalogue))
+    if len(lost) <= rules.changes.suspicious_loss * len(known) or _is_believed(refusal, lost, now):
+        return None, None
+    if refusal is not None and not refusal.approved:
+        return evolve(refusal, lost=lost), None
+    problem_id = event_id(rules.tenant_id, "feed.suspicious", "profiles_lost", digest(lost), now)
+    told = changes.catalogue_suspicious(
+        len(known), lost, memory.newest, problem_id=problem_id, first_seen=now, accepts_at=_accepts_at(now)
+    )
+    return Refusal(now, problem_id, lost), told
 
 
 # ------------------------------------------------------------------------------------------------------------- days
@@ -195,11 +243,12 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
 def _close(work: _Work, newest: Version, observed: str) -> None:
     """A newer day appeared: tell the final state of the day that closes, from our own detailed copy."""
     work.days[newest.day.day] = slim(newest)
-    if work.old.newest is None or newest.day.day < (work.old.newest.day.day):
+    if newest.day.day < work.first_newest:
         return
     if newest.ref != observed:
         work.out.append(changes.score_observed(newest, work.profiles, backfilled=False, final=True))
-    _inventory(work, newest, first=False)
+    if newest.day.day > work.first_newest or newest.revision > 0:  # else it was told at first contact
+        _inventory(work, newest, first=False)
 
 
 def _inventory(work: _Work, version: Version, *, first: bool) -> None:
@@ -212,22 +261,32 @@ def _inventory(work: _Work, version: Version, *, first: bool) -> None:
 
 def _gap(work: _Work, before: str, after: str, *, backfilled: bool) -> None:
     """One event for the run of days between two known ones; a refused day was delivered, so it is no gap."""
-    first = date.fromisoformat(before) + timedelta(days=1)
-    between = ((first + timedelta(days=n)).isoformat() for n in range((date.fromisoformat(after) - first).days))
-    missing = [day for day in between if not any(f"_{day}#" in ref for ref in work.refused)]
-    if missing:
-        work.out.append(changes.feed_gap(missing[0], missing[-1], len(missing), backfilled=backfilled))
+    delivered = {ref[:10] for ref in work.refused}
+    first, last = _shift(before, 1), _shift(after, -1)
+    while first in delivered:
+        first = _shift(first, 1)
+    while last in delivered:
+        last = _shift(last, -1)
+    days = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1 - sum(first < d < last for d in delivered)
+    if first <= last:
+        work.out.append(changes.feed_gap(first, last, days, backfilled=backfilled))
+
+
+def _shift(day: str, days: int) -> str:
+    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
 
 
 def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, hysteresis: bool) -> None:
     """All change events between two adjacent known days, or two revisions of one."""
     rules = work.rules.changes
-    old_profiles = None if backfilled else work.old.profiles
-    context = Context(before.day, after.day, work.profiles or {}, old_profiles, work.fresh)
+    first_contact = backfilled or before.day.day < after.day.day <= work.first_newest
+    old_profiles = None if first_contact else work.old.profiles
+    context = Context(before.day, after.day, work.profiles or {}, old_profiles, work.fresh, work.whole)
     decomposition = diff.decompose(before.day, after.day)
-    moved = (decomposition.delta, decomposition.residual, decomposition.max_delta)
-    transition = event_id(work.rules.tenant_id, "score.changed", "score", before.ref, after.ref)
-    if max(abs(units or 0) for units in moved) >= diff.fixed(rules.min_score_points):
+    moved = max(abs(n or 0) for n in (decomposition.delta, decomposition.residual, decomposition.max_delta))
+    transition = None
+    if moved and moved >= diff.fixed(rules.min_score_points):
+        transition = event_id(work.rules.tenant_id, "score.changed", "score", before.ref, after.ref)
         work.out.append(changes.score_changed(before, after, decomposition, context, backfilled=backfilled))
     tenant = changes.tenant_changed(before, after, backfilled=backfilled)
     if tenant is not None:
@@ -265,7 +324,9 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
         elif reference.control.score is None and control.score is not None and hysteresis:
             work.baselines[name] = Baseline(control, after.day.day, after.ref)
         elif rules.evidence and _evidence_differs(work, was, control) and before.day.detailed and after.day.detailed:
-            work.out.append(changes.control_evidence_changed(was, control, before, after, work.profile(name)))
+            work.out.append(
+                changes.control_evidence_changed(was, control, before, after, work.profile(name), backfilled=backfilled)
+            )
 
 
 def _control_changed(
@@ -274,7 +335,7 @@ def _control_changed(
     control: Control,
     after: Version,
     context: Context,
-    transition: str,
+    transition: str | None,
     *,
     backfilled: bool,
 ) -> Change:
@@ -308,17 +369,18 @@ def _evidence_differs(work: _Work, was: Control, now: Control) -> bool:
     """Counts, on/off or, unless the language changed, the status text differ."""
     if (was.on, was.count, was.total) != (now.on, now.count, now.total):
         return True
-    return was.status != now.status and work.old.language == work.rules.language
+    return was.status != now.status and work.old.language in ("", work.rules.language)
 
 
 def _richer(work: _Work, known: Version, version: Version) -> Version:
     """Same numbers read again: newer detail replaces ours silently (or is told where evidence is asked for).
 
-    A stripped copy never replaces a detailed one.
+    A stripped copy never replaces a detailed one. Licensed services stay those of the first reading: that they moved
+    is told, and counts as a cause, together with the next numbers.
     """
     if known.day.detailed and not version.day.detailed:
         return known
-    result = evolve(known, day=version.day)
+    result = evolve(known, day=evolve(version.day, services=known.day.services or version.day.services))
     if work.rules.changes.evidence and known.day.detailed:
         for name in sorted(result.day.controls):
             was, now = known.day.controls[name], result.day.controls[name]
@@ -328,7 +390,25 @@ def _richer(work: _Work, known: Version, version: Version) -> Version:
 
 
 def _closed_day_revised(work: _Work, known: Version, version: Version) -> None:
-    """Microsoft rewrote a day that had closed: told against its previous revision, without touching baselines."""
+    """Microsoft rewrote a day that had closed: told against its previous revision, without touching baselines.
+
+    Of a suspicious rewriting our own copy stands, for good: history may be stripped further, never believed less.
+    """
+    lost, reason = _loss(work, known, version)
+    if reason:
+        work.refused.append(_identity(version))
+        work.out.append(
+            changes.feed_suspicious(
+                version,
+                known,
+                lost=lost,
+                reason=reason,
+                problem_id=_problem_id(work, known, reason),
+                first_seen=work.now,
+                accepts_at=None,
+            )
+        )
+        return
     work.out.append(changes.score_observed(version, work.profiles, backfilled=False, final=True))
     _compare(work, known, version, backfilled=False, hysteresis=False)
     work.days[version.day.day] = slim(version)
@@ -345,22 +425,14 @@ def _suspicion(work: _Work, refusal: Refusal | None, accepted: Version | None, v
     new_day = accepted is None or accepted.day.day != version.day.day
     if accepted is None or (new_day and version.day.day <= work.first_newest):
         return None
-    lost = tuple(sorted(n for n in accepted.day.controls if n not in version.day.controls))
-    too_many = diff.lost_share(accepted.day, version.day) > work.rules.changes.suspicious_loss
-    halved = bool(accepted.day.max_score) and (version.day.max_score or 0.0) < (accepted.day.max_score or 0.0) / 2
-    if not too_many and not halved:
+    lost, reason = _loss(work, accepted, version)
+    if not reason or _is_believed(refusal, lost, work.now):
         return None
-    if refusal is not None:
-        approved = refusal.approved and set(lost) <= set(refusal.lost)
-        if approved or _age_s(refusal.first_at, work.now) >= PERSISTENCE_S:
-            return None
     if _identity(version) not in work.refused:
         work.refused.append(_identity(version))
     if refusal is not None and not refusal.approved:
         return evolve(refusal, lost=lost)
-    reason = "controls_lost" if too_many else "max_halved"
     found = Refusal(work.now, _problem_id(work, accepted, reason), lost)
-    accepts_at = iso(parse_iso(work.now) + timedelta(seconds=PERSISTENCE_S))
     work.out.append(
         changes.feed_suspicious(
             version,
@@ -369,10 +441,31 @@ def _suspicion(work: _Work, refusal: Refusal | None, accepted: Version | None, v
             reason=reason,
             problem_id=found.problem_id,
             first_seen=work.now,
-            accepts_at=accepts_at,
+            accepts_at=_accepts_at(work.now),
         )
     )
     return found
+
+
+def _loss(work: _Work, accepted: Version, version: Version) -> tuple[tuple[str, ...], str]:
+    """The controls a version lacks, and why that is suspicious ("" when it is not). An unknown maximum proves nothing."""
+    lost = tuple(sorted(n for n in accepted.day.controls if n not in version.day.controls))
+    if diff.lost_share(accepted.day, version.day) > work.rules.changes.suspicious_loss:
+        return lost, "controls_lost"
+    old, new = accepted.day.max_score, version.day.max_score
+    return lost, "max_halved" if old and new is not None and new < old / 2 else ""
+
+
+def _is_believed(refusal: Refusal | None, lost: Sequence[str], now: str) -> bool:
+    """Whether what was refused is now to be believed: approved by the operator, or there for long enough."""
+    if refusal is None:
+        return False
+    approved = refusal.approved and set(lost) <= set(refusal.lost)
+    return approved or _age_s(refusal.first_at, now) >= PERSISTENCE_S
+
+
+def _accepts_at(now: str) -> str:
+    return iso(parse_iso(now) + timedelta(seconds=PERSISTENCE_S))
 
 
 def _problem_id(work: _Work, accepted: Version, reason: str) -> str:
@@ -380,7 +473,6 @@ def _problem_id(work: _Work, accepted: Version, reason: str) -> str:
 
 
 def _recovered(refusal: Refusal, newest: Version | None, now: str) -> Change:
-    assert newest is not None  # a refusal needs an accepted day
     return changes.feed_recovered(
         newest,
         reason="suspicious",
@@ -391,7 +483,7 @@ def _recovered(refusal: Refusal, newest: Version | None, now: str) -> Change:
 
 
 def _identity(version: Version) -> str:
-    return f"{version.day.id}#{version.hash}"
+    return f"{version.day.day}#{version.day.id}#{version.hash}"
 
 
 def _age_s(since: str, now: str) -> float:
@@ -401,12 +493,16 @@ def _age_s(since: str, now: str) -> float:
 # ---------------------------------------------------------------------------------------------------------- targets
 
 
+_Check = tuple[str, str, float, float | None, bool | None]
+"""A target looked at: kind, control, threshold, value, and whether it is met (None: cannot be said)."""
+
+
 def _targets(work: _Work, before: Version | None, after: Version) -> None:
     """Posture targets, told once per crossing. `work.targets` maps a missed target to the score before the miss."""
     targets, profiles = work.rules.targets, work.profiles or {}
     ref = before.ref if before else ""
     percent = after.day.percent
-    checks: list[tuple[str, str, float, float | None, bool | None]] = []
+    checks: list[_Check] = []
     if targets.percent_min is not None:
         checks.append(("percent_min", "", targets.percent_min, percent, _at_least(percent, targets.percent_min)))
     if targets.measured_percent_min is not None:
@@ -414,7 +510,7 @@ def _targets(work: _Work, before: Version | None, after: Version) -> None:
         wanted = targets.measured_percent_min
         checks.append(("measured_percent_min", "", wanted, measured, _at_least(measured, wanted)))
     if targets.drop_points is not None and before is not None:
-        checks.append(_drop(work, targets.drop_points, before.day, after.day))
+        checks.append(_drop(work, targets.drop_points, before, after))
     for name in targets.controls:
         control = after.day.controls.get(name)
         maximum = diff.max_of(control, profiles.get(name))
@@ -445,13 +541,25 @@ def _targets(work: _Work, before: Version | None, after: Version) -> None:
         )
 
 
-def _drop(work: _Work, limit: float, before: Day, after: Day) -> tuple[str, str, float, float | None, bool | None]:
-    """An overnight drop is over when the score is back within the limit of where it fell from."""
-    if before.score is None or after.score is None:
+def _drop(work: _Work, limit: float, before: Version, after: Version) -> _Check:
+    """An overnight drop is over when the score is back within the limit of where it fell from.
+
+    The night lies between two days, however often the later one is revised. A second night is a second miss.
+    """
+    revised = before.day.day == after.day.day
+    if revised:
+        before = work.days.get(max((d for d in work.days if d < after.day.day), default=""), before)
+    if before.day.score is None or after.day.score is None:
         return ("drop_points", "", limit, None, None)
-    height = work.targets.get("drop_points:", before.score)
-    drop = round(height - after.score, 4)
-    return ("drop_points", "", limit, drop, drop < limit)
+    if not revised and _is_drop(before.day.score - after.day.score, limit):
+        work.targets.pop("drop_points:", None)
+    height = work.targets.get("drop_points:", before.day.score)
+    drop = round(height - after.day.score, 4)
+    return ("drop_points", "", limit, drop, not _is_drop(drop, limit))
+
+
+def _is_drop(points: float, limit: float) -> bool:
+    return round(points, 4) >= max(limit, 0.0001)
 
 
 def _at_least(value: float | None, wanted: float) -> bool | None:

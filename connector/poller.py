@@ -15,7 +15,15 @@ from attrs import frozen
 from connector import memory as remember
 from connector.clock import iso, parse_iso
 from connector.config import ChangesConfig, TenantConfig
-from connector.errors import Conflict, Denied, SecureScoreError, Unavailable, WrongTenant
+from connector.errors import (
+    ConfigError,
+    Conflict,
+    Denied,
+    SecureScoreError,
+    StoreError,
+    Unavailable,
+    WrongTenant,
+)
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
 from connector.model import Absent, Change, Event, Known, Snapshot, Unchanged
@@ -71,6 +79,12 @@ class Poller:
                 return await self._poll(tenant)
             except Conflict:
                 log.info("poll.conflict", extra={"tenant": tenant.name})
+            except StoreError:
+                raise
+            except Exception as bug:  # one tenant's bug must not stop the others; nothing of it was committed
+                log.exception("poll.bug", extra={"tenant": tenant.name})
+                what = f"{type(bug).__name__} while observing; the log has the traceback"
+                return PollOutcome(tenant.name, "failed", error=what, hint="this is a bug: report it", reason="bug")
         return PollOutcome(
             tenant.name, "failed", error="another process keeps committing this tenant", reason="conflict"
         )
@@ -91,7 +105,7 @@ class Poller:
         try:
             source = await self.open_source(tenant)
             snapshot = await source.read(_known(head, tenant.language))
-        except (Denied, Unavailable, WrongTenant) as error:
+        except (ConfigError, Denied, Unavailable, WrongTenant) as error:
             return await self._failed(tenant, state, head, error)
         now = iso(self.clock.now())
         rules = Rules(tenant.tenant_id, self.changes, tenant.targets, tenant.language)
@@ -268,6 +282,8 @@ def _still_open(open_problems: Mapping[str, Mapping[str, Any]], keep: Callable[[
 def _reason(error: SecureScoreError) -> str:
     if isinstance(error, WrongTenant):
         return "wrong_tenant"
+    if isinstance(error, ConfigError):
+        return "configuration"
     return "denied" if isinstance(error, Denied) else "unavailable"
 
 

@@ -22,7 +22,7 @@ Open = Mapping[str, Mapping[str, Any]]
 
 @frozen
 class Fault:
-    """Something that is wrong now. `type` is feed.partial, feed.stale or connector.problem; with `subject` it is the key."""
+    """Something that is wrong now: `type` is feed.partial, feed.stale or connector.problem, with `subject` the key."""
 
     type: str
     reason: str
@@ -91,7 +91,7 @@ def _problem(fault: Fault, entry: Mapping[str, Any], newest_day: str | None) -> 
 
 def _recovery(was: Mapping[str, Any], now: str, newest_day: str | None) -> Change:
     feed = was["type"].startswith("feed.")
-    duration_s = int((parse_iso(now) - parse_iso(was["first_seen"])).total_seconds())
+    duration_s = max(0, int((parse_iso(now) - parse_iso(was["first_seen"])).total_seconds()))
     data: dict[str, Any] = {
         "summary": f"{'Feed recovered' if feed else 'Recovered'}: {was['subject']} ({was['reason']}, {duration_s} s)",
         "reason": was["reason"],

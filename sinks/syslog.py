@@ -298,7 +298,8 @@ class _Tls:
         heard_until, self._heard_until = self._heard_until, 0.0  # any failure below makes the next batch listen again
         began = time.monotonic()
         raw.settimeout(patience.left_s())
-        with context.wrap_socket(raw, server_hostname=self._receiver.server_name or self._receiver.host) as sock:
+        name = self._receiver.server_name or self._receiver.host
+        with context.wrap_socket(raw, server_hostname=name, suppress_ragged_eofs=False) as sock:
             ended = time.monotonic()
             if sock.version() == "TLSv1.3" and (not data or ended >= heard_until):
                 # The refusal is one round trip away, and the handshake took at least one.
@@ -389,11 +390,14 @@ def _await_end(sock: socket.socket, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
     while True:
         left = deadline - time.monotonic()
+        sock.settimeout(max(left, 0.001))
+        try:
+            if sock.recv(_PIECE_BYTES) == b"":
+                break
+        except TimeoutError:
+            raise TimeoutError("the receiver did not close the connection after the end of the batch") from None
         if left <= 0:
-            raise TimeoutError("the receiver did not close the connection after the end of the batch")
-        sock.settimeout(left)
-        if sock.recv(_PIECE_BYTES) == b"":
-            break
+            raise TimeoutError("the receiver keeps talking after the end of the batch")
     _check_error(sock)
 
 
@@ -449,6 +453,8 @@ def _failure(receiver: Receiver, error: OSError) -> SecureScoreError:
         return Unavailable(what, hint="check `host` and the name servers")
     if isinstance(error, TimeoutError):
         return Unavailable(what, hint="check host, port and firewalls; a very slow receiver needs smaller batches")
+    if receiver.transport == "tls":
+        return Unavailable(what, hint="check that the receiver runs, listens there and accepts the client certificate")
     return Unavailable(what, hint="check that the receiver runs and listens there")
 
 

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 
 from connector import memory
-from connector.cli.common import config_of, console, reading_store, tenant_id
+from connector.cli.common import config_of, console, store_beside, tenant_id
 from connector.config import Config
 from connector.errors import ConfigError
 
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _accept(config: Config, name: str, wanted: str) -> int:
-    async with reading_store(config, operator=True) as store:
+    async with store_beside(config) as store:
         state = await store.load(wanted)
         head = memory.head(state)
         if state is None or not head.get("refusal"):

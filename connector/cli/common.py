@@ -26,9 +26,9 @@ def config_of(args: Any) -> Config:
 
 
 @asynccontextmanager
-async def reading_store(config: Config, *, operator: bool = False) -> AsyncIterator[DurableStore]:
-    """The store beside a running daemon: for reading, or for an `operator`'s short transactions."""
-    store = await open_store(config, clock=SystemClock(), writer=False, operator=operator)
+async def store_beside(config: Config) -> AsyncIterator[DurableStore]:
+    """The store beside a running daemon: for reading, and for an operator's short transactions."""
+    store = await open_store(config, clock=SystemClock(), writer=False)
     try:
         yield store
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connector import mapping as mappings
-from connector.cli.common import clean, config_of, console, dump, moment, reading_store, table, tenant_id
+from connector.cli.common import clean, config_of, console, dump, moment, store_beside, table, tenant_id
 from connector.config import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _events(config: Config, query: Query, args: argparse.Namespace) -> int:
-    async with reading_store(config) as store:
+    async with store_beside(config) as store:
         found = list(reversed(await store.history(query)))
         trace = await store.trace(args.id) if args.trace else []
     if args.id and not found:
@@ -93,19 +93,22 @@ async def _events(config: Config, query: Query, args: argparse.Namespace) -> int
 
 
 def show(events: Sequence[Event]) -> None:
-    """A table of events, oldest first."""
-    made = table("time", "tenant", "sev>", "type", "summary")
+    """A table of events, oldest first; the tenant and type columns appear when they tell something and fit."""
+    out = console()
+    several = len({e.tenant_id for e in events}) > 1
+    wide = out.width >= 110
+    columns = ["time", "sev>", *(["tenant"] if several else []), *(["type"] if wide else []), "summary"]
+    made = table(*columns)
     for event in events:
-        tenant = event.data["tenant"] or {}
-        flag = " (backfilled)" if event.backfilled else ""
-        made.add_row(
-            event.time[:16].replace("T", " "),
-            clean(tenant.get("name", "-")),
-            str(event.severity),
-            event.type,
-            clean(str(event.data.get("summary", "")) + flag),
-        )
-    console().print(made)
+        cells = [event.time[:16].replace("T", " "), str(event.severity)]
+        if several:
+            cells.append(clean((event.data["tenant"] or {}).get("name", "-")))
+        if wide:
+            cells.append(event.type)
+        flag = "\\[backfilled] " if event.backfilled else ""
+        style = "red" if event.severity >= 7 else "yellow" if event.severity >= 4 else None
+        made.add_row(*cells, flag + clean(event.data.get("summary", "")), style=style)
+    out.print(made)
 
 
 def _show_trace(event: Event, trace: Sequence[Any]) -> None:

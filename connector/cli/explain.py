@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector import changes, diff, memory
-from connector.cli.common import clean, config_of, console, dump, reading_store
+from connector.cli.common import clean, config_of, console, dump, store_beside
 from connector.config import Config, TenantConfig
 from connector.errors import ConfigError
 from connector.explain import Context, number, signed
@@ -39,7 +39,7 @@ def _tenant(config: Config, name: str | None) -> TenantConfig:
 
 
 async def _explain(config: Config, tenant: TenantConfig, start: str | None, end: str | None, *, as_json: bool) -> int:
-    async with reading_store(config) as store:
+    async with store_beside(config) as store:
         state = await store.load(tenant.tenant_id)
     known = memory.decode(state)
     before, after = pick(known, start, end, tenant.name)
@@ -84,7 +84,10 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     out = console()
     wide = out.width >= 100
     before, after = data["before"], data["after"]
-    out.print(f"[bold]{clean(name)}[/bold]  {before['day']} → {after['day']}")
+    span = f"{before['day']} → {after['day']}"
+    if before["day"] == after["day"]:
+        span = f"{after['day']}, revision {before['revision']} → {after['revision']}"
+    out.print(f"[bold]{clean(name)}[/bold]  {span}")
     out.print(clean(data["summary"]))
     split = data["percent"]
     if split["delta"] is not None:

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from connector.cli.common import clean, config_of, console, dump, reading_store, table
+from connector.cli.common import clean, config_of, console, dump, store_beside, table
 from connector.config import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _parked(config: Config, action: str, sink: str | None, ids: list[str]) -> int:
     out = console()
-    async with reading_store(config, operator=action in ("retry", "discard")) as store:
+    async with store_beside(config) as store:
         found = await store.parked(sink, ids)
         missing = sorted(set(ids) - {p.event.id for p in found})
         if missing:

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from connector.cli.common import config_of, console, reading_store
+from connector.cli.common import config_of, console, store_beside
 from connector.cli.events import add_selection, selection
 from connector.config import Config
 from connector.errors import ConfigError
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _replay(config: Config, sink: str, query: Query) -> int:
-    async with reading_store(config, operator=True) as store:
+    async with store_beside(config) as store:
         count = await store.replay(sink, query)
     console().print(
         f"{count} events will be offered to {sink} again, at the daemon's next turn or by `securescore once`"

@@ -9,19 +9,19 @@ import contextlib
 import json
 import signal
 import ssl
-import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from connector.clock import SystemClock, iso
+from connector.errors import SecureScoreError
 from connector.simulator.certificates import server_context, write_private
 from connector.simulator.faults import Faults, Weather
 from connector.simulator.pace import PacedClock
 from connector.simulator.server import Simulation, serve, token_for
 from connector.simulator.world import HISTORY_DAYS, World
 
-HELP = "serve a simulated Microsoft Graph with tenants that live"
+HELP = "the simulated Graph as a server"
 
 SHOWN_TENANTS = 20
 
@@ -60,12 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until interrupted. Exit code 0 after a signal, 1 when the port or the folder cannot be had."""
+    """Serve until interrupted; then 0. Raises SecureScoreError when the port or the folder cannot be had."""
     try:
         asyncio.run(_serve(args))
     except OSError as error:
-        print(f"securescore simulate: {error}; choose another --port or --out", file=sys.stderr)
-        return 1
+        raise SecureScoreError(f"cannot serve: {error}", "choose another --port or --out") from error
     return 0
 
 

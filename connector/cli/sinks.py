@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from connector.cli.common import clean, config_of, console, reading_store, table
+from connector.cli.common import clean, config_of, console, store_beside, table
 from connector.config import Config
 from connector.errors import ConfigError
 
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _sinks(config: Config, release: str | None) -> int:
     kinds = {s.name: s.kind for s in config.sinks}
-    async with reading_store(config, operator=release is not None) as store:
+    async with store_beside(config) as store:
         stats = await store.stats()
         if release is not None:
             if release not in {s.name for s in stats.sinks}:

@@ -5,7 +5,7 @@ import asyncio
 from typing import Any
 
 from connector import memory
-from connector.cli.common import clean, config_of, console, dump, reading_store, table
+from connector.cli.common import clean, config_of, console, dump, store_beside, table
 from connector.clock import SystemClock, parse_iso
 from connector.config import Config
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 async def collect(config: Config) -> dict[str, Any]:
     """{tenants: {name: {newest_day, data_age_s, last_success, error}}, sinks: {name: {state, backlog, …}}}."""
     now = SystemClock().now()
-    async with reading_store(config) as store:
+    async with store_beside(config) as store:
         tenants: dict[str, Any] = {}
         for tenant in config.tenants:
             head = memory.head(await store.load(tenant.tenant_id))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from connector import memory
-from connector.cli.common import clean, config_of, console, reading_store, table, tenant_id
+from connector.cli.common import clean, config_of, console, store_beside, table, tenant_id
 from connector.config import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 async def _list(config: Config) -> int:
     shown = table("tenant", "tenant id", "source", "newest day", "error")
     known = {t.tenant_id for t in config.tenants}
-    async with reading_store(config) as store:
+    async with store_beside(config) as store:
         for tenant in config.tenants:
             head = memory.head(await store.load(tenant.tenant_id))
             newest = head.get("newest") or "-"
@@ -49,7 +49,7 @@ async def _list(config: Config) -> int:
 
 
 async def _forget(config: Config, name: str, wanted: str, export: Path) -> int:
-    async with reading_store(config, operator=True) as store:
+    async with store_beside(config) as store:
         events = await store.history(Query(tenant_id=wanted))
         _export(export, events)
         count = await store.forget(wanted)

@@ -4,10 +4,11 @@ Pure. Formats escape line breaks themselves; this guard only sees to it that a h
 two lines, two frames or an encoding error.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from connector.formats import jsonl
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Line breaks stay visible, the other control characters become a space. Tab stays: it is LEEF's delimiter.
@@ -20,7 +21,7 @@ def one_line(payload: str | Mapping[str, Any]) -> str:
     Raises ValueError or TypeError for a mapping that is not JSON (NaN, infinities, foreign objects).
     """
     if not isinstance(payload, str):
-        return json.dumps(dict(payload), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        return jsonl.dumps(dict(payload))
     return payload.translate(_ESCAPES) if _CONTROL.search(payload) else payload
 
 

@@ -51,11 +51,10 @@ def _parse(text: str) -> tuple[str, list[tuple[str, str]], str]:
     if header := _CEF_HEADER.match(text):
         extension = text[header.end() :]
         keys = list(_CEF_KEY.finditer(extension))
+        if not keys or extension[0] == " " or keys[0].start() > 0:
+            return text, [], " "
         ends = [key.start() for key in keys[1:]] + [len(extension)]
-        fields = [(key[1], extension[key.end() : end]) for key, end in zip(keys, ends, strict=True)]
-        if keys and keys[0].start() == 0 and extension[0] != " ":
-            return header[0], fields, " "
-        return text, [], " "
+        return header[0], [(key[1], extension[key.end() : end]) for key, end in zip(keys, ends, strict=True)], " "
     if header := _LEEF1_HEADER.match(text) or _LEEF2_HEADER.match(text):
         named = header.groupdict()
         delimiter = named.get("char") or (chr(int(named["hex"], 16)) if named.get("hex") else "\t")

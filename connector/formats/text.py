@@ -28,9 +28,9 @@ def as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value) if isfinite(value) else ""
-    if isinstance(value, list | tuple):
-        return ", ".join(filter(None, map(as_text, value)))
     try:
+        if isinstance(value, list | tuple):
+            return ", ".join(filter(None, map(as_text, value)))
         return json.dumps(value, default=str, separators=(",", ":")) if isinstance(value, dict) else str(value)
     except (TypeError, ValueError, RecursionError):  # keys JSON cannot hold, absurdly long integers, cycles
         return ""

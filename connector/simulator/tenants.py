@@ -289,7 +289,9 @@ class Timeline:
             self.levels.setdefault(name, []).append((minute, level, days * DAY if device else 0))
         asserted = draw.randrange(3 if len(self.plan.slots) > 100 else 2)
         for minute in sorted(self._working_minute(first, draw.random()) for _ in range(asserted)):
-            self._assert_state(draw.choice(self._assertable()), minute, draw.random(), f"{block}")
+            again = [name for name in self.states if self.plan.slots[name].evidence != "device"]
+            known = again if again and draw.random() < 0.35 else self._assertable()
+            self._assert_state(draw.choice(known), minute, draw.random(), f"{block}")
         if draw.random() < 0.35:
             self.licence.append(first + draw.randrange(BLOCK_DAYS) * DAY)
 

@@ -25,8 +25,7 @@ from connector.stores.settling import Item
 from connector.stores.sqlite_file import (
     bind,
     check,
-    open_operator,
-    open_reader,
+    open_beside,
     open_writer,
     shrink,
     size_bytes,
@@ -50,16 +49,15 @@ async def open_store(
     *,
     clock: Clock,
     writer: bool = True,
-    operator: bool = False,
     mode: int = 0o600,
     max_bytes: int | None = None,
 ) -> "SqliteStore":
     """Open the state file.
 
-    A writer (the loops) takes the writer lock and creates, checks and migrates the file. Without it, an `operator`
-    commits short transactions beside a running writer, and others cannot write at all. `mode` is for the file and all
-    that SQLite puts beside it. `max_bytes` is the last guard behind the poller's own pause: at that size `commit`
-    refuses with StoreError, and all else goes on.
+    A writer (the loops) takes the writer lock and creates, checks and migrates the file. Without it, commands work
+    beside a running writer: they read, and commit short transactions if they may write the file. `mode` is for the file
+    and all that SQLite puts beside it. `max_bytes` is the last guard behind the poller's own pause: at that size
+    `commit` refuses with StoreError, and all else goes on.
 
     Raises StoreBusy (second writer) and StoreError (damaged, foreign, newer, no permission, no space), with a hint.
     """
@@ -68,7 +66,7 @@ async def open_store(
         if writer:
             await store._open_writer(mode)  # noqa: SLF001 (this is its constructor)
         else:
-            await store._open_beside(open_operator if operator else open_reader)  # noqa: SLF001
+            await store._open_beside()  # noqa: SLF001
     except BaseException:
         await store.close()
         raise
@@ -208,9 +206,9 @@ class SqliteStore:
 
         await self._on_worker(opened)
 
-    async def _open_beside(self, opener: Callable[[Path], sqlite3.Connection]) -> None:
+    async def _open_beside(self) -> None:
         def opened() -> None:
-            self._connection = opener(self._path)
+            self._connection = open_beside(self._path)
 
         await self._on_worker(opened)
 

@@ -99,15 +99,13 @@ def open_writer(path: Path, mode: int, migrations: tuple[tuple[str, ...], ...] =
     return connection
 
 
-def open_operator(path: Path) -> sqlite3.Connection:
-    """Open an existing file for short transactions beside the writer. Raises StoreError, sqlite3.Error."""
-    return _open_existing(path, "rw")
+def open_beside(path: Path) -> sqlite3.Connection:
+    """Open an existing file for a command beside the writer; read-only where the file or folder allows no more.
 
-
-def open_reader(path: Path) -> sqlite3.Connection:
-    """Open an existing file read-only. Raises StoreError, sqlite3.Error."""
+    Raises StoreError, sqlite3.Error.
+    """
     try:
-        return _open_existing(path, "ro")
+        return _open_existing(path, "rw")
     except sqlite3.OperationalError:
         # Without leave to create the -shm file (a group reader) SQLite cannot open a WAL database that no one else has
         # open. Where no -wal file is left either, the file is complete by itself and may be read as it stands.

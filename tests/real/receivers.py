@@ -1,10 +1,12 @@
 """Real syslog receivers on loopback for tests: rsyslogd and syslog-ng in the foreground, each in a folder of its own.
 
-Starts, stops and reads them, nothing else. Ports are free ones above 10000; only processes started here are ended.
+Starts, stops and reads them, and makes what is sent to them. Ports are free ones above 10000; only processes started here
+are ended.
 """
 
 import datetime as dt
 import os
+import random
 import re
 import shutil
 import signal
@@ -18,6 +20,9 @@ from pathlib import Path
 import trustme
 from attrs import frozen
 
+from connector.formats import cef
+from connector.formats.lines import octets
+from connector.model import Record
 from tests.needs import missing, program
 
 _START_S = 15.0
@@ -288,3 +293,46 @@ def without_header(line: bytes) -> bytes:
     if match is None:
         raise ValueError(f"no syslog header: {line[:80]!r}")
     return line[match.end() :]
+
+
+# -------------------------------------------------------------------------------------------------------------- corpus
+
+_HOSTILE = (
+    *(
+        "plain words",
+        "a|b|c",
+        "k=v x=y",
+        "back\\slash \\\\ \\=",
+        "one\ntwo",
+        "cr\r\nlf",
+        "nul\x00 esc\x1b[31m",
+        "ü é ß 漢字",
+    ),
+    *(
+        "\U0001f469\u200d\U0001f4bb\U0001f525",
+        "\u202eright to left\u202c \u05d0\u05d1\u05d2",
+        "<script>alert(1)</script>&amp;",
+    ),
+    *("<13>Jan  1 00:00:00 evil forged", "40 <13>framing", "%s %n ${jndi:ldap://x}", "'; DROP TABLE x;--", "#012 \\n"),
+)
+
+
+def corpus(count: int, seed: int = 1) -> list[Record]:
+    """CEF records of many sizes (to some 7,800 octets) with hostile texts; the same for the same seed."""
+    draw = random.Random(seed)
+    records = []
+    for n in range(count):
+        event_id = f"{seed:08x}-0000-8000-8000-{n:012x}"
+        filler = "".join(draw.choices("abcdefghij ", k=7000 if n % 50 == 0 else draw.choice((0, 10, 100, 500, 2000))))
+        words = " ".join(draw.choices(_HOSTILE, k=3))
+        fields = {
+            "externalId": event_id,
+            "rt": 1790000000000 + n,
+            "msg": words,
+            **{"cs1Label": "Control", "cs1": words[::-1]},
+            **{"cs2Label": "Before", "cs2": filler[:4000], "cs3Label": "After", "cs3": filler[4000:]},
+        }
+        header = cef.Header("Vendor", "Product|", "1.0", "control.regressed", "Control score regressed", n % 11)
+        text = cef.encode(header, fields)
+        records.append(Record(event_id, "change", "t", "2026-11-22T09:12:03Z", n % 11, text))
+    return records

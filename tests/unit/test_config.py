@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import fields
 
 from connector.config import (
     ChangesConfig,
@@ -80,7 +81,8 @@ def test_the_defaults_of_the_tables_are_those_of_the_classes() -> None:
 def test_every_field_has_a_key(section: str, kind: type) -> None:
     """A field that no key sets would be a setting nobody can make."""
     keys = {name.removeprefix(f"{section}.") for name in TOP if name.startswith(f"{section}.")}
-    assert {field.name.removesuffix("_s").removesuffix("_days") if section == "poll" or section == "health" or field.name == "stale_after_s" else field.name for field in fields(kind)} == keys
+    names = [field.name for field in fields(kind)]
+    assert {n if n in keys else n.removesuffix("_s").removesuffix("_days") for n in names} == keys
 
 
 def test_every_option_has_a_known_type_and_a_sentence() -> None:
@@ -275,5 +277,303 @@ def test_null_is_as_if_not_written() -> None:
 
 
 def test_bounds_name_the_unit() -> None:
-    assert problem(minimal(poll={"interval": "8d"})) == "poll.interval: must be at most 604800 seconds, found 691200 seconds"
+    assert (
+        problem(minimal(poll={"interval": "8d"}))
+        == "poll.interval: must be at most 604800 seconds, found 691200 seconds"
+    )
     assert problem(minimal(state={"max_bytes": 5})) == "state.max_bytes: must be at least 16777216 bytes, found 5 bytes"
+
+
+# --------------------------------------------------------------------------------------------------- all faults at once
+
+
+def test_five_mistakes_are_named_together_each_with_its_line() -> None:
+    raw = minimal(
+        pol={"interval": "1h"},
+        changes={"inventory": "dayly"},
+        tenants=[{"name": "a b", "tenant_id": "x", "auth": {"kind": "token", "file": "t"}}],
+        sinks=[{"name": "s", "kind": "syslog", "host": "siem", "port": 99999}],
+    )
+    lines = {("pol",): 1, ("changes",): 2, ("tenants", 0): 5, ("sinks",): 9, ("sinks", 0, "port"): 11}
+    with pytest.raises(ConfigError) as caught:
+        parse(raw, where=lines.get, sink_options=KINDS.get)
+    assert caught.value.problems == [
+        "pol (line 1): unknown key; did you mean poll?",
+        "changes.inventory (line 2): 'dayly' is not one of daily, baseline, off; did you mean daily?",
+        "tenants[0].tenant_id (line 5): expected a GUID such as 8d3b8a1e-5c7f-4f7a-9c55-0a6d5e2f1b3c",
+        "tenants[0].name (line 5): use up to 63 letters, digits, dots, dashes and underscores, for example a-b",
+        "sinks[0].port (line 11): expected a port from 1 to 65535, found 99999",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (minimal(poll={"intervall": "1h"}), "poll.intervall: unknown key; did you mean interval?"),
+        (minimal(backfill="90d"), "backfill: unknown key; did you mean poll.backfill?"),
+        (minimal(proxy="env"), "proxy: unknown key; did you mean network.proxy?"),
+        (minimal(log={"zzz": 1}), "log.zzz: unknown key; known: level, format"),
+        (sink("syslog", host="h", tls={"ca": "x"}), "sinks[0].tls.ca: unknown key; did you mean ca_file?"),
+        (sink("syslog", hots="h"), "sinks[0].hots: unknown key; did you mean host?"),
+        (sink("file", path="p", max_bytes=1), "sinks[0].max_bytes: unknown key; did you mean batch.max_bytes?"),
+        (
+            tenant(tenantid=1, auth={"kind": "managed_identity"}),
+            "tenants[0].tenantid: unknown key; did you mean tenant_id?",
+        ),
+        (auth(**SECRET, secret="${env:S}"), "tenants[0].auth.secret: unknown key; did you mean client_secret?"),
+        (auth(kind="client-secret"), "tenants[0].auth.kind: 'client-secret' is not one of client_secret, "),
+        (sink("splunk", url="https://h"), "sinks[0].kind: 'splunk' is not one of syslog, splunk_hec, "),
+        (sink("splunk", url="https://h"), "did you mean splunk_hec?"),
+        (sink("file", path="p", format="CEFF"), "did you mean cef?"),
+        (sink("file", path="p", streams=["scores"]), "'scores' is not one of score, inventory, change, health"),
+        (
+            sink("file", path="p", include=["control.score_change"]),
+            "matches no event type; did you mean control.score_changed?",
+        ),
+        (minimal(**{"a\nb" * 40: 1}), "unknown key"),
+    ],
+)
+def test_an_unknown_word_suggests_the_nearest(raw: Any, words: str) -> None:
+    found = problems(raw)
+    assert any(words in one for one in found), found
+    assert all("\n" not in one and len(one) < 600 for one in found)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({}, ["tenants: names no tenant", "sinks: names no sink"]),
+        ([], ["configuration: expected a mapping (key: value), found a list", "tenants: names no", "sinks: names no"]),
+        (minimal(tenants={"name": "x"}), ["tenants: expected a list, found a mapping"]),
+        (minimal(sinks="file"), ["sinks: expected a list, found text"]),
+        (
+            minimal(sinks=["file", None]),
+            ["sinks[0]: expected a mapping (key: value), found text", "sinks[1]: expected a m"],
+        ),
+        (minimal(poll="1h"), ["poll: expected a mapping (key: value), found text"]),
+        (sink("file"), ["sinks[0].path: is missing: File to append to"]),
+        (
+            minimal(sinks=[{"name": "x"}]),
+            ["sinks[0].kind: is missing: one of syslog, splunk_hec, sentinel, webhook, file"],
+        ),
+        (minimal(sinks=[{"kind": "file", "path": "p"}]), ["sinks[0].name: is missing"]),
+        (sink("file", path="p", streams=[]), ["sinks[0].streams: selects nothing"]),
+        (
+            sink("nope", stremas=1, min_severity=11),
+            ["sinks[0].kind: 'nope'", "sinks[0].min_severity: must be at most 10"],
+        ),
+        (minimal(state={"path": "a", "directory": "b"}), ["state: names 2 homes (path, directory): keep one"]),
+        (minimal(state={"blob": {"account_url": "https://a"}}), ["state.blob.container: is missing"]),
+    ],
+)
+def test_what_is_missing_or_of_the_wrong_shape(raw: Any, words: list[str]) -> None:
+    found = problems(raw)
+    assert len(found) == len(words), found
+    for one, word in zip(sorted(found), sorted(words), strict=True):
+        assert one.startswith(word) or word in one
+
+
+def test_a_key_that_is_no_text() -> None:
+    assert "the key true must be text" in problem(minimal(poll={True: "1h"}))
+
+
+def test_names_are_unique_ignoring_case() -> None:
+    two = [{"name": name, "kind": "file", "path": name} for name in ("soc", "SOC")]
+    assert problem(minimal(sinks=two)) == "sinks[1].name: SOC is taken by sinks[0]: names differ in more than case"
+
+
+@pytest.mark.parametrize("name", ["-a", "../x", "a/b", "Müller GmbH", "a" * 64, "."])
+def test_names_must_be_safe_in_files_and_metrics(name: str) -> None:
+    assert "use up to 63 letters" in problem(minimal(sinks=[{"name": name, "kind": "file", "path": "p"}]))
+
+
+# -------------------------------------------------------------------------------------------------------------- secrets
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("hunter2", "a literal secret is refused: keep the value elsewhere and write ${env:NAME}, ${file:/path} or"),
+        (12345, "a literal secret is refused"),
+        ("x${env:A}", "a literal secret is refused"),
+        ("${env:A}${env:B}", "a literal secret is refused"),
+        ("${env:}", "takes the name of an environment variable"),
+        ("${env:A-B}", "takes the name of an environment variable"),
+        ("${file:secret.txt}", "takes an absolute path"),
+        ("${credential:../x}", "takes the name of a credential, without a folder"),
+        ("${vault:x}", "a reference begins with ${env:, ${file: or ${credential:"),
+        (
+            "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/hunter2/)",
+            "Key Vault reference that the platform did not resolve",
+        ),
+    ],
+)
+def test_a_secret_is_only_ever_a_reference(value: object, words: str) -> None:
+    raw = sink("splunk_hec", url="https://h", token=value)
+    found = problem(raw)
+    assert found.startswith("sinks[0].token: ")
+    assert words in found
+    assert "hunter2" not in found
+    assert "12345" not in found
+
+
+def test_references_stay_references() -> None:
+    config = parsed(auth(**SECRET, expires_on="2027-05-01"), {"S": "hunter2"})
+    found = config.tenants[0].auth
+    assert found is not None
+    assert found.options == {"client_id": CLIENT_ID, "client_secret": "${env:S}"}
+    assert found.expires_on == "2027-05-01"
+    assert "env:S" not in repr(config)
+
+
+def test_other_text_may_name_environment_variables() -> None:
+    raw = sink("syslog", host="${env:SIEM}", port="${env:PORT}", tenants=["${env:WHO}*"])
+    config = parsed(raw, {"SIEM": "siem.example", "PORT": "6514", "WHO": "con"})
+    assert config.sinks[0].options["host"] == "siem.example"
+    assert config.sinks[0].options["port"] == 6514
+    assert config.sinks[0].tenants == ("con*",)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("${env:NOPE}", "the environment variable NOPE is not set"),
+        ("${file:/etc/x}", "only ${env:NAME} can stand here: the value is not a secret"),
+        ("${env:KV}", "Key Vault reference that the platform did not resolve"),
+        ("@Microsoft.KeyVault(x)", "Key Vault reference that the platform did not resolve"),
+    ],
+)
+def test_references_that_other_text_cannot_have(value: str, words: str) -> None:
+    assert words in problem(sink("syslog", host=value), {"KV": "@Microsoft.KeyVault(SecretUri=x)"})
+
+
+def test_a_value_from_the_environment_is_never_shown() -> None:
+    """Someone may have named a secret where a port belongs."""
+    found = problem(sink("syslog", host="h", port="${env:S}"), {"S": "hunter2"})
+    assert found == "sinks[0].port: the value of '${env:S}' does not fit: 1-65535"
+
+
+def test_a_secret_url_is_literal_or_a_reference() -> None:
+    for url in ("https://hook.example/in", "${env:HOOK}", "https://hook.example/${env:PATH_TOKEN}"):
+        assert parsed(sink("webhook", url=url)).sinks[0].options["url"] == url
+    found = problem(sink("webhook", url="https://hook.example/in?sig=hunter2"))
+    assert "give the whole URL by reference" in found
+    assert "hunter2" not in found
+
+
+# ---------------------------------------------------------------------------------------------------------------- sinks
+
+
+def test_a_sink_has_its_common_keys_as_fields_and_its_own_as_options() -> None:
+    config = parsed(
+        minimal(
+            network={"proxy": "http://p:1", "timeout_s": 9},
+            sinks=[
+                {
+                    "name": "soc",
+                    "kind": "syslog",
+                    "host": "siem",
+                    "tls": {"ca_file": "ca.pem"},
+                    "format": "cef",
+                    "mapping": "own.yaml",
+                    "streams": ["health", "score"],
+                    "start": "all",
+                    "tenants": ["a*"],
+                    "include": ["securescore.control.*"],
+                    "exclude": ["feed.*"],
+                    "min_severity": 3,
+                    "batch": {"max_records": 10, "max_bytes": "1MiB"},
+                    "ca_file": "/ca.pem",
+                    "proxy": None,
+                }
+            ],
+        )
+    )
+    (found,) = config.sinks
+    assert found.options == {
+        "host": "siem",
+        "port": None,
+        "transport": "tls",
+        "framing": "octet",
+        "header": "rfc3164",
+        "max_frame_bytes": 8096,
+        "tls.ca_file": "/srv/ca.pem",
+        "tls.cert_file": None,
+        "tls.key_file": None,
+        "tls.key_password": None,
+        "tls.server_name": None,
+    }
+    assert (found.format, found.mapping, found.start) == ("cef", "/srv/own.yaml", "all")
+    assert (found.streams, found.tenants, found.min_severity) == (("score", "health"), ("a*",), 3)
+    assert (found.include, found.exclude) == (("control.*",), ("feed.*",))
+    assert (found.max_records, found.max_bytes) == (10, 1024**2)
+    assert found.network == NetworkConfig(proxy=None, ca_file="/ca.pem", timeout_s=9.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "streams", "start"),
+    [
+        ("file", {"path": "p"}, STREAMS, "backfill"),
+        ("splunk_hec", {"url": "https://h", "token": "${env:T}"}, STREAMS, "backfill"),
+        (
+            "sentinel",
+            {"endpoint": "https://e", "rule_id": "dcr-1", "auth": {"kind": "managed_identity"}},
+            STREAMS,
+            "backfill",
+        ),
+        ("syslog", {"host": "h"}, ("score", "change", "health"), "now"),
+        ("webhook", {"url": "https://h"}, ("score", "change", "health"), "now"),
+    ],
+)
+def test_what_a_kind_gets_unless_told_otherwise(
+    kind: str, keys: dict[str, Any], streams: tuple[str, ...], start: str
+) -> None:
+    (found,) = parsed(sink(kind, **keys)).sinks
+    assert (found.streams, found.start) == (streams, start)
+
+
+def test_streams_of_sentinel_are_a_map_that_selects() -> None:
+    keys = {"endpoint": "https://e", "rule_id": "dcr-1", "auth": {"kind": "managed_identity"}}
+    (found,) = parsed(sink("sentinel", **keys, streams={"health": "Custom-H", "score": "Custom-S"})).sinks
+    assert found.streams == ("score", "health")
+    assert found.stream_targets == {"health": "Custom-H", "score": "Custom-S"}
+    (found,) = parsed(sink("sentinel", **keys)).sinks
+    assert found.stream_targets["inventory"] == "Custom-SecureScoreInventory_CL"
+    assert "expected a mapping such as {score: text}" in problem(sink("sentinel", **keys, streams=["score"]))
+    assert "expected a list such as [score]" in problem(sink("file", path="p", streams={"score": "x"}))
+
+
+def test_a_sinks_table_may_restate_a_common_key() -> None:
+    table = {"format": Option("enum", default="cef", choices=("cef", "raw"))}
+    (found,) = parse(sink("x", format="raw"), sink_options={"x": table}.get).sinks
+    assert found.format == "raw"
+    (found,) = parse(sink("x"), sink_options={"x": table}.get).sinks
+    assert found.format == "cef"
+
+
+def test_a_sink_signs_in_to_a_directory_of_its_own() -> None:
+    keys = {"endpoint": "https://e", "rule_id": "dcr-1"}
+    assert "sinks[0].auth.tenant_id: is missing" in problem(sink("sentinel", **keys, auth=SECRET))
+    (found,) = parsed(sink("sentinel", **keys, auth={**SECRET, "tenant_id": TENANT_ID})).sinks
+    assert found.options["auth"].options["tenant_id"] == TENANT_ID
+    assert "sinks[0].auth: is missing" in problem(sink("sentinel", **keys))
+
+
+def test_a_tenant_that_no_sink_takes_is_found() -> None:
+    names = {"contoso": "gold", "fabrikam": "iron", "lab": ""}
+    tenants = [
+        {
+            "name": name,
+            "tenant_id": f"11111111-1111-1111-1111-11111111111{number}",
+            "labels": {"tier": tier} if tier else {},
+            "auth": {"kind": "managed_identity"},
+        }
+        for number, (name, tier) in enumerate(names.items())
+    ]
+    sinks = [
+        {"name": f"s{n}", "kind": "file", "path": "p", "tenants": t} for n, t in enumerate([["con*"], ["tier=i*"]])
+    ]
+    config = parsed(minimal(tenants=tenants, sinks=sinks))
+    assert unmatched_tenants(config) == ["lab"]
+    assert [takes_tenant(config.sinks[1], t) for t in config.tenants] == [False, True, False]
+    assert unmatched_tenants(parsed(minimal())) == []

@@ -1,0 +1,32 @@
+"""The SQLite store keeps the store contract."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connector.clock import SimulatedClock
+from connector.stores.sqlite import SqliteStore, open_store
+
+pytest.register_assert_rewrite("tests.contract.store_contract")
+from tests.contract.store_contract import Home, StoreContract  # noqa: E402 (rewritten first)
+
+
+class File:
+    """A state file, as the daemon opens it and as a command beside it does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.clock = SimulatedClock(datetime(2026, 11, 22, 9, tzinfo=UTC))
+
+    async def open(self) -> SqliteStore:
+        return await open_store(self.path, clock=self.clock)
+
+    async def beside(self) -> SqliteStore:
+        return await open_store(self.path, clock=self.clock, writer=False)
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    def home(self, tmp_path: Path) -> Home:
+        return File(tmp_path / "state.db")

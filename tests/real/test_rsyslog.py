@@ -1,0 +1,191 @@
+"""The syslog sink against a real rsyslogd: every event byte-exact, refused certificates, and kills under load."""
+
+import asyncio
+import random
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.errors import Denied, Unavailable
+from connector.formats.shorten import MARK
+from connector.model import Record
+from sinks.syslog import Receiver, SyslogSink
+from tests.real.receivers import Certificates, Rsyslog, corpus, rsyslog, wait_for, without_header
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rsyslog]:
+    with rsyslog(tmp_path_factory.mktemp("rsyslog")) as running:
+        yield running
+
+
+def plain(server: Rsyslog, transport: str, framing: str = "octet", header: str = "rfc3164") -> Receiver:
+    return Receiver("127.0.0.1", server.plain, transport, framing=framing, header=header, hostname="host1")
+
+
+def secured(server: Rsyslog, certificate: str | None, header: str = "rfc5424") -> Receiver:
+    given: Certificates = server.certificates
+    own = getattr(given, certificate) if certificate else None
+    return Receiver("localhost", server.tls, header=header, hostname="host1", ca_files=(given.ca,), cert_file=own)
+
+
+async def send_all(sink: SyslogSink, records: list[Record]) -> None:
+    for start in range(0, len(records), sink.max_records):
+        batch = records[start : start + sink.max_records]
+        receipt = await sink.send(batch)
+        assert receipt.accepted == {r.event_id for r in batch}
+
+
+@pytest.mark.parametrize(
+    ("transport", "framing", "header"),
+    [
+        *(("tcp", framing, header) for framing in ("octet", "lf") for header in ("rfc3164", "rfc5424")),
+        ("tls", "octet", "rfc3164"),
+        ("tls", "octet", "rfc5424"),
+        ("udp", "octet", "rfc3164"),
+    ],
+)
+async def test_five_thousand_events_arrive_byte_exact(
+    server: Rsyslog, transport: str, framing: str, header: str
+) -> None:
+    records = corpus(5000)
+    tls = transport == "tls"
+    file = server.tls_file if tls else server.plain_file
+    before = len(wait_for(file, 0))
+    sink = SyslogSink("siem", secured(server, "client", header) if tls else plain(server, transport, framing, header))
+    await send_all(sink, records)
+    await sink.close()
+    arrived = [without_header(line) for line in wait_for(file, before + 5000)[before:]]
+    sent = [str(record.payload).encode() for record in records]
+    assert len(arrived) == 5000
+    assert (sorted(arrived) == sorted(sent)) if transport == "udp" else (arrived == sent)
+
+
+async def test_a_stock_rsyslog_gets_a_giant_event_in_one_piece(tmp_path: Path) -> None:
+    """Its limit of 8 KiB would make two events of a longer one."""
+    with rsyslog(tmp_path / "stock", max_message="8k") as server:
+        giant = Record(
+            "id", "change", "t", "2026-11-22T09:12:03Z", 5, "CEF:0|V|P|1|c|N|5|externalId=id msg=" + "ü" * 100_000
+        )
+        sink = SyslogSink("siem", plain(server, "tcp"))
+        assert (await sink.send([giant])).accepted == {"id"}
+        await sink.close()
+        [line] = wait_for(server.plain_file, 1)
+        assert len(line) > 8000
+        assert line.endswith(MARK.encode())
+
+
+@pytest.mark.parametrize("certificate", [None, "evil", "expired"])
+async def test_a_refused_client_certificate_is_reported_and_nothing_accepted(
+    server: Rsyslog, certificate: str | None
+) -> None:
+    before = wait_for(server.tls_file, 0)
+    for n in range(5):
+        sink = SyslogSink("siem", secured(server, certificate))
+        with pytest.raises(Denied) as caught:
+            await sink.send(corpus(3, seed=n))
+        assert "certificate" in caught.value.hint
+        with pytest.raises(Denied):
+            await sink.probe()
+        await sink.close()
+    assert wait_for(server.tls_file, 0) == before
+
+
+async def test_probe_is_silent(server: Rsyslog) -> None:
+    for receiver, file in ((plain(server, "tcp"), server.plain_file), (secured(server, "client"), server.tls_file)):
+        before = wait_for(file, 0)
+        sink = SyslogSink("siem", receiver)
+        await sink.probe()
+        await sink.close()
+        assert wait_for(file, 0) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_dead_receiver_is_unavailable_until_it_is_back(tmp_path: Path, number: signal.Signals) -> None:
+    with rsyslog(tmp_path / "rsyslog") as server:
+        sinks = [SyslogSink("plain", plain(server, "tcp")), SyslogSink("tls", secured(server, "client"))]
+        for sink in sinks:
+            assert (await sink.send(corpus(1, seed=1))).accepted
+        server.process.stop(number)
+        for sink in sinks:
+            for attempt in (sink.send(corpus(1, seed=2)), sink.probe()):
+                with pytest.raises(Unavailable) as caught:
+                    await attempt
+                assert "refused" in caught.value.what
+        server.process.start()
+        for sink in sinks:
+            assert (await sink.send(corpus(1, seed=3))).accepted
+            await sink.close()
+        server.process.stop()
+        for file in (server.plain_file, server.tls_file):
+            assert len(wait_for(file, 2)) == 2
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+async def test_kills_under_load_lose_nothing_that_the_replay_window_covers(tmp_path: Path, transport: str) -> None:
+    """SIGTERM and SIGKILL in turn, at random moments, while batches are sent as the delivery loop sends them."""
+    with rsyslog(tmp_path / "rsyslog") as server:
+        receiver = plain(server, "tcp") if transport == "tcp" else secured(server, "client")
+        file = server.plain_file if transport == "tcp" else server.tls_file
+        sink = SyslogSink("siem", receiver)
+        seconds = random.Random(transport)
+        over = threading.Event()
+
+        def kill() -> None:
+            for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+                time.sleep(seconds.uniform(0.2, 0.4))
+                server.process.stop(number)
+                time.sleep(seconds.uniform(0.0, 0.2))
+                server.process.start()
+            over.set()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        sent, failures = await deliver_until(sink, over, replay_window_s=sink.replay_window_s)
+        killer.join()
+        await sink.close()
+        server.process.stop()
+        seen = Counter(without_header(line).split(b"externalId=", 1)[1].split(b" ", 1)[0] for line in wait_for(file, 0))
+    assert failures >= 4, "the kills went unnoticed"
+    missing = [event_id for event_id in sent if not seen[event_id.encode()]]
+    assert missing == [], f"{len(missing)} of {len(sent)} lost"
+
+
+async def deliver_until(sink: SyslogSink, over: threading.Event, replay_window_s: float) -> tuple[list[str], int]:
+    """Send batches until `over`, and a few more; after a failure offer again what was settled within the window.
+
+    Returns the ids of all that was settled, and how often a batch failed.
+    """
+    settled: deque[tuple[float, list[Record]]] = deque()
+    again: deque[list[Record]] = deque()
+    ids: list[str] = []
+    failures = number = spare = 0
+    while not over.is_set() or spare < 5 or again:
+        spare += over.is_set()
+        if not again:
+            again.append(batch_of(number, 100))
+            number += 1
+        try:
+            receipt = await sink.send(again[0])
+        except (Unavailable, Denied):
+            failures += 1
+            again.extendleft(batch for at, batch in reversed(settled) if at > time.monotonic() - replay_window_s)
+            settled.clear()
+            await asyncio.sleep(0.05)
+            continue
+        settled.append((time.monotonic(), batch := again.popleft()))
+        assert receipt.accepted == {r.event_id for r in batch}
+        ids += [r.event_id for r in batch]
+        await asyncio.sleep(0.01)
+    return ids, failures
+
+
+def batch_of(number: int, size: int) -> list[Record]:
+    text = "CEF:0|V|P|1|c|N|5|externalId={} msg=" + "x" * 200
+    ids = [f"{number:08}-{n:03}" for n in range(size)]
+    return [Record(event_id, "change", "t", "2026-11-22T09:12:03Z", 5, text.format(event_id)) for event_id in ids]

@@ -1,0 +1,171 @@
+"""The whole engine against the simulated Graph over real HTTP: nothing new on a second look, nothing lost, same ids."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from attrs import evolve
+
+from connector.app import App, open_app
+from connector.clock import SimulatedClock
+from connector.config import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
+from connector.formats import cloudevents
+from connector.model import Event
+from connector.ports import Query
+from connector.simulator.faults import Fault, Faults
+from connector.simulator.server import Simulation, serve, token_for
+from connector.simulator.world import World
+
+START = date(2026, 6, 1)
+NOW = datetime(2026, 9, 8, 8, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def simulated(folder: Path, *, tenants: int = 1, now: datetime = NOW) -> AsyncIterator[tuple[Simulation, Config]]:
+    """A simulated Graph, and a configuration that reads it into a folder."""
+    world = World(7, tenants, START, sizes=("mid", "small"))
+    clock = SimulatedClock(now)
+    async with serve(world, clock, faults=Faults()) as sim:
+        entries = []
+        for who in world.tenants:
+            token = folder / f"{who.name}.token"
+            token.touch(0o600)
+            token.write_text(token_for(who.id))
+            auth = AuthConfig("token", {"file": str(token)})
+            entries.append(TenantConfig(who.name, who.id, auth=auth, graph=GraphConfig(base_url=sim.base_url)))
+        config = Config(
+            tenants=tuple(entries),
+            sinks=(SinkConfig("out", "file", options={"path": str(folder / "events.jsonl"), "mode": "600"}),),
+            state=StateConfig(path=str(folder / "state.db")),
+        )
+        yield sim, config
+
+
+async def poll(app: App) -> list[Event]:
+    """One poll and delivery of everything; the events it added."""
+    before = {e.id for e in await app.store.history(Query())}
+    outcomes = await app.poll_once()
+    assert [o.error for o in outcomes] == [None] * len(outcomes)
+    await app.deliver_once()
+    return [e for e in await app.store.history(Query()) if e.id not in before]
+
+
+def delivered(folder: Path) -> list[str]:
+    lines = (folder / "events.jsonl").read_text().splitlines()
+    return [cloudevents.loads(line).id for line in lines]
+
+
+async def test_first_contact_backfills_and_a_second_look_adds_nothing(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (sim, config), open_app(config, clock=sim.clock) as app:
+        first = await poll(app)
+        observed = [e for e in first if e.type == "score.observed"]
+        assert len(observed) >= 85
+        newest = max(e.data["day"] for e in observed)
+        assert all(e.backfilled == (e.data["day"] < newest) for e in observed)
+        assert all(e.severity == 0 and e.time == f"{e.data['day']}T00:00:00Z" for e in first if e.backfilled)
+        inventory = [e for e in first if e.type == "control.observed"]
+        assert {e.data["day"] for e in inventory} == {newest}
+        assert await poll(app) == []
+        assert delivered(tmp_path) == [e.id for e in await app.store.history(Query())]
+
+
+async def test_ids_are_the_same_on_another_machine(tmp_path: Path) -> None:
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        async with simulated(tmp_path / name) as (sim, config), open_app(config, clock=sim.clock) as app:
+            events = await poll(app)
+            await sim.clock.advance(86_400)
+            found.append([e.id for e in events + await poll(app)])
+    assert found[0] == found[1]
+    assert len(set(found[0])) == len(found[0])
+
+
+async def test_five_days_switched_off_all_five_come(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (sim, config):
+        async with open_app(config, clock=sim.clock) as app:
+            await poll(app)
+        await sim.clock.advance(5 * 86_400)
+        async with open_app(config, clock=sim.clock) as app:
+            new = await poll(app)
+        known = set(
+            sim.world.tenants[0].id and [v.day for v in sim.world.views(sim.world.tenants[0].id, sim.clock.now())]
+        )
+        expected = sorted(sim.world.day_text(d) for d in known if sim.world.day_text(d) > NOW.date().isoformat())
+        got = sorted(
+            e.data["day"] for e in new if e.type == "score.observed" and e.data["day"] > NOW.date().isoformat()
+        )
+        assert got == expected
+        assert not any(e.backfilled for e in new)
+
+
+async def test_every_score_change_sums_exactly_and_owns_its_control_events(tmp_path: Path) -> None:
+    async with simulated(tmp_path, tenants=2) as (sim, config), open_app(config, clock=sim.clock) as app:
+        await poll(app)
+        for _ in range(20):
+            await sim.clock.advance(6 * 3600)
+            await poll(app)
+        events = await app.store.history(Query())
+    moves = {e.id: e for e in events if e.type == "score.changed"}
+    assert moves
+    for event in moves.values():
+        total = sum(c["delta"] for c in event.data["contributions"]) + event.data["residual"]
+        assert round(total, 4) == event.data["delta"]
+        split = event.data["percent"]
+        assert round(split["numerator"] + split["denominator"], 4) == split["delta"]
+    linked = [e for e in events if e.type == "control.score_changed" and e.data["transition"] in moves]
+    assert linked
+    for event in linked:
+        assert event.data["snapshot"] == moves[event.data["transition"]].data["snapshot"]
+
+
+async def test_partial_reads_remove_nothing_and_are_told_once(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (sim, config), open_app(config, clock=sim.clock) as app:
+        await poll(app)
+        sim.faults.add(Fault("partial", path="secureScoreControlProfiles", times=1))
+        await sim.clock.advance(86_400)
+        outcomes = await app.poll_once()
+        assert [o.status for o in outcomes] == ["partial"]
+        events = await app.store.history(Query())
+        assert [e.data["part"] for e in events if e.type == "feed.partial"] == ["catalogue"]
+        assert not [e for e in events if e.type in ("profile.removed", "control.removed") and not e.backfilled]
+        assert max(e.data["day"] for e in events if e.type == "score.observed") == "2026-09-09"
+        await sim.clock.advance(3600)
+        new = await poll(app)
+        assert [e.type for e in new if e.stream == "health"] == ["feed.recovered"]
+
+
+async def test_one_failing_tenant_delays_nobody(tmp_path: Path) -> None:
+    async with simulated(tmp_path, tenants=3) as (sim, config):
+        broken = config.tenants[1]
+        token = tmp_path / "broken.token"
+        token.touch(0o600)
+        token.write_text("nonsense")
+        tenants = (config.tenants[0], evolve(broken, auth=AuthConfig("token", {"file": str(token)})), config.tenants[2])
+        async with open_app(evolve(config, tenants=tenants), clock=sim.clock) as app:
+            outcomes = await app.poll_once()
+            assert [o.status for o in outcomes] == ["ok", "failed", "ok"]
+            assert "SecurityEvents.Read.All" in outcomes[1].error + outcomes[1].hint  # type: ignore[operator]
+            problems = [e for e in await app.store.history(Query()) if e.type == "connector.problem"]
+            assert [(e.data["reason"], e.data["tenant"]["id"]) for e in problems] == [("denied", broken.tenant_id)]
+
+
+async def test_a_frozen_feed_is_stale_after_48_hours_and_recovers(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as (sim, config), open_app(config, clock=sim.clock) as app:
+        await poll(app)
+        sim.faults.add(Fault("frozen", until=NOW + timedelta(days=4)))
+        told: list[str] = []
+        for _ in range(12):
+            await sim.clock.advance(12 * 3600)
+            told += [e.type for e in await poll(app) if e.stream == "health"]
+        assert told.count("feed.recovered") == 1
+        assert told[0] == "feed.stale"
+        assert 2 <= told.count("feed.stale") <= 3  # once, then repeated daily
+
+
+def test_events_are_one_json_object_a_line() -> None:
+    text = cloudevents.dumps(Event("i", "s", "feed.gap", "x", "t", {"stream": "health", "text": "a\nb\u2028c"}))
+    assert "\n" not in text
+    assert json.loads(text)["data"]["text"] == "a\nb\u2028c"

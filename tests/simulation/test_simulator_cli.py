@@ -1,0 +1,122 @@
+"""`securescore simulate` as a program: what it prints and writes is enough to use it."""
+
+import asyncio
+import re
+import signal
+import ssl
+import stat
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+
+
+@asynccontextmanager
+async def simulate(*options: str) -> AsyncIterator[str]:
+    """Run the command until it says that it serves; yields what it printed, then ends it politely."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "connector.cli.main", "simulate", "--port", "0", *options,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout
+    printed = ""
+    try:
+        while "Ctrl-C" not in printed:
+            line = await asyncio.wait_for(process.stdout.readline(), 30)
+            assert line, f"ended early: {printed}"
+            printed += line.decode()
+        yield printed
+    finally:
+        process.send_signal(signal.SIGTERM)
+        rest, _ = await process.communicate()
+        assert (process.returncode, rest) == (0, b"")
+
+
+async def newest(base_url: str, token: str, context: ssl.SSLContext | None = None) -> str:
+    connector = aiohttp.TCPConnector(ssl=context) if context else None
+    async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {token}"}) as session:
+        response = await session.get(f"{base_url}/v1.0/security/secureScores?$top=1")
+        return str((await response.json())["value"][0]["id"])
+
+
+async def test_tenants_tokens_and_configuration_are_printed() -> None:
+    async with simulate("--tenants", "2", "--seed", "7") as printed:
+        base_url = re.search(r"http://127\.0\.0\.1:\d+", printed)
+        tenants = re.findall(r"^  \S+ +\S+ +(\S{36}) +(simulated\.\S+)$", printed, re.MULTILINE)
+        assert base_url
+        assert len(tenants) == 2
+        assert "curl" in printed
+        for tenant_id, token in tenants:
+            assert (await newest(base_url[0], token)).startswith(tenant_id)
+        config = yaml.safe_load(printed[printed.index("graph:") : printed.index("Stop with")])
+        assert config["graph"]["base_url"] == base_url[0]
+        assert [t["tenant_id"] for t in config["tenants"]] == [tenant_id for tenant_id, _ in tenants]
+
+
+async def test_a_folder_gets_configuration_tokens_and_certificates(tmp_path: Path) -> None:
+    folder = tmp_path / "two words"
+    async with simulate("--tls", "--out", str(folder), "--start", "2026-01-15", "--tenants", "25") as printed:
+        assert "… and 5 more" in printed
+        config = yaml.safe_load((folder / "securescore.yaml").read_text())
+        assert len(config["tenants"]) == 25
+        tenant = config["tenants"][-1]
+        token_file = Path(tenant["auth"]["file"])
+        for private in (token_file, folder / "server.key"):
+            assert stat.S_IMODE(private.stat().st_mode) == 0o600
+        trust = ssl.create_default_context(cafile=config["network"]["ca_file"])
+        base_url = config["graph"]["base_url"]
+        assert base_url.startswith("https://")
+        assert await newest(base_url, token_file.read_text(), trust) == f"{tenant['tenant_id']}_2026-01-15"
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await newest(base_url, token_file.read_text())
+
+
+async def test_days_pass_while_one_watches() -> None:
+    async with simulate("--speed", "1000000", "--start", "2026-01-15") as printed:
+        base_url = re.search(r"http://\S+", printed)
+        token = re.search(r"simulated\.\S{36}", printed)
+        assert base_url
+        assert token
+        first = await newest(base_url[0], token[0])
+        await asyncio.sleep(0.3)  # three and a half simulated days
+        assert await newest(base_url[0], token[0]) > first
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--tenants", "0"], 2, "not a number from 1"),
+        (["--speed", "nan"], 2, "not a number"),
+        (["--start", "yesterday"], 2, "not a date like"),
+        (["--weather", "2"], 2, "not a number from 0 to 1"),
+    ],
+)
+async def test_bad_usage_is_named(options: list[str], code: int, words: str) -> None:
+    assert await failing(*options) == (code, words)
+
+
+async def test_a_port_in_use_is_named() -> None:
+    server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert await failing("--port", str(port)) == (1, "choose another --port")
+
+
+async def failing(*options: str) -> tuple[int | None, str]:
+    """Exit code, and which of the known phrases stderr has."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "connector.cli.main", "simulate", *options, stderr=asyncio.subprocess.PIPE
+    )
+    _, complaint = await asyncio.wait_for(process.communicate(), 30)
+    phrases = (
+        "not a number from 1",
+        "not a number from 0 to 1",
+        "not a date like",
+        "choose another --port",
+        "not a number",
+    )
+    return process.returncode, next((phrase for phrase in phrases if phrase in complaint.decode()), complaint.decode())

@@ -15,6 +15,7 @@ from connector.config_read import Group, group
 from connector.options import Option
 
 FILE = "config.schema.json"
+_LINE = {"type": ["string", "integer"]}
 _ENVIRONMENT = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*\}"}
 _REFERENCE = {"type": "string", "pattern": r"^\$\{(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|credential:[A-Za-z0-9_.-]+)\}$"}
 
@@ -103,7 +104,7 @@ def _value(option: Option, auth: str) -> dict[str, Any]:
         forms.append({"enum": _words(option.choices)})
     if option.secret and option.type != "secret":
         forms.append(_REFERENCE)
-    if option.type not in ("list", "map", "secret"):
+    if option.type not in ("list", "map", "secret") and _LINE not in forms:
         forms.append(_ENVIRONMENT)
     if not option.required:
         forms.append({"type": "null"})
@@ -117,7 +118,6 @@ def _forms(option: Option) -> list[dict[str, Any]]:
     digits = {"type": "string", "pattern": r"^[+-]?[0-9]+(\.[0-9]+)?$"}
     quantity = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? *[A-Za-z]*$"}
     percent = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? *%?$"}
-    line = {"type": ["string", "integer"]}
     https = {"type": "string", "pattern": r"^(https://|http://(localhost|127\.|\[::1\]))"}
     forms: Mapping[str, list[dict[str, Any]]] = {
         "int": [{**number, "type": "integer"}, digits],
@@ -135,11 +135,11 @@ def _forms(option: Option) -> list[dict[str, Any]]:
         "port": [{"type": "integer", "minimum": 1, "maximum": 65535}, digits],
         "cloud": [{"enum": list(CLOUDS)}],
         "enum": [{"enum": _words(option.choices)}],
-        "list": [{"type": "array", "items": {"enum": list(option.choices)} if option.choices else line}],
-        "map": [{"type": "object", "additionalProperties": line, **_only(option.choices)}],
+        "list": [{"type": "array", "items": {"enum": list(option.choices)} if option.choices else _LINE}],
+        "map": [{"type": "object", "additionalProperties": _LINE, **_only(option.choices)}],
         "secret": [_REFERENCE],
     }
-    return list(forms.get(option.type, [line]))
+    return list(forms.get(option.type, [_LINE]))
 
 
 def _only(keys: tuple[str, ...]) -> dict[str, Any]:

@@ -229,10 +229,12 @@ def direction(delta: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A signed number of points with at least one decimal, e.g. "-6.0"; "unknown" for None."""
+    """A signed number of points with at least one decimal, e.g. "-6.0", "0.0"; "unknown" for None."""
     if value is None:
         return "unknown"
     text = f"{rounded(value):+.4f}".rstrip("0")
+    if text == "+0.":
+        return "0.0"
     return text + "0" if text.endswith(".") else text
 
 

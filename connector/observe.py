@@ -19,6 +19,8 @@ from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Ver
 
 PERSISTENCE_S = 24 * 3600.0
 """How long a suspicious day must stay before it is believed without an operator."""
+MAX_REFUSED = 200
+"""How many refused versions are remembered."""
 INCOMPLETE = "catalogue_incomplete"
 """Snapshot note: the catalogue holds known entries only in part, so absence proves nothing."""
 
@@ -130,8 +132,11 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
                 done = False
                 break
             folded += known is None
+            if refusal is not None and day.day >= max((ref[:10] for ref in work.refused), default=""):
+                work.out.append(_recovered(refusal, version, now))
+                refusal = None
             observed = _accept(work, newest, observed, version, last=position == len(days) - 1)
-            newest, refused_now = version, False
+            newest = version
     if refusal is not None and days and not refused_now and done:
         work.out.append(_recovered(refusal, newest, now))
         refusal = None
@@ -147,7 +152,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         language=rules.language if catalogue is not None else memory.language,
         refusal=refusal,
         catalogue_refusal=catalogue_refusal,
-        refused=tuple(work.refused[-50:]),
+        refused=tuple(work.refused[-MAX_REFUSED:]),
         targets=work.targets,
     )
     return Observation(result, tuple(work.out), done)
@@ -185,7 +190,7 @@ def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile], days: Sequ
         news_since = memory.newest.day.day
     for entry, first_seen in sorted(entries, key=lambda e: e[0].after.at or ""):
         at = entry.after.at[:10] if entry.after.at else ""
-        if first_seen and at < oldest:
+        if first_seen and (not at or at < oldest):
             continue  # undated, or older than anything else that is told: part of the baseline
         backfilled = first_seen and at < news_since
         score_day = known_days.get(at) if backfilled else newest
@@ -448,7 +453,10 @@ def _suspicion(work: _Work, refusal: Refusal | None, accepted: Version | None, v
 
 
 def _loss(work: _Work, accepted: Version, version: Version) -> tuple[tuple[str, ...], str]:
-    """The controls a version lacks, and why that is suspicious ("" when it is not). An unknown maximum proves nothing."""
+    """The controls a version lacks, and why that is suspicious ("" when it is not).
+
+    An unknown maximum proves nothing.
+    """
     lost = tuple(sorted(n for n in accepted.day.controls if n not in version.day.controls))
     if diff.lost_share(accepted.day, version.day) > work.rules.changes.suspicious_loss:
         return lost, "controls_lost"

@@ -159,14 +159,12 @@ def read_file(path: str, *, what: str = "", warn: Callable[[str], None] | None =
     """
     what = what or path
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # A pipe must not make us wait for a writer.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
+            _check_mode(os.fstat(stream.fileno()), path, what, warn)
+            data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(
-            [f"{what}: cannot read {path}: {error.strerror}"], "create the file, or let this user read it"
-        ) from error
-    with os.fdopen(descriptor, "rb") as stream:
-        _check_mode(os.fstat(descriptor), path, what, warn)
-        data = stream.read(MAX_BYTES + 1)
+        raise _unreadable(path, what, error) from error
     if len(data) > MAX_BYTES:
         raise ConfigError([f"{what}: {path} is larger than {MAX_BYTES} bytes, which no secret is"])
     try:
@@ -182,10 +180,12 @@ def check_file(path: str, *, what: str = "", warn: Callable[[str], None] | None 
     try:
         status = Path(path).stat()
     except OSError as error:
-        raise ConfigError(
-            [f"{what}: cannot read {path}: {error.strerror}"], "create the file, or let this user read it"
-        ) from error
+        raise _unreadable(path, what, error) from error
     _check_mode(status, path, what, warn)
+
+
+def _unreadable(path: str, what: str, error: OSError) -> ConfigError:
+    return ConfigError([f"{what}: cannot read {path}: {error.strerror}"], "create the file, or let this user read it")
 
 
 def _grammar_problem(match: re.Match[str]) -> str | None:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 from attrs import Factory, define
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -166,7 +166,7 @@ def serve(answer: Handler) -> TestServer:
     return TestServer(app)
 
 
-def root(server: TestServer) -> str:
+def root(server: BaseTestServer) -> str:
     return str(server.make_url("")).rstrip("/")
 
 

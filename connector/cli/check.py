@@ -6,6 +6,7 @@ Reads only: nothing is committed and no event is sent.
 import argparse
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from attrs import asdict, evolve, frozen
@@ -68,13 +69,14 @@ async def collect(config: Config) -> list[Finding]:
 async def _state(config: Config) -> Finding:
     """The state opens, or does not exist yet."""
     where = config.state.path or config.state.directory or "state"
+    if config.state.path is not None and not Path(config.base_dir, config.state.path).exists():
+        return Finding("state", where, None, "does not exist yet: the first `securescore once` or `run` creates it")
     try:
         store = await open_store(config, clock=SystemClock(), writer=False)
         stats = await store.stats()
         await store.close()
     except SecureScoreError as error:
-        missing = "does not exist" in error.what
-        return Finding("state", where, None if missing else False, error.what, error.hint)
+        return Finding("state", where, False, error.what, error.hint)
     return Finding("state", where, True, f"{stats.events} events, {stats.bytes / 1e6:.1f} MB")
 
 

@@ -46,6 +46,14 @@ class Entry:
     def device(self) -> bool:
         return self.id.startswith("scid_")
 
+    @property
+    def platform(self) -> str:
+        """What a device control applies to, after the ranges of its number; "" for all other controls."""
+        if not self.device:
+            return ""
+        number = int(self.id.partition("_")[2])
+        return "linux" if number >= 6000 else "macos" if number >= 5000 else "windows"
+
 
 @cache
 def entries() -> tuple[Entry, ...]:

@@ -4,6 +4,7 @@ No global random state and no clock may be used in the simulator.
 """
 
 import random
+from hashlib import blake2b
 
 
 def rng(*key: object) -> random.Random:
@@ -12,5 +13,5 @@ def rng(*key: object) -> random.Random:
 
 
 def share(*key: object) -> float:
-    """One number in [0, 1) that depends on nothing but the key."""
-    return rng(*key).random()
+    """One number in [0, 1) that depends on nothing but the key; several times faster than a generator."""
+    return int.from_bytes(blake2b("/".join(map(str, key)).encode(), digest_size=6).digest(), "big") / 2**48

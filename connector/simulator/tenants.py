@@ -173,11 +173,6 @@ def evidence(entry: Entry) -> str:
     return "switch"
 
 
-def _platform(entry: Entry) -> str:
-    number = int(entry.id.partition("_")[2]) if entry.device else 0
-    return "" if not entry.device else "linux" if number >= 6000 else "macos" if number >= 5000 else "windows"
-
-
 def _first_level(entry: Entry, kind: str, draw: float) -> float:
     if entry.id in CORE_IDENTITY:
         return 0.96 if entry.id == "MFARegistrationV2" else 1.0
@@ -206,11 +201,10 @@ def make_plan(seed: int, who: Tenant) -> Plan:
     slots: dict[str, Slot] = {}
     for index, entry in enumerate(entries()):
         chosen, level, restless = draw.random(), draw.random(), draw.random()
-        platform = _platform(entry)
-        if platform and not devices[platform]:
-            continue
         if entry.id in CORE_IDENTITY or entry.service in apps or chosen < size.shares.get(entry.service, 0.0):
-            kind = evidence(entry)
+            kind, platform = evidence(entry), entry.platform
+            if platform and not devices[platform]:
+                continue
             slots[entry.id] = Slot(entry.id, index, kind, _first_level(entry, kind, level), restless < 0.35, platform)
     return Plan(
         tenant=who,

@@ -7,7 +7,7 @@ newest document is detailed, it is rewritten during its day, and history is stri
 
 import random
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
 from math import fsum
@@ -120,16 +120,17 @@ class World:
     def views(self, tenant_id: str, now: datetime) -> list[View]:
         """The documents Graph holds at a moment, newest first: at most 90 days back, some days missing or late."""
         minute = self.minute(now)
+        plan = self._life(tenant_id, minute // DAY).plan
+        days = self._days(plan, minute)
+        return [View(day, _rewritten(plan, day, minute), detailed=position == 0) for position, day in enumerate(days)]
+
+    def _days(self, plan: Plan, minute: int) -> Iterator[int]:
+        """The days whose documents are there, newest first."""
         today = minute // DAY
-        life = self._life(tenant_id, today)
-        days = [
-            day
-            for day in range(today, max(-1, today - HISTORY_DAYS), -1)
-            if (appears := self._appears(life.plan, day)) is not None and appears <= minute
-        ]
-        return [
-            View(day, _rewritten(life.plan, day, minute), detailed=position == 0) for position, day in enumerate(days)
-        ]
+        for day in range(today, max(-1, today - HISTORY_DAYS), -1):
+            appears = self._appears(plan, day)
+            if appears is not None and appears <= minute:
+                yield day
 
     def _appears(self, plan: Plan, day: int) -> int | None:
         """The minute at which a day's document appears; None = never."""
@@ -205,9 +206,9 @@ class World:
 
     def catalogue(self, tenant_id: str, now: datetime) -> tuple[Version, list[Entry]]:
         """The catalogue version that goes with the newest document, and its entries as this tenant sees them."""
-        views = self.views(tenant_id, now)
-        version = self._churn.version(views[0].day if views else 0)
-        plan = self._life(tenant_id, 0).plan
+        minute = self.minute(now)
+        plan = self._life(tenant_id, minute // DAY).plan
+        version = self._churn.version(next(self._days(plan, minute), 0))
         own = (_instance(e, plan) for e in version.entries.values() if e.service in plan.instances)
         return version, [*version.entries.values(), *own]
 

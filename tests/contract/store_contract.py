@@ -15,11 +15,13 @@ Nothing about any particular store. A store adds about fifteen lines:
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
+from attrs import Factory, define
 
 from connector.errors import Conflict, StoreError
 from connector.ids import event_id
@@ -160,6 +162,24 @@ async def stats_of(store: AnyStore, sink: str) -> SinkStats:
 
 async def traced(store: AnyStore, number: int, sink: str = "siem") -> Mapping[str, Any]:
     return next(line for line in await store.trace(event(number).id) if line["sink"] == sink)
+
+
+@define
+class Model:
+    """What one sink must be offered, kept the plainest way: a word for each event number.
+
+    Words: due, again, parked, done (settled; also what was never offered).
+    """
+
+    words: dict[int, str] = Factory(dict)
+    sent: dict[int, int] = Factory(dict)
+
+    def due(self) -> list[int]:
+        first = sorted(n for n, word in self.words.items() if word == "due")
+        return first or sorted(n for n, word in self.words.items() if word == "again")
+
+    def count(self, *words: str) -> int:
+        return sum(word in words for word in self.words.values())
 
 
 class StoreContract:
@@ -916,3 +936,88 @@ class StoreContract:
             assert got is not None
             for tenant in tenants:
                 assert [e for e in got if e.tenant_id == tenant] == events(range(20), tenant=tenant)
+
+    @pytest.mark.parametrize("seed", range(6))
+    async def test_any_course_of_events_is_as_the_model_says(self, home: Home, seed: int) -> None:
+        """Commits, partial receipts, filters, retries, replays, purges and restarts in any order, with two sinks."""
+        chance = random.Random(seed)
+        store = await home.open()
+        sinks = {"a": Model(), "b": Model()}
+        await store.attach([Start(name) for name in sinks])
+        kept: set[int] = set()
+        born = 0
+
+        async def turn(sink: str) -> None:
+            model = sinks[sink]
+            due = await store.due(sink, chance.choice([1, 3, 50]))
+            fate = {n: chance.choice(["accept", "accept", "park", "skip", "ignore"]) for n in numbers(due)}
+            if chance.random() < 0.2:
+                fate = dict.fromkeys(fate, "ignore")
+            of = {
+                word: seqs(due, [n for n in fate if fate[n] == word]) for word in ("accept", "park", "skip", "ignore")
+            }
+            await store.settle(
+                sink,
+                Settlement(
+                    T1,
+                    T0,
+                    tuple(of["accept"] + of["park"] + of["ignore"]),
+                    frozenset(of["accept"]),
+                    frozenset(of["skip"]),
+                    dict.fromkeys(of["park"], "no"),
+                ),
+            )
+            for number, word in fate.items():
+                model.sent[number] = model.sent.get(number, 0) + (word != "skip")
+                model.words[number] = {"park": "parked", "ignore": model.words[number]}.get(word, "done")
+
+        for _ in range(120):
+            sink = chance.choice(list(sinks))
+            model = sinks[sink]
+            some = chance.sample(sorted(kept), min(len(kept), chance.randrange(1, 6)))
+            ids = tuple(e.id for e in events(some))
+            match chance.choice(
+                ["commit", "commit", "turn", "turn", "turn", "turn", "replay", "unpark", "purge", "reopen"]
+            ):
+                case "commit":
+                    new = range(born, born + chance.randrange(1, 6))
+                    born = new.stop
+                    await add(store, events([*some, *new]))
+                    kept.update(new)
+                    for each in sinks.values():
+                        each.words.update(dict.fromkeys(new, "due"))
+                case "turn":
+                    await turn(sink)
+                case "replay" if some:
+                    offered = [n for n in some if model.words[n] == "done"]
+                    assert await store.replay(sink, Query(ids=ids)) == len(offered)
+                    model.words.update(dict.fromkeys(offered, "again"))
+                case "unpark" if some:
+                    action = chance.choice(["retry", "discard"])
+                    chosen = [n for n in some if model.words[n] == "parked"]
+                    assert await store.unpark(ids, sink, action) == len(chosen)
+                    model.words.update(dict.fromkeys(chosen, "again" if action == "retry" else "done"))
+                case "purge":
+                    await store.purge(AFTER_ALL)
+                    left = {int(e.data["number"]) for e in await store.history(Query())}
+                    assert {m.words[n] for n in kept - left for m in sinks.values()} <= {"done"}
+                    kept = left
+                    for each in sinks.values():
+                        each.words = {n: word for n, word in each.words.items() if n in left}
+                case "reopen":
+                    await store.close()
+                    store = await home.open()
+            for name, each in sinks.items():
+                due = await store.due(name, 1000)
+                assert numbers(due) == each.due()
+                assert {p.kind for p in due} <= {"again" if each.count("due") == 0 else "first"}
+                assert [p.attempts for p in due if p.kind == "first"] == [
+                    each.sent.get(n, 0) for n in each.due() if each.words[n] == "due"
+                ]
+                stats = await stats_of(store, name)
+                assert (stats.backlog, stats.parked) == (each.count("due", "again"), each.count("parked"))
+                assert sorted(numbers(await store.parked(name))) == sorted(
+                    n for n, word in each.words.items() if word == "parked"
+                )
+            assert (await store.stats()).events == len(kept)
+        await store.close()

@@ -1,7 +1,7 @@
 """Real syslog receivers on loopback for tests: rsyslogd and syslog-ng in the foreground, each in a folder of its own.
 
-Starts, stops and reads them, and makes what is sent to them. Ports are free ones above 10000; only processes started here
-are ended.
+Starts, stops and reads them, and makes what is sent to them. Ports are free ones above 10000; only processes started
+here are ended.
 """
 
 import datetime as dt
@@ -21,7 +21,6 @@ import trustme
 from attrs import frozen
 
 from connector.formats import cef
-from connector.formats.lines import octets
 from connector.model import Record
 from tests.needs import missing, program
 
@@ -329,8 +328,12 @@ def corpus(count: int, seed: int = 1) -> list[Record]:
             "externalId": event_id,
             "rt": 1790000000000 + n,
             "msg": words,
-            **{"cs1Label": "Control", "cs1": words[::-1]},
-            **{"cs2Label": "Before", "cs2": filler[:4000], "cs3Label": "After", "cs3": filler[4000:]},
+            "cs1Label": "Control",
+            "cs1": words[::-1],
+            "cs2Label": "Before",
+            "cs2": filler[:4000],
+            "cs3Label": "After",
+            "cs3": filler[4000:],
         }
         header = cef.Header("Vendor", "Product|", "1.0", "control.regressed", "Control score regressed", n % 11)
         text = cef.encode(header, fields)

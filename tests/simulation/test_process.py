@@ -122,7 +122,7 @@ sinks:
     )
     code, _, error = await securescore(tmp_path, "once")
     assert code == 2
-    for words in ("keep_dayz", "keep_days", "interval", "tenant_id", "client_secret", "fil", "line 2", "line 5"):
+    for words in ("keep_dayz", "keep_days", "interval", "tenant_id", "client_secret", "fil", "line 2", "line 9"):
         assert words in error
     assert "hunter2" not in error
 

@@ -141,7 +141,7 @@ def _spoken_in_header(text: str) -> str:
 @given(EXTENSION, st.integers(80, 400))
 def test_shortened_lines_keep_their_keys_and_parse(extension: dict[str, str], max_octets: int) -> None:
     """The frame shortener (formats/shorten.py) on our own lines: prefixes of the values, never a broken escape."""
-    full = {"externalId": "5f0c1a2b-0000-8000-8000-000000000000", **extension, "msg": "\\=\n→" * 100}
+    full = {**extension, "externalId": "5f0c1a2b-0000-8000-8000-000000000000", "msg": "\\=\n→" * 100}
     whole = encode(HEADER, full)
     short = shorten(whole, max_octets)
     if short is None:

@@ -1,8 +1,9 @@
 """References become secrets late, from safe places only, and never show in an error."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -14,14 +15,12 @@ KEY_VAULT = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/hun
 
 
 @pytest.fixture
-def disk() -> Any:
-    """A folder that is not in memory; pytest's own may lie on tmpfs."""
-    folder = Path(__file__).parents[2] / "build" / f"secrets-{os.getpid()}"
-    folder.mkdir(parents=True)
-    yield folder
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
+def disk() -> Iterator[Path]:
+    """A folder on disk; pytest's own may lie in memory, where open files are only warned about."""
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        if secrets._in_memory(folder):
+            pytest.skip("/var/tmp is in memory here")
+        yield Path(folder)
 
 
 def write(file: Path, content: str | bytes, mode: int = 0o600) -> str:
@@ -72,7 +71,7 @@ def test_the_environment_of_the_process_is_used_unless_another_is_given(monkeypa
         ("${credential:s}", {"CREDENTIALS_DIRECTORY": "/nonexistent"}, "No such file", "create the file"),
         ("${file:/nonexistent/s}", {}, "cannot read /nonexistent/s: No such file or directory", "create the file"),
         ("${file:/}", {}, "takes an absolute path", ""),
-        ("${file:/etc}", {}, "/etc is not a file", ""),
+        ("${file:/etc}", {}, "cannot read /etc: Is a directory", ""),
         ("${file:/dev/null}", {}, "/dev/null is not a file", ""),
         ("hunter2", {}, "a literal secret is refused", ""),
         (KEY_VAULT, {}, "name the app setting instead: ${env:NAME}", ""),
@@ -137,7 +136,6 @@ def test_in_memory_an_open_file_is_only_warned_about() -> None:
 def test_where_memory_is() -> None:
     assert secrets._in_memory("/run/secrets/hec")
     assert not secrets._in_memory("/etc/passwd")
-    assert not secrets._in_memory("/run/secretsx") or secrets._in_memory("/run/x")
 
 
 def test_a_link_is_judged_by_what_it_leads_to(disk: Path) -> None:
@@ -147,8 +145,8 @@ def test_a_link_is_judged_by_what_it_leads_to(disk: Path) -> None:
 
 
 def test_a_missing_key_file_is_named() -> None:
-    with pytest.raises(ConfigError, match="tls.key_file: cannot read /nonexistent: No such file"):
-        secrets.check_file("/nonexistent", what="tls.key_file")
+    with pytest.raises(ConfigError, match="key_file: cannot read /nonexistent: No such file"):
+        secrets.check_file("/nonexistent", what="key_file")
 
 
 @pytest.mark.parametrize(

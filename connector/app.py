@@ -23,6 +23,7 @@ from connector.clock import SystemClock
 from connector.config import Config, NetworkConfig, SinkConfig, TenantConfig
 from connector.delivery import Delivery, DurableStore, Filter, Outcome
 from connector.errors import ConfigError
+from connector.evidence import Evidence
 from connector.explain import SeverityRules
 from connector.http import Http
 from connector.options import Option
@@ -56,6 +57,7 @@ GRAPH_HOSTS: Mapping[str, str] = {
     "dod": "https://dod-graph.microsoft.us",
 }
 
+MANY_TENANTS = 50
 ONCE_DEADLINE_S = 45.0
 """How long `once` retries a sink's transient faults."""
 USER_AGENT = "secure-score-connector"
@@ -196,6 +198,7 @@ async def open_app(config: Config, *, clock: Clock | None = None, writer: bool =
             open_source=lambda tenant: open_source(tenant, config, transports, clock),
             changes=config.changes,
             severity=severity_rules(),
+            archive=evidence(config),
             keep_days=config.state.keep_days,
         )
         yield App(
@@ -243,6 +246,18 @@ def concurrency(config: Config) -> int:
     if config.poll.concurrency is not None:
         return config.poll.concurrency
     return min(64, max(8, math.ceil(len(config.tenants) * 4 / config.poll.interval_s)))
+
+
+def evidence(config: Config) -> Evidence | None:
+    """The evidence archive, beside the state unless stated; None when it is off or there is no disk of ours."""
+    keep_days = config.raw.keep_days
+    if keep_days is None:
+        keep_days = 400 if len(config.tenants) <= MANY_TENANTS else 14
+    home = config.state.path or config.state.directory
+    if keep_days == 0 or (config.raw.path is None and home is None):
+        return None
+    path = config.raw.path or str(Path(str(home)).parent / "evidence")
+    return Evidence(Path(config.base_dir, path), keep_days)
 
 
 # ------------------------------------------------------------------------------------------------------------- parts

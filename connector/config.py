@@ -6,7 +6,6 @@ secret options stay references until `secrets.resolve` is asked.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -302,7 +301,6 @@ def _inside(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 _TENANT = group(TENANT)
 _DEFAULTS = group({name: option for name, option in TENANT.items() if name not in ("name", "tenant_id")})
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 
 
@@ -370,7 +368,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
     given = reader.read(_TENANT, raw, path)
     both = defaults.given | given
     name = given.get("name") or ""
-    _check_name(reader, (*path, "name"), name)
+    reader.check_name((*path, "name"), name)
     source = both.get("source", "graph")
     auth = write_auth = None
     if source == "graph":
@@ -434,15 +432,6 @@ def _targets(given: Mapping[str, Any], base: TargetsConfig) -> TargetsConfig:
     return evolve(base, **written) if written else base
 
 
-def _check_name(reader: Reader, path: Path, name: str) -> None:
-    """Names become file names, metric labels and glob patterns."""
-    if name and not _NAME.fullmatch(name):
-        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:63].lower()
-        hint = f", for example {plain}" if plain else ""
-        reader.note(path, f"use up to 63 letters, digits, dots, dashes and underscores{hint}")
-
-
 # ------------------------------------------------------------------------------------------------------ credentials
 
 
@@ -489,7 +478,7 @@ def _sinks(reader: Reader, raw: object, sink_options: SinkOptions, network: Netw
         if not isinstance(item, Mapping):
             continue
         sink = _sink(reader, written, path, sink_options, network)
-        _check_name(reader, (*path, "name"), sink.name)
+        reader.check_name((*path, "name"), sink.name)
         if sink.name and (first := names.setdefault(sink.name.lower(), index)) != index:
             reader.note((*path, "name"), f"{sink.name} is taken by sinks[{first}]: names differ in more than case")
         sinks.append(sink)

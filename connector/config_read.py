@@ -8,6 +8,7 @@ import ipaddress
 import math
 import os.path
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from difflib import get_close_matches
@@ -23,6 +24,7 @@ from connector.options import TYPES, Option
 Path = tuple[str | int, ...]
 """Where a value stands: ("sinks", 1, "port")."""
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 MAX_TEXT = 4096
 MAX_ITEMS = 1000
 PLACEHOLDER = "00000000-0000-0000-0000-000000000000"
@@ -184,6 +186,14 @@ class Reader:
             self.note(path, meant if hidden else str(error))
             return option.default
 
+    def check_name(self, path: Path, name: str) -> None:
+        """Names of tenants and sinks become file names, metric labels and glob patterns. Empty = noted elsewhere."""
+        if name and not _NAME.fullmatch(name):
+            plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+            plain = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:63].lower()
+            hint = f", for example {plain}" if plain else ""
+            self.note(path, f"use up to 63 letters, digits, dots, dashes and underscores{hint}")
+
     def _expanded(self, raw: object) -> object:
         if isinstance(raw, str):
             return secrets.expand_environment(raw, self.environ)
@@ -194,6 +204,8 @@ class Reader:
         return raw
 
     def _typed(self, option: Option, raw: object) -> Any:
+        if isinstance(raw, int) and abs(raw) >= 10**18:
+            raise Unfit("is a larger number than anything here can be")
         word = {True: "on", False: "off"}.get(raw) if isinstance(raw, bool) else raw
         if option.choices and option.type not in ("enum", "list", "map") and word in option.choices:
             return None

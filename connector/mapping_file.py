@@ -259,12 +259,13 @@ def _node(node: Any, where: Where, check: _Check) -> dict[str, Any] | None:
         return {"from": _expressions(node, where, check)}
     if not isinstance(node, dict):
         return {"value": node}
-    for key in node:
-        if key not in _SOURCES and key not in _MODIFIERS:
-            check.unknown((*where, key), (*_SOURCES, *_MODIFIERS))
+    unknown = [key for key in node if key not in _SOURCES and key not in _MODIFIERS]
+    for key in unknown:
+        check.unknown((*where, key), (*_SOURCES, *_MODIFIERS))
     sources = [key for key in _SOURCES if key in node]
     if len(sources) != 1:
-        check.problem(where, f"needs exactly one of {', '.join(_SOURCES)}")
+        if sources or not unknown:
+            check.problem(where, f"needs exactly one of {', '.join(_SOURCES)}")
         return {"value": None}
     source = sources[0]
     result: dict[str, Any] = {source: _source(source, node[source], (*where, source), check)}

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from connector import memory as remember
 from connector.clock import iso, parse_iso
@@ -26,7 +26,7 @@ from connector.errors import (
 )
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
-from connector.model import Absent, Change, Event, Known, Snapshot, Unchanged
+from connector.model import Absent, Change, Event, EvidenceFile, Known, Snapshot, Unchanged
 from connector.observe import Rules, observe
 from connector.ports import Clock, Source, State, Store
 from connector.problems import Fault, advance
@@ -42,12 +42,14 @@ MAX_DAYS_A_COMMIT = 400
 class Archive(Protocol):
     """Where complete responses are kept as evidence (evidence.py)."""
 
-    async def save(self, tenant: TenantConfig, snapshot: Snapshot, newest_day: str, at: str) -> None: ...
+    async def save(self, tenant_id: str, files: Sequence[EvidenceFile], newest_day: str) -> None:
+        """Raises Unavailable; then the poll goes on and says so."""
+        ...
 
 
 @frozen
 class PollOutcome:
-    """What one poll of a tenant came to. `status` is ok, unchanged, partial or failed; `error` is the fault in words."""
+    """What one poll of a tenant came to: `status` ok, unchanged, partial or failed; `error` is the fault in words."""
 
     tenant: str
     status: str
@@ -135,9 +137,14 @@ class Poller:
             count += len(events)
             head = remember.head(state)
             old = seen.memory
+        outcome = _outcome(tenant.name, snapshot, newest_day, count)
         if self.archive is not None and newest_day is not None and snapshot.evidence:
-            await self.archive.save(tenant, snapshot, newest_day, now)
-        return _outcome(tenant.name, snapshot, newest_day, count)
+            try:
+                await self.archive.save(tenant.tenant_id, snapshot.evidence, newest_day)
+            except Unavailable as error:
+                log.warning("evidence.failed", extra={"tenant": tenant.name, "error": error.what})
+                return evolve(outcome, status="partial", error=error.what, hint=error.hint, reason="evidence")
+        return outcome
 
     async def _quiet(
         self,

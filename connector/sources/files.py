@@ -120,7 +120,7 @@ class FilesSource:
             docs, listed = _documents(data)
             days = [doc for doc in docs if _is_day(doc)]
             profiles = [doc for doc in docs if _is_profile(doc)]
-            if not days and not profiles:
+            if not days and not profiles and not _is_empty_catalogue_page(data):
                 ignored.append(label)
                 continue
             if len(days) + len(profiles) != len(docs):
@@ -129,7 +129,7 @@ class FilesSource:
                 )
             if days:
                 found.add_days(wire.parse_days(days, self._tenant_id, label, today), label)
-            if profiles:
+            if not days or profiles:
                 read = wire.parse_profiles(profiles, self._tenant_id, label)
                 more = isinstance(data, dict) and bool(data.get("@odata.nextLink"))
                 found.add_page(_ProfilePage(label, read.profiles, ends=listed and not more))
@@ -242,6 +242,15 @@ def _is_profile(doc: Any) -> bool:
         isinstance(doc, dict)
         and not _is_day(doc)
         and ("controlStateUpdates" in doc or ("controlCategory" in doc and "title" in doc))
+    )
+
+
+def _is_empty_catalogue_page(data: Any) -> bool:
+    """The last page of a catalogue may hold no profile, but it still says that nothing follows."""
+    return (
+        isinstance(data, dict)
+        and data.get("value") == []
+        and wire.text(data.get("@odata.context")).endswith(f"/{wire.PROFILES}")
     )
 
 

@@ -25,6 +25,7 @@ from connector.stores.settling import Item
 from connector.stores.sqlite_file import (
     bind,
     check,
+    make_folder,
     open_beside,
     open_writer,
     shrink,
@@ -201,6 +202,7 @@ class SqliteStore:
 
     async def _open_writer(self, mode: int) -> None:
         def opened() -> None:
+            make_folder(self._path.parent)
             self._lock = take_lock(self._path.with_name(self._path.name + ".lock"), clock=self._clock, mode=mode)
             self._connection = open_writer(self._path, mode)
 

@@ -81,6 +81,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1,)
 """Statements that lead from version n to n + 1, at index n. Released ones never change."""
 
 
+def make_folder(folder: Path) -> None:
+    """The folder of the state, for us alone. Not those above it, or a mistyped path would look like a new state."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+
+
 def open_writer(path: Path, mode: int, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> sqlite3.Connection:
     """Open for writing; create, check and migrate as needed. Raises StoreError, sqlite3.Error, OSError."""
     _create(path, mode)
@@ -132,7 +138,7 @@ def size_bytes(connection: sqlite3.Connection, path: Path) -> int:
 
 def shrink(connection: sqlite3.Connection, max_pages: int) -> bool:
     """Give up to so many free pages back to the file system; False when there is nothing left to give."""
-    connection.execute(f"PRAGMA incremental_vacuum({max_pages:d})").fetchall()
+    connection.executescript(f"PRAGMA incremental_vacuum({max_pages:d})")  # `execute` would stop after one page
     if int(_pragma(connection, "freelist_count")):
         return True
     connection.execute("PRAGMA busy_timeout = 0")  # a reader in the way: the log shrinks another time
@@ -215,8 +221,6 @@ def store_error(error: sqlite3.Error | OSError, path: Path) -> StoreError:
 
 def _create(path: Path, mode: int) -> None:
     """Make the file ours before SQLite sees it, whatever the umask; take away what an older file allows too much."""
-    with suppress(FileExistsError):
-        path.parent.mkdir(mode=0o700)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:

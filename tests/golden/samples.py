@@ -51,7 +51,7 @@ def cases(mapping: str) -> dict[str, dict[str, Any]]:
 
 
 def expected(encode: str, expect: Any) -> Any:
-    """What a case expects: a dict for objects, else text; a list holds the header and the fields of a CEF or LEEF line."""
+    """What a case expects: a dict for objects, else text; a list is the header and the fields of a CEF or LEEF line."""
     if encode == "object":
         return _versioned(expect)
     if isinstance(expect, list):

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from attrs import fields
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connector.config import (
     ChangesConfig,
@@ -20,7 +22,7 @@ from connector.config import (
     takes_tenant,
     unmatched_tenants,
 )
-from connector.config_keys import TENANT, TOP
+from connector.config_keys import SINK, TENANT, TOP
 from connector.errors import ConfigError
 from connector.model import STREAMS
 from connector.options import TYPES, Option
@@ -577,3 +579,54 @@ def test_a_tenant_that_no_sink_takes_is_found() -> None:
     assert unmatched_tenants(config) == ["lab"]
     assert [takes_tenant(config.sinks[1], t) for t in config.tenants] == [False, True, False]
     assert unmatched_tenants(parsed(minimal())) == []
+
+
+# ------------------------------------------------------------------------------------------------------ whatever comes
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(
+        ["${env:A}", "${file:/x}", "${", "@Microsoft.KeyVault(", "10%", "1h", "http://[", "https://h:x", "off"]
+    ),
+    st.dates(),
+    st.binary(max_size=5),
+)
+KEYS = st.one_of(
+    st.sampled_from(["name", "kind", "path", "auth", "tls", "streams", "labels", "proxy"]), st.text(max_size=5)
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
+)
+SINKS = st.sampled_from(sorted(KINDS)).flatmap(
+    lambda kind: st.dictionaries(st.sampled_from([*KINDS[kind], *SINK, "tls", "batch", "x"]), VALUES, max_size=6).map(
+        lambda keys: {**keys, "kind": kind}
+    )
+)
+TENANTS = st.dictionaries(st.sampled_from([*TENANT, "graph", "targets", "x"]), VALUES, max_size=6)
+SECTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        **{
+            section: st.one_of(VALUES, st.dictionaries(st.sampled_from(sorted(keys)), VALUES, max_size=4))
+            for section in ("state", "raw", "poll", "changes", "targets", "network", "graph", "health", "log")
+            if (keys := {name.split(".")[1] for name in TOP if name.startswith(f"{section}.")})
+        },
+        "tenants": st.one_of(VALUES, st.lists(TENANTS, max_size=2)),
+        "defaults": st.one_of(VALUES, TENANTS),
+        "sinks": st.one_of(VALUES, st.lists(SINKS, max_size=2)),
+        "tenants_file": VALUES,
+    },
+)
+
+
+@given(SECTIONS)
+def test_whatever_comes_it_is_a_config_or_a_list_of_problems(raw: dict[str, Any]) -> None:
+    try:
+        parsed(raw, {"A": "value"})
+    except ConfigError as error:
+        assert error.problems
+        assert all(problem.isprintable() and len(problem) < 1000 for problem in error.problems)

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connector import config_yaml
 from connector.config import Config
@@ -154,6 +156,21 @@ def test_a_bomb_of_aliases_stays_small(tmp_path: Path) -> None:
     found = fault(tmp_path, f"k0: &a0 [x, x]\n{levels}{MINIMAL}").problems
     assert len(found) == 31
     assert all("unknown key" in one for one in found)
+
+
+@given(st.text(alphabet=st.sampled_from("ab: \n-[]{},&*!|>'\"#\t?~<%@1"), max_size=60))
+def test_whatever_a_file_says_it_is_read_or_refused_with_words(text: str) -> None:
+    try:
+        config_yaml.read_yaml(text, "x.yaml")
+    except ConfigError as error:
+        assert error.problems[0].startswith("x.yaml")
+
+
+@given(st.text(alphabet=st.sampled_from("a=;,.\n\"' \x00\r"), max_size=60))
+def test_whatever_a_csv_says_it_is_rows_or_problems(text: str) -> None:
+    rows, problems = config_yaml._tenants_of_csv(text, "t.csv")
+    assert rows is not None
+    assert all(problem.text.startswith("t.csv line ") for problem in problems)
 
 
 def test_a_key_written_twice_names_both_lines(tmp_path: Path) -> None:

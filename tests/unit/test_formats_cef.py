@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import cefp
+import cefp  # type: ignore[import-untyped]  # an oracle without type hints
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,9 +119,7 @@ def test_values_come_back_from_an_independent_parser(extension: dict[str, str]) 
     expected = {key: _spoken(value)[: LIMITS.get(key, DEFAULT_LIMIT)] for key, value in extension.items()}
     long = {key for key, value in extension.items() if len(value.strip()) > LIMITS.get(key, DEFAULT_LIMIT)}
     got = _extension(line)
-    assert {k: v for k, v in got.items() if k not in long} == {
-        k: v for k, v in expected.items() if v and k not in long
-    }
+    assert {k: v for k, v in got.items() if k not in long} == {k: v for k, v in expected.items() if v and k not in long}
     assert len(line.splitlines()) == 1
     assert line.encode()
 

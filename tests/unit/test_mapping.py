@@ -7,7 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import cefp
+import cefp  # type: ignore[import-untyped]  # an oracle without type hints
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +43,7 @@ def _fields(tmp_path: Path, fields: str, event: Event = CHANGE) -> dict[str, Any
         ("type", "securescore.control.score_changed"),
         ("data.before.score", 10.0),
         ("data.cause.evidence[0]", "compliant users 5/5 → 2/5"),
-        ("data.control.{a: id, b: tier}", {"a": "AdminMFAV2", "b": "Core"}),
+        ("'data.control.{a: id, b: tier}'", {"a": "AdminMFAV2", "b": "Core"}),
         ("length(data.control.threats)", 2),
         ("7", 7),
         ("true", True),
@@ -64,7 +64,7 @@ def _fields(tmp_path: Path, fields: str, event: Event = CHANGE) -> dict[str, Any
         ("{from: data.nothing, default: none}", "none"),
         ("{from: data.control.id, max: 12}", "AdminMFAV2"),
         ("{from: data.control.title, max: 12}", "Ask...[cut]"),
-        ("{from: data.cause.evidence[0], max_octets: 24}", "compliant users...[cut]"),
+        ("{from: 'data.cause.evidence[0]', max_octets: 24}", "compliant users...[cut]"),
         ("{from: data.delta, type: string}", "-6.0"),
         ("{from: data.day, type: datetime}", "2026-11-22T00:00:00Z"),
         ("{from: data.day, when: data.transition}", "2026-11-22"),
@@ -174,9 +174,7 @@ fields:
 tables: {names: {securescore.feed.gap: Own name}}
 """,
     )
-    base, made = (
-        cefp.parse(m.render(samples.event("feed.gap")).payload) for m in (mapping.load("cef"), own)
-    )
+    base, made = (cefp.parse(m.render(samples.event("feed.gap")).payload) for m in (mapping.load("cef"), own))
     assert made["device"] == {**base["device"], "vendor": "Contoso"}
     assert made["name"] == "Own name"
     assert made["extension"] == {**base["extension"], "flexString1": "soc-7", "flexString1Label": "Queue"}
@@ -261,6 +259,7 @@ except ConfigError as error:
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
+        cwd=tmp_path,
         env={"PYTHONPATH": f"{tmp_path}:{Path(mapping.__file__).parents[1]}"},
         capture_output=True,
         text=True,
@@ -332,7 +331,7 @@ def test_rendering_is_total(event: Event) -> None:
 @given(hostile_events())
 def test_hostile_events_cannot_forge_cef_keys(event: Event) -> None:
     """Whatever a value holds, the id stays ours and no key appears that the mapping does not name."""
-    cef = mapping.load("cef") if not SHIPPED else next(m for m in SHIPPED if m.name == "cef")
+    cef = next(shipped for shipped in SHIPPED if shipped.name == "cef")
     parsed = cefp.parse(cef.render(event).payload)
     known = {key for stream in set(STREAM_OF_TYPE.values()) for key in cef.columns(stream)}
     assert parsed["extension"]["externalId"] == event.id

@@ -27,7 +27,7 @@ def _one(tmp_path: Path, node: str) -> str:
 @pytest.mark.parametrize(
     ("node", "problem"),
     [
-        ("{form: id}", "(line 3): fields.x.form: unknown key, did you mean 'from'?"),
+        ("{fro: id}", "(line 3): fields.x.fro: unknown key, did you mean 'from'?"),
         ("{from: id, formatt: upper}", "(line 3): fields.x.formatt: unknown key, did you mean 'format'?"),
         ("{from: id, format: uper}", "(line 3): fields.x.format.uper: unknown formatter, did you mean 'upper'?"),
         ("{from: id, format: round}", "formatter 'round' has a missing, needless or wrong argument"),
@@ -96,7 +96,6 @@ def test_problem_in_a_node(tmp_path: Path, node: str, problem: str) -> None:
         ("extends: cef\nencode: leef", "encode: an extension keeps the encoding of its base, cef"),
         ("extends: cef\nfields: {cs9-x: id}", "fields.cs9-x: bad output key: letters, digits and _ only"),
         ("extends: cef\nfields: {flexString1: id}", "fields.flexString1: needs flexString1Label beside it"),
-        ("extends: cef\nheader: {vendor: null}\nencode: cef", ""),
         ("extends: cef\nheader: {vendr: id}", "header.vendr: unknown header field, did you mean 'vendor'?"),
         ("encode: leef\nfields: {a: id}\nheader: {vendor: id}", "(line 3): header: product is missing"),
         ("encode: [", "(line 1): not YAML"),
@@ -107,15 +106,15 @@ def test_problem_in_a_node(tmp_path: Path, node: str, problem: str) -> None:
     ],
 )
 def test_problem_in_a_file(tmp_path: Path, text: str, problem: str) -> None:
-    if problem:
-        assert any(problem in found for found in _problems(tmp_path, text)), _problems(tmp_path, text)
+    problems = _problems(tmp_path, text)
+    assert any(problem in found for found in problems), problems
 
 
 def test_all_problems_of_a_file_come_together(tmp_path: Path) -> None:
     problems = _problems(
         tmp_path, "encode: object\nfields:\n  a: {form: id}\n  b: {from: id, max: x}\n  c: dat.x\ntyps: {}\n"
     )
-    assert [problem.split(":")[0] for problem in problems] == ["(line 6)", "(line 3)", "(line 3)", "(line 4)", "(line 5)"]
+    assert [problem.split(":")[0] for problem in problems] == ["(line 6)", "(line 3)", "(line 4)", "(line 5)"]
 
 
 def test_problem_of_a_base_names_the_base(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_what_is_no_longer_due_is_ignored() -> None:
 
 
 @given(numbers, numbers, numbers, numbers, numbers, numbers)
-def test_nothing_is_lost(  # noqa: PLR0917 (one set a part)
+def test_nothing_is_lost(
     fresh: set[int], items: set[int], attempted: set[int], accepted: set[int], skipped: set[int], parked: set[int]
 ) -> None:
     """Every event that was due is afterwards kept as an item or in exactly one line of the ledger."""

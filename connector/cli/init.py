@@ -1,0 +1,346 @@
+"""`securescore init`: writes a commented configuration; prints app registration and consent steps.
+
+Contacts nobody: the steps are for the operator. Reading needs one application permission of Microsoft Graph, with admin
+consent; nothing here asks for the right to write.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from connector.config_keys import CLOUDS, KINDS
+from connector.config_read import PLACEHOLDER, Reader
+from connector.errors import ConfigError
+from connector.options import Option
+
+HELP = "write a commented configuration; print app registration and consent steps"
+
+PERMISSION = "SecurityEvents.Read.All"
+ROLE_ID = "bf394140-e372-4bf9-a898-299cfc7564e5"
+GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
+PUBLISHER_ROLE = "Monitoring Metrics Publisher"
+HOST_FOLDER = "/etc/secure-score-connector"
+
+_PORTAL = {"global": "https://entra.microsoft.com", "usgov": "https://entra.microsoft.us"}
+_LOGIN = {"global": "https://login.microsoftonline.com", "usgov": "https://login.microsoftonline.us"}
+_AZ_CLOUD = {"global": "AzureCloud", "usgov": "AzureUSGovernment"}
+_ADDRESS: Mapping[str, tuple[str, str, str]] = {
+    "file": ("path", "./events.jsonl", "file to append events to"),
+    "syslog": ("host", "siem.example", "host name or address of the syslog receiver"),
+    "splunk_hec": ("url", "https://splunk.example:8088", "URL of the HTTP Event Collector"),
+    "sentinel": ("url", "https://example.ingest.monitor.azure.com", "logs ingestion endpoint"),
+    "webhook": ("url", "https://receiver.example/secure-score", "URL that takes the POST"),
+}
+"""Kind of sink → type, placeholder and meaning of its address."""
+
+
+@frozen
+class Answers:
+    """What the configuration is written from; None = not known yet, a placeholder is written."""
+
+    sink: str | None = None
+    name: str | None = None
+    tenant_id: str | None = None
+    client_id: str | None = None
+    cloud: str | None = None
+    address: str | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tenant-id", metavar="GUID", help="Microsoft Entra tenant (directory) id")
+    parser.add_argument("--client-id", metavar="GUID", help="application (client) id, once the app is registered")
+    parser.add_argument("--name", help="our short name for the tenant")
+    parser.add_argument("--cloud", choices=CLOUDS, help="global (also GCC), usgov (GCC High) or dod")
+    parser.add_argument("--sink", choices=KINDS, help="where events go first; more can be added")
+    parser.add_argument("--address", help="host, URL or path of the sink")
+    parser.add_argument("--out", metavar="FILE", help="where to write; default ./securescore.yaml, or what -c names")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+
+
+def run(args: argparse.Namespace) -> int:
+    out = args.out or args.config or "securescore.yaml"
+    if not args.force and os.path.lexists(out):
+        raise ConfigError([f"{out}: exists already"], "name another file with --out, or replace it with --force")
+    given = Answers(args.sink, args.name, args.tenant_id, args.client_id, args.cloud, args.address)
+    check_answers(given)
+    answers = asked(given, input) if sys.stdin.isatty() and sys.stdout.isatty() else given
+    write(out, configuration(answers, out), replace=args.force)
+    print(steps(answers, out), end="")
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------------------ answers
+
+
+def check_answers(answers: Answers) -> None:
+    """Raises ConfigError for flags that cannot be right, all at once."""
+    flags = {name: value for name in ("tenant_id", "client_id", "name", "address") if (value := getattr(answers, name))}
+    wrong = {name: fault(name, value, answers) for name, value in flags.items()}
+    problems = [f"--{name.replace('_', '-')}: {problem}" for name, problem in wrong.items() if problem]
+    if problems:
+        raise ConfigError(problems)
+
+
+def fault(name: str, value: str, answers: Answers) -> str:
+    """What is wrong with one answer, in the configuration's own words; empty when it is right."""
+    kinds = {"tenant_id": "guid", "client_id": "guid", "address": _ADDRESS[answers.sink or "file"][0]}
+    reader = Reader(lambda _: None)
+    reader.value(Option(kinds.get(name, "str")), value, (name,))
+    if name == "name" and not reader.problems:
+        reader.check_name((name,), value)
+    return "; ".join(problem.text.partition(": ")[2] for problem in reader.problems)
+
+
+def asked(given: Answers, ask: Callable[[str], str]) -> Answers:
+    """The answers with what is missing asked for, again and again until it can be right; Enter takes the default."""
+    answers = given
+    questions: tuple[tuple[str, str], ...] = (
+        ("tenant_id", "Microsoft Entra tenant (directory) id [later]"),
+        ("client_id", "application (client) id, if the app is registered [later]"),
+        ("name", "your short name for the tenant [main]"),
+        ("sink", f"where events go: {', '.join(KINDS)} [file]"),
+    )
+    for name, question in questions:
+        answers = _answer(answers, name, question, ask)
+    kind = answers.sink or "file"
+    return _answer(answers, "address", f"{_ADDRESS[kind][2]} [{_ADDRESS[kind][1]}]", ask)
+
+
+def _answer(answers: Answers, name: str, question: str, ask: Callable[[str], str]) -> Answers:
+    while getattr(answers, name) is None:
+        value = ask(f"{question}: ").strip()
+        if not value:
+            break
+        problem = "" if name == "sink" else fault(name, value, answers)
+        if name == "sink" and value not in KINDS:
+            problem = f"one of {', '.join(KINDS)}"
+        if not problem:
+            return evolve(answers, **{name: value})
+        print(f"  {problem}")
+    return answers
+
+
+# ------------------------------------------------------------------------------------------------------ configuration
+
+
+def configuration(answers: Answers, out: str) -> str:
+    """The text of a commented configuration. Under /etc it fits the service, elsewhere a folder to try it in."""
+    service = for_service(out)
+    kind = answers.sink or "file"
+    home = "/var/lib/secure-score-connector/" if service else "./"
+    address = answers.address or _ADDRESS[kind][1].replace("./", home)
+    return _TOP.format(
+        schema=resources.files("connector") / "config.schema.json",
+        name=_quoted(answers.name or "main"),
+        tenant_id=(answers.tenant_id or PLACEHOLDER).lower() + _to_fill(answers.tenant_id),
+        client_id=(answers.client_id or PLACEHOLDER).lower() + _to_fill(answers.client_id),
+        secret=_quoted(reference("client_secret", service=service)),
+        secret_help="LoadCredential of the unit" if service else "export SECURESCORE_CLIENT_SECRET=…",
+        cloud=answers.cloud or "global",
+        state=_quoted(f"{home}state.db"),
+        sink=_SINKS[kind].format(
+            address=_quoted(address) + _to_fill(answers.address if kind != "file" else address),
+            token=_quoted(reference("hec_token", service=service)),
+            signing=_quoted(reference("webhook_secret", service=service)),
+            secret=_quoted(reference("client_secret", service=service)),
+            tenant_id=(answers.tenant_id or PLACEHOLDER).lower(),
+            client_id=(answers.client_id or PLACEHOLDER).lower(),
+        ),
+    )
+
+
+def reference(name: str, *, service: bool) -> str:
+    """Where a secret is kept: with the service's credentials, or in the environment."""
+    return f"${{credential:{name}}}" if service else f"${{env:SECURESCORE_{name.upper()}}}"
+
+
+def _quoted(text: str) -> str:
+    """JSON's strings are YAML's double-quoted ones."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _to_fill(answer: str | None) -> str:
+    return "" if answer else "   # <-- fill in"
+
+
+_TOP = """\
+# yaml-language-server: $schema={schema}
+# Configuration of Secure Score Connector. What is commented out shows the default or a possibility.
+# Durations: 30s, 15m, 1h, 90d. Sizes: 900kB, 4GiB. Secrets are references, never literal:
+# ${{env:NAME}}, ${{file:/path}} (mode 0600) or ${{credential:name}} (systemd LoadCredential).
+
+tenants:
+  - name: {name}
+    tenant_id: {tenant_id}
+    # labels: {{customer: contoso}}   # your own words; events carry them, sinks select by them
+    auth:
+      kind: client_secret
+      client_id: {client_id}
+      client_secret: {secret}   # {secret_help}
+      # expires_on: 2027-05-01      # warns 30, 14, 7 and 1 days before
+    # Better than a secret where it is possible:
+    # auth: {{kind: certificate, client_id: …, file: /path/app.pem}}
+    # auth: {{kind: managed_identity}}
+    # auth: {{kind: federated, client_id: …, token_file: /path/token}}
+# tenants_file: tenants.csv           # more tenants, one a row: name, tenant_id, cloud, language, label.customer …
+# defaults: {{auth: {{…}}}}             # what every tenant has unless it says otherwise
+
+graph: {{cloud: {cloud}}}               # global (also GCC) | usgov (GCC High) | dod
+
+sinks:
+{sink}
+  # Any sink: streams: [score, inventory, change, health], start: now|backfill|all, tenants: [name*, label=value],
+  #           include/exclude: [control.*], min_severity: 0-10, mapping: ./own.yaml
+
+state: {{path: {state}, keep_days: 400, max_bytes: 4GiB}}
+# raw: {{keep_days: 400}}               # evidence: each day's last complete responses; 0 = off
+# poll: {{interval: 1h, backfill: 90d, language: en-US}}
+# changes: {{min_points: 0.5, min_share: 10%, min_score_points: 1.0, inventory: daily, stale_after: 48h}}
+# targets: {{percent_min: 70, drop_points: 20, controls: [AdminMFAV2]}}
+# network: {{proxy: http://proxy.example:3128, no_proxy: [.internal], ca_file: /path/ca.pem, timeout_s: 30}}
+# health: {{listen: 127.0.0.1:9464, heartbeat: 1h}}
+# log: {{level: info, format: console}}
+"""
+
+_SINKS: Mapping[str, str] = {
+    "file": """\
+  - name: archive
+    kind: file
+    path: {address}
+    format: cloudevents             # cloudevents | cef | leef | ocsf""",
+    "syslog": """\
+  - name: soc
+    kind: syslog
+    host: {address}
+    port: 6514
+    transport: tls                  # tls | tcp | udp (udp can lose events unnoticed)
+    format: cef                     # cef | leef
+    # tls: {{ca_file: /path/ca.pem, cert_file: /path/client.pem, key_file: /path/client.key}}""",
+    "splunk_hec": """\
+  - name: splunk
+    kind: splunk_hec
+    url: {address}
+    token: {token}
+    index: main""",
+    "sentinel": """\
+  - name: sentinel
+    kind: sentinel
+    endpoint: {address}
+    rule_id: dcr-00000000000000000000000000000000   # <-- immutable id of the data collection rule
+    auth:
+      kind: client_secret           # or managed_identity, on Azure
+      tenant_id: {tenant_id}   # the workspace's directory
+      client_id: {client_id}
+      client_secret: {secret}""",
+    "webhook": """\
+  - name: receiver
+    kind: webhook
+    url: {address}
+    secret: {signing}   # signs every request
+    format: cloudevents             # cloudevents | ocsf""",
+}
+
+
+def write(path: str, text: str, *, replace: bool) -> None:
+    """Create the file with mode 0600, whole or not at all. Raises ConfigError when it exists or cannot be made."""
+    target = Path(f"{path}.new" if replace else path)
+    try:
+        if replace:
+            target.unlink(missing_ok=True)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            if replace:
+                target.replace(path)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+    except FileExistsError as error:
+        raise ConfigError(
+            [f"{path}: exists already"], "name another file with --out, or replace it with --force"
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            [f"{path}: cannot be written: {error.strerror}"], "choose another place with --out"
+        ) from error
+
+
+# -------------------------------------------------------------------------------------------------------------- steps
+
+
+def steps(answers: Answers, out: str) -> str:
+    """What the operator does next, for the portal and for the az command line."""
+    region = "global" if (answers.cloud or "global") == "global" else "usgov"
+    text = _STEPS.format(
+        out=out,
+        portal=_PORTAL[region],
+        az_cloud=_AZ_CLOUD[region],
+        login=_LOGIN[region],
+        tenant=(answers.tenant_id or "TENANT_ID"),
+        client=(answers.client_id or "CLIENT_ID"),
+        create="" if answers.client_id else _CREATE,
+        fill="" if answers.tenant_id and answers.client_id else f"   Fill in the ids marked <-- in {out}.\n",
+        keep=_KEEP_SERVICE if for_service(out) else _KEEP_SHELL,
+        permission=PERMISSION,
+        role=ROLE_ID,
+        graph=GRAPH_APP_ID,
+    )
+    return text + (_SENTINEL.format(client=answers.client_id or "CLIENT_ID") if answers.sink == "sentinel" else "")
+
+
+def for_service(out: str) -> bool:
+    """True for a configuration in the service's own folder: state and secrets then live where its unit puts them."""
+    return str(Path(out).absolute()).startswith(f"{HOST_FOLDER}/")
+
+
+_STEPS = """\
+Wrote {out} (mode 0600).
+
+1. Register an application that may read Secure Score, in the portal {portal}
+   App registrations > New registration: a name, accounts in this directory only
+   (one app for many customers' tenants: accounts in any directory).
+   API permissions > Add a permission > Microsoft Graph > Application permissions:
+       {permission}   (role id {role}); nothing else is needed.
+   API permissions > Grant admin consent.
+   Certificates & secrets > New client secret, or, better, upload a certificate.
+
+   The same with the az command line:
+       az cloud set --name {az_cloud}
+       az login --tenant {tenant} --allow-no-subscriptions
+{create}       az ad app permission add --id {client} \\
+           --api {graph} --api-permissions {role}=Role
+       az ad sp create --id {client}
+       az ad app permission admin-consent --id {client}
+       az ad app credential reset --id {client} --display-name securescore --years 1 \\
+           --query password --output tsv      # prints the secret, once
+
+{fill}{keep}
+2. Consent by an administrator of the tenant (in the app's own directory step 1 has done it):
+   {login}/{tenant}/adminconsent?client_id={client}
+
+3. See whether it works:
+   securescore check -c {out}
+   securescore once -c {out}
+"""
+_CREATE = """\
+       az ad app create --display-name "Secure Score Connector" --sign-in-audience AzureADMyOrg \\
+           --query appId --output tsv         # prints the CLIENT_ID
+"""
+_KEEP_SERVICE = f"""\
+   Put the secret into {HOST_FOLDER}/client_secret (mode 0600); the unit loads it as a credential.
+"""
+_KEEP_SHELL = """\
+   Keep the secret out of the file, in the shell that runs the connector:
+       export SECURESCORE_CLIENT_SECRET='…'
+"""
+_SENTINEL = f"""
+4. Let the app write to Sentinel: the role {PUBLISHER_ROLE} on the data collection rule.
+   az role assignment create --assignee {{client}} --role '{PUBLISHER_ROLE}' --scope RULE_RESOURCE_ID
+"""

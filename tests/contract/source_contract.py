@@ -1,0 +1,33 @@
+"""What every source must keep, whatever it reads from; its own test file calls `check_source` with a live one."""
+
+from connector.model import Absent, Known, Unchanged
+from connector.ports import Source
+
+
+async def check_source(source: Source) -> None:
+    """`source` holds at least one day and one profile of one tenant and is not changed meanwhile."""
+    first = await source.read(Known())
+    assert first.source == source.name
+    assert not isinstance(first.days, Unchanged | Absent)
+    assert not isinstance(first.catalogue, Unchanged | Absent)
+
+    days = [day.day for day in first.days]
+    assert days
+    assert days == sorted(set(days)), "days run oldest first, each once"
+    for day in first.days:
+        assert all(name == control.name for name, control in day.controls.items())
+        assert list(day.flags) == sorted(day.flags)
+    assert first.catalogue
+    assert all(name == profile.id for name, profile in first.catalogue.items())
+    assert first.pages
+
+    known = Known(newest_day=days[-1], had_days=True, had_profiles=True, pages=first.pages)
+    again = await source.read(known)
+    third = await source.read(Known(known.newest_day, had_days=True, had_profiles=True, pages=again.pages))
+    assert (third.days, third.catalogue) == (Unchanged(), Unchanged()), "unchanged bytes are not parsed"
+    assert third.pages == again.pages
+
+    fresh = await source.read(Known())
+    assert (fresh.days, fresh.catalogue) == (first.days, first.catalogue), "a read has no memory of its own"
+    await source.close()
+    await source.close()

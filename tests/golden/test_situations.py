@@ -1,0 +1,339 @@
+"""Day-to-day situations and the events they must give, told in situations/*.yaml: the engine's documentation by example.
+
+Every file runs through the real poller, engine and memory; only the source and the store are small fakes. The notation:
+
+    title       one line
+    rules       keys of ChangesConfig, TargetsConfig and `language`, where they differ from the defaults
+    catalogue   id → fields of Profile (`max` for max_score); `updates` is a list of [state, at, by, comment, assigned_to]
+    reads       what each poll finds, in order:
+        at          the moment of the poll
+        days        day → {control → score, or its fields; $score, $max, $services, $users, $flags, $stripped: the day's own},
+                    or `unchanged` (default), `empty`, or the reason why they could not be read ("partial", …).
+                    As from Graph, only the newest day of a read keeps evidence (count, total, on, status);
+                    `keeps_detail: true` leaves it everywhere (saved files).
+        documents   instead of `days`: secureScore documents as Graph sends them, given to the real parser
+        catalogue   id → changed fields, null = gone; or `unchanged`, or the reason why it could not be read
+        language, rules   changed configuration from here on;   approve: true   the operator runs accept-snapshot first
+        incomplete: true  the catalogue is only partly there;   fails: denied | unavailable | wrong_tenant
+    ignore      types that are not told apart (default: the daily observations)
+    expect      every other event, in order: `type`, `subject`, `read` (number of the poll), and keys of `data` (dotted paths).
+                Mappings match in part, everything else exactly; "#2" stands for the id of the second expected event.
+
+A control's percentage and the day's totals are computed from the catalogue (10 points where it says nothing).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from attrs import evolve, frozen
+
+from connector import memory
+from connector.clock import SimulatedClock, parse_iso
+from connector.config import ChangesConfig, TargetsConfig, TenantConfig
+from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
+from connector.explain import SeverityRules
+from connector.model import (
+    STREAM_OF_TYPE,
+    Absent,
+    Control,
+    Day,
+    Event,
+    Known,
+    Profile,
+    Snapshot,
+    StateUpdate,
+    Unchanged,
+)
+from connector.poller import Poller
+from connector.ports import State
+from connector.resources import load_data
+from connector.sources import wire
+
+TENANT = "11111111-1111-1111-1111-111111111111"
+FILES = sorted((Path(__file__).parent / "situations").glob("*.yaml"))
+DAILY = ["score.observed", "control.observed"]
+KEYS = {"title", "rules", "catalogue", "reads", "ignore", "expect"}
+READ_KEYS = {
+    *("at", "days", "keeps_detail", "documents", "catalogue", "language", "rules", "approve", "incomplete", "fails"),
+}
+
+
+# --------------------------------------------------------------------------------------------------------- notation
+
+
+def text(value: Any) -> str:
+    """YAML turns dates and moments into values; the engine wants their text."""
+    if isinstance(value, datetime):
+        moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def profile(name: str, fields: Mapping[str, Any]) -> Profile:
+    given = dict(fields)
+    given["max_score"] = given.pop("max", 10.0)
+    given["threats"] = tuple(given.get("threats", ()))
+    given["updates"] = tuple(
+        StateUpdate(*(None if v is None else text(v) for v in entry)) for entry in given.get("updates", ())
+    )
+    return Profile(id=name, title=given.pop("title", name), **given)
+
+
+def day(date_: str, notation: Mapping[str, Any], catalogue: Mapping[str, Any], *, detailed: bool) -> Day:
+    own = {k: v for k, v in notation.items() if k.startswith("$")}
+    detailed = detailed and not own.pop("$stripped", False)
+    controls = {}
+    for name, value in notation.items():
+        if name.startswith("$"):
+            continue
+        known = catalogue.get(name) or {}
+        fields = dict(value) if isinstance(value, dict) else {"score": value}
+        score, top = fields.pop("score"), known.get("max", 10.0)
+        percent = fields.pop("percent", None if score is None or not top else round(100.0 * score / top, 2))
+        category = fields.pop("category", known.get("category", "Identity"))
+        controls[name] = Control(name, category, score, percent, **(fields if detailed else {}))
+    tops = [(catalogue.get(name) or {}).get("max", 10.0) for name in controls]
+    return Day(
+        id=f"{TENANT}_{date_}",
+        day=date_,
+        score=own.pop("$score", round(sum(c.score or 0.0 for c in controls.values()), 4)),
+        max_score=own.pop("$max", float(sum(tops))),
+        controls=controls,
+        services=tuple(sorted(own.pop("$services", ()))),
+        active_users=own.pop("$users", None),
+        flags=tuple(own.pop("$flags", ())),
+        detailed=detailed,
+        **own,  # an unknown $key is refused here
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ fakes
+
+
+@frozen
+class Scripted:
+    """A source that holds what the situation says."""
+
+    snapshot: Snapshot | SecureScoreError
+    name: str = "graph"
+
+    async def read(self, known: Known) -> Snapshot:
+        if isinstance(self.snapshot, SecureScoreError):
+            raise self.snapshot
+        return self.snapshot
+
+    async def close(self) -> None: ...
+
+
+class Kept:
+    """The part of a store that the poller uses."""
+
+    def __init__(self) -> None:
+        self.state: State | None = None
+        self.events: list[Event] = []
+
+    async def load(self, tenant_id: str) -> State | None:
+        return self.state
+
+    async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
+        assert state.generation == (self.state.generation if self.state else 0)
+        self.state = evolve(state, generation=state.generation + 1)
+        self.events += events
+        return self.state
+
+
+class Situation:
+    """Plays the reads of one file; `told` holds (number of the read, event)."""
+
+    def __init__(self, script: Mapping[str, Any]) -> None:
+        assert set(script) <= KEYS, f"unknown keys {set(script) - KEYS}"
+        self.script = script
+        self.rules = dict(script.get("rules", {}))
+        self.catalogue: dict[str, Any] = {k: v or {} for k, v in script.get("catalogue", {}).items()}
+        self.store = Kept()
+        self.told: list[tuple[int, Event]] = []
+        data = load_data("severity")
+        self.severity = SeverityRules(tuple(data["rules"]), int(data["default"]))
+
+    async def play(self) -> list[tuple[int, Event]]:
+        for number, read in enumerate(self.script["reads"], 1):
+            assert set(read) <= READ_KEYS, f"unknown keys {set(read) - READ_KEYS}"
+            self.rules.update(read.get("rules", {}))
+            self.rules.update({"language": read["language"]} if "language" in read else {})
+            if read.get("approve"):
+                assert self.store.state is not None
+                approved = memory.approve(self.store.state)
+                assert approved is not None, "nothing is being refused"
+                self.store.state = approved
+            snapshot = self.snapshot(read)
+            await self.poll(text(read["at"]), snapshot)
+            self.told += [(number, e) for e in self.store.events]
+            self.store.events = []
+            if isinstance(snapshot, Snapshot):
+                await self.poll(text(read["at"]), snapshot)
+                again = [f"{e.type} {e.subject}" for e in self.store.events]
+                assert not again, f"read {number}, read once more, tells {again}"
+        return self.told
+
+    async def poll(self, at: str, snapshot: Snapshot | SecureScoreError) -> None:
+        async def open_source(_: TenantConfig) -> Scripted:
+            return Scripted(snapshot)
+
+        rules = dict(self.rules)
+        language = rules.pop("language", "en-US")
+        targets = TargetsConfig(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in rules.pop("targets", {}).items()}
+        )
+        poller = Poller(
+            store=self.store,  # type: ignore[arg-type]  # only what the poller uses
+            clock=SimulatedClock(parse_iso(at)),
+            open_source=open_source,
+            changes=ChangesConfig(**rules),
+            severity=self.severity,
+        )
+        outcome = await poller.poll(TenantConfig("contoso", TENANT, language=language, targets=targets))
+        assert outcome.reason != "bug", outcome
+
+    def snapshot(self, read: Mapping[str, Any]) -> Snapshot | SecureScoreError:
+        if "fails" in read:
+            return {
+                "denied": Denied("403", "grant SecurityEvents.Read.All"),
+                "unavailable": Unavailable("503"),
+                "wrong_tenant": WrongTenant("the documents belong to another tenant"),
+            }[str(read["fails"])]
+        catalogue = self._catalogue(read.get("catalogue", {}))
+        try:
+            days = self._documents(read) if "documents" in read else self._days(read)
+        except PartialRead as error:
+            days = Absent(error.reason, error.what)
+        except WrongTenant as error:
+            return error
+        return Snapshot("graph", days, catalogue, notes=("catalogue_incomplete",) if read.get("incomplete") else ())
+
+    def _days(self, read: Mapping[str, Any]) -> tuple[Day, ...] | Unchanged | Absent:
+        days = read.get("days", "unchanged")
+        if isinstance(days, str):
+            return () if days == "empty" else Unchanged() if days == "unchanged" else Absent(days)
+        dates = {text(k): v for k, v in days.items()}
+        newest, keeps = max(dates), read.get("keeps_detail", False)
+        return tuple(day(d, dates[d], self.catalogue, detailed=keeps or d == newest) for d in sorted(dates))
+
+    def _documents(self, read: Mapping[str, Any]) -> tuple[Day, ...]:
+        today = text(read["at"])[:10]
+        return tuple(wire.parse_days(read["documents"], TENANT, "secureScores", today))
+
+    def _catalogue(self, moved: Any) -> dict[str, Profile] | Unchanged | Absent:
+        if isinstance(moved, str):
+            return Unchanged() if moved == "unchanged" else Absent(moved)
+        for name, fields in moved.items():
+            if fields is None:
+                self.catalogue.pop(name)
+            else:
+                self.catalogue[name] = {**self.catalogue.get(name, {}), **fields}
+        return {name: profile(name, fields) for name, fields in self.catalogue.items()}
+
+
+# ---------------------------------------------------------------------------------------------------------- matching
+
+
+def differences(expected: Any, actual: Any, ids: Sequence[str], path: str) -> list[str]:
+    """Where `actual` does not match in part what is expected, in words."""
+    if isinstance(expected, str) and expected.startswith("#"):
+        expected = ids[int(expected[1:]) - 1]
+    if isinstance(expected, dict):
+        if not isinstance(actual, dict):
+            return [f"{path}: expected a mapping, is {actual!r}"]
+        return [d for k, v in expected.items() for d in differences(v, actual.get(k, "<missing>"), ids, f"{path}.{k}")]
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        pairs = enumerate(zip(expected, actual, strict=True))
+        return [d for i, (e, a) in pairs for d in differences(e, a, ids, f"{path}[{i}]")]
+    expected = text(expected) if isinstance(expected, date) else expected
+    return [] if expected == actual else [f"{path}: expected {expected!r}, is {actual!r}"]
+
+
+def compare(expected: Sequence[Mapping[str, Any]], told: Sequence[tuple[int, Event]]) -> list[str]:
+    """Every way in which the told events are not the expected ones."""
+    ids = [event.id for _, event in told]
+    found = []
+    if [e["type"] for e in expected] != [event.type for _, event in told]:
+        found.append("other events, or in another order")
+    for number, (wanted, (read, event)) in enumerate(zip(expected, told, strict=False), 1):
+        for key, value in wanted.items():
+            actual: Any = {"type": event.type, "subject": event.subject, "read": read, "time": event.time}.get(key)
+            if key not in ("type", "subject", "read", "time"):
+                actual = event.data
+                for step in key.split("."):
+                    actual = actual.get(step, "<missing>") if isinstance(actual, dict) else "<missing>"
+            found += differences(value, actual, ids, f"event {number} ({event.type} {event.subject}) {key}")
+    return found
+
+
+def story(told: Sequence[tuple[int, Event]]) -> str:
+    lines = []
+    for number, (read, event) in enumerate(told, 1):
+        cause = event.data.get("cause") or {}
+        why = (
+            f"   [{cause['label']}, {cause['confidence']}; also {cause['also']}: {cause['evidence']}]" if cause else ""
+        )
+        lines.append(f"  {number:2} read {read}: {event.type} {event.subject} · {event.data['summary']}{why}")
+    return "\n".join(lines) or "  (nothing)"
+
+
+def check_event(event: Event) -> None:
+    """What holds for every event of every situation."""
+    json.dumps(event.data, allow_nan=False)
+    assert 0 <= event.severity <= 10
+    assert not event.backfilled or event.severity == 0
+    if event.type == "score.changed" and event.data["delta"] is not None:
+        total = sum(c["delta"] for c in event.data["contributions"]) + event.data["residual"]
+        assert round(total, 4) == event.data["delta"], "delta != contributions + residual"
+        split = event.data["percent"]
+        if split["delta"] is not None:
+            assert round(split["numerator"] + split["denominator"], 4) == split["delta"]
+
+
+# ------------------------------------------------------------------------------------------------------------- tests
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+async def test_situation(path: Path) -> None:
+    """The situation gives exactly the expected events; read a second time it gives none."""
+    script = yaml.safe_load(path.read_text("utf-8"))
+    told = await Situation(script).play()
+    for _, event in told:
+        check_event(event)
+    ids = [event.id for _, event in told]
+    assert len(ids) == len(set(ids)), "an event was told twice"
+    ignored = script.get("ignore", DAILY)
+    shown = [(read, event) for read, event in told if event.type not in ignored]
+    wrong = compare(script["expect"], shown)
+    if wrong:
+        listing = "\n".join(f"  - {line}" for line in wrong)
+        pytest.fail(f"{path.name}: {script['title']}\n{listing}\nwhat was told:\n{story(shown)}", pytrace=False)
+
+
+def test_situations_are_many_and_titled() -> None:
+    titles = [yaml.safe_load(path.read_text("utf-8"))["title"] for path in FILES]
+    assert len(titles) >= 36
+    assert len(set(titles)) == len(titles)
+
+
+def test_situations_show_every_type_the_engine_tells() -> None:
+    """Heartbeats, recoveries of sinks and write-backs are made elsewhere."""
+    shown = {e["type"] for path in FILES for e in yaml.safe_load(path.read_text("utf-8"))["expect"]}
+    assert set(STREAM_OF_TYPE) - shown == {"connector.heartbeat", "connector.write_back"}
+
+
+async def test_harness_sees_a_wrong_expectation() -> None:
+    """A harness that accepts everything would make every situation true."""
+    script = yaml.safe_load((Path(__file__).parent / "situations" / "two_admins_lose_mfa.yaml").read_text("utf-8"))
+    told = [(r, e) for r, e in await Situation(script).play() if e.type not in DAILY]
+    assert compare(script["expect"], told) == []
+    assert compare([{**script["expect"][0], "delta": 0.5}, *script["expect"][1:]], told)
+    assert compare(script["expect"][:-1], told)
+    assert compare(list(reversed(script["expect"])), told)

@@ -1,0 +1,362 @@
+"""Saved Graph responses: every way people save them, and what may never be concluded from them."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.errors import Denied, WrongTenant
+from connector.model import Absent, Known, Snapshot, Unchanged
+from connector.sources.files import CATALOGUE_INCOMPLETE, FilesSource
+from tests.contract.source_contract import check_source
+from tests.fake_graph import OTHER_TENANT, TENANT, JumpClock, day_document, history, profile_document
+from tests.shared_data import HEIMDALL_TENANT, shared_data
+
+LINK = {"@odata.nextLink": "https://graph.example/v1.0/security/secureScoreControlProfiles?$skiptoken=x"}
+
+EMPTY_END = {"@odata.context": "https://graph.example/v1.0/$metadata#security/secureScoreControlProfiles", "value": []}
+
+
+def source(path: Path, **options: Any) -> FilesSource:
+    given: dict[str, Any] = {"path": path, "tenant_id": TENANT, "clock": JumpClock()}
+    return FilesSource(**given | options)
+
+
+async def read(path: Path, known: Known | None = None, **options: Any) -> Snapshot:
+    return await source(path, **options).read(known or Known())
+
+
+def save(path: Path, data: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+    return path
+
+
+def known_after(snapshot: Snapshot) -> Known:
+    return Known("2030-01-10", had_days=True, had_profiles=True, pages=snapshot.pages)
+
+
+def days_of(snapshot: Snapshot) -> list[str]:
+    assert isinstance(snapshot.days, tuple), snapshot.days
+    return [day.day for day in snapshot.days]
+
+
+def scores_of(snapshot: Snapshot) -> dict[str, float | None]:
+    assert isinstance(snapshot.days, tuple), snapshot.days
+    return {day.day: day.score for day in snapshot.days}
+
+
+def profiles_of(snapshot: Snapshot) -> list[str]:
+    assert not isinstance(snapshot.catalogue, Unchanged | Absent), snapshot.catalogue
+    return sorted(snapshot.catalogue)
+
+
+def absent(part: Any) -> Absent:
+    assert isinstance(part, Absent), part
+    return part
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three days and two profiles, as one page each."""
+    save(tmp_path / "scores.json", {"value": history("2030-01-10", 3)})
+    save(tmp_path / "profiles.json", {"value": [profile_document("A"), profile_document("B")]})
+    return tmp_path
+
+
+# -------------------------------------------------------------------------------------------------------- shapes
+
+
+async def test_contract(folder: Path) -> None:
+    await check_source(source(folder))
+
+
+async def test_folder(folder: Path) -> None:
+    snapshot = await read(folder)
+    assert days_of(snapshot) == ["2030-01-08", "2030-01-09", "2030-01-10"]
+    assert profiles_of(snapshot) == ["A", "B"]
+    assert (snapshot.source, snapshot.notes, snapshot.evidence) == ("files", (), ())
+
+
+async def test_every_shape_in_any_folder_is_read(tmp_path: Path) -> None:
+    one, two, three, four = history("2030-01-10", 4)
+    save(tmp_path / "z" / "single.json", one)
+    save(tmp_path / "list.JSON", [two, profile_document("A")])
+    save(tmp_path / "a" / "b" / "page.json.gz", {"value": [three, profile_document("B")]})
+    save(tmp_path / "zipped-without-suffix.json", gzip.compress(json.dumps({"value": [four]}).encode()))
+    save(tmp_path / "utf16.json", json.dumps({"value": [profile_document("C")]}).encode("utf-16"))
+    snapshot = await read(tmp_path)
+    assert days_of(snapshot) == ["2030-01-07", "2030-01-08", "2030-01-09", "2030-01-10"]
+    assert profiles_of(snapshot) == ["A", "B", "C"]
+
+
+async def test_single_file(tmp_path: Path) -> None:
+    snapshot = await read(save(tmp_path / "anything.txt", {"value": history("2030-01-10", 2)}))
+    assert days_of(snapshot) == ["2030-01-09", "2030-01-10"]
+    assert absent(snapshot.catalogue).reason == "not_read"
+
+
+async def test_other_files_are_ignored_with_a_note(folder: Path) -> None:
+    save(folder / "package.json", {"name": "x"})
+    save(folder / "azure.json", {"value": [{"id": "/subscriptions/1", "properties": {"score": {"max": 1}}}]})
+    save(folder / "empty.json", {"value": []})
+    save(folder / "readme.md", b"text")
+    save(folder / ".hidden.json", b"{")
+    save(folder / ".git" / "x.json", b"{")
+    os.mkfifo(folder / "pipe.json")
+    snapshot = await read(folder)
+    assert len(days_of(snapshot)) == 3
+    assert snapshot.notes == ("3 files hold no Secure Score data: azure.json, empty.json, package.json",)
+
+
+async def test_future_day_is_flagged(tmp_path: Path) -> None:
+    snapshot = await read(save(tmp_path / "x.json", day_document("2031-01-01", {"A": 1})))
+    assert isinstance(snapshot.days, tuple)
+    assert snapshot.days[0].flags == ("future_dated",)
+
+
+# ----------------------------------------------------------------------------------------------------- same day
+
+
+async def test_detail_is_kept_from_the_older_copy(tmp_path: Path) -> None:
+    """The archive's own layout: today's file holds yesterday stripped, yesterday's file has it in full."""
+    save(tmp_path / "2030-01-09" / "secureScores-1.json.gz", {"value": history("2030-01-09", 3)})
+    save(tmp_path / "2030-01-10" / "secureScores-1.json.gz", {"value": history("2030-01-10", 4)})
+    snapshot = await read(tmp_path)
+    assert isinstance(snapshot.days, tuple)
+    assert [(day.day, day.detailed) for day in snapshot.days] == [
+        ("2030-01-07", False),
+        ("2030-01-08", False),
+        ("2030-01-09", True),
+        ("2030-01-10", True),
+    ]
+    assert snapshot.notes == ()
+
+
+@pytest.mark.parametrize("names", [("a.json", "b.json"), ("b.json", "a.json")])
+async def test_revised_day_counts_in_its_last_form_whatever_the_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    save(tmp_path / names[0], {"value": [day_document("2030-01-09", {"A": 5}, detailed=True)]})
+    later = [day_document("2030-01-10", {"A": 6}, detailed=True), day_document("2030-01-09", {"A": 6})]
+    save(tmp_path / names[1], {"value": later})
+    snapshot = await read(tmp_path)
+    assert scores_of(snapshot) == {"2030-01-09": 6.0, "2030-01-10": 6.0}
+    assert snapshot.notes == ("1 days came with different scores, the latest counts: 2030-01-09",)
+
+
+async def test_inconsistent_copy_never_displaces_a_consistent_one(tmp_path: Path) -> None:
+    save(tmp_path / "a.json", {"value": [day_document("2030-01-09", {"A": 5, "B": 5})]})
+    edited = [day_document("2030-01-10", {"A": 5}), day_document("2030-01-09", {"A": 5}, currentScore=10.0)]
+    save(tmp_path / "b.json", {"value": edited})
+    snapshot = await read(tmp_path)
+    assert isinstance(snapshot.days, tuple)
+    assert [sorted(day.controls) for day in snapshot.days] == [["A", "B"], ["A"]]
+
+
+async def test_equal_responses_fall_to_the_later_name(tmp_path: Path) -> None:
+    for name, score in (("1.json", 1), ("2.json", 2)):
+        save(tmp_path / name, day_document("2030-01-10", {"A": score}))
+    assert scores_of(await read(tmp_path)) == {"2030-01-10": 2.0}
+
+
+# ----------------------------------------------------------------------------------------------------- catalogue
+
+
+async def test_catalogue_in_pages_of_any_order(tmp_path: Path) -> None:
+    save(tmp_path / "a.json", {"value": [profile_document("C")]})
+    save(tmp_path / "b.json", LINK | {"value": [profile_document("A")]})
+    save(tmp_path / "c.json", LINK | {"value": [profile_document("B")]})
+    snapshot = await read(tmp_path)
+    assert profiles_of(snapshot) == ["A", "B", "C"]
+    assert CATALOGUE_INCOMPLETE not in snapshot.notes
+
+
+@pytest.mark.parametrize("page", [LINK | {"value": [profile_document("A")]}, profile_document("A")])
+async def test_first_page_or_single_profile_is_no_whole_catalogue(tmp_path: Path, page: dict[str, Any]) -> None:
+    """What is there is read; that the rest is missing must not look like removals."""
+    snapshot = await read(save(tmp_path / "a.json", page))
+    assert profiles_of(snapshot) == ["A"]
+    assert CATALOGUE_INCOMPLETE in snapshot.notes
+
+
+async def test_hole_in_numbered_pages_is_no_whole_catalogue(tmp_path: Path) -> None:
+    save(tmp_path / "secureScoreControlProfiles-1.json", LINK | {"value": [profile_document("A")]})
+    save(tmp_path / "secureScoreControlProfiles-3.json", {"value": [profile_document("C")]})
+    assert CATALOGUE_INCOMPLETE in (await read(tmp_path)).notes
+    save(tmp_path / "secureScoreControlProfiles-2.json", LINK | {"value": [profile_document("B")]})
+    assert CATALOGUE_INCOMPLETE not in (await read(tmp_path)).notes
+
+
+def archive(folder: Path, day: str, *pages: dict[str, Any]) -> None:
+    for number, page in enumerate(pages, 1):
+        save(folder / day / f"secureScoreControlProfiles-{number}.json.gz", page)
+
+
+async def test_archive_gives_the_latest_catalogue_not_the_union(tmp_path: Path) -> None:
+    """A control retired on the 9th must not come back because the 8th knew it."""
+    archive(tmp_path, "2030-01-08", {"value": [profile_document("A"), profile_document("Retired")]})
+    archive(tmp_path, "2030-01-09", LINK | {"value": [profile_document("A", title="new")]}, EMPTY_END)
+    snapshot = await read(tmp_path)
+    assert profiles_of(snapshot) == ["A"]
+    assert isinstance(snapshot.catalogue, dict)
+    assert snapshot.catalogue["A"].title == "new"
+
+
+async def test_archive_day_without_its_last_page_is_passed_over(tmp_path: Path) -> None:
+    archive(tmp_path, "2030-01-08", {"value": [profile_document("A"), profile_document("B")]})
+    archive(tmp_path, "2030-01-09", LINK | {"value": [profile_document("A")]})
+    snapshot = await read(tmp_path)
+    assert profiles_of(snapshot) == ["A", "B"]
+    assert CATALOGUE_INCOMPLETE not in snapshot.notes
+
+
+async def test_profile_saved_twice_counts_with_its_latest_state(tmp_path: Path) -> None:
+    ignored = [{"state": "Ignored", "updatedDateTime": "2030-01-05T00:00:00Z", "updatedBy": "a@b.example"}]
+    save(tmp_path / "a.json", {"value": [profile_document("A", controlStateUpdates=ignored)]})
+    save(tmp_path / "b.json", {"value": [profile_document("A")]})
+    snapshot = await read(tmp_path)
+    assert isinstance(snapshot.catalogue, dict)
+    assert [update.state for update in snapshot.catalogue["A"].updates] == ["Ignored"]
+
+
+# ----------------------------------------------------------------------------------------------------- unchanged
+
+
+async def test_unchanged_files_are_not_parsed(folder: Path) -> None:
+    first = await read(folder)
+    again = await read(folder, known_after(first))
+    assert (again.days, again.catalogue, again.pages) == (Unchanged(), Unchanged(), first.pages)
+
+
+@pytest.mark.parametrize("change", ["content", "new", "gone", "renamed"])
+async def test_any_change_is_noticed(folder: Path, change: str) -> None:
+    known = known_after(await read(folder))
+    if change == "content":
+        save(folder / "scores.json", {"value": history("2030-01-10", 4)})
+    elif change == "new":
+        save(folder / "more.json", {"value": history("2030-01-07", 1)})
+    elif change == "gone":
+        (folder / "profiles.json").unlink()
+    else:
+        (folder / "profiles.json").rename(folder / "other.json")
+    snapshot = await read(folder, known)
+    assert not isinstance(snapshot.days, Unchanged)
+    assert not isinstance(snapshot.catalogue, Unchanged)
+
+
+async def test_folder_of_days_alone_is_not_parsed_twice_either(tmp_path: Path) -> None:
+    save(tmp_path / "a.json", {"value": history("2030-01-10", 2)})
+    first = await read(tmp_path)
+    again = await read(tmp_path, Known("2030-01-10", had_days=True, pages=first.pages))
+    assert isinstance(again.days, Unchanged)
+    assert absent(again.catalogue).reason == "not_read"
+    assert again.pages == first.pages
+
+
+# ---------------------------------------------------------------------------------------------------- bad inputs
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"value": [{"id"', "truncated"),
+        (b"<html>sign in</html>", "not_json"),
+        (b"", "not_json"),
+        (b"\x1f\x8b\x08\x00", "truncated"),
+        (gzip.compress(b'{"value": []}')[:-6], "truncated"),
+        (b"\x1f\x8bnot really gzip, is it", "not_json"),
+        (b'{"value": [], "a": "' + b"x" * 2_000_000 + b'"}', "too_large"),
+        (gzip.compress(b'{"value": ["' + b"x" * 50_000_000 + b'"]}'), "too_large"),
+        (json.dumps({"value": [day_document("2030-01-10", {"A": 1}), {"odd": 1}]}).encode(), "not_json"),
+        (json.dumps({"value": [profile_document("X"), None]}).encode(), "not_json"),
+        (json.dumps(day_document("2030-01-10", {}, controlScores=None)).encode(), "not_json"),
+    ],
+)
+async def test_one_useless_file_makes_both_parts_absent(folder: Path, content: bytes, reason: str) -> None:
+    """Nobody knows what it held: leaving it out could look like removals."""
+    save(folder / "odd.json", content)
+    known = Known(had_days=True, pages={"files/days": "abc"})
+    snapshot = await read(folder, known, max_file_bytes=1_000_000)
+    for part in (snapshot.days, snapshot.catalogue):
+        assert absent(part).reason == reason
+        assert "odd.json" in absent(part).detail
+    assert snapshot.pages == known.pages
+
+
+async def test_file_of_another_tenant_is_named(folder: Path) -> None:
+    save(folder / "sub" / "foreign.json", day_document("2030-01-10", {"A": 1}, azureTenantId=OTHER_TENANT))
+    with pytest.raises(WrongTenant, match=f"sub/foreign.json, document 1 belongs to tenant {OTHER_TENANT}"):
+        await read(folder)
+
+
+async def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(Denied, match="absent does not exist"):
+        await read(tmp_path / "absent")
+
+
+async def test_folder_with_nothing_in_it(tmp_path: Path) -> None:
+    save(tmp_path / "package.json", {"name": "x"})
+    with pytest.raises(Denied, match=r"no saved Graph responses in .* \(1 files looked at\)") as caught:
+        await read(tmp_path)
+    assert "secureScoreControlProfiles" in caught.value.hint
+
+
+async def test_emptied_folder_removes_nothing(folder: Path) -> None:
+    known = known_after(await read(folder))
+    for path in folder.iterdir():
+        path.unlink()
+    snapshot = await read(folder, known)
+    assert absent(snapshot.days).reason == absent(snapshot.catalogue).reason == "empty_after_full"
+    assert snapshot.pages == known.pages
+
+
+async def test_unreadable_file_is_named(folder: Path) -> None:
+    (folder / "odd.json").symlink_to("/proc/self/mem")  # reading it fails even for root
+    assert absent((await read(folder)).days) == Absent("not_read", "odd.json cannot be read: Input/output error")
+
+
+async def test_file_name_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.json")).write_bytes(b"{")
+    save(tmp_path / "a.json", {"value": history("2030-01-10", 1)})
+    part = absent((await read(tmp_path)).days)
+    assert "\\xff.json" in part.detail
+    part.detail.encode()
+
+
+# ------------------------------------------------------------------------------------------------- real captures
+
+
+def capture(tmp_path: Path, *names: str) -> Path:
+    for name in names:
+        (tmp_path / name).write_bytes(shared_data(name).read_bytes())
+    return tmp_path
+
+
+async def test_real_captures(tmp_path: Path) -> None:
+    folder = capture(tmp_path, "heimdall2_secureScore.json", "heimdall2_profiles.json")
+    snapshot = await read(folder, tenant_id=HEIMDALL_TENANT)
+    assert isinstance(snapshot.days, tuple)
+    (day,) = snapshot.days
+    assert (day.day, day.score, day.max_score, len(day.controls)) == ("2024-01-01", 128.0, 274.0, 68)
+    assert sum(control.score or 0 for control in day.controls.values()) == 128.0
+    assert len(profiles_of(snapshot)) == 200
+    assert snapshot.notes == (CATALOGUE_INCOMPLETE,)
+
+
+async def test_real_two_day_capture(tmp_path: Path) -> None:
+    folder = capture(tmp_path, "heimdall2_secureScore-multiple.json")
+    snapshot = await read(folder, tenant_id=HEIMDALL_TENANT)
+    assert isinstance(snapshot.days, tuple)
+    assert [(day.day, len(day.controls)) for day in snapshot.days] == [("2024-01-01", 2), ("2024-01-02", 2)]
+
+
+async def test_all_captures_at_once() -> None:
+    """The hand-edited pair does not displace the real day; what is no Secure Score is left out with a note."""
+    snapshot = await read(shared_data("heimdall2_profiles.json").parent, tenant_id=HEIMDALL_TENANT)
+    assert isinstance(snapshot.days, tuple)
+    assert [(day.day, len(day.controls)) for day in snapshot.days] == [("2024-01-01", 68), ("2024-01-02", 2)]
+    assert len(profiles_of(snapshot)) == 200
+    assert any("hold no Secure Score data" in note for note in snapshot.notes)

@@ -1,0 +1,613 @@
+"""The state file: its permissions, its lock, its versions, and what is said when it cannot be trusted or written."""
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connector.clock import SimulatedClock
+from connector.errors import StoreBusy, StoreError
+from connector.ports import Query, Settlement, Start, State
+from connector.stores import sqlite_file
+from connector.stores.sqlite import SqliteStore, open_store
+from tests.contract.store_contract import AFTER_ALL, CONTOSO, add, event, events, numbers, seqs, take_all, traced
+from tests.needs import missing
+
+NOBODY = 65534
+
+
+async def opened(path: Path, *, writer: bool = True, mode: int = 0o600, max_bytes: int | None = None) -> SqliteStore:
+    clock = SimulatedClock(datetime(2026, 11, 22, 9, tzinfo=UTC))
+    return await open_store(path, clock=clock, writer=writer, mode=mode, max_bytes=max_bytes)
+
+
+async def filled(path: Path, count: int = 5, mode: int = 0o600) -> None:
+    """A closed state file with some events of one tenant, and a sink that took two."""
+    store = await opened(path, mode=mode)
+    await store.attach([Start("siem")])
+    await store.commit(CONTOSO, State(parts={"head": b"1"}), events(range(count)))
+    due = await store.due("siem", 2)
+    await store.settle("siem", Settlement("t", "t", tuple(seqs(due)), accepted=frozenset(seqs(due))))
+    await store.close()
+
+
+def permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@contextmanager
+def unprivileged() -> Iterator[Path]:
+    """A folder that anybody may enter; inside the block this process is nobody in particular, even when run as root."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.setegid(NOBODY)
+            os.seteuid(NOBODY)
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+            os.setegid(0)
+        folder.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+def writable_only_for_root(folder: Path) -> None:
+    """Take the write permission from the folder; as its owner where we are not root."""
+    if os.geteuid() == folder.stat().st_uid:
+        folder.chmod(0o555)
+
+
+async def refused(path: Path, match: str, *, writer: bool = True) -> StoreError:
+    """The error that opening gives; it always says what to do next."""
+    with pytest.raises(StoreError, match=match) as caught:
+        await (await opened(path, writer=writer)).close()
+    assert caught.value.hint
+    return caught.value
+
+
+# -------------------------------------------------------------------------------------------------------- permissions
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o000, 0o600), (0o077, 0o640), (0o777, 0o600)], ids=oct)
+async def test_every_file_has_the_mode_from_the_start(tmp_path: Path, mask: int, mode: int) -> None:
+    path = tmp_path / "state.db"
+    with umask(mask):
+        store = await opened(path, mode=mode)
+        await add(store, events([1]))
+    assert {p.name: permissions(p) for p in tmp_path.iterdir() if p.name != "state.db.lock"} == {
+        "state.db": mode,
+        "state.db-wal": mode,
+        "state.db-shm": mode,
+    }
+    assert permissions(tmp_path / "state.db.lock") & ~mode == 0
+    await store.close()
+
+
+async def test_an_older_file_loses_what_is_allowed_too_much(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    await filled(path)
+    path.chmod(0o664)
+    store = await opened(path, mode=0o640)
+    assert permissions(path) == 0o640
+    await store.close()
+
+
+async def test_a_missing_folder_is_made_for_us_alone(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "state" / "state.db")
+    assert permissions(tmp_path / "state") == 0o700
+    await store.close()
+    error = await refused(tmp_path / "a" / "b" / "state.db", "No such file")
+    assert "folder" in error.hint
+
+
+async def test_it_lives_in_any_folder(tmp_path: Path) -> None:
+    """Characters that mean something in a URI are only characters of a name here."""
+    path = tmp_path / "a%20b?mode=memory#c ä" / "state.db"
+    await filled(path)
+    store = await opened(path, writer=False)
+    assert (await store.stats()).events == 5
+    await store.close()
+    assert path.exists()
+
+
+async def test_a_folder_that_may_not_be_written() -> None:
+    with unprivileged() as folder:
+        writable_only_for_root(folder)
+        error = await refused(folder / "state.db", "Permission denied")
+        assert "permission" in error.hint
+        assert list(folder.iterdir()) == []
+
+
+async def test_a_file_that_may_not_be_written(tmp_path: Path) -> None:
+    """Commands that only read still work; what would write is refused with a hint."""
+    await filled(tmp_path / "state.db")
+    with unprivileged() as folder:
+        pass_as_root = os.geteuid() != os.getuid()
+        with as_root(pass_as_root):
+            shutil.copy(tmp_path / "state.db", folder / "state.db")
+        with as_root(pass_as_root):
+            (folder / "state.db").chmod(0o444)
+        writable_only_for_root(folder)
+        await refused(folder / "state.db", "Permission denied")
+        store = await opened(folder / "state.db", writer=False)
+        assert len(await store.history(Query())) == 5
+        with pytest.raises(StoreError, match="cannot be written") as caught:
+            await store.replay("siem", Query())
+        assert "permission" in caught.value.hint
+        await store.close()
+
+
+async def test_a_group_reader_reads_beside_a_running_writer(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("changing the user needs root")
+    with unprivileged() as folder:
+        with as_root():
+            writer = await opened(folder / "state.db", mode=0o644)
+            await add(writer, events(range(3)))
+        reader = await opened(folder / "state.db", writer=False)
+        assert len(await reader.history(Query())) == 3
+        with as_root():
+            await add(writer, events([3]))
+        assert len(await reader.history(Query())) == 4
+        await reader.close()
+        with as_root():
+            await writer.close()
+
+
+@contextmanager
+def as_root(really: bool = True) -> Iterator[None]:
+    if not really:
+        yield
+        return
+    os.seteuid(0)
+    os.setegid(0)
+    try:
+        yield
+    finally:
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+
+
+# --------------------------------------------------------------------------------------------------------------- lock
+
+
+async def test_a_second_writer_is_told_who_holds_the_state(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = await opened(path)
+    with pytest.raises(StoreBusy) as caught:
+        await opened(path)
+    assert re.search(rf"process {os.getpid()} on \S+ since 2026-11-22T09:00:00Z \(.+\)", caught.value.holder)
+    assert caught.value.holder in caught.value.what
+    assert caught.value.hint
+    await add(store, events([1]))
+    await store.close()
+    await (await opened(path)).close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"not json",
+        b"[1]",
+        b'{"pid": 1}',
+        b"\xff" * 10_000,
+        b'{"pid":1,"host":"a\\u001b[31m","since":2,"command":3}',
+    ],
+    ids=["empty", "no_json", "list", "short", "binary", "controls"],
+)
+async def test_whatever_stands_in_the_lock_file(tmp_path: Path, text: bytes) -> None:
+    """It is information for people, not the lock."""
+    path = tmp_path / "state.db"
+    store = await opened(path)
+    (tmp_path / "state.db.lock").write_bytes(text)
+    with pytest.raises(StoreBusy) as caught:
+        await opened(path)
+    assert caught.value.holder.isprintable()
+    await store.close()
+
+
+async def test_a_killed_writer_leaves_no_lock(tmp_path: Path) -> None:
+    """The text of the dead holder stays behind; the lock does not."""
+    path = tmp_path / "state.db"
+    code = (
+        "import asyncio, sys, pathlib\n"
+        "from connector.clock import SystemClock\n"
+        "from connector.stores.sqlite import open_store\n"
+        "async def main():\n"
+        "    store = await open_store(pathlib.Path(sys.argv[1]), clock=SystemClock())\n"
+        "    print('open', flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        with pytest.raises(StoreBusy, match=f"process {process.pid} on "):
+            await opened(path)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert str(process.pid) in (tmp_path / "state.db.lock").read_text()
+    await (await opened(path)).close()
+
+
+async def test_a_command_beside_needs_a_state(tmp_path: Path) -> None:
+    error = await refused(tmp_path / "state.db", "no state at", writer=False)
+    assert "once" in error.hint
+    assert list(tmp_path.iterdir()) == [], "nothing is made by looking"
+
+
+async def test_a_failed_open_lets_go_of_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"no database" * 1000)
+    await refused(path, "not a state file")
+    path.unlink()
+    await (await opened(path)).close()
+
+
+# ------------------------------------------------------------------------------------------- what stands in the file
+
+
+@pytest.mark.parametrize("writer", [True, False])
+@pytest.mark.parametrize("content", [b"x" * 20_000, b"SQLite format 3\x00" + b"\xff" * 5000, b"{}"])
+async def test_not_a_database(tmp_path: Path, content: bytes, writer: bool) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(content)
+    error = await refused(path, r"is not a state file|is damaged|is a database of another program", writer=writer)
+    assert str(path) in error.what
+    assert path.read_bytes() == content
+
+
+async def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE cookies (name)")
+        other.commit()
+    before = path.read_bytes()
+    await refused(path, "another program")
+    assert path.read_bytes() == before
+
+
+async def test_an_empty_file_is_a_new_state(tmp_path: Path) -> None:
+    """A crash between the birth of the file and that of its tables."""
+    path = tmp_path / "state.db"
+    path.touch()
+    await refused(path, "version 0", writer=False)
+    store = await opened(path)
+    await add(store, events([1]))
+    await store.close()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+async def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "state.db"
+    await filled(path, 300)
+    os.truncate(path, int(path.stat().st_size * share))
+    error = await refused(path, "is damaged")
+    assert "backup" in error.hint
+    assert "evidence archive" in error.hint
+
+
+async def test_a_torn_page_is_found_when_a_writer_opens(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    await filled(path, 300)
+    pages = path.stat().st_size // 4096
+    found = 0
+    for page in range(2, pages, 7):
+        torn = tmp_path / f"torn{page}.db"
+        content = bytearray(path.read_bytes())
+        content[page * 4096 : page * 4096 + 512] = b"\x5a" * 512
+        torn.write_bytes(content)
+        try:
+            await (await opened(torn)).close()
+        except StoreError as error:
+            found += 1
+            assert error.hint  # noqa: PT017 (some torn pages hold nothing but text)
+    assert found > pages // 7 / 2
+
+
+async def test_verify_finds_damage_for_a_command(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    await filled(path, 300)
+    store = await opened(path, writer=False)
+    await store.verify()
+    await store.close()
+    with path.open("r+b") as file:
+        file.seek(-8192, os.SEEK_END)
+        file.write(b"\x5a" * 8192)
+    store = await opened(path, writer=False)
+    with pytest.raises(StoreError, match="damaged"):
+        await store.verify()
+    await store.close()
+
+
+@pytest.mark.parametrize("body", ["", "{}", "[1]", '{"id":', "\udc80", "[" * 100_000, '{"type":5,"id":1,"source":2}'])
+async def test_one_unreadable_event_is_parked_and_the_queue_moves_on(tmp_path: Path, body: str) -> None:
+    path = tmp_path / "state.db"
+    await filled(path)
+    with closing(sqlite3.connect(path)) as raw:
+        text = body.encode("utf-8", "surrogateescape")
+        raw.execute("UPDATE event SET body = CAST(? AS TEXT) WHERE subject = 'Control3'", (text,))
+        raw.commit()
+    store = await opened(path)
+    assert numbers(await store.due("siem", 10)) == [2, 4]
+    (parked,) = await store.parked()
+    assert (parked.event.id, parked.event.subject, parked.event.tenant_id) == (event(3).id, "Control3", CONTOSO)
+    assert parked.reason.startswith("unreadable in the state store")
+    assert (await traced(store, 3))["state"] == "parked"
+    assert [e.subject for e in await store.history(Query())] == [f"Control{n}" for n in range(5)]
+    assert await take_all(store, "siem") == [2, 4]
+    assert await store.unpark([], None, "discard") == 1
+    assert await store.purge(AFTER_ALL) == 5
+    await store.close()
+
+
+async def test_a_queue_of_nothing_but_unreadable_events_moves_on(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    await filled(path, 20)
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("UPDATE event SET body = '' WHERE seq < 20")
+        raw.commit()
+    store = await opened(path)
+    assert numbers(await store.due("siem", 3)) == [19]
+    assert len(await store.parked()) == 17
+    await store.close()
+
+
+# ----------------------------------------------------------------------------------------------------------- versions
+
+
+@pytest.mark.parametrize("writer", [True, False])
+async def test_a_newer_state_names_both_versions(tmp_path: Path, writer: bool) -> None:
+    path = tmp_path / "state.db"
+    await filled(path)
+    newest = len(sqlite_file.MIGRATIONS)
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute(f"PRAGMA user_version = {newest + 1}")
+    error = await refused(path, f"version {newest + 1}.* up to {newest}", writer=writer)
+    assert f"v{newest}.bak" in error.hint
+
+
+def migrated(path: Path, *more: str) -> sqlite3.Connection:
+    return sqlite_file.open_writer(path, 0o600, (*sqlite_file.MIGRATIONS, more))
+
+
+async def test_a_migration_leaves_a_backup_beside_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    await filled(path)
+    with (
+        umask(0),
+        closing(migrated(path, "ALTER TABLE event ADD COLUMN colour TEXT", "DELETE FROM state")) as connection,
+    ):
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == len(sqlite_file.MIGRATIONS) + 1
+        assert connection.execute("SELECT count(colour), count(*) FROM event").fetchone() == (0, 5)
+    await refused(path, "version")
+    backup = tmp_path / f"state.db.v{len(sqlite_file.MIGRATIONS)}.bak"
+    assert permissions(backup) == 0o600
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state.db", "state.db.lock", backup.name]
+    path.unlink()
+    backup.rename(path)
+    store = await opened(path)
+    assert await store.load(CONTOSO) == State(1, {"head": b"1"})
+    assert numbers(await store.due("siem", 10)) == [2, 3, 4]
+    await store.close()
+
+
+async def test_a_failed_migration_changes_nothing_and_may_be_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    await filled(path)
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            migrated(path, "DELETE FROM event", "INSERT INTO nowhere VALUES (1)")
+    store = await opened(path)
+    assert (await store.stats()).events == len(await store.history(Query())) == 5
+    await store.close()
+
+
+async def test_a_command_does_not_migrate(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    await filled(path)
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA user_version = 0")
+    error = await refused(path, "this program needs", writer=False)
+    assert "migrates" in error.hint
+
+
+async def test_a_new_file_is_laid_out_as_promised(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "state.db")
+
+    def pragmas(connection: sqlite3.Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "auto_vacuum", "journal_size_limit", "application_id")
+        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+
+    full, incremental = 2, 2
+    assert await store._run(pragmas) == [
+        "wal",
+        full,
+        1,
+        incremental,
+        sqlite_file.WAL_LIMIT_BYTES,
+        sqlite_file.APPLICATION_ID,
+    ]
+    await store.close()
+
+
+# -------------------------------------------------------------------------------------------------------------- space
+
+
+async def fill_up(store: SqliteStore, stop_at: int = 2000) -> tuple[State, int]:
+    """Commit until there is no more space; returns the last state that was acknowledged, and how many events."""
+    state, count = await store.load(CONTOSO) or State(), (await store.stats()).events
+    with pytest.raises(StoreError, match=r"no space|disk reports|bound") as caught:
+        while count < stop_at:
+            new = [event(n, filling="x" * 2000) for n in range(count, count + 10)]
+            state = await store.commit(CONTOSO, State(state.generation, {"n": str(count + 10).encode()}), new)
+            count += 10
+    assert caught.value.hint
+    return state, count
+
+
+async def consistent(store: SqliteStore, state: State, count: int) -> None:
+    """Exactly what was acknowledged is there."""
+    assert await store.load(CONTOSO) == state
+    assert (await store.stats()).events == len(await store.history(Query())) == count
+    await store.verify()
+
+
+async def test_a_full_disk_stores_nothing_by_halves(tmp_path: Path) -> None:
+    """With SQLite's own page limit in place of a disk: the same error on the same path, without root."""
+    store = await opened(tmp_path / "state.db")
+    await store.attach([Start("siem")])
+
+    def limit(pages: int) -> Callable[[sqlite3.Connection], object]:
+        return lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+
+    await store._run(limit(200))
+    state, count = await fill_up(store)
+    await consistent(store, state, count)
+    due = await store.due("siem", 1000)
+    assert len(due) == count
+    await store._run(limit(100_000))
+    await store.settle("siem", Settlement("t", "t", tuple(seqs(due)), accepted=frozenset(seqs(due[:7]))))
+    await add(store, [event(-1)])
+    assert len(await store.due("siem", 1000)) == count - 6
+    await store.close()
+
+
+@contextmanager
+def small_disk(size: str) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)]
+        if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+            if os.geteuid() == 0:
+                missing("mounting a small tmpfs is not allowed here")
+            pytest.skip("mounting a small tmpfs needs root")
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", str(folder)], check=True)
+    finally:
+        folder.rmdir()
+
+
+async def test_a_really_full_disk(tmp_path: Path) -> None:
+    """Stops with a hint, keeps what it acknowledged through a restart, goes on by itself when there is space again."""
+    with small_disk("3m") as folder:
+        ballast = folder / "ballast"
+        ballast.write_bytes(b"\x00" * 1_000_000)
+        store = await opened(folder / "state.db")
+        await store.attach([Start("siem")])
+        state, count = await fill_up(store)
+        assert count > 100
+        await consistent(store, state, count)
+        with suppress(StoreError):  # a settlement may still fit, or not
+            await store.settle("siem", Settlement("t", "t", (1, 2), accepted=frozenset({1, 2})))
+        unsettled = len(await store.due("siem", 10_000))
+        assert unsettled in (count, count - 2)
+        ballast.unlink()
+        await add(store, [event(-1)])
+        assert len(await store.due("siem", 10_000)) == unsettled + 1
+        await fill_up(store)
+        await store.close()
+        store = await opened(folder / "state.db")
+        assert len(await store.due("siem", 10_000)) == (await store.stats()).events - (count - unsettled)
+        await store.verify()
+        await store.close()
+
+
+async def test_the_bound_refuses_commits_and_nothing_else(tmp_path: Path) -> None:
+    """It names the sink that pins history; settling and purging make room; a smaller bound takes effect at once."""
+    path = tmp_path / "state.db"
+    store = await opened(path, max_bytes=6_000_000)
+    await store.attach([Start("siem"), Start("dead")])
+    state, count = await fill_up(store)
+    await store.close()
+    store = await opened(path, max_bytes=1_000_000)
+    await consistent(store, state, count)
+    await take_all(store, "siem")
+    with pytest.raises(StoreError, match=f"bound of 1000000 bytes; sink dead has not taken {count} events") as caught:
+        await store.commit(CONTOSO, state, [event(-1)])
+    assert "sinks release" in caught.value.hint
+    assert await store.purge(AFTER_ALL) == 0
+    assert await store.release("dead") == count
+    assert await store.purge(AFTER_ALL) == count
+    assert (await store.stats()).bytes < 1_000_000
+    await store.commit(CONTOSO, state, [event(-1)])
+    await store.close()
+
+
+async def test_purge_gives_space_back_beside_a_reader(tmp_path: Path) -> None:
+    """A reader in the way delays the end of the log, not the purge."""
+    path = tmp_path / "state.db"
+    store = await opened(path)
+    await add(store, [event(n, filling="x" * 2000) for n in range(12_000)])
+    full = (await store.stats()).bytes
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM event").fetchone()
+        assert await store.purge(AFTER_ALL) == 12_000
+        assert reader.execute("SELECT count(*) FROM event").fetchone() == (12_000,)
+        reader.execute("COMMIT")
+    await store.purge(AFTER_ALL)
+    assert (await store.stats()).bytes < full / 50
+    await store.close()
+
+
+async def test_forgotten_text_is_not_left_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = await opened(path)
+    secret = "forget-me-completely"
+    await store.commit(CONTOSO, State(parts={"head": secret.encode()}), [event(n, note=secret) for n in range(50)])
+    await store.commit("other", State(parts={"head": b"kept"}), [event(n, tenant="other") for n in range(50)])
+    await store.forget(CONTOSO)
+    for file in tmp_path.iterdir():
+        assert secret.encode() not in file.read_bytes()
+    await store.close()
+
+
+# -------------------------------------------------------------------------------------------------------------- ledger
+
+
+async def test_the_ledger_grows_with_batches_not_with_events(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "state.db")
+    await store.attach([Start("siem")])
+    await add(store, events(range(3000)))
+    await take_all(store, "siem", limit=1000)
+
+    def lines(connection: sqlite3.Connection) -> tuple[int, int]:
+        count: tuple[int, int] = connection.execute(
+            "SELECT (SELECT count(*) FROM ledger), (SELECT count(*) FROM item)"
+        ).fetchone()
+        return count
+
+    assert await store._run(lines) == (3, 0)
+    assert (await traced(store, 1500))["state"] == "accepted"
+    await store.purge(AFTER_ALL)
+    assert await store._run(lines) == (0, 0)
+    await store.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from connector import mapping as mappings
 from connector.auth import FileToken, TokenProvider
@@ -279,7 +279,14 @@ def build_sink(config: SinkConfig) -> Sink:
     module = sink_module(config.kind)
     if module is None:
         raise ConfigError([f"kind {config.kind!r} is not part of this version"], f"kinds: {', '.join(SINKS)}")
-    return module.build(config.name, resolve_options(config.options, module.OPTIONS), config.network)
+    return module.build(config.name, resolve_options(config.options, module.OPTIONS), _resolved(config.network))
+
+
+def _resolved(network: NetworkConfig) -> NetworkConfig:
+    """The network setting with the proxy's credentials in place."""
+    if network.proxy in (None, "env"):
+        return network
+    return evolve(network, proxy=resolve_url(str(network.proxy)))
 
 
 def _delivery(config: SinkConfig, sink: Sink, clock: Clock, base_dir: str) -> Callable[[DurableStore], Delivery]:
@@ -313,9 +320,8 @@ class Transports:
 
     def get(self, network: NetworkConfig) -> Http:
         if network not in self._open:
-            proxy = network.proxy
             self._open[network] = Http(
-                proxy=resolve_url(proxy) if proxy and proxy != "env" else proxy,
+                proxy=_resolved(network).proxy,
                 no_proxy=network.no_proxy,
                 ca_file=network.ca_file,
                 timeout_s=network.timeout_s,

@@ -345,7 +345,7 @@ def _tenants(
             return  # noted; what it lacks would only be noise
         tenant = _tenant(reader, written, path, defaults)
         if tenant.name and (first := names.setdefault(tenant.name.lower(), place)) != place:
-            reader.note((*path, "name"), f"{tenant.name} is taken by {first}: names differ in more than case")
+            reader.note((*path, "name"), f"{tenant.name} is taken by {first} (case does not count)")
         if tenant.tenant_id and (first := ids.setdefault(tenant.tenant_id, place)) != place:
             reader.note((*path, "tenant_id"), f"{tenant.tenant_id} is listed before, at {first}")
         tenants.append(tenant)
@@ -480,7 +480,7 @@ def _sinks(reader: Reader, raw: object, sink_options: SinkOptions, network: Netw
         sink = _sink(reader, written, path, sink_options, network)
         reader.check_name((*path, "name"), sink.name)
         if sink.name and (first := names.setdefault(sink.name.lower(), index)) != index:
-            reader.note((*path, "name"), f"{sink.name} is taken by sinks[{first}]: names differ in more than case")
+            reader.note((*path, "name"), f"{sink.name} is taken by sinks[{first}] (case does not count)")
         sinks.append(sink)
     if not items and not raw:
         reader.note(("sinks",), "names no sink: add one, for example {name: archive, kind: file, path: ./events.jsonl}")

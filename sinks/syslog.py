@@ -291,6 +291,7 @@ class _Tls:
         self._files: tuple[tuple[str, int, int, int], ...] | None = None
         self._context: ssl.SSLContext | None = None
         self._heard_until = 0.0  # monotonic: until then the receiver is taken to accept our certificate
+        self._tickets = False  # the receiver issues session tickets
 
     def send(self, raw: socket.socket, data: memoryview, patience: "_Patience") -> None:
         """Handshake, listen for a refusal, send, and close in both directions."""
@@ -301,10 +302,15 @@ class _Tls:
         name = self._receiver.server_name or self._receiver.host
         with context.wrap_socket(raw, server_hostname=name, suppress_ragged_eofs=False) as sock:
             ended = time.monotonic()
-            if sock.version() == "TLSv1.3" and (not data or ended >= heard_until):
+            if sock.version() == "TLSv1.3":
                 # The refusal is one round trip away, and the handshake took at least one.
-                _listen(sock, max(_LISTEN_S, 3 * (ended - began)))
-                heard_until = time.monotonic() + _LISTEN_AGAIN_S
+                seconds = max(_LISTEN_S, 3 * (ended - began))
+                if not data or ended >= heard_until:
+                    _listen(sock, seconds)
+                    self._tickets = _has_ticket(sock)
+                    heard_until = time.monotonic() + _LISTEN_AGAIN_S
+                elif self._tickets:
+                    _listen(sock, seconds, until=_has_ticket)
             _send_pieces(sock, data, patience)
             sock.settimeout(patience.left_s())
             with sock.unwrap() as plain:
@@ -407,10 +413,15 @@ def _check_error(sock: socket.socket) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def _listen(sock: ssl.SSLSocket, seconds: float) -> None:
+def _has_ticket(sock: ssl.SSLSocket) -> bool:
+    return sock.session is not None and sock.session.has_ticket
+
+
+def _listen(sock: ssl.SSLSocket, seconds: float, until: Callable[[ssl.SSLSocket], bool] | None = None) -> None:
     """Raise what the receiver says against us within `seconds` of the handshake; silence is consent.
 
-    A session ticket is no consent: a receiver may issue it and then refuse the name in the certificate.
+    `until` may end it earlier. A session ticket says that the receiver's handshake is over too, not that it consents:
+    the name in the certificate may be refused thereafter.
     """
     deadline = time.monotonic() + seconds
     sock.setblocking(False)
@@ -423,7 +434,7 @@ def _listen(sock: ssl.SSLSocket, seconds: float) -> None:
         except ssl.SSLWantReadError:
             pass
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 or (until is not None and until(sock)):
             return
         poller.poll(max(1, left * 1000))
 

@@ -209,11 +209,14 @@ class GraphSource:
             size += len(response.body)
             if size > 4 * self._max_page_bytes:
                 raise PartialRead(f"{collection}: more than {4 * self._max_page_bytes} bytes in all", "too_large")
-            # Each day document has exactly one such key, and inside texts the quotes would be escaped.
-            days_here = response.body.count(b'"controlScores"')
-            days += days_here
-            if link is None or (wanted is not None and (days >= wanted or not days_here)):
+            if link is None:
                 return pages
+            if wanted is not None:
+                # Each day document has exactly one such key, and inside texts the quotes would be escaped.
+                days_here = response.body.count(b'"controlScores"')
+                days += days_here
+                if days >= wanted or not days_here:
+                    return pages
             url = self._followable(link.url, f"{collection} page {number}")
             if url in followed:
                 raise PartialRead(f"{collection}: page {number} links back to an earlier page", "paging")

@@ -9,6 +9,7 @@ a document would look like removed controls. Documents of another directory rais
 Sources: Microsoft Graph v1.0 `secureScore`, `secureScoreControlProfile` and public captures of real responses.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,7 +103,11 @@ def next_link(body: bytes) -> Link | None:
 
 def page_hash(body: bytes, link: Link | None) -> str:
     """SHA-256 of a page without its nextLink, whose token may differ although nothing else does."""
-    return sha256(body if link is None else body[: link.start] + body[link.end :])
+    if link is None:
+        return sha256(body)
+    rest = hashlib.sha256(memoryview(body)[: link.start])
+    rest.update(memoryview(body)[link.end :])
+    return rest.hexdigest()
 
 
 def documents(data: Any, where: str) -> list[Any]:

@@ -138,8 +138,9 @@ def size_bytes(connection: sqlite3.Connection, path: Path) -> int:
 
 def shrink(connection: sqlite3.Connection, max_pages: int) -> bool:
     """Give up to so many free pages back to the file system; False when there is nothing left to give."""
+    free = int(_pragma(connection, "freelist_count"))
     connection.executescript(f"PRAGMA incremental_vacuum({max_pages:d})")  # `execute` would stop after one page
-    if int(_pragma(connection, "freelist_count")):
+    if 0 < int(_pragma(connection, "freelist_count")) < free:
         return True
     connection.execute("PRAGMA busy_timeout = 0")  # a reader in the way: the log shrinks another time
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

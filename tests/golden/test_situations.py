@@ -93,6 +93,7 @@ def day(date_: str, notation: Mapping[str, Any], catalogue: Mapping[str, Any], *
             continue
         known = catalogue.get(name) or {}
         fields = dict(value) if isinstance(value, dict) else {"score": value}
+        fields = {"on" if key is True else key: v for key, v in fields.items()}  # YAML takes the word for a truth
         score, top = fields.pop("score"), known.get("max", 10.0)
         percent = fields.pop("percent", None if score is None or not top else round(100.0 * score / top, 2))
         category = fields.pop("category", known.get("category", "Identity"))

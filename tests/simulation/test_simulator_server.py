@@ -18,6 +18,7 @@ from connector.simulator.bodies import ByteCache
 from connector.simulator.faults import KINDS, OTHER_TENANT, Fault, Faults, Weather
 from connector.simulator.pace import PacedClock
 from connector.simulator.server import Budget, Simulation, serve, token_for
+from connector.simulator.tenants import Update
 from connector.simulator.world import World
 
 NOON = datetime(2026, 9, 10, 12, tzinfo=UTC)
@@ -154,6 +155,37 @@ async def test_filters_on_scores_are_ignored_except_by_id() -> None:
         assert [d["id"][-10:] for d in body["value"]] == ["2026-09-01"]
         _, body, _ = await client.get(SCORES, filter="createdDateTime ge 2026-09-09T00:00:00Z")
         assert len(body["value"]) == 90
+
+
+async def test_what_is_cached_is_what_holds_now() -> None:
+    """The newest day is rewritten, then stripped, and a written state brings points: all of it over HTTP, too."""
+    async with calling(write=True) as client:
+        world, clock = client.sim.world, client.sim.clock
+        assert isinstance(clock, SimulatedClock)
+        await client.patch(f"{PROFILES}/AdminMFAV2", {"state": "ThirdParty", "vendorInformation": VENDOR})
+        for _ in range(12):
+            (whole,) = await client.walk(SCORES)
+            assert whole == world.score_documents(client.tenant_id, clock.now())
+            await clock.advance(6 * 3600)
+
+
+async def test_a_state_written_at_the_minute_of_a_rewrite_is_in_the_document() -> None:
+    async with calling() as client:
+        world = client.sim.world
+        newest = (await client.get(SCORES, top=1))[1]["value"][0]["controlScores"]
+        name = next(c["controlName"] for c in newest if c.get("state") == "default")
+        world.set_state(client.tenant_id, name, Update(world.minute(NOON), "Ignored", "portal@b.example", "", ""))
+        newest = (await client.get(SCORES, top=1))[1]["value"][0]["controlScores"]
+        assert next(c["state"] for c in newest if c["controlName"] == name) == "ignored"
+
+
+async def test_a_skip_token_belongs_to_one_tenant_and_collection() -> None:
+    async with calling(tenants=2) as client:
+        _, body, _ = await client.get(SCORES, top=1)
+        link = body["@odata.nextLink"]
+        assert (await client.get(link.replace("secureScores", "secureScoreControlProfiles")))[0] == 400
+        other = Client(client.sim, client.session, client.sim.world.tenants[1].id)
+        assert (await other.get(link))[0] == 400
 
 
 @pytest.mark.parametrize("query", ["$top=x", "$top=0", "$skip=-1", "$skiptoken=nonsense"])

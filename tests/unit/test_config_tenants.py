@@ -105,7 +105,7 @@ def test_names_and_ids_are_unique() -> None:
     row = TenantRow("tenants.csv", 7, {"name": "lab", "tenant_id": TENANT_ID, "auth": IDENTITY})
     found = problems(one(auth=IDENTITY), one(name="Contoso", tenant_id=OTHER_ID, auth=IDENTITY), rows=(row,))
     assert found == [
-        "tenants[1].name: Contoso is taken by tenants[0]: names differ in more than case",
+        "tenants[1].name: Contoso is taken by tenants[0] (case does not count)",
         f"tenants.csv line 7: tenant_id: {TENANT_ID} is listed before, at tenants[0]",
     ]
 

@@ -71,7 +71,7 @@ sinks:
         "changes.min_share (line 4): expected 10% or 0.1, found 'lots'",
         f"tenants[0].auth.client_secret (line 11): a literal secret is refused: {REMEDY}",
         "sinks[0].transport (line 16): 'tsl' is not one of tls, tcp, udp; did you mean tls?",
-        "sinks[1].name (line 17): soc is taken by sinks[0]: names differ in more than case",
+        "sinks[1].name (line 17): soc is taken by sinks[0] (case does not count)",
     ]
     assert f"correct {tmp_path / 'config.yaml'}" in error.hint
 
@@ -160,10 +160,12 @@ def test_a_bomb_of_aliases_stays_small(tmp_path: Path) -> None:
 
 @given(st.text(alphabet=st.sampled_from("ab: \n-[]{},&*!|>'\"#\t?~<%@1"), max_size=60))
 def test_whatever_a_file_says_it_is_read_or_refused_with_words(text: str) -> None:
+    said = "x.yaml"
     try:
         config_yaml.read_yaml(text, "x.yaml")
     except ConfigError as error:
-        assert error.problems[0].startswith("x.yaml")
+        said = error.problems[0]
+    assert said.startswith("x.yaml")
 
 
 @given(st.text(alphabet=st.sampled_from("a=;,.\n\"' \x00\r"), max_size=60))

@@ -4,15 +4,19 @@ import gzip
 import json
 import os
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestServer
 
 from connector.errors import Denied, WrongTenant
+from connector.http import Http
 from connector.model import Absent, Known, Snapshot, Unchanged
 from connector.sources.files import CATALOGUE_INCOMPLETE, FilesSource
+from connector.sources.graph import GraphSource
 from tests.contract.source_contract import check_source
-from tests.fake_graph import OTHER_TENANT, TENANT, JumpClock, day_document, history, profile_document
+from tests.fake_graph import OTHER_TENANT, TENANT, FakeGraph, JumpClock, day_document, history, profile_document, root
 from tests.shared_data import HEIMDALL_TENANT, shared_data
 
 LINK = {"@odata.nextLink": "https://graph.example/v1.0/security/secureScoreControlProfiles?$skiptoken=x"}
@@ -324,6 +328,37 @@ async def test_file_name_that_is_not_utf8(tmp_path: Path) -> None:
     part = absent((await read(tmp_path)).days)
     assert "\\xff.json" in part.detail
     part.detail.encode()
+
+
+async def test_evidence_of_the_graph_source_reads_back_the_same(tmp_path: Path) -> None:
+    """What the archive keeps of two polls rebuilds days and catalogue in full detail."""
+    graph = FakeGraph(days=history("2030-01-09", 5), profiles=[profile_document(f"c{n}") for n in range(450)])
+    http = Http(clock=JumpClock())
+    async with TestServer(graph.app()) as server:
+        live = GraphSource(
+            http=http, base_url=root(server), tenant_id=TENANT, token=_Token(), clock=JumpClock(), random=Random(1)
+        )
+        polls = [await live.read(Known())]
+        graph.days[:] = history("2030-01-10", 6)
+        graph.profiles[7]["title"] = "new"
+        polls.append(await live.read(Known()))
+        await http.close()
+    for poll, day in zip(polls, ("2030-01-09", "2030-01-10"), strict=True):
+        for file in poll.evidence:
+            save(tmp_path / TENANT / day / f"{file.name}.gz", file.body)
+
+    saved = await read(tmp_path / TENANT)
+    assert saved.catalogue == polls[1].catalogue
+    assert CATALOGUE_INCOMPLETE not in saved.notes
+    assert isinstance(saved.days, tuple)
+    assert isinstance(polls[0].days, tuple)
+    assert isinstance(polls[1].days, tuple)
+    assert saved.days == (*polls[1].days[:-2], polls[0].days[-1], polls[1].days[-1])
+
+
+class _Token:
+    async def token(self, *, refresh: bool = False) -> str:
+        return "token"
 
 
 # ------------------------------------------------------------------------------------------------- real captures

@@ -124,7 +124,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
                 work.out.append(changes.score_observed(version, work.profiles, backfilled=False, final=True, late=True))
         else:
             version = version if known is None else evolve(version, revision=known.revision + 1)
-            next_refusal = _suspicion(work, refusal, newest, version)
+            next_refusal = _suspicion(work, refusal, newest, version, days[position + 1 :])
             if next_refusal is not None:
                 refusal, refused_now = next_refusal, True
                 continue
@@ -182,7 +182,8 @@ def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile], days: Sequ
         if (before := (memory.profiles or {}).get(key)) is not catalogue[key]
         for entry in diff.new_state_entries(before, catalogue[key])
     ]
-    known_days = {d.day: d for d in (*(v.day for v in work.days.values()), *days)}
+    known = (*work.days.values(), memory.newest) if memory.newest else work.days.values()
+    known_days = {d.day: d for d in (*(version.day for version in known), *days)}
     oldest = min(known_days, default="")
     # What happened before this day is history where a profile is seen for the first time.
     news_since = work.first_newest or work.now[:10]
@@ -422,16 +423,21 @@ def _closed_day_revised(work: _Work, known: Version, version: Version) -> None:
 # -------------------------------------------------------------------------------------------------- suspicious days
 
 
-def _suspicion(work: _Work, refusal: Refusal | None, accepted: Version | None, version: Version) -> Refusal | None:
+def _suspicion(
+    work: _Work, refusal: Refusal | None, accepted: Version | None, version: Version, later: Sequence[Day]
+) -> Refusal | None:
     """The refusal of a suspicious day, or None when the day is to be believed.
 
-    First contact is a declared baseline: it has no accepted day to protect.
+    First contact is a declared baseline: it has no accepted day to protect. A refused day is never believed when a
+    later one of the same read has nothing suspicious: then the loss did not persist.
     """
     new_day = accepted is None or accepted.day.day != version.day.day
     if accepted is None or (new_day and version.day.day <= work.first_newest):
         return None
     lost, reason = _loss(work, accepted, version)
-    if not reason or _is_believed(refusal, lost, work.now):
+    if not reason:
+        return None
+    if _is_believed(refusal, lost, work.now) and all(_loss(work, accepted, Version(day, ""))[1] for day in later):
         return None
     if _identity(version) not in work.refused:
         work.refused.append(_identity(version))
@@ -506,7 +512,10 @@ _Check = tuple[str, str, float, float | None, bool | None]
 
 
 def _targets(work: _Work, before: Version | None, after: Version) -> None:
-    """Posture targets, told once per crossing. `work.targets` maps a missed target to the score before the miss."""
+    """Posture targets, told once per crossing.
+
+    `work.targets` maps a missed target to the score at the miss; an overnight drop to the score it fell from.
+    """
     targets, profiles = work.rules.targets, work.profiles or {}
     ref = before.ref if before else ""
     percent = after.day.percent
@@ -532,7 +541,8 @@ def _targets(work: _Work, before: Version | None, after: Version) -> None:
         if met:
             del work.targets[key]
         else:
-            work.targets[key] = (before.day.score if before else after.day.score) or 0.0
+            fallen = value if kind == "drop_points" and value is not None else 0.0
+            work.targets[key] = round((after.day.score or 0.0) + fallen, 4)
         control = after.day.controls.get(name) if name else None
         work.out.append(
             changes.posture_target(

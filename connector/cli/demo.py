@@ -28,12 +28,12 @@ BACKFILL_DAYS = 90
 POLLS_A_DAY = 4
 MARKER = ".securescore-demo"
 FILES = ("state.db", "state.db-wal", "state.db-shm", "state.db.lock", "events.jsonl", "events.cef", "token", MARKER)
-SHOWN = 20
+SHOWN = 14
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=7, metavar="N", help="live days after the backfill (default 7)")
-    parser.add_argument("--seed", type=int, default=7, metavar="N", help="which simulated tenant (default 7)")
+    parser.add_argument("--seed", type=int, default=311, metavar="N", help="which simulated tenant (default 311)")
     parser.add_argument("--out", default="securescore-demo", metavar="DIR", help="where the files go")
 
 

@@ -14,7 +14,6 @@ import gzip
 import ipaddress
 import json
 import logging
-import math
 import re
 import uuid
 from collections import deque
@@ -26,7 +25,7 @@ from urllib.parse import urlsplit
 from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.formats import jsonl
+from connector.formats import hec, jsonl
 from connector.http import Http, Response, Transport, error_for, is_html, printable, retry_after_s
 from connector.model import Receipt, Record
 from connector.options import Option
@@ -59,12 +58,8 @@ ROUTES = ("index", "token")
 
 MAX_BODY_BYTES = 900_000
 """One request, uncompressed: Splunk Cloud refuses more than 1 MB."""
-MAX_EVENT_BYTES = 5_000_000
-"""One event: `maxEventSize` of inputs.conf."""
 
 _EVENT, _ACK, _HEALTH = "/services/collector/event", "/services/collector/ack", "/services/collector/health"
-_ENVELOPE = frozenset({"time", "host", "source", "sourcetype", "index", "event", "fields"})
-_PLAIN_TIME = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")  # Splunk 10 refuses 1.79e9
 _TOKEN = re.compile(r"[!-~]+")
 _LEAST_BODY_BYTES = 10_000  # however often a collector says 413
 _ACK_INTERVAL_S, _ACK_POLLS = 10.0, 30  # within the 600 s after which a collector forgets a channel
@@ -190,65 +185,26 @@ class Line:
 
 
 def line(collector: Collector, record: Record) -> Line:
-    """The event of one record.
-
-    A payload with a key `event` is HEC's envelope; anything else, text too, is the event itself. Raises ValueError with
-    the reason why it cannot be sent.
-    """
-    payload = record.payload
-    wrapped = isinstance(payload, Mapping) and "event" in payload
-    found: dict[str, Any] = dict(payload) if isinstance(payload, Mapping) and wrapped else {"event": payload}
-    if unknown := found.keys() - _ENVELOPE:
-        raise ValueError(f"{min(map(str, unknown))} is no key of an HEC event")
-    if not found["event"] and found["event"] != 0:
-        raise ValueError("the mapping gives no event")
-    found["time"] = _plain_time(found["time"]) if "time" in found else _epoch(record.time)
-    for key in ("host", "source", "sourcetype"):
-        if not found.get(key) and (default := getattr(collector, key)):
-            found[key] = default
-    _check_fields(found.get("fields", {}))
+    """The event of one record, completed from the collector's settings. Raises ValueError with the reason."""
+    found = hec.envelope(record.payload, record.time)
     token, index = _place(collector, record, found.pop("index", None))
+    own = {"host": collector.host, "source": collector.source, "sourcetype": collector.sourcetype}
+    found |= {key: value for key, value in own.items() if value and not found.get(key)}
     if index:
         found["index"] = index
-    try:
-        data = jsonl.dumps(found).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if len(data) > MAX_EVENT_BYTES:
-        raise ValueError(f"{len(data)} bytes, collectors take events of up to {MAX_EVENT_BYTES}")
-    return Line(record.event_id, token, index, data)
+    return Line(record.event_id, token, index, hec.encode(found))
 
 
-def _place(collector: Collector, record: Record, asked: object) -> tuple[str, str | None]:
+def _place(collector: Collector, record: Record, asked: str | None) -> tuple[str, str | None]:
     """Token and index of a record: the tenant's route first, then the index its payload asks for, then the sink's.
 
     With a token of its own a tenant never falls to the sink's index: that is somebody else's.
     """
-    if asked is not None and not isinstance(asked, str):
-        raise ValueError("index is no text")
     route = collector.routes.get(record.tenant, Route()) if record.tenant else Route()
     if record.tenant and collector.unrouted == "reject" and not (route.index or route.token or asked):
         raise ValueError(f"tenant {record.tenant} has no index and no token of its own, and `unrouted` is reject")
     index = route.index or asked or (None if route.token else collector.index)
-    return route.token or collector.token, index or None
-
-
-def _plain_time(value: object) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        value = f"{value:.3f}"
-    if not isinstance(value, str) or not _PLAIN_TIME.fullmatch(value):
-        raise ValueError("time is no plain decimal of epoch seconds")
-    return value
-
-
-def _epoch(moment: str) -> str:
-    at = datetime.fromisoformat(moment)
-    return f"{(at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp():.3f}"
-
-
-def _check_fields(fields: object) -> None:
-    if not isinstance(fields, Mapping) or any(isinstance(value, Mapping) for value in fields.values()):
-        raise ValueError("fields must be a flat object")
+    return route.token or collector.token, index
 
 
 def packed(lines: Iterable[Line], max_bytes: int) -> list[list[Line]]:

@@ -89,7 +89,7 @@ _LISTEN_AGAIN_S = 60.0  # ... and how long a silent answer counts: not longer th
 # Below 8,000 datagrams/s, and no burst that fills a stock receiver's buffer of 208 KiB: they lose from 10,000/s on.
 _UDP_BURST, _UDP_BURST_BYTES, _UDP_PAUSE_S = 20, 32 * 1024, 0.0025
 
-# Failures of TLS that no waiting heals, in OpenSSL's words: alerts about certificates and versions, or no TLS at all.
+# Failures of TLS that no waiting heals, in OpenSSL's words: alerts about certificates; no TLS or another one.
 _REFUSED = re.compile(
     r"CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|DECRYPT_ERROR|INSUFFICIENT_SECURITY|UNRECOGNIZED_NAME"
 )
@@ -248,6 +248,8 @@ class SyslogSink:
         receiver = self._receiver
         raw = socket.create_connection((receiver.host, receiver.port), timeout=patience.left_s())
         with raw:
+            # Without this the last piece of a batch waits for the receiver's delayed acknowledgement, some 20-40 ms.
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._wait_s * 1000))
             if receiver.transport == "tls":
@@ -284,7 +286,7 @@ class SyslogSink:
 
 
 class _Tls:
-    """TLS to one receiver: its context, renewed when a certificate file changes, and whether we were ever refused."""
+    """TLS to one receiver: its context, renewed when a certificate file changes, and what it said so far."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -297,10 +299,9 @@ class _Tls:
         """Handshake, listen for a refusal, send, and close in both directions."""
         context = self._current()
         heard_until, self._heard_until = self._heard_until, 0.0  # any failure below makes the next batch listen again
-        began = time.monotonic()
         raw.settimeout(patience.left_s())
-        name = self._receiver.server_name or self._receiver.host
-        with context.wrap_socket(raw, server_hostname=name, suppress_ragged_eofs=False) as sock:
+        began = time.monotonic()
+        with self._handshake(context, raw) as sock:
             ended = time.monotonic()
             if sock.version() == "TLSv1.3":
                 # The refusal is one round trip away, and the handshake took at least one.
@@ -310,12 +311,23 @@ class _Tls:
                     self._tickets = _has_ticket(sock)
                     heard_until = time.monotonic() + _LISTEN_AGAIN_S
                 elif self._tickets:
+                    # Its handshake must be over too: a young rsyslog 8.2302 loses what comes on the heels of ours.
                     _listen(sock, seconds, until=_has_ticket)
             _send_pieces(sock, data, patience)
             sock.settimeout(patience.left_s())
             with sock.unwrap() as plain:
                 _check_error(plain)
         self._heard_until = heard_until
+
+    def _handshake(self, context: ssl.SSLContext, raw: socket.socket) -> ssl.SSLSocket:
+        name = self._receiver.server_name or self._receiver.host
+        try:
+            return context.wrap_socket(raw, server_hostname=name, suppress_ragged_eofs=False)
+        except ssl.SSLError as error:
+            if not _NOT_TLS.search(error.reason or ""):
+                raise
+            hint = "the receiver speaks no TLS 1.2 or later on this port: check `port` and `transport`"
+            raise Denied(f"{self._receiver.place}: {_words(error)}", hint=hint) from error
 
     def _current(self) -> ssl.SSLContext:
         receiver = self._receiver
@@ -458,8 +470,6 @@ def _failure(receiver: Receiver, error: OSError) -> SecureScoreError:
     reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
     if _REFUSED.search(reason):
         return Denied(what, hint=f"most likely the receiver refused the client certificate: {ours}")
-    if _NOT_TLS.search(reason):
-        return Denied(what, hint="the receiver speaks no TLS 1.2 or later on this port: check `port` and `transport`")
     if isinstance(error, socket.gaierror):
         return Unavailable(what, hint="check `host` and the name servers")
     if isinstance(error, TimeoutError):

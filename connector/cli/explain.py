@@ -14,7 +14,7 @@ from connector.memory import Memory
 from connector.model import Version
 
 HELP = "exact waterfall of a score change, with causes"
-BAR = 20
+BAR, NARROW_BAR = 20, 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +83,7 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     """The waterfall: one line a control, largest first; the sums and the residual always stand below it."""
     out = console()
     wide = out.width >= 100
+    bar = BAR if wide else NARROW_BAR
     before, after = data["before"], data["after"]
     span = f"{before['day']} → {after['day']}"
     if before["day"] == after["day"]:
@@ -104,7 +105,7 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
         cause = part["cause"]
         why = cause["label"] + (f": {cause['evidence'][0]}" if cause["evidence"] else "")
         label = part["control"] if len(part["control"]) <= names else part["control"][: names - 1] + "…"
-        line = f"  {label:<{names}} {signed(part['delta']):>9} {_bar(part['delta'], largest)} {why}"
+        line = f"  {label:<{names}} {signed(part['delta']):>9} {_bar(part['delta'], largest, bar)} {why}"
         out.print(
             _fit(line, out.width),
             style="red" if part["delta"] < 0 else "green" if part["delta"] else None,
@@ -114,7 +115,7 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     if rest:
         out.print(f"  {f'{len(rest)} smaller':<{names}} {signed(round(sum(p['delta'] for p in rest), 4)):>9}")
     out.print(
-        f"  {'residual':<{names}} {signed(data['residual']):>9} {'':<{BAR}} not explained by any control", markup=False
+        f"  {'residual':<{names}} {signed(data['residual']):>9} {'':<{bar}} not explained by any control", markup=False
     )
     out.print(f"  {after['day']:<{names}} {number(after['current']):>9}")
     cause = data["cause"]
@@ -123,9 +124,9 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     out.print(f"Main cause: {clean(cause['label'])} (confidence {cause['confidence']}{clean(also)})")
 
 
-def _bar(delta: float, largest: float) -> str:
-    length = round(BAR * abs(delta) / largest) if largest else 0
-    return f"{('█' if delta else '·') * max(1, length):<{BAR}}"
+def _bar(delta: float, largest: float, width: int) -> str:
+    length = round(width * abs(delta) / largest) if largest else 0
+    return f"{('█' if delta else '·') * max(1, length):<{width}}"
 
 
 def _fit(line: str, width: int) -> str:

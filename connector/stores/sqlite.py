@@ -133,8 +133,10 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
-        await self._on_worker(self._close)
-        self._worker.shutdown()
+        try:
+            await self._on_worker(self._close)
+        finally:
+            self._worker.shutdown()
 
     # ---------------------------------------------------------------------------------------------------- Operator
 
@@ -237,7 +239,10 @@ class SqliteStore:
     def _refuse_when_full(self, connection: sqlite3.Connection) -> None:
         if self._max_bytes is None or size_bytes(connection, self._path) < self._max_bytes:
             return
-        pinning = connection.execute("SELECT name, beyond FROM sink ORDER BY beyond DESC LIMIT 1").fetchone()
+        pinning = connection.execute(
+            "SELECT name, beyond + (SELECT count(*) FROM item i WHERE i.sink = s.sink AND i.state IN ('due', 'again'))"
+            " FROM sink s ORDER BY 2 DESC LIMIT 1"
+        ).fetchone()
         who = f"; sink {unbind(pinning[0])} has not taken {pinning[1]} events" if pinning and pinning[1] else ""
         raise StoreError(
             f"the state has reached its bound of {self._max_bytes} bytes{who}",
@@ -322,10 +327,9 @@ def _write_parts(connection: sqlite3.Connection, tenant_id: str, parts: Mapping[
 
 
 def _row(event: Event) -> tuple[object, ...]:
-    tenant = event.data.get("tenant")  # None for what concerns the connector as a whole
     return (
         bind(event.id),
-        bind("" if tenant is None else str(tenant["id"])),
+        bind(event.tenant_id),
         bind(event.type),
         bind(event.subject),
         bind(str(event.data["observed_at"])),

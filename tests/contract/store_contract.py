@@ -784,6 +784,9 @@ class StoreContract:
         await add(store, events(range(3)))
         await take_all(store, "siem")
         assert await store.purge(AFTER_ALL) == 0
+        await store.attach([Start("siem")])
+        assert await store.purge(AFTER_ALL) == 0, "abandoned before it was offered anything"
+        await store.attach([Start("siem"), Start("slow")])
         await settle(store, "slow")
         assert await store.purge(AFTER_ALL) == 0, "offered is not settled"
         await store.attach([Start("siem")])

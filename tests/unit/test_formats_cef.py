@@ -104,6 +104,15 @@ def test_field_lengths_count_characters_before_escaping(key: str) -> None:
     assert cut.endswith(MARK)
 
 
+def test_field_lengths_are_those_of_the_standard() -> None:
+    """OpenText CEF v27, as the table of the fact sheet has it."""
+    long = {"cat", "reason", "msg", "request", "suser", "duser", "suid", "duid", "shost", "dhost"}
+    special = {"app": 31, "externalId": 40, "act": 63, "outcome": 63, "dvchost": 100, "deviceExternalId": 255}
+    special |= {"fileHash": 255, "flexString1Label": 128, "flexString2Label": 128}
+    assert {**dict.fromkeys(long, 1023), **special, **{f"cs{n}": 4000 for n in range(1, 7)}} == LIMITS
+    assert DEFAULT_LIMIT == 1023
+
+
 def test_label_without_its_value_is_left_out() -> None:
     labels = {f"{key}Label": "L" for key in CUSTOM}
     keys = _extension(encode(HEADER, {"cs1": "x", "cn1": 0, "cs2": " ", **labels})).keys()

@@ -71,6 +71,9 @@ def _fields(tmp_path: Path, fields: str, event: Event = CHANGE) -> dict[str, Any
         ("{from: data.day, when: 'data.severity > `5`'}", "2026-11-22"),
         ("{from: data.revision, type: long}", 0),
         ("{from: data.backfilled}", False),
+        ("[data.nothing, data.revision, data.day]", 0),
+        ("{list: [data.revision, data.backfilled]}", [0, False]),
+        ("{from: data.day, when: data.revision}", "2026-11-22"),
     ],
 )
 def test_node(tmp_path: Path, node: str, value: Any) -> None:

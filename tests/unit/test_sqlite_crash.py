@@ -156,13 +156,13 @@ def run(path: Path, seed: int, ledger: Ledger, statement: int | None, after_s: f
 
         def arm(store: SqliteStore) -> None:
             assert store._connection is not None
-            left = [statement]
+            seen: list[str] = [""]
 
-            def count(_sql: str) -> None:
-                if left[0] is not None:
-                    left[0] -= 1
-                    if left[0] < 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
+            def count(sql: str) -> None:
+                if sql[:20] != seen[-1]:  # the rows of one `executemany` are one step
+                    seen.append(sql[:20])
+                if len(seen) - 2 == statement:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
             store._connection.set_trace_callback(count)
 

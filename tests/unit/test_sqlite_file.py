@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -535,6 +536,23 @@ async def test_a_really_full_disk(tmp_path: Path) -> None:
         await store.close()
 
 
+async def test_a_write_error_stores_nothing_by_halves(tmp_path: Path) -> None:
+    """The kernel refuses to write on (a file size limit): an error inside a transaction, other than a full disk."""
+    store = await opened(tmp_path / "state.db")
+    await store.attach([Start("siem")])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
+    try:
+        state, count = await fill_up(store)
+        await consistent(store, state, count)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await store.commit(CONTOSO, state, [event(-1)])
+    assert len(await store.due("siem", 10_000)) == count + 1
+    await store.verify()
+    await store.close()
+
+
 async def test_the_bound_refuses_commits_and_nothing_else(tmp_path: Path) -> None:
     """It names the sink that pins history; settling and purging make room; a smaller bound takes effect at once."""
     path = tmp_path / "state.db"
@@ -545,6 +563,8 @@ async def test_the_bound_refuses_commits_and_nothing_else(tmp_path: Path) -> Non
     store = await opened(path, max_bytes=1_000_000)
     await consistent(store, state, count)
     await take_all(store, "siem")
+    tried = tuple(seqs(await store.due("dead", 10)))
+    await store.settle("dead", Settlement("t", "t", tried))
     with pytest.raises(StoreError, match=f"bound of 1000000 bytes; sink dead has not taken {count} events") as caught:
         await store.commit(CONTOSO, state, [event(-1)])
     assert "sinks release" in caught.value.hint

@@ -1,0 +1,75 @@
+"""The Microsoft clouds we serve: their hosts and token audiences, and the addresses built from them.
+
+Pure data and text: nothing here connects anywhere. Sources: Microsoft Graph "National cloud deployments", Azure Monitor
+"Logs Ingestion API", Microsoft Entra "Workload identity federation" (audiences per cloud). 21Vianet has no Secure Score
+API and is refused.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit
+
+from attrs import evolve, frozen
+
+from connector.config import GraphConfig
+from connector.errors import ConfigError
+
+
+@frozen
+class Cloud:
+    """Roots without a trailing slash. `graph` is where requests go, `graph_audience` whom its tokens are for.
+
+    The two differ only when `graph` is overridden (a gateway, a simulator). `exchange` is the audience of a managed
+    identity's token that is used as a federated credential.
+    """
+
+    name: str
+    graph: str
+    graph_audience: str
+    login: str
+    monitor_audience: str
+    exchange: str
+
+
+def _cloud(name: str, graph: str, login: str, monitor: str, exchange: str) -> Cloud:
+    return Cloud(name, graph, graph, login, monitor, exchange)
+
+
+_US_LOGIN = "https://login.microsoftonline.us"
+_US_MONITOR = "https://monitor.azure.us"
+_US_EXCHANGE = "api://AzureADTokenExchangeUSGov"
+
+CLOUDS: Mapping[str, Cloud] = {
+    "global": _cloud(
+        "global",
+        "https://graph.microsoft.com",
+        "https://login.microsoftonline.com",
+        "https://monitor.azure.com",
+        "api://AzureADTokenExchange",
+    ),
+    "usgov": _cloud("usgov", "https://graph.microsoft.us", _US_LOGIN, _US_MONITOR, _US_EXCHANGE),
+    "dod": _cloud("dod", "https://dod-graph.microsoft.us", _US_LOGIN, _US_MONITOR, _US_EXCHANGE),
+}
+
+_VIANET = (".chinacloudapi.cn", ".microsoftonline.cn", ".azure.cn")
+
+
+def cloud_of(graph: GraphConfig) -> Cloud:
+    """The cloud of a tenant, with its overrides in place. Raises ConfigError for a host of 21Vianet's cloud."""
+    cloud = CLOUDS[graph.cloud]
+    for key, url in (("base_url", graph.base_url), ("authority", graph.authority)):
+        if url and (urlsplit(url).hostname or "").endswith(_VIANET):
+            raise ConfigError(
+                [f"graph.{key}: {url} belongs to the cloud operated by 21Vianet, which offers no Secure Score API"],
+                "remove this tenant: its score cannot be read by anyone",
+            )
+    return evolve(cloud, graph=graph.base_url or cloud.graph, login=graph.authority or cloud.login)
+
+
+def cloud_of_ingestion(endpoint: str) -> Cloud:
+    """The cloud of a Logs Ingestion endpoint (`https://….ingest.monitor.azure.us`), told by its host."""
+    return CLOUDS["usgov" if (urlsplit(endpoint).hostname or "").endswith(".azure.us") else "global"]
+
+
+def consent_url(cloud: Cloud, tenant_id: str, client_id: str) -> str:
+    """Where an administrator of the tenant grants the application what its registration asks for."""
+    return f"{cloud.login}/{tenant_id}/adminconsent?{urlencode({'client_id': client_id})}"

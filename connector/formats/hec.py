@@ -1,0 +1,63 @@
+"""One event as Splunk's HTTP Event Collector (and its modular inputs) know it: an envelope around the event itself.
+
+Pure: where it goes, and what becomes of it, is the sink's. Source: Splunk, "Format events for HTTP Event Collector".
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connector.formats import jsonl
+
+KEYS = frozenset({"time", "host", "source", "sourcetype", "index", "event", "fields"})
+MAX_EVENT_BYTES = 5_000_000
+"""`maxEventSize` of inputs.conf."""
+
+_PLAIN_TIME = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+
+
+def envelope(payload: str | Mapping[str, Any], moment: str) -> dict[str, Any]:
+    """The envelope of a record's payload, a new dict; `time` is plain decimal text, by default that of `moment` (ISO).
+
+    A payload with a key `event` is an envelope already; anything else, text too, is the event itself. Raises ValueError
+    with the reason when a collector could not take it.
+    """
+    found = dict(payload) if isinstance(payload, Mapping) and "event" in payload else {"event": payload}
+    if unknown := found.keys() - KEYS:
+        raise ValueError(f"{min(map(str, unknown))} is no key of an HEC event")
+    if not found["event"] and found["event"] != 0:
+        raise ValueError("the mapping gives no event")
+    found["time"] = _plain(found["time"]) if "time" in found else _epoch(moment)
+    fields = found.get("fields", {})
+    if not isinstance(fields, Mapping) or any(isinstance(value, Mapping) for value in fields.values()):
+        raise ValueError("fields must be a flat object")
+    if not isinstance(found.get("index") or "", str):
+        raise ValueError("index is no text")  # noqa: TRY004 - one kind of error for whatever is unfit
+    return found
+
+
+def encode(found: Mapping[str, Any]) -> bytes:
+    """An envelope's octets: ASCII, without line feeds. Raises ValueError when it is no JSON or too large."""
+    try:
+        data = jsonl.dumps(found).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if len(data) > MAX_EVENT_BYTES:
+        raise ValueError(f"{len(data)} bytes, collectors take events of up to {MAX_EVENT_BYTES}")
+    return data
+
+
+def _plain(value: object) -> str:
+    """Plain decimal: Splunk 10 refuses scientific notation (code 15)."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        value = f"{value:.3f}"
+    if not isinstance(value, str) or not _PLAIN_TIME.fullmatch(value):
+        raise ValueError("time is no plain decimal of epoch seconds")
+    return value
+
+
+def _epoch(moment: str) -> str:
+    at = datetime.fromisoformat(moment)
+    return f"{(at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp():.3f}"

@@ -1,0 +1,341 @@
+"""Causes need evidence, severity is a table, words are for people."""
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from connector.diff import decompose
+from connector.explain import (
+    UNKNOWN,
+    Cause,
+    Context,
+    SeverityRules,
+    asserted_state,
+    cause,
+    contribution_words,
+    direction,
+    is_device,
+    main_cause,
+    number,
+    severity,
+    signed,
+)
+from connector.model import Control, Day, Profile, StateUpdate
+from connector.resources import load_data
+
+
+def control(score: float | None, percent: float | None = None, name: str = "a", **more: Any) -> Control:
+    return Control(name, "Identity", score, percent, **more)
+
+
+def day(date: str, services: tuple[str, ...] = ("S",)) -> Day:
+    return Day("id", date, 0.0, 100.0, {}, services=services)
+
+
+def context(**more: Any) -> Context:
+    return evolve(Context(day("2026-11-21"), day("2026-11-22")), **more)
+
+
+def catalogue(**more: Any) -> dict[str, Profile]:
+    return {"a": Profile("a", "", max_score=10.0, **more)}
+
+
+def short(found: Cause) -> tuple[str, str]:
+    return found.label, found.confidence
+
+
+# ------------------------------------------------------------------------------------------------------------ causes
+
+
+def test_without_evidence_the_cause_is_unknown() -> None:
+    assert cause(control(10, 100), control(4, 40), context()) == UNKNOWN
+    assert UNKNOWN.as_data() == {"label": "unknown", "confidence": "none", "evidence": [], "also": []}
+
+
+@pytest.mark.parametrize(
+    ("at", "before", "after", "expected"),
+    [
+        ("2026-11-22T08:00:00Z", (0, 0), (10, 100), ("state_asserted", "high")),
+        ("2026-11-21T08:00:00Z", (0, 0), (10, 100), ("state_asserted", "high")),
+        ("2026-11-20T08:00:00Z", (0, 0), (10, 100), ("state_asserted", "medium")),
+        ("2026-11-14T08:00:00Z", (0, 0), (10, 100), ("state_asserted", "medium")),
+        ("2026-11-13T23:59:59Z", (0, 0), (10, 100), ("unknown", "none")),  # points follow within a week
+        ("2026-11-23T00:00:00Z", (0, 0), (10, 100), ("unknown", "none")),  # nor before the statement
+        (None, (0, 0), (10, 100), ("unknown", "none")),
+        ("2026-11-22T08:00:00Z", (0, 0), (4, 40), ("unknown", "none")),  # asserted points are full points
+        ("2026-11-22T08:00:00Z", (10, 100), (4, 40), ("unknown", "none")),  # and never fewer
+    ],
+)
+def test_an_assertion_explains_full_points_within_a_week(
+    at: str | None, before: tuple[float, float], after: tuple[float, float], expected: tuple[str, str]
+) -> None:
+    known = catalogue(updates=(StateUpdate("ThirdParty", at, "x@contoso.example"),))
+    assert short(cause(control(*before), control(*after), context(profiles=known))) == expected
+
+
+def test_a_withdrawn_assertion_explains_lost_points() -> None:
+    updates = (StateUpdate("Reviewed", "2026-01-01T00:00:00Z"), StateUpdate("Default", "2026-11-21T10:00:00Z"))
+    found = cause(control(10, 100), control(2, 20), context(profiles=catalogue(updates=updates)))
+    assert short(found) == ("state_asserted", "high")
+    assert found.evidence == ("state Reviewed → Default at 2026-11-21T10:00:00Z",)
+
+
+@pytest.mark.parametrize("state", ["Ignored", "Default", "somethingNew"])
+def test_states_that_award_nothing_explain_nothing(state: str) -> None:
+    known = catalogue(updates=(StateUpdate(state, "2026-11-22T08:00:00Z"),))
+    assert cause(control(0, 0), control(10, 100), context(profiles=known)) == UNKNOWN
+
+
+def test_one_assertion_after_another_explains_nothing() -> None:
+    updates = (StateUpdate("Reviewed", "2026-01-01T00:00:00Z"), StateUpdate("ThirdParty", "2026-11-22T08:00:00Z"))
+    assert cause(control(0, 0), control(10, 100), context(profiles=catalogue(updates=updates))) == UNKNOWN
+
+
+def test_without_a_catalogue_no_cause_may_need_one() -> None:
+    known = catalogue(updates=(StateUpdate("ThirdParty", "2026-11-22T08:00:00Z"),))
+    blind = context(profiles=known, old_profiles={}, catalogue_known=False)
+    assert cause(control(0, 0), control(10, 100), blind) == UNKNOWN
+    assert cause(None, control(10, 100), blind) == cause(control(10, 100), None, blind) == UNKNOWN
+
+
+def test_a_moved_maximum_is_the_catalogue() -> None:
+    moved = context(profiles={"a": Profile("a", "", max_score=20.0)}, old_profiles=catalogue())
+    found = cause(control(0, 0), control(20, 100), moved)
+    assert (short(found), found.evidence) == (("catalogue", "high"), ("maximum 10 → 20",))
+
+
+def test_a_maximum_that_moved_on_another_day_does_not_explain_this_pair() -> None:
+    moved = context(profiles={"a": Profile("a", "", max_score=20.0)}, old_profiles=catalogue())
+    assert cause(control(10, 100), control(4, 40), moved) == UNKNOWN
+
+
+def test_an_unchanged_percentage_is_the_catalogue_without_one() -> None:
+    found = cause(control(4, 80), control(8, 80), context(catalogue_known=False))
+    assert (short(found), found.evidence) == (("catalogue", "high"), ("maximum 5 → 10, percentage unchanged at 80",))
+
+
+def test_an_implied_maximum_needs_percentages_that_bear_it() -> None:
+    assert short(cause(control(4, 80), control(5, 50), context())) == ("catalogue", "medium")
+    assert cause(control(0.1, 2), control(0.2, 3), context()) == UNKNOWN
+
+
+def test_presence_follows_the_catalogue() -> None:
+    known = catalogue()
+    arrived, retired = context(profiles=known, old_profiles={}), context(old_profiles=known)
+    stayed = context(profiles=known, old_profiles=known)
+    assert short(cause(None, control(0), arrived)) == ("catalogue", "high")
+    assert short(cause(control(0), None, retired)) == ("catalogue", "high")
+    assert short(cause(None, control(0), stayed)) == short(cause(control(0), None, stayed)) == ("catalogue", "low")
+    gone = cause(control(0), None, context(old_profiles={}))
+    assert (short(gone), gone.evidence) == (("catalogue", "low"), ("no longer scored; its catalogue entry is gone already",))
+
+
+def test_presence_at_first_contact_has_no_cause() -> None:
+    assert cause(None, control(0), context(profiles=catalogue())) == UNKNOWN
+
+
+def test_what_an_incomplete_catalogue_still_holds_proves_nothing() -> None:
+    known = catalogue()
+    assert cause(control(0), None, context(profiles=known, old_profiles=known, catalogue_complete=False)) == UNKNOWN
+
+
+def test_licences_explain_presence_better_than_points() -> None:
+    licensed = context(before=day("2026-11-21", ("A", "B")), after=day("2026-11-22", ("B", "C")))
+    assert short(cause(None, control(0), licensed)) == ("licence", "high")
+    found = cause(control(1, 10), control(2, 20), licensed)
+    assert (short(found), found.evidence) == (("licence", "medium"), ("licensed services +C -A",))
+
+
+def test_population_alone_is_sure_and_with_a_count_likely() -> None:
+    found = cause(control(9, 90, count=9, total=10), control(8, 80, count=9, total=12), context())
+    assert (short(found), found.evidence, found.also) == (("population", "high"), ("users 10 → 12",), ())
+    found = cause(control(9, 90, count=9, total=10), control(8, 80, count=8, total=12), context())
+    assert (short(found), found.also) == (("population", "medium"), ("configuration",))
+    assert found.evidence == ("users 10 → 12", "compliant users 9/10 → 8/12")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("scid_1", "exposed devices 1/9 → 2/9"), ("7.scid_1", "exposed devices 1/9 → 2/9"), ("a", "compliant users 1/9 → 2/9")],
+)
+def test_counts_mean_exposed_devices_or_compliant_users(name: str, words: str) -> None:
+    found = cause(control(5, 50, name, count=1, total=9), control(4, 40, name, count=2, total=9), context())
+    assert (short(found), found.evidence) == (("configuration", "high"), (words,))
+
+
+def test_a_count_without_total_is_evidence() -> None:
+    found = cause(control(5, 50, count=3), control(4, 40, count=4), context())
+    assert (short(found), found.evidence) == (("configuration", "high"), ("count 3 → 4",))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"count": 3, "total": 9}, {}),  # stripped history
+        ({}, {"on": True}),
+        ({"count": 3, "total": 2}, {"count": 1, "total": 2}),  # more than all
+        ({"count": 3, "total": 9}, {"count": 505785, "total": 9}),
+        ({"count": 0, "total": 0}, {"count": 0, "total": 0}),
+    ],
+)
+def test_half_or_absurd_evidence_is_none(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert cause(control(5, 50, **before), control(4, 40, **after), context()) == UNKNOWN
+
+
+def test_device_ids_are_recognised_with_an_instance_before_them() -> None:
+    assert [is_device(n) for n in ("scid_1", "11770.scid_1", "a.scid_1", "mdo_x")] == [True, True, False, False]
+
+
+def test_the_main_cause_moved_most_points() -> None:
+    before = Day("i", "2026-11-21", 20.0, 50.0, {n: control(5, 50, n, count=5) for n in "abcd"})
+    moved = {"a": control(9, 90, "a", count=9), "b": control(2, 20, "b"), "c": control(5, 50, "c"), "d": control(6, 60, "d", count=6)}
+    after = Day("i", "2026-11-22", 22.0, 50.0, moved)
+    both = Context(before, after)
+    found = decompose(before, after)
+    main = main_cause([(p, cause(p.before, p.after, both)) for p in found.contributions], found, both)
+    assert (main.label, main.confidence, main.also) == ("configuration", "high", ("unknown",))
+    assert main.evidence == ("a 5.0 → 9.0 (+4.0 points)", "d 5.0 → 6.0 (+1.0 points)")
+
+
+def test_a_residual_weighs_as_unknown() -> None:
+    before = Day("i", "2026-11-21", 5.0, 50.0, {"a": control(5, 50, count=5)})
+    after = Day("i", "2026-11-22", 3.0, 50.0, {"a": control(6, 60, count=6)})
+    both, found = Context(before, after), decompose(before, after)
+    main = main_cause([(p, cause(p.before, p.after, both)) for p in found.contributions], found, both)
+    assert main == Cause("unknown", "none", ("-3.0 points in no control",), ("configuration",))
+
+
+def test_when_only_maxima_moved_the_licence_is_the_cause() -> None:
+    before = Day("i", "2026-11-21", 5.0, 50.0, {}, services=("A",))
+    after = Day("i", "2026-11-22", 5.0, 60.0, {}, services=("A", "B"))
+    assert main_cause([], decompose(before, after), Context(before, after)).label == "licence"
+    same = evolve(after, services=("A",))
+    assert main_cause([], decompose(before, same), Context(before, same)) == UNKNOWN
+
+
+# ------------------------------------------------------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "unknown"), (-6.0, "-6.0"), (1.5, "+1.5"), (0.1 + 0.2, "+0.3"), (3.73, "+3.73"), (120.0, "+120.0")]
+)
+def test_signed_points(value: float | None, text: str) -> None:
+    assert signed(value) == text
+    assert number(value) == text.lstrip("+")
+
+
+def test_direction_comes_from_points_only() -> None:
+    assert [direction(d) for d in (1.0, -1.0, 0.0, None)] == ["improved", "regressed", "unchanged", "unknown"]
+
+
+def test_contributions_in_words() -> None:
+    before = Day("i", "2026-11-21", 0.0, 0.0, {"a": control(1), "b": control(2, None, "b")})
+    after = Day("i", "2026-11-22", 0.0, 0.0, {"a": control(3), "c": control(4, None, "c")})
+    assert [contribution_words(p) for p in decompose(before, after).contributions] == [
+        "c added (+4.0 points)",
+        "a 1.0 → 3.0 (+2.0 points)",
+        "b removed (-2.0 points)",
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------- severity
+
+
+def rules() -> SeverityRules:
+    data = load_data("severity")
+    return SeverityRules(tuple(data["rules"]), int(data["default"]))
+
+
+def lost(points: float, top: float = 10.0, tier: str = "Core", threats: tuple[str, ...] = (), label: str = "x") -> dict[str, Any]:
+    return {
+        "direction": "regressed" if points > 0 else "improved",
+        "delta": -points,
+        "control": {"tier": tier, "threats": list(threats), "max_score": top},
+        "cause": {"label": label},
+    }
+
+
+@pytest.mark.parametrize(
+    ("event_type", "data", "expected"),
+    [
+        ("control.state_changed", {"after": {"state": "Ignored"}, "control": {"tier": "core"}}, 8),
+        ("control.state_changed", {"after": {"state": "ThirdParty"}, "control": {"tier": "Advanced"}}, 6),
+        ("control.state_changed", {"after": {"state": "Default"}, "control": {"tier": "Core"}}, 3),
+        ("score.changed", {"direction": "regressed", "delta": -40.0}, 9),
+        ("score.changed", {"direction": "regressed", "delta": -39.9}, 8),
+        ("score.changed", {"direction": "regressed", "delta": -5.0}, 6),
+        ("score.changed", {"direction": "regressed", "delta": -1.0}, 4),
+        ("score.changed", {"direction": "improved", "delta": 50.0}, 2),
+        ("control.score_changed", lost(10, threats=("Account Breach",)), 8),
+        ("control.score_changed", lost(6, threats=("ELEVATION OF PRIVILEGE",)), 7),
+        ("control.score_changed", lost(6, threats=("Account Breach",), label="catalogue"), 3),
+        ("control.score_changed", lost(5, 10.0, "Advanced"), 7),
+        ("control.score_changed", lost(2, 10.0, "Advanced", ("Data Exfiltration",)), 6),
+        ("control.score_changed", lost(2, 10.0, "Core"), 5),
+        ("control.score_changed", lost(2, 10.0, "Advanced"), 4),
+        ("control.score_changed", lost(-10), 2),
+        ("control.removed", {"delta": -5.0}, 4),
+        ("control.added", {"delta": 5.0}, 2),
+        ("posture.target_missed", {}, 8),
+        ("posture.target_met", {}, 1),
+        ("score.observed", {}, 0),
+        ("control.observed", {}, 0),
+        ("profile.removed", {}, 2),
+        ("tenant.changed", {}, 3),
+        ("feed.suspicious", {}, 6),
+        ("feed.stale", {}, 5),
+        ("feed.partial", {}, 4),
+        ("feed.gap", {}, 2),
+        ("connector.heartbeat", {}, 0),
+        ("connector.problem", {"reason": "wrong_tenant"}, 9),
+        ("connector.problem", {"reason": "denied"}, 7),
+        ("connector.problem", {"reason": "state_new"}, 3),
+        ("connector.problem", {"reason": "anything"}, 6),
+        ("something.else", {}, 2),
+    ],
+)
+def test_shipped_severities(event_type: str, data: dict[str, Any], expected: int) -> None:
+    assert severity(rules(), event_type, data) == expected
+
+
+def test_backfilled_events_have_severity_0() -> None:
+    assert severity(rules(), "score.changed", {"backfilled": True, "direction": "regressed", "delta": -100.0}) == 0
+
+
+def test_missing_facts_fail_conditions_instead_of_raising() -> None:
+    for event_type in ("control.score_changed", "score.changed", "control.state_changed", "connector.problem"):
+        for data in ({}, {"control": None, "delta": None, "after": None, "cause": None, "direction": "regressed"}):
+            assert 0 <= severity(rules(), event_type, data) <= 10
+
+
+def test_an_unknown_condition_is_an_error() -> None:
+    with pytest.raises(ValueError, match="tyer"):
+        severity(SeverityRules(({"when": {"tyer": "Core"}, "severity": 1},)), "a", {})
+
+
+def test_every_shipped_rule_can_be_reached() -> None:
+    """A rule behind a more general one would be dead text: each one is the first for some event."""
+    table = rules().rules
+    for index, rule in enumerate(table):
+        assert all(not _covers(earlier["when"], rule["when"]) for earlier in table[:index]), rule
+
+
+def _covers(wide: dict[str, Any], narrow: dict[str, Any]) -> bool:
+    """Whether every condition of `wide` is also one of `narrow` (so that nothing is left for it)."""
+
+    def values(x: Any) -> set[Any]:
+        return set(x) if isinstance(x, list) else {x}
+
+    return all(
+        key in narrow
+        and (narrow[key] >= wide[key] if key.endswith("_min") else values(narrow[key]) <= values(wide[key]))
+        for key in wide
+    )
+
+
+def test_asserted_state() -> None:
+    assert [asserted_state(Profile("a", "", updates=(StateUpdate(s),))) for s in ("Reviewed", "ThirdParty", "Ignored")] == [
+        True, True, False,
+    ]  # fmt: skip
+    assert not asserted_state(None)

@@ -1,0 +1,189 @@
+"""Memory ↔ State: nothing is lost, little is rewritten, damage is named."""
+
+import json
+import zlib
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from connector.errors import StoreError
+from connector.ids import content_hash
+from connector.memory import (
+    FORMAT,
+    Baseline,
+    Memory,
+    Refusal,
+    approve,
+    decode,
+    encode,
+    forget_before,
+    head,
+    slim,
+    with_head,
+)
+from connector.model import Average, Control, Day, Profile, StateUpdate, Version
+from connector.ports import State
+
+
+def version(date: str, revision: int = 0, status: str | None = None) -> Version:
+    controls = {
+        "Admin\ud800\n|": Control("Admin\ud800\n|", "Identity", 7.5, 75.0, on=False, count=3, total=4, status=status),
+        "bare": Control("bare", "", None, None),
+        "on": Control("on", "Apps", 0.0, 0.0, on=True),
+    }
+    day = Day(
+        f"t_{date}", date, 300.5, 700.0, controls, ("A", "B"), 85, None,
+        (Average("AllTenants", 40.5, {"low": 1.0, "word": "x", "none": None}), Average("x", None)),
+        ("future_dated",), detailed=status is not None,
+    )  # fmt: skip
+    return Version(day, content_hash(day), revision)
+
+
+PROFILE = Profile(
+    "Admin\ud800\n|", "Ask", "Identity", "AzureAD", "Core", 10.0, 3, "Config", "https://x", "Low", "High",
+    ("Account Breach",), False, "aa", "bb", (StateUpdate("Default"), StateUpdate("Ignored", "2026-11-01T00:00:00Z", "a", "b", "c")),
+)  # fmt: skip
+REFUSAL = Refusal("2026-11-22T09:00:00Z", "p1", ("a", "b"), approved=True)
+
+
+def full() -> Memory:
+    newest = version("2026-11-22", 3, "You have 3 of 4")
+    return Memory(
+        first_newest="2026-11-01",
+        newest=newest,
+        observed="ref",
+        days={d: version(d) for d in ("2026-09-30", "2026-10-01", "2026-10-31", "2026-11-21")},
+        baselines={"bare": Baseline(newest.day.controls["bare"], "2026-11-20", "r1"), "on": Baseline(newest.day.controls["on"], "2026-11-21", "r2")},
+        profiles={PROFILE.id: PROFILE, "b": Profile("b", "B")},
+        language="en-US",
+        refusal=REFUSAL,
+        catalogue_refusal=evolve(REFUSAL, problem_id="p2", approved=False),
+        refused=("2026-11-20#t#h",),
+        targets={"percent_min:": 71.5},
+    )
+
+
+def stored(memory: Memory, state: State | None = None, old: Memory | None = None, **values: Any) -> State:
+    return encode(state, old or Memory(), memory, values)
+
+
+def test_memory_survives_storage() -> None:
+    assert decode(stored(full())) == full()
+
+
+def test_a_new_tenant_remembers_nothing() -> None:
+    assert decode(None) == decode(State()) == Memory()
+    assert head(None) == {}
+    assert decode(stored(Memory())) == Memory()
+
+
+def test_an_unknown_catalogue_is_not_an_empty_one() -> None:
+    assert decode(stored(Memory(profiles={}))).profiles == {}
+    assert decode(stored(Memory(profiles=None))).profiles is None
+
+
+def test_the_head_is_small_plain_json() -> None:
+    state = stored(full(), tenant="contoso", problems={})
+    assert json.loads(state.parts["head"]) == head(state)
+    found = head(state)
+    assert (found["format"], found["tenant"], found["newest"], found["first_newest"]) == (
+        FORMAT, "contoso", "2026-11-22", "2026-11-01",
+    )  # fmt: skip
+    assert found["refusal"]["lost"] == ["a", "b"]
+
+
+def test_only_what_changed_is_rewritten() -> None:
+    memory = full()
+    state = stored(memory)
+    same = encode(state, memory, memory, {})
+    assert {k for k in state.parts if same.parts[k] is not state.parts[k]} <= {"head"}
+    late = evolve(memory, days={**memory.days, "2026-10-15": version("2026-10-15")})
+    after = encode(state, memory, late, {})
+    assert {k for k in after.parts if after.parts[k] is not state.parts.get(k)} == {"head", "days/2026-10"}
+    moved = encode(state, memory, evolve(memory, targets={}), {})
+    assert {k for k in moved.parts if moved.parts[k] is not state.parts[k]} == {"head", "newest"}
+    catalogue = encode(state, memory, evolve(memory, profiles={"b": Profile("b", "C")}), {})
+    assert {k for k in catalogue.parts if catalogue.parts[k] is not state.parts[k]} == {"head", "catalogue"}
+
+
+def test_closed_months_are_decoded_only_when_asked_for() -> None:
+    state = stored(full())
+    part = decode(state, "2026-10-31")
+    assert sorted(part.days) == ["2026-10-01", "2026-10-31", "2026-11-21"]
+    late = evolve(part, days={**part.days, "2026-10-15": version("2026-10-15")})
+    assert sorted(decode(encode(state, part, late, {})).days) == [
+        "2026-09-30", "2026-10-01", "2026-10-15", "2026-10-31", "2026-11-21",
+    ]  # fmt: skip
+
+
+def test_months_are_forgotten_whole() -> None:
+    state = stored(full())
+    assert forget_before(state, "2026-10-01") is not state
+    assert sorted(decode(forget_before(state, "2026-10-31")).days) == ["2026-10-01", "2026-10-31", "2026-11-21"]
+    assert forget_before(state, "2026-09-01") is state
+
+
+def test_a_refused_part_is_read_anew_even_if_its_bytes_stay() -> None:
+    plain = evolve(full(), refusal=None, catalogue_refusal=None)
+    assert head(stored(plain, pages={"p": "h"}))["pages"] == {"p": "h"}
+    assert head(stored(evolve(plain, refusal=REFUSAL), pages={"p": "h"}))["pages"] == {}
+    assert head(stored(evolve(plain, catalogue_refusal=REFUSAL), pages={"p": "h"}))["pages"] == {}
+
+
+def test_the_operator_approves_every_waiting_refusal() -> None:
+    waiting = evolve(REFUSAL, approved=False)
+    for refusal, catalogue in ((waiting, None), (None, waiting), (waiting, waiting)):
+        memory = evolve(full(), refusal=refusal, catalogue_refusal=catalogue)
+        approved = approve(stored(memory))
+        assert approved is not None
+        found = decode(approved)
+        assert [r.approved for r in (found.refusal, found.catalogue_refusal) if r] == [True] * (2 - [refusal, catalogue].count(None))
+        assert found == evolve(memory, refusal=found.refusal, catalogue_refusal=found.catalogue_refusal)
+    assert approve(stored(Memory())) is None
+
+
+def test_status_texts_are_kept_for_the_newest_day_alone() -> None:
+    newest = version("2026-11-22", 0, "You have 3 of 4 users of contoso")
+    control = newest.day.controls["Admin\ud800\n|"]
+    state = stored(Memory(newest=newest, baselines={control.name: Baseline(control, "2026-11-22", "r")}))
+    found = decode(state)
+    assert found.newest == newest
+    assert found.baselines[control.name].control == evolve(control, status=None)
+    assert slim(newest).day.controls[control.name] == evolve(control, status=None)
+    assert slim(slim(newest)) == slim(newest)
+
+
+@pytest.mark.parametrize("part", ["head", "newest", "catalogue", "days/2026-10"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[:-3],
+        lambda b: b"",
+        lambda b: b"\x00" + b[1:],
+        lambda b: zlib.compress(b"[1, 2"),
+        lambda b: zlib.compress(b'[{"day": 1}]'),
+        lambda b: b"[]",
+    ],
+    ids=["cut", "empty", "flipped", "not_json", "misshapen", "other"],
+)
+def test_damage_is_named_with_the_way_out(part: str, damage: Any) -> None:
+    state = stored(full())
+    broken = evolve(state, parts={**state.parts, part: damage(state.parts[part])})
+    with pytest.raises(StoreError, match="damaged") as caught:
+        decode(broken)
+    assert "restore the backup" in caught.value.hint
+
+
+def test_a_newer_format_is_refused() -> None:
+    with pytest.raises(StoreError, match="format 2, this version reads 1"):
+        decode(with_head(stored(full()), {"format": 2}))
+
+
+def test_states_are_values() -> None:
+    state = stored(full())
+    before = dict(state.parts)
+    with_head(state, {"x": 1})
+    encode(state, full(), Memory(), {})
+    forget_before(state, "2027-01-01")
+    assert dict(state.parts) == before

@@ -8,6 +8,8 @@ import asyncio
 import logging
 import math
 import random
+import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -22,7 +24,7 @@ from connector.auth import FileToken, TokenProvider
 from connector.clock import SystemClock
 from connector.config import Config, NetworkConfig, SinkConfig, TenantConfig
 from connector.delivery import Delivery, DurableStore, Filter, Outcome
-from connector.errors import ConfigError
+from connector.errors import ConfigError, StoreError
 from connector.evidence import Evidence
 from connector.explain import SeverityRules
 from connector.http import Http
@@ -31,6 +33,7 @@ from connector.poller import Poller, PollOutcome
 from connector.ports import Clock, Sink, Source, Start
 from connector.resources import load_data
 from connector.secrets import resolve_options, resolve_url
+from connector.upkeep import Upkeep
 
 log = logging.getLogger("securescore.app")
 
@@ -60,6 +63,12 @@ GRAPH_HOSTS: Mapping[str, str] = {
 MANY_TENANTS = 50
 ONCE_DEADLINE_S = 45.0
 """How long `once` retries a sink's transient faults."""
+STOP_S = 20.0
+"""How long a graceful stop may take: polls and batches in flight end, and what is due is offered. Then it is cut."""
+LOOK_S = 60.0
+"""How often the daemon looks after its outbox (upkeep.py)."""
+LAST_RESERVE_BYTES = 8 * 1024**2
+"""What the store still takes beyond `state.max_bytes`, where polling pauses: the connector's own words."""
 USER_AGENT = "secure-score-connector"
 
 
@@ -98,11 +107,17 @@ class App:
     store: DurableStore
     poller: Poller
     deliveries: Mapping[str, Delivery]
+    upkeep: Upkeep
     concurrency: int
+    full: bool = False
 
     async def poll_once(self, names: Sequence[str] = ()) -> list[PollOutcome]:
-        """Poll the named tenants (all when none are named), every one once, now."""
-        return await self.poller.poll_all(self.tenants(names), self.concurrency)
+        """Poll the named tenants (all when none are named), every one once, now; none while the outbox is full."""
+        tenants = self.tenants(names)
+        await self.look()
+        if self.full:
+            return [self._paused(tenant) for tenant in tenants]
+        return await self.poller.poll_all(tenants, self.concurrency)
 
     def tenants(self, names: Sequence[str] = ()) -> list[TenantConfig]:
         """The selected tenants. Raises ConfigError for a name that is not configured."""
@@ -116,16 +131,72 @@ class App:
         return [known[n] for n in names] if names else list(self.config.tenants)
 
     async def deliver_once(self, deadline_s: float = ONCE_DEADLINE_S) -> list[Outcome]:
-        """Offer everything unsettled to every sink, side by side."""
-        return list(await asyncio.gather(*(d.drain(deadline_s) for d in self.deliveries.values())))
+        """Offer everything unsettled to every sink, side by side; then look after the outbox."""
+        outcomes = list(await asyncio.gather(*(d.drain(deadline_s) for d in self.deliveries.values())))
+        await self.look(purge=True)
+        return outcomes
+
+    async def look(self, *, purge: bool = False) -> bool:
+        """Tell problems of sinks and of the disk bound, and purge when it is time; whether anything was told."""
+        seen = await self.upkeep.look([d.standing() for d in self.deliveries.values()], purge=purge)
+        self.full = seen.full
+        return seen.events > 0
 
     async def run(self, stop: asyncio.Event, on_poll: Callable[[PollOutcome], None] = lambda _: None) -> None:
-        """Both loops until `stop`: polls spread over the interval, one delivery loop a sink."""
+        """Both loops until `stop`: polls spread over the interval, one delivery loop a sink.
+
+        After `stop` what is under way may end, for STOP_S at most; what is not delivered by then stays and is offered
+        after the next start. Raises StoreError: without durability nothing goes on.
+        """
+        await self.look()
+        loops = asyncio.ensure_future(self._loops(stop, on_poll))
+        cut = asyncio.ensure_future(self._cut(stop))
+        try:
+            await asyncio.wait((loops, cut), return_when=asyncio.FIRST_COMPLETED)
+            if not loops.done():
+                log.warning("run.cut", extra={"after_s": STOP_S})
+        finally:
+            loops.cancel()
+            cut.cancel()
+            ended = (await asyncio.gather(loops, cut, return_exceptions=True))[0]
+        if isinstance(ended, BaseExceptionGroup):
+            raise _first(ended) from ended
+
+    async def _cut(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        await self.clock.sleep(STOP_S)
+
+    async def _loops(self, stop: asyncio.Event, on_poll: Callable[[PollOutcome], None]) -> None:
         wake = {name: asyncio.Event() for name in self.deliveries}
         async with asyncio.TaskGroup() as tasks:
             for name, delivery in self.deliveries.items():
                 tasks.create_task(delivery.run(stop, wake[name]), name=f"deliver:{name}")
             tasks.create_task(self._observe(stop, on_poll, list(wake.values())), name="observe")
+            tasks.create_task(self._look_after(stop, list(wake.values())), name="upkeep")
+
+    async def _look_after(self, stop: asyncio.Event, wake: Sequence[asyncio.Event]) -> None:
+        while not stop.is_set():
+            await _pause(self.clock, LOOK_S, stop)
+            if not stop.is_set() and await self.look():
+                for event in wake:
+                    event.set()
+
+    def _paused(self, tenant: TenantConfig) -> PollOutcome:
+        what = f"the state has reached its bound of {self.config.state.max_bytes} bytes: polling pauses"
+        hint = "`securescore sinks list` shows which sink holds it; repair it or release it, or raise state.max_bytes"
+        return PollOutcome(tenant.name, "failed", error=what, hint=hint, reason="outbox_full")
+
+    async def _poll(self, tenant: TenantConfig) -> PollOutcome:
+        """One poll, unless the disk bound is reached: before it, or by it."""
+        if self.full:
+            return self._paused(tenant)
+        try:
+            return await self.poller.poll(tenant)
+        except StoreError:
+            await self.look()
+            if not self.full:
+                raise
+            return self._paused(tenant)
 
     async def _observe(
         self, stop: asyncio.Event, on_poll: Callable[[PollOutcome], None], wake: Sequence[asyncio.Event]
@@ -142,12 +213,16 @@ class App:
             first = True
             while not stop.is_set():
                 async with gate:
-                    outcome = await self.poller.poll(tenant)
+                    if stop.is_set():
+                        return
+                    outcome = await self._poll(tenant)
                 on_poll(outcome)
                 if outcome.events:
                     for event in wake:
                         event.set()
-                        event.clear()
+                if outcome.reason == "outbox_full":
+                    await _pause(self.clock, LOOK_S, stop)  # comes to its turn when there is room again
+                    continue
                 wait_s = offset_s + interval_s if first else interval_s
                 first = False
                 await _pause(self.clock, max(wait_s, outcome.retry_after_s or 0.0), stop)
@@ -155,6 +230,12 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             for tenant, offset_s in zip(tenants, offsets, strict=True):
                 tasks.create_task(cycle(tenant, offset_s), name=f"observe:{tenant.name}")
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the loops; of several, one that an operator can act on."""
+    leaves = [_first(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
+    return next((error for error in leaves if isinstance(error, StoreError)), leaves[0])
 
 
 async def _pause(clock: Clock, seconds: float, stop: asyncio.Event) -> None:
@@ -201,12 +282,14 @@ async def open_app(config: Config, *, clock: Clock | None = None, writer: bool =
             archive=evidence(config),
             keep_days=config.state.keep_days,
         )
+        upkeep = Upkeep(store, clock, poller.severity, config.state.max_bytes, config.state.keep_days, instance())
         yield App(
             config=config,
             clock=clock,
             store=store,
             poller=poller,
             deliveries={name: build(store) for name, build in deliveries.items()},
+            upkeep=upkeep,
             concurrency=concurrency(config),
         )
     finally:
@@ -234,6 +317,11 @@ def check_one_folder() -> None:
 def _home(module: ModuleType) -> Path:
     assert module.__file__ is not None
     return Path(module.__file__).resolve().parent.parent
+
+
+def instance() -> str:
+    """What this connector calls itself in its own events: the host's name, as far as it is fit for a URN."""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:64] or "connector"
 
 
 def severity_rules() -> SeverityRules:
@@ -269,7 +357,8 @@ async def open_store(config: Config, *, clock: Clock, writer: bool) -> DurableSt
         from connector.stores.sqlite import open_store as open_sqlite  # noqa: PLC0415 - homes without sqlite3 exist
 
         path = Path(config.base_dir, config.state.path)
-        store = await open_sqlite(path, clock=clock, writer=writer, max_bytes=config.state.max_bytes)
+        bound = config.state.max_bytes + LAST_RESERVE_BYTES
+        store = await open_sqlite(path, clock=clock, writer=writer, max_bytes=bound)
         return cast("DurableStore", store)
     raise ConfigError(["state: only `path` (SQLite) is supported by this version"])
 

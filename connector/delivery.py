@@ -1,26 +1,32 @@
 """The deliver side: due → render → send → settle, one loop a sink.
 
-Owns batching, filters, back-off and parking, so that a sink stays three methods. Nothing is settled before the sink has
-answered; an event in neither part of a receipt is offered again. Back-off lives in this process only.
+Owns batching, filters, back-off, isolation and parking, so that a sink stays three methods. Nothing is settled before
+the sink has answered; an event in neither part of a receipt is offered again, and no transient fault ever ends that.
+Back-off, and what is set aside, live in this process only.
+
+Isolation: when batches keep failing they shrink to one event. An event that fails alone while the one behind it is
+taken is no outage: it is set aside, retried alone, and parked with the sink's words when it has failed often enough
+while others were taken. So is one that receipts keep leaving out. The queue moves on meanwhile.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from random import Random
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from connector import backoff
-from connector.clock import iso
+from connector.clock import iso, parse_iso
 from connector.config import selects
-from connector.errors import Denied, MappingError, Unavailable
+from connector.errors import Denied, MappingError, StoreError, Unavailable
 from connector.mapping import Mapping as RecordMapping
 from connector.model import Event, Receipt, Record
 from connector.ports import Clock, Operator, Pending, Settlement, Sink, Store
+from connector.upkeep import Standing
 
 log = logging.getLogger("securescore.deliver")
 
@@ -29,8 +35,22 @@ BACKOFF_CAP_S = 300.0
 HOLD_S = 300.0
 """How long to wait when an operator must act; every sink is tried again some time, for ever."""
 IDLE_S = 1.0
+IDLE_CAP_S = 15.0
+"""An idle sink looks this often, and ever less often, for what an operator's command made due; commits wake it."""
+SEND_LIMIT_S = 900.0
+"""A sink bounds its own attempts; this is for one that does not."""
 PAGE = 1_000
-"""How many events are looked at in one turn where the sink takes more."""
+"""How many events are looked at in one turn."""
+
+SHRINK_AFTER = 3
+"""Failed turns in a row after which batches hold one event; they double with each success."""
+ISOLATE_AFTER = 6
+"""Failed turns in a row after which the event behind the first is tried too."""
+LEFT_OUT = 3
+"""How often in a row a receipt may leave an event out, while it takes later ones, before that is set aside."""
+STUCK_AFTER = 3
+PARK_AFTER = 10
+"""Lone tries, each with others taken since the one before, after which an event is reported as stuck, or parked."""
 
 
 class DurableStore(Store, Operator):
@@ -63,7 +83,7 @@ class Filter:
 
 @frozen
 class Outcome:
-    """What one turn of a sink came to. `state` is ok, idle, unavailable, denied or failed."""
+    """What one turn of a sink came to. `state` is ok, idle, unavailable or denied."""
 
     sink: str
     state: str
@@ -76,8 +96,39 @@ class Outcome:
 
 
 @define
+class _Batch:
+    """A prefix of what is due: offered, not concerning the sink, not renderable. Then what became of it."""
+
+    pending: list[Pending] = Factory(list)
+    records: list[Record] = Factory(list)
+    skipped: set[int] = Factory(set)
+    parked: dict[int, str] = Factory(dict)
+    accepted: set[int] = Factory(set)
+    error: Unavailable | Denied | None = None
+    seen: int = 0
+
+    @property
+    def moved(self) -> bool:
+        """Whether the sink took or refused any of it for good."""
+        return bool(self.accepted) or any(p.seq in self.parked for p in self.pending)
+
+
+@frozen
+class _Aside:
+    """An event that is retried alone, from `until` on. `tries` counts those since which others were taken."""
+
+    event_id: str
+    until: datetime
+    tries: int
+    delivered: int
+
+
+@define
 class Delivery:
-    """One sink's loop. `attempt` counts failed turns in a row; it and `window_from` live in memory only."""
+    """One sink's loop. Everything but the parts it is made of lives in memory only.
+
+    `delivered` counts events accepted since the start of the process, by stream: what a heartbeat tells.
+    """
 
     store: DurableStore
     sink: Sink
@@ -87,91 +138,251 @@ class Delivery:
     max_records: int
     max_bytes: int
     dice: Random = field(factory=Random, repr=False)
+    delivered: dict[str, int] = Factory(dict)
     attempt: int = 0
-    last_error: str | None = None
-    delivered: int = 0
+    last: Outcome | None = None
+    _room: int = field(init=False)
+    _skimming: bool = False
+    _settled: frozenset[int] = frozenset()
+    _left_out: dict[int, int] = Factory(dict)
+    _aside: dict[int, _Aside] = Factory(dict)
+    _lone_turn: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.max_records = max(1, self.max_records)
+        self._room = self.max_records
 
     async def turn(self, tenant_id: str | None = None) -> Outcome:
         """Offer one batch. Never raises for a fault of the far end; StoreError is raised."""
-        due = await self.store.due(self.sink.name, max(1, min(self.max_records, PAGE)), tenant_id)
-        if not due:
-            return Outcome(self.sink.name, "idle", wait_s=IDLE_S)
-        skipped = frozenset(p.seq for p in due if not self.wants.wants(p.event))
-        batch, records, unrenderable = self._render([p for p in due if p.seq not in skipped])
-        started = iso(self.clock.now())
-        receipt, error = Receipt(), None
-        if records:
-            try:
-                receipt = await self.sink.send(records)
-            except (Unavailable, Denied) as caught:
-                error = caught
-            except Exception as bug:
-                log.exception("deliver.bug", extra={"sink": self.sink.name})
-                error = Unavailable(f"{type(bug).__name__} inside the sink", hint="this is a bug: report the log")
-        parked = dict(unrenderable)
-        accepted = frozenset(p.seq for p in batch if p.event.id in receipt.accepted)
-        refused = [p for p in batch if p.event.id in receipt.rejected and p.seq not in accepted]
-        parked.update({p.seq: receipt.rejected[p.event.id] for p in refused})
-        settlement = Settlement(
-            at=iso(self.clock.now()),
-            first_sent=started,
-            attempted=tuple(p.seq for p in batch),
-            accepted=accepted,
-            skipped=skipped,
-            parked=parked,
-        )
-        await self.store.settle(self.sink.name, settlement)
-        for seq, reason in parked.items():
-            log.warning("deliver.parked", extra={"sink": self.sink.name, "seq": seq, "reason": reason})
-        result = Outcome(self.sink.name, "ok", sent=len(accepted), parked=len(parked), skipped=len(skipped))
-        self.delivered += len(accepted)
-        if error is not None:
-            return await self._refused(error, result)
-        if records and not accepted and not receipt.rejected:
-            return await self._refused(Unavailable("the sink accepted nothing and rejected nothing"), result)
-        self.attempt, self.last_error = 0, None
+        self.last = await self._turn(tenant_id)
+        return self.last
+
+    def standing(self) -> Standing:
+        """How the sink stands, for whoever reports problems."""
+        stuck = tuple(a.event_id for a in self._aside.values() if a.tries >= STUCK_AFTER)
+        if self.last is None:
+            return Standing(self.sink.name, "untried")
+        state = self.last.state if self.last.state in ("unavailable", "denied") else "ok"
+        if state != "ok" and self.attempt == 0:
+            state = "ok"  # only what was set aside is waiting
+        return Standing(self.sink.name, state, self.last.error or "", self.last.hint, stuck)
+
+    async def _turn(self, tenant_id: str | None) -> Outcome:
+        name = self.sink.name
+        limit = len(self._aside) + (PAGE if self._skimming else min(PAGE, max(2, self._room)))
+        due = await self.store.due(name, limit, tenant_id)
+        if self._settled.intersection(p.seq for p in due if p.kind == "first"):
+            # Sending the same events for ever would look like success from here and like a flood from there.
+            what = "the state offers again what was settled: its position does not move"
+            return self._failed(Unavailable(what, hint="this is a bug: report it with the log"), Outcome(name, "ok"))
+        if tenant_id is None:
+            self._forget(due, complete=len(due) < limit)
+        now = self.clock.now()
+        fresh = [p for p in due if p.seq not in self._aside]
+        lone = next((p for p in due if p.seq in self._aside and self._aside[p.seq].until <= now), None)
+        if lone is not None and self.attempt == 0 and not (fresh and self._lone_turn):
+            return await self._retry_alone(lone, now)
+        self._lone_turn = False
+        if not fresh:
+            return self._nothing_new(now, waiting=bool(due))
+        batch = await self._offer(fresh, self._room)
+        batches = [batch]
+        if self._looks_poisoned(batch):
+            second = await self._offer(fresh[batch.seen :], 1)
+            batches.append(second)
+            if second.moved and batch.error is not None:
+                log.warning("deliver.set_aside", extra={"sink": name, "id": batch.records[0].event_id})
+                self._set_aside(batch.pending[0], batch.error)
+                batch.error = None
+        self._skimming = not batch.records
+        result = await self._settle(batches, now)
+        self._count_left_out(batch)
+        if batch.error is not None:
+            await self._offer_recent_again(batch.error)
+            return self._failed(batch.error, result)
+        if batch.records:
+            self._room = min(self.max_records, self._room * 2)
+        self.attempt = 0
         return result
 
-    async def _refused(self, error: Unavailable | Denied, result: Outcome) -> Outcome:
-        """Back off; after `Unavailable` what was settled within the replay window is offered again."""
-        if isinstance(error, Unavailable) and self.sink.replay_window_s and self.attempt == 0:
-            since = iso(self.clock.now() - timedelta(seconds=self.sink.replay_window_s))
-            again = await self.store.recent(self.sink.name, since)
-            if again:
-                log.info("deliver.replay_window", extra={"sink": self.sink.name, "events": again})
+    def _nothing_new(self, now: datetime, *, waiting: bool) -> Outcome:
+        """Nothing is due, or only what was set aside."""
+        self.attempt = 0
+        self._room = self.max_records
+        if not (waiting and self._aside):
+            return Outcome(self.sink.name, "idle", wait_s=IDLE_S)
+        what = f"{len(self._aside)} events are refused while others are taken; each is retried alone"
+        wait_s = max(0.0, (min(a.until for a in self._aside.values()) - now).total_seconds())
+        hint = "look for these events in the receiver's log: `securescore events --id ID --trace`"
+        return Outcome(self.sink.name, "unavailable", error=what, hint=hint, wait_s=min(wait_s, BACKOFF_CAP_S))
+
+    # -------------------------------------------------------------------------------------------------- one batch
+
+    async def _offer(self, due: Sequence[Pending], room: int) -> _Batch:
+        """Send the largest prefix that fits, and note what became of each event. Settles nothing."""
+        batch = self._pack(due, room)
+        if not batch.records:
+            return batch
+        receipt, batch.error = await self._send(batch.records)
+        for pending in batch.pending:
+            if pending.event.id in receipt.rejected:
+                batch.parked[pending.seq] = receipt.rejected[pending.event.id]
+            elif pending.event.id in receipt.accepted:
+                batch.accepted.add(pending.seq)
+        if batch.error is None and not batch.moved:
+            what = "the sink accepted nothing and rejected nothing"
+            batch.error = Unavailable(what, hint="look at the receiver's own log")
+        return batch
+
+    def _pack(self, due: Iterable[Pending], room: int) -> _Batch:
+        batch, size = _Batch(), 0
+        for pending in due:
+            try:
+                if not self.wants.wants(pending.event):
+                    batch.skipped.add(pending.seq)
+                    batch.seen += 1
+                    continue
+                record = self.mapping.render(pending.event)
+                octets = _octets(record)
+            except MappingError as error:
+                batch.parked[pending.seq] = error.what
+                batch.seen += 1
+                continue
+            except Exception as bug:  # this event's, not the queue's: kept, with a traceback, where people look
+                log.exception("deliver.render_bug", extra={"sink": self.sink.name, "id": pending.event.id})
+                batch.parked[pending.seq] = f"mapping {self.mapping.name}: {type(bug).__name__}; the log has more"
+                batch.seen += 1
+                continue
+            if batch.records and (len(batch.records) >= room or size + octets > self.max_bytes):
+                break
+            batch.pending.append(pending)
+            batch.records.append(record)
+            batch.seen += 1
+            size += octets
+        return batch
+
+    async def _send(self, records: Sequence[Record]) -> tuple[Receipt, Unavailable | Denied | None]:
+        try:
+            async with asyncio.timeout(SEND_LIMIT_S):
+                return await self.sink.send(records), None
+        except (Unavailable, Denied) as error:
+            return Receipt(), error
+        except TimeoutError:
+            return Receipt(), Unavailable(f"the sink gave no answer within {SEND_LIMIT_S:.0f} s")
+        except Exception as bug:
+            log.exception("deliver.bug", extra={"sink": self.sink.name})
+            return Receipt(), Unavailable(f"{type(bug).__name__} inside the sink", hint="this is a bug: report the log")
+
+    async def _settle(self, batches: Sequence[_Batch], sent: datetime) -> Outcome:
+        """Write down what became of the batches, in one settlement."""
+        parked = {seq: words for b in batches for seq, words in b.parked.items()}
+        accepted = frozenset(seq for b in batches for seq in b.accepted)
+        skipped = frozenset(seq for b in batches for seq in b.skipped)
+        await self.store.settle(
+            self.sink.name,
+            Settlement(
+                at=iso(self.clock.now()),
+                first_sent=iso(sent),
+                attempted=tuple(p.seq for b in batches for p in b.pending),
+                accepted=accepted,
+                skipped=skipped,
+                parked=parked,
+            ),
+        )
+        self._settled = accepted | skipped | parked.keys()
+        for pending in (p for b in batches for p in b.pending if p.seq in accepted):
+            self.delivered[pending.event.stream] = self.delivered.get(pending.event.stream, 0) + 1
+        for seq, reason in parked.items():
+            log.warning("deliver.parked", extra={"sink": self.sink.name, "seq": seq, "reason": reason})
+        return Outcome(self.sink.name, "ok", sent=len(accepted), parked=len(parked), skipped=len(skipped))
+
+    def _failed(self, error: Unavailable | Denied, result: Outcome) -> Outcome:
+        """Back off: a little longer each time, at least as long as the server wishes, never for good."""
         self.attempt += 1
-        self.last_error = error.what
+        wish_s = error.retry_after_s if isinstance(error, Unavailable) else None
         if isinstance(error, Denied):
-            wait_s = backoff.delay_s(self.attempt, HOLD_S, HOLD_S, self.dice)
-            wait_s = max(wait_s, HOLD_S / 2)
+            state, wait_s = "denied", self.dice.uniform(HOLD_S / 2, HOLD_S)
         else:
-            wait_s = backoff.delay_s(self.attempt, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, error.retry_after_s)
-        state = "denied" if isinstance(error, Denied) else "unavailable"
+            state, wait_s = (
+                "unavailable",
+                backoff.delay_s(self.attempt, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, wish_s),
+            )
+            if self.attempt >= SHRINK_AFTER and wish_s is None:
+                self._room = 1
         log.warning(
             "deliver.refused",
             extra={"sink": self.sink.name, "state": state, "error": error.what, "wait_s": round(wait_s, 1)},
         )
         return evolve(result, state=state, error=error.what, hint=error.hint, wait_s=wait_s)
 
-    def _render(self, due: Sequence[Pending]) -> tuple[list[Pending], list[Record], dict[int, str]]:
-        """The largest prefix that fits one batch, rendered; what cannot be rendered is parked for this sink."""
-        batch: list[Pending] = []
-        records: list[Record] = []
-        unrenderable: dict[int, str] = {}
-        size = 0
-        for pending in due:
-            try:
-                record = self.mapping.render(pending.event)
-            except MappingError as error:
-                unrenderable[pending.seq] = f"mapping {self.mapping.name}: {error.what}"
-                continue
-            octets = _octets(record)
-            if batch and (len(batch) >= self.max_records or size + octets > self.max_bytes):
-                break
-            batch.append(pending)
-            records.append(record)
-            size += octets
-        return batch, records, unrenderable
+    async def _offer_recent_again(self, error: Unavailable | Denied) -> None:
+        """After `Unavailable` what was settled within the replay window may be lost: offer it again, once an outage.
+
+        The window reaches back from the last success, not from now: a receiver that died right after it is noticed by
+        the next batch, which may be an hour away.
+        """
+        window_s = self.sink.replay_window_s
+        if not window_s or self.attempt or not isinstance(error, Unavailable):
+            return
+        stats = await self.store.stats()
+        last = next((s.last_success for s in stats.sinks if s.name == self.sink.name), None)
+        if last is None:
+            return
+        again = await self.store.recent(self.sink.name, iso(parse_iso(last) - timedelta(seconds=window_s)))
+        if again:
+            log.info("deliver.replay_window", extra={"sink": self.sink.name, "events": again})
+
+    # ------------------------------------------------------------------------------------------------- isolation
+
+    def _looks_poisoned(self, batch: _Batch) -> bool:
+        """One event failed alone, again and again, and the sink does not ask for time."""
+        return (
+            isinstance(batch.error, Unavailable)
+            and batch.error.retry_after_s is None
+            and len(batch.records) == 1
+            and self.attempt >= ISOLATE_AFTER
+            and len(self._aside) < PAGE
+        )
+
+    def _count_left_out(self, batch: _Batch) -> None:
+        """Events that the receipt left out although it took or refused a later one of the same batch."""
+        last = max(
+            (n for n, p in enumerate(batch.pending) if p.seq in batch.accepted or p.seq in batch.parked), default=0
+        )
+        left = [p for p in batch.pending[:last] if p.seq not in batch.accepted and p.seq not in batch.parked]
+        self._left_out = {p.seq: self._left_out.get(p.seq, 0) + 1 for p in left}
+        for pending in left:
+            if self._left_out[pending.seq] >= LEFT_OUT and len(self._aside) < PAGE:
+                del self._left_out[pending.seq]
+                self._set_aside(pending, None)
+
+    def _set_aside(self, pending: Pending, error: Unavailable | Denied | None, tries: int = 1) -> None:
+        wish_s = error.retry_after_s if isinstance(error, Unavailable) else None
+        wait_s = max(BACKOFF_BASE_S, backoff.delay_s(tries, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, wish_s))
+        until = self.clock.now() + timedelta(seconds=wait_s)
+        self._aside[pending.seq] = _Aside(pending.event.id, until, tries, sum(self.delivered.values()))
+
+    async def _retry_alone(self, pending: Pending, now: datetime) -> Outcome:
+        """Another try of one event that was set aside; its failure says nothing about the sink."""
+        self._lone_turn = True
+        was = self._aside.pop(pending.seq)
+        batch = await self._offer([pending], 1)
+        if batch.records and not batch.moved:
+            tries = was.tries + (sum(self.delivered.values()) > was.delivered)
+            if tries > PARK_AFTER and batch.error is not None:
+                batch.parked[pending.seq] = f"refused {tries} times while others were taken: {batch.error.what}"
+            else:
+                self._set_aside(pending, batch.error, tries)
+        return await self._settle([batch], now)
+
+    def _forget(self, due: Sequence[Pending], *, complete: bool) -> None:
+        """What is no longer due (released, forgotten) is not held any more."""
+        there = {p.seq for p in due}
+        gone = [seq for seq in self._aside if seq not in there and (complete or seq < max(there))]
+        for seq in gone:
+            del self._aside[seq]
+
+    # ----------------------------------------------------------------------------------------------------- loops
 
     async def drain(self, deadline_s: float) -> Outcome:
         """Offer until nothing is due or the deadline has passed; transient failures are retried within it."""
@@ -194,15 +405,36 @@ class Delivery:
                 return total
             await self.clock.sleep(turn.wait_s)
 
-    async def run(self, stop: asyncio.Event, wake: asyncio.Event | None = None) -> None:
-        """Offer for ever, until `stop`. `wake` shortens the idle wait when something was committed."""
-        while not stop.is_set():
-            turn = await self.turn()
-            if turn.wait_s:
-                await _wait(self.clock, turn.wait_s, stop, wake if turn.state == "idle" else None)
+    async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
+        """Offer for ever. `wake` ends an idle wait; after `stop` what is due is offered until the sink falters."""
+        idle_s = IDLE_S
+        while True:
+            wake.clear()  # before looking: a commit after this look wakes the wait below
+            turn = await self._guarded_turn()
+            if stop.is_set() and turn.state != "ok":
+                return
+            idle_s = min(IDLE_CAP_S, idle_s * 2) if turn.state == "idle" else IDLE_S
+            if turn.wait_s and turn.state == "idle":
+                if await _wait(self.clock, idle_s, stop, wake):
+                    idle_s = IDLE_S
+            elif turn.wait_s:
+                await _wait(self.clock, turn.wait_s, stop)
+
+    async def _guarded_turn(self) -> Outcome:
+        """A turn whose own bug stops this sink for a while, and no other."""
+        try:
+            return await self.turn()
+        except StoreError:
+            raise
+        except Exception as bug:
+            log.exception("deliver.bug", extra={"sink": self.sink.name})
+            error = Unavailable(f"{type(bug).__name__} in the delivery loop", hint="this is a bug: report the log")
+            self.last = self._failed(error, Outcome(self.sink.name, "ok"))
+            return evolve(self.last, wait_s=max(self.last.wait_s, BACKOFF_BASE_S))
 
 
-async def _wait(clock: Clock, seconds: float, stop: asyncio.Event, wake: asyncio.Event | None) -> None:
+async def _wait(clock: Clock, seconds: float, stop: asyncio.Event, wake: asyncio.Event | None = None) -> bool:
+    """Sleep until the time is over, or one of the events is set; whether `wake` was."""
     tasks = [asyncio.ensure_future(clock.sleep(seconds)), asyncio.ensure_future(stop.wait())]
     if wake is not None:
         tasks.append(asyncio.ensure_future(wake.wait()))
@@ -212,6 +444,7 @@ async def _wait(clock: Clock, seconds: float, stop: asyncio.Event, wake: asyncio
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    return wake is not None and wake.is_set()
 
 
 def _octets(record: Record) -> int:

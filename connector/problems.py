@@ -22,7 +22,10 @@ Open = Mapping[str, Mapping[str, Any]]
 
 @frozen
 class Fault:
-    """Something that is wrong now: `type` is feed.partial, feed.stale or connector.problem, with `subject` the key."""
+    """Something that is wrong now: `type` is feed.partial, feed.stale or connector.problem, with `subject` the key.
+
+    With a `stage` it is told again when that changes, instead of daily.
+    """
 
     type: str
     reason: str
@@ -31,6 +34,7 @@ class Fault:
     detail: str = ""
     hint: str = ""
     data: Mapping[str, Any] = Factory(dict)
+    stage: str = ""
 
     @property
     def key(self) -> str:
@@ -50,8 +54,10 @@ def advance(
         was = open_problems.get(fault.key)
         if was is not None and was["reason"] == fault.reason:
             entry = dict(was)
-            if parse_iso(now) - parse_iso(entry["last_sent"]) >= REPEAT:
-                entry.update(last_sent=now, repeat=entry["repeat"] + 1)
+            overdue = parse_iso(now) - parse_iso(entry["last_sent"]) >= REPEAT
+            again = fault.stage != entry.get("stage", "") if fault.stage else overdue
+            if again:
+                entry.update(last_sent=now, repeat=entry["repeat"] + 1, stage=fault.stage)
                 told.append(_problem(fault, entry, newest_day))
         else:
             entry = {
@@ -63,6 +69,7 @@ def advance(
                 "last_sent": now,
                 "repeat": 0,
                 "sink": fault.data.get("sink"),
+                "stage": fault.stage,
             }
             if was is not None:
                 told.append(_recovery(was, now, newest_day))

@@ -1,11 +1,11 @@
 """What Microsoft Entra's refusals mean, and what the operator does about each: code → reason, words, next step.
 
 Pure. The codes are those of "Microsoft Entra authentication and authorization error codes" (AADSTS…); the words are
-ours. No text of a refusal is passed on before the secret that was sent is taken out of it.
+ours. Taking secrets out of the far end's words is the caller's part: it knows them.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
@@ -105,22 +105,18 @@ _MEANINGS: Mapping[int, _Meaning] = {
 LAPSED = frozenset({50173, 700082, 70008, 70043, 70044, 50078, 50076, 50079, 50074, 50089, 50133, 50132, 700003})
 """Codes after which only a new sign-in of the user helps: revoked, expired, or another factor is wanted."""
 
-_TRANSIENT = frozenset({90033, 90013, 90014, 50196, 90025, 81016, 90046})
+_TRANSIENT = frozenset({50196, 90024, 90025, 90033})
 
 CONSENT_REASONS = frozenset({"consent_missing", "app_unknown"})
 """Reasons that an administrator's consent heals (an unknown application in a right directory, too)."""
 
-FORGET_REASONS = frozenset({"secret_wrong", "secret_expired", "certificate_unknown"})
 
+def refusal(result: Mapping[str, Any], *, what: str, delegated: bool = False) -> SecureScoreError:
+    """The error that a refusal means. `what` says what was attempted ("signing in to …"), `delegated` that a person did.
 
-def refusal(
-    result: Mapping[str, Any], *, what: str, delegated: bool = False, secrets: Sequence[str] = ()
-) -> SecureScoreError:
-    """The error that a token endpoint's refusal means. `what` says what was attempted ("signing in to …").
-
-    `secrets` are taken out of the far end's words. Time heals what the service calls temporary: Unavailable.
+    Time heals what the service calls temporary: Unavailable.
     """
-    words = said(result, secrets)
+    words = said(result)
     code = _code(result)
     error = printable(result.get("error") or "", 60)
     if code in _TRANSIENT or error in ("temporarily_unavailable", "server_error"):
@@ -134,12 +130,10 @@ def refusal(
     return SignInRefused(f"{what}: refused{words}", hint, error or "refused")
 
 
-def said(result: Mapping[str, Any], secrets: Sequence[str] = ()) -> str:
-    """The far end's own words in brackets: one bounded line, no secret, with the ids that support asks for."""
+def said(result: Mapping[str, Any]) -> str:
+    """The far end's own words in brackets: one bounded line, with the ids that support asks for."""
     text = str(result.get("error_description") or result.get("error") or "")[:4096]
     text = re.split(r"\s*(?:Trace ID:|Correlation ID:|Timestamp:|\r|\n)", text, maxsplit=1)[0]
-    for secret in secrets:
-        text = text.replace(secret, "…") if secret else text
     ids = [f"{name} {printable(result[key], 64)}" for name, key in _IDS if isinstance(result.get(key), str)]
     line = "; ".join(part for part in (printable(text, MAX_WORDS), ", ".join(ids)) if part)
     return f" ({line})" if line else ""

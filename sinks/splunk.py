@@ -354,7 +354,10 @@ class Wire(Transport, Protocol):
 
 @define(eq=False)
 class _Channel:
-    """What one token has with one collector. Acknowledgements hold within a channel; cookies keep it on one node."""
+    """What one token has with one collector. Acknowledgements hold within a channel; cookies keep it on one node.
+
+    `acks`: there is somebody to ask for them. `checked`: the token has them.
+    """
 
     token: str = field(repr=False)
     guid: str = Factory(lambda: str(uuid.uuid4()))
@@ -381,11 +384,14 @@ class _Channel:
 
 @define
 class _Ledger:
-    """What became of the records of one batch. `refused` by the collector; `waiting` for acknowledgement, by id."""
+    """What became of the records of one batch.
+
+    `doubtful` were refused alone without being named; `waiting` wait for acknowledgement, by its number.
+    """
 
     accepted: set[str] = Factory(set)
     rejected: dict[str, str] = Factory(dict)
-    refused: dict[str, str] = Factory(dict)
+    doubtful: dict[str, str] = Factory(dict)
     waiting: dict[_Channel, dict[int, list[str]]] = Factory(dict)
     faults: list[SecureScoreError] = Factory(list)
 
@@ -427,12 +433,12 @@ class HecSink:
                 ledger.faults.append(error)
                 break
         await self._await_acks(ledger)
-        if len(ledger.refused) > 1 and not self._taken:
-            # Nothing ever went through: then it is not these events that are wrong, and nothing may be parked.
-            reason = next(iter(ledger.refused.values()))
-            hint = "Check the mapping, and what stands before the collector."
-            raise Denied(f"every event is refused: {reason}", hint)
-        ledger.rejected |= ledger.refused
+        if self._taken or len(ledger.doubtful) < 2:
+            ledger.rejected |= ledger.doubtful
+        else:  # nothing ever went through and no event was named: something on the way is wrong, not these events
+            reason = next(iter(ledger.doubtful.values()))
+            hint = "Check what stands before the collector: it may drop bodies. Try gzip: off."
+            ledger.faults.append(Denied(f"every event is refused: {reason}", hint))
         if ledger.faults and not ledger.accepted and not ledger.rejected:
             raise ledger.faults[0]
         for fault in ledger.faults:
@@ -478,8 +484,6 @@ class HecSink:
                 continue
             verdict = await self._post(channel, batch)
             named = verdict.event if verdict.event is not None and verdict.event < len(batch) else None
-            if len(batch) == 1:
-                named = 0
             if verdict.kind == "taken":
                 self._take(channel, verdict, batch, ledger)
             elif verdict.kind == "smaller" and len(batch) > 1:
@@ -487,9 +491,11 @@ class HecSink:
                 self._max_body = max(_LEAST_BODY_BYTES, min(self._max_body, size // 2))
                 log.warning("%s: 413 for %d bytes, now sending at most %d", self.name, size, self._max_body)
                 todo.extendleft(_halves(batch))
-            elif verdict.kind in ("isolate", "smaller") and named is not None:
-                ledger.refused[batch[named].event_id] = verdict.fact
+            elif verdict.kind == "isolate" and named is not None:
+                ledger.rejected[batch[named].event_id] = verdict.fact
                 todo.appendleft(batch[:named] + batch[named + 1 :])
+            elif verdict.kind in ("isolate", "smaller") and len(batch) == 1:
+                ledger.doubtful[batch[0].event_id] = verdict.fact
             elif verdict.kind == "index" and (named is not None or len({each.index for each in batch}) == 1):
                 index = batch[named or 0].index
                 closed.add(index)
@@ -500,8 +506,7 @@ class HecSink:
                 todo.extendleft(_halves(batch))
             else:
                 if verdict.kind == "no_ack" and self._collector.ack != "on":
-                    channel.acks = False
-                    verdict = evolve(verdict, kind="retry")
+                    verdict = evolve(verdict, kind="retry")  # we do not insist, so it may take the next one
                 if verdict.code == 11:  # it dislikes this channel: the next attempt has another one
                     channel.renew()
                 raise verdict.error()
@@ -566,7 +571,7 @@ class HecSink:
         verdict = judge(response)
         if self._collector.ack == "auto" and (verdict.kind == "no_ack" or response.status in (404, 405)):
             log.warning("%s: nobody acknowledges (%s): what is taken counts as delivered", self.name, verdict.fact)
-            channel.acks = False
+            channel.acks = verdict.kind == "no_ack"  # then the next answer has no number to ask for, or means it
             return list(asked)
         raise verdict.error()
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from connector.errors import Denied, WrongTenant
 from connector.http import Http
 from connector.model import Absent, Known, Snapshot, Unchanged
-from connector.sources.files import CATALOGUE_INCOMPLETE, FilesSource
+from connector.sources.files import CATALOGUE_INCOMPLETE, FilesSource, _candidates
 from connector.sources.graph import GraphSource
 from tests.contract.source_contract import check_source
 from tests.fake_graph import OTHER_TENANT, TENANT, FakeGraph, JumpClock, day_document, history, profile_document, root
@@ -215,6 +215,21 @@ async def test_archive_day_without_its_last_page_is_passed_over(tmp_path: Path) 
     snapshot = await read(tmp_path)
     assert profiles_of(snapshot) == ["A", "B"]
     assert CATALOGUE_INCOMPLETE not in snapshot.notes
+
+
+async def test_of_incomplete_archive_days_the_latest_counts(tmp_path: Path) -> None:
+    archive(tmp_path, "2030-01-08", LINK | {"value": [profile_document("A"), profile_document("Retired")]})
+    archive(tmp_path, "2030-01-09", LINK | {"value": [profile_document("A")]})
+    snapshot = await read(tmp_path)
+    assert profiles_of(snapshot) == ["A"]
+    assert CATALOGUE_INCOMPLETE in snapshot.notes
+
+
+async def test_old_catalogues_of_an_archive_are_not_held_in_memory(tmp_path: Path) -> None:
+    for day in range(10, 30):
+        archive(tmp_path, f"2030-01-{day}", {"value": [profile_document("A")]})
+    held = source(tmp_path)._parse(_candidates(tmp_path)).sets
+    assert list(held) == ["2030-01-29"]
 
 
 async def test_profile_saved_twice_counts_with_its_latest_state(tmp_path: Path) -> None:

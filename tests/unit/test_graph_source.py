@@ -576,6 +576,17 @@ async def test_retries_end_at_the_deadline(bench: Bench) -> None:
     assert len(bench.graph.seen) <= 16
 
 
+async def test_retries_end_even_when_the_clock_stands_still(bench: Bench) -> None:
+    class StandingClock(JumpClock):
+        async def sleep(self, seconds: float) -> None:
+            self.slept.append(seconds)
+
+    bench.queue(SCORES, *[canned(b"", status=503)] * 50)
+    snapshot = await bench.read(clock=StandingClock())
+    assert absent(snapshot.days).reason == "unavailable"
+    assert bench.graph.count(SCORES) == 8
+
+
 async def test_same_seed_waits_alike(bench: Bench) -> None:
     waits = []
     for _ in range(2):

@@ -93,8 +93,9 @@ async def test_redirects_are_not_followed_and_cookies_not_kept(http: Http) -> No
         return web.Response(status=302, headers={"Location": "https://portal.example/", "Set-Cookie": "a=b"})
 
     async with serve(portal) as server:
-        await get(http, root(server))
-        answer = await get(http, root(server))
+        by_name = root(server).replace("127.0.0.1", "localhost")  # cookie jars ignore bare addresses
+        await get(http, by_name)
+        answer = await get(http, by_name)
     assert answer.status == 302
     assert len(seen) == 2
     assert "Cookie" not in seen[1]
@@ -123,7 +124,7 @@ async def test_announced_50_mb_page_is_not_even_fetched(http: Http) -> None:
 
     async with serve(large) as server:
         answer = await get(http, root(server))
-    assert (answer.status, answer.cut) == (200, "too_large")
+    assert (answer.status, answer.cut, answer.body) == (200, "too_large", b"")
     assert sent < 50
 
 

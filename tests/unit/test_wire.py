@@ -419,7 +419,7 @@ def test_state_history_keeps_its_order() -> None:
     )
 
 
-@pytest.mark.parametrize("updates", ["ignore", {"state": "Ignored"}, [None], ["Ignored"]])
+@pytest.mark.parametrize("updates", ["ignore", {"state": "Ignored"}, 5, True, [None], ["Ignored"]])
 def test_misshapen_state_history_spoils_the_read(updates: Any) -> None:
     with pytest.raises(PartialRead, match=r"page, profile 1 \(A\): controlStateUpdates"):
         parse_profile(profile_document("A", controlStateUpdates=updates))

@@ -1,0 +1,269 @@
+"""MSAL, held at arm's length: one credential of the configuration in, one fresh token or one of our errors out.
+
+Everything here blocks and runs in a worker thread. No cache of tokens and no waiting: auth.py has both. No sign-in of
+users: that is user_sign_in.py.
+"""
+
+import hashlib
+import logging
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote_plus
+
+from attrs import field, frozen
+
+from connector import secrets
+from connector.clouds import Cloud
+from connector.config import AuthConfig
+from connector.credentials import load_key_pair
+from connector.entra_http import Bridge, identity_http, login_http
+from connector.errors import ConfigError, SecureScoreError, Unavailable
+from connector.signin_errors import SignInRefused, refusal, said
+
+MAX_TOKEN_CHARS = 65_536
+CAPABILITIES = ["CP1"]
+"""We answer claims challenges, so the service may issue long-lived tokens and revoke them at once."""
+
+
+@frozen
+class Token:
+    """A bearer token; `refresh_at` is when the issuer would like it renewed, long before `expires_at`."""
+
+    value: str = field(repr=False)
+    expires_at: datetime
+    refresh_at: datetime | None = None
+
+
+@frozen
+class Target:
+    """What a token is for: `audience` (a root or an app URI, without "/.default") in one directory of one cloud.
+
+    `permission` is what a user's sign-in asks for; applications get what was consented to.
+    """
+
+    tenant_id: str
+    cloud: Cloud
+    audience: str
+    permission: str = ""
+
+    @property
+    def authority(self) -> str:
+        return f"{self.cloud.login}/{self.tenant_id}"
+
+    @property
+    def what(self) -> str:
+        return f"signing in to directory {self.tenant_id}"
+
+
+class Apps:
+    """MSAL applications (12.6 KB each), the least recently used forgotten beyond `limit`. Thread-safe."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._apps: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, ...], build: Callable[[], Any]) -> Any:
+        """The application of a key; built outside the lock, because building asks the sign-in host."""
+        with self._lock:
+            if key in self._apps:
+                self._apps.move_to_end(key)
+                return self._apps[key]
+        app = build()
+        with self._lock:
+            self._apps[key] = app
+            while len(self._apps) > self._limit:
+                self._apps.popitem(last=False)
+        return app
+
+    def __len__(self) -> int:
+        return len(self._apps)
+
+
+def msal_module() -> Any:
+    """MSAL, imported when somebody signs in: it takes a third of a second."""
+    import msal  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    # Its debug lines name assertions and device codes, its error lines quote answers; we report faults ourselves.
+    logging.getLogger("msal").setLevel(logging.CRITICAL)
+    return msal
+
+
+@contextmanager
+def msal_errors(what: str, hide: Sequence[str] = ()) -> Iterator[None]:
+    """Around calls of MSAL: foreign exceptions become Unavailable, and no error leaves with a secret in its words."""
+    try:
+        yield
+    except SecureScoreError as error:
+        error.what = without_secrets(error.what, hide)
+        error.args = (error.what,)
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        # What a far end answers reaches MSAL unchecked. Its exceptions quote that, so text and chain are dropped.
+        raise Unavailable(f"{what}: the answer has an unknown form ({type(error).__name__})") from None
+
+
+_JWT = re.compile(r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}")
+
+
+def without_secrets(text: str, hide: Sequence[str]) -> str:
+    """The text without these secrets, plain or as a form sends them, and without anything that looks like a token."""
+    for secret in hide:
+        for form in {secret, quote_plus(secret)}:
+            text = text.replace(form, "…") if form else text
+    return _JWT.sub("…", text)
+
+
+def acquire(
+    auth: AuthConfig, target: Target, *, http: Bridge, direct: Bridge, apps: Apps, now: datetime, claims: str = ""
+) -> Token:
+    """A new token, never one from a cache. `direct` reaches identity endpoints, before which no proxy may stand.
+
+    `claims` is the challenge of a resource that refused the last token. Raises SignInRefused, Denied, ConfigError or
+    Unavailable.
+    """
+    if auth.kind == "managed_identity":
+        return _managed(auth.options.get("client_id"), target.audience, direct, now, claims)
+    if auth.kind == "device_code":
+        from connector.user_sign_in import renew  # noqa: PLC0415 - needs file locks, which not every platform has
+
+        return renew(auth, target, http, now, claims)
+    secret = _secret_of(auth, target, direct, now)
+    client_id = str(auth.options["client_id"])
+    with msal_errors(target.what, secret.hide):
+        app = apps.get(
+            (target.authority, client_id, secret.fingerprint),
+            lambda: msal_module().ConfidentialClientApplication(
+                client_id,
+                client_credential=secret.credential,
+                authority=target.authority,
+                instance_discovery=False,
+                azure_region=False,
+                client_capabilities=CAPABILITIES,
+                http_client=login_http(http, target.cloud.login),
+            ),
+        )
+        app.remove_tokens_for_client()
+        result = app.acquire_token_for_client([f"{target.audience}/.default"], claims_challenge=claims or None)
+        if "access_token" not in result:
+            raise _refusal(result, target, secret, now)
+        return token_of(result, now, target.what)
+
+
+def _refusal(result: Mapping[str, Any], target: Target, secret: "_Secret", now: datetime) -> SecureScoreError:
+    """Entra calls an expired certificate unknown; we have it and know better."""
+    error = refusal(result, what=target.what)
+    if isinstance(error, SignInRefused) and secret.not_after is not None and secret.not_after <= now:
+        return SignInRefused(
+            f"{target.what}: the certificate expired on {secret.not_after:%Y-%m-%d}",
+            "Renew the certificate and upload its public part to the app registration.",
+            "secret_expired",
+        )
+    return error
+
+
+# ------------------------------------------------------------------------------------------------------------ secrets
+
+
+@frozen
+class _Secret:
+    """What an MSAL application is built with. `fingerprint` changes when the secret does, so a new one is used."""
+
+    credential: Any = field(repr=False)
+    fingerprint: str
+    not_after: datetime | None = None
+
+    @property
+    def hide(self) -> Sequence[str]:
+        return [self.credential] if isinstance(self.credential, str) else []
+
+
+def _secret_of(auth: AuthConfig, target: Target, direct: Bridge, now: datetime) -> _Secret:
+    """The secret as it is now: read anew, so that a renewed one is used without a restart. Raises ConfigError."""
+    if auth.kind == "client_secret":
+        value = secrets.resolve(str(auth.options["client_secret"]))
+        return _Secret(value, hashlib.sha256(value.encode()).hexdigest())
+    if auth.kind == "certificate":
+        reference = auth.options.get("password")
+        pair = load_key_pair(str(auth.options["file"]), secrets.resolve(str(reference)) if reference else None)
+        return _Secret(
+            {"private_key": pair.private_key, "public_certificate": pair.certificate}, pair.fingerprint, pair.not_after
+        )
+    identity = auth.options.get("managed_identity")
+    if identity is not None:
+        # MSAL keeps the function, so it must not keep today's time with it: the token is used at once, its age is not.
+        def exchange() -> str:
+            client_id = None if identity == "system" else identity
+            return _managed(client_id, target.cloud.exchange, direct, now, "").value
+
+        return _Secret({"client_assertion": exchange}, f"managed:{identity}")
+    file = str(auth.options["token_file"])
+    return _Secret({"client_assertion": lambda: _federated_token(file)}, f"file:{file}")
+
+
+def _federated_token(file: str) -> str:
+    token = secrets.read_file(file, what="the federated token").strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(
+            [f"the federated token: {file} does not hold one bare token on one line"],
+            "name the file in which the platform keeps the workload identity token",
+        )
+    return token
+
+
+# --------------------------------------------------------------------------------------------------- managed identity
+
+_NO_IDENTITY = (
+    "Machines and apps in Azure, or connected by Azure Arc, can have one: assign it there (and see that the identity "
+    "agent runs). Elsewhere use another kind of auth."
+)
+
+
+def _managed(client_id: object, audience: str, direct: Bridge, now: datetime, claims: str) -> Token:
+    """A token of this machine's managed identity; MSAL tells App Service, Azure Arc and virtual machines apart."""
+    what = f"the managed identity ({client_id or 'system-assigned'})"
+    try:
+        with msal_errors(what):
+            msal = msal_module()
+            identity = (
+                msal.UserAssignedManagedIdentity(client_id=str(client_id))
+                if client_id
+                else msal.SystemAssignedManagedIdentity()
+            )
+            app = msal.ManagedIdentityClient(identity, http_client=identity_http(direct))
+            result = app.acquire_token_for_client(resource=audience, claims_challenge=claims or None)
+            if "access_token" not in result:
+                raise SignInRefused(
+                    f"{what} was given no token for {audience}{said(result)}", _NO_IDENTITY, "identity_refused"
+                )
+            return token_of(result, now, what)
+    except OSError as error:  # Azure Arc keeps a key in a file for group himds
+        raise Unavailable(f"{what}: cannot read {error.filename}: {error.strerror}", hint=_NO_IDENTITY) from None
+    except Unavailable as error:
+        raise Unavailable(f"{what}: {error.what}", error.retry_after_s, _NO_IDENTITY) from None
+
+
+# -------------------------------------------------------------------------------------------------------------- token
+
+
+def token_of(result: Mapping[str, Any], now: datetime, what: str) -> Token:
+    """The token of an answer. Raises Unavailable for one that cannot stand in a header or has no lifetime."""
+    value, lifetime_s = result.get("access_token"), seconds(result.get("expires_in"))
+    plain = isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value
+    if not plain or not value or len(value) > MAX_TOKEN_CHARS or not lifetime_s:
+        raise Unavailable(f"{what}: the answer holds no usable token")
+    refresh_s = seconds(result.get("refresh_in"))
+    return Token(value, now + timedelta(seconds=lifetime_s), now + timedelta(seconds=refresh_s) if refresh_s else None)
+
+
+def seconds(value: object) -> int:
+    """A lifetime in seconds within 0..7 days; 0 for anything else."""
+    try:
+        return min(max(int(str(value)[:20]), 0), 7 * 86_400)
+    except ValueError:
+        return 0

@@ -1,0 +1,186 @@
+"""What the connector notices about itself: sinks that fail or stand still, the disk bound, history past its time.
+
+Told as `connector.problem` and `connector.recovered` of the connector's own scope, through the other sinks. What is
+open is remembered in the store as the state of tenant "", so that a problem outlives restarts and its id stays the
+same. Nothing here sends or polls; whoever does is told whether polling must pause.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import define, frozen
+
+from connector import memory
+from connector.clock import iso, parse_iso
+from connector.errors import Conflict, StoreError
+from connector.events import Origin, stamp
+from connector.explain import SeverityRules
+from connector.ports import Clock, SinkStats, State, Stats, Store
+from connector.problems import Fault, advance
+
+log = logging.getLogger("securescore.upkeep")
+
+UNAVAILABLE_AFTER_S = 900.0
+"""How long a sink may fail before that is a problem; a refusal that the operator must lift is one at once."""
+FILLING, NO_LONGER_FILLING = 0.80, 0.75
+FULL, NO_LONGER_FULL = 1.00, 0.95
+"""Shares of `state.max_bytes`. Each state ends somewhat below where it began, or it would flap."""
+PURGE_EVERY = timedelta(hours=6)
+PURGE_WHEN_FILLING = timedelta(minutes=10)
+COMMIT_TRIES = 5
+
+CONNECTOR = ""
+"""The tenant id under which the connector's own state is kept."""
+
+
+@frozen
+class Standing:
+    """How one sink stands: `state` is ok, unavailable, denied or untried; `stuck` are ids that it keeps refusing."""
+
+    sink: str
+    state: str
+    error: str = ""
+    hint: str = ""
+    stuck: tuple[str, ...] = ()
+
+
+@frozen
+class Seen:
+    """What a look came to: whether polling must pause, and how many events it told."""
+
+    full: bool
+    events: int = 0
+
+
+@define
+class Upkeep:
+    """Looks after the outbox. `instance` names this connector in its events until the state has a name of its own."""
+
+    store: Store
+    clock: Clock
+    severity: SeverityRules
+    max_bytes: int
+    keep_days: int
+    instance: str
+    _purged_at: datetime | None = None
+
+    async def look(self, sinks: Sequence[Standing], *, purge: bool = False) -> Seen:
+        """Purge when it is time (or asked for), measure, and tell what is new. Raises StoreError.
+
+        At the disk bound the store may refuse even our own words; then they wait, and the look still counts.
+        """
+        now = self.clock.now()
+        stats = await self._measure(now, purge=purge)
+        try:
+            return await self._tell(sinks, stats, now)
+        except StoreError as error:
+            if stats.bytes < FULL * self.max_bytes:
+                raise
+            log.error("outbox.full", extra={"error": error.what, "hint": error.hint})  # noqa: TRY400 - a fact, no bug
+            return Seen(full=True)
+
+    async def _measure(self, now: datetime, *, purge: bool) -> Stats:
+        stats = await self.store.stats()
+        if self._purged_at is None or self._purged_at > now:
+            self._purged_at = now
+        age = now - self._purged_at
+        filling = stats.bytes >= FILLING * self.max_bytes
+        if purge or age >= PURGE_EVERY or (filling and (age >= PURGE_WHEN_FILLING or age == timedelta(0))):
+            self._purged_at = now
+            purged = await self.store.purge(iso(now - timedelta(days=self.keep_days)))
+            if purged:
+                log.info("outbox.purged", extra={"events": purged})
+            stats = await self.store.stats()
+        return stats
+
+    async def _tell(self, sinks: Sequence[Standing], stats: Stats, now: datetime) -> Seen:
+        for _ in range(COMMIT_TRIES):
+            state = await self.store.load(CONNECTOR) or State()
+            head = memory.head(state)
+            origin = Origin(None, head.get("instance") or self.instance, source="connector")
+            known = head.get("problems", {})
+            failing = _failing(head.get("failing", {}), sinks, iso(now))
+            faults = _disk_faults(known, stats, self.max_bytes)
+            full = any(f.reason == "outbox_full" for f in faults)
+            faults += [f for s in sinks if (f := _sink_fault(s, known, failing.get(s.sink), now)) is not None]
+            problems, told = advance(known, faults, iso(now), scope=origin.urn)
+            values = {**head, "instance": origin.name, "problems": problems, "failing": failing}
+            if values == head:
+                return Seen(full)
+            events = [stamp(change, origin, iso(now), self.severity) for change in told]
+            try:
+                await self.store.commit(CONNECTOR, memory.with_head(state, values), events)
+            except Conflict:
+                continue  # another part of the connector told something at the same time
+            for event in events:
+                log.warning(event.type, extra={"subject": event.subject, "summary": event.data["summary"]})
+            return Seen(full, len(events))
+        return Seen(full)
+
+
+def _failing(known: Mapping[str, str], sinks: Sequence[Standing], now: str) -> dict[str, str]:
+    """Since when each sink has been failing; one that was not tried yet is as it was."""
+    return {
+        s.sink: min(known.get(s.sink, now), now)
+        for s in sinks
+        if s.state in ("unavailable", "denied") or (s.state == "untried" and s.sink in known)
+    }
+
+
+def _sink_fault(sink: Standing, known: Mapping[str, Any], since: str | None, now: datetime) -> Fault | None:
+    """The fault of a sink, if it has one now."""
+    subject = f"sink:{sink.sink}"
+    was = str(known.get(f"connector.problem:{subject}", {}).get("reason", ""))
+    if sink.state in ("unavailable", "denied") and since is not None:
+        # An open "denied" is not told anew as "unavailable": the far end that refuses us also restarts at times.
+        reason = "denied" if "denied" in (sink.state, was) else "unavailable"
+        long = (now - parse_iso(since)).total_seconds() >= UNAVAILABLE_AFTER_S
+        if reason == "denied" or was == "unavailable" or long:
+            summary = f"Problem: sink {sink.sink} takes nothing ({reason}), its events wait"
+            data = {"sink": sink.sink, "failing_since": since}
+            return Fault("connector.problem", reason, subject, summary, detail=sink.error, hint=sink.hint, data=data)
+    if sink.state == "untried" and was:
+        summary = f"Problem: sink {sink.sink} ({was}), not tried again since the start"
+        return Fault("connector.problem", was, subject, summary, data={"sink": sink.sink})
+    if sink.stuck:
+        return Fault(
+            "connector.problem",
+            "stuck",
+            subject,
+            f"Problem: sink {sink.sink} keeps refusing {len(sink.stuck)} events while it takes others",
+            detail=", ".join(sink.stuck[:20]),
+            hint="look for these ids in the receiver's log; `securescore events --id ID --trace` shows every try",
+            data={"sink": sink.sink},
+        )
+    return None
+
+
+def _disk_faults(known: Mapping[str, Any], stats: Stats, max_bytes: int) -> list[Fault]:
+    """The fault of the disk bound, if there is one: filling, or full."""
+    was = known.get("connector.problem:outbox", {}).get("reason")
+    share = stats.bytes / max_bytes
+    if share >= (NO_LONGER_FULL if was == "outbox_full" else FULL):
+        reason, so = "outbox_full", "polling pauses"
+    elif share >= (NO_LONGER_FILLING if was else FILLING):
+        reason, so = "outbox_filling", "polling pauses at 100 %"
+    else:
+        return []
+    pinning = _pinning(stats)
+    detail = f"{stats.bytes} of {max_bytes} bytes used"
+    who, hint = "no sink holds it", "raise `state.max_bytes`, or keep less (`state.keep_days`)"
+    if pinning is not None:
+        who = f"sink {pinning.name} pins its history"
+        since = pinning.last_success or "never"
+        detail += f"; {pinning.name} has {pinning.backlog} events to take, {pinning.parked} parked, last took {since}"
+        hint = f"repair that sink, or give up its backlog with `securescore sinks release {pinning.name}`, or {hint}"
+    summary = f"Problem: the state is {share:.0%} full, {who}; {so}"
+    data = {"sink": pinning.name if pinning else None, "bytes": stats.bytes, "max_bytes": max_bytes}
+    return [Fault("connector.problem", reason, "outbox", summary, detail=detail, hint=hint, data=data)]
+
+
+def _pinning(stats: Stats) -> SinkStats | None:
+    """The sink, attached or abandoned, that keeps most from being purged."""
+    holding = [s for s in stats.sinks if s.backlog or s.parked]
+    return max(holding, key=lambda s: (s.backlog, s.parked), default=None)

@@ -1,0 +1,352 @@
+"""The webhook sink: HTTPS POST of whatever the mapping makes, one event a request or a batch, signed.
+
+Signed as Standard Webhooks 1.0.0 says (https://github.com/standard-webhooks/standard-webhooks, spec): `webhook-id` is
+the event's id and stays the same on every retry, `webhook-timestamp` is that of the attempt, `webhook-signature` holds
+one HMAC-SHA256 for each secret, so that secrets can be rotated. Exactly the bytes sent are signed.
+
+No buffer and no retry. Delivered means 2xx and nothing else; a redirect is never followed. 400, 413 and 422 may mean
+this one event, or a receiver that is set up wrongly: an event is rejected only when others are taken, and never many in
+a row.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import Factory, define, field, frozen
+
+from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
+from connector.formats import jsonl
+from connector.formats.lines import octets
+from connector.http import Http, Response, Transport, error_for, retry_after_s
+from connector.model import Receipt, Record
+from connector.options import Option
+
+OPTIONS: Mapping[str, Option] = {
+    "url": Option("url", required=True, secret=True, doc="Where to POST; by reference if it holds a secret."),
+    "secret": Option(
+        "secret",
+        doc="Signs every request (Standard Webhooks): whsec_ and base64 of 24-64 bytes. Two, newest first and apart by a"
+        " space or line break, while receivers change over.",
+    ),
+    "authorization": Option("secret", doc="Authorization header of every request, such as `Bearer …`."),
+    "mode": Option(
+        "enum",
+        default="single",
+        choices=("single", "batch"),
+        doc="One event a request, or many: a JSON array, or lines.",
+    ),
+}
+
+CLOUDEVENT, JSON, TEXT = "cloudevents", "json", "text"
+CONTENT_TYPES: Mapping[tuple[str, bool], str] = {
+    (CLOUDEVENT, False): "application/cloudevents+json",
+    (CLOUDEVENT, True): "application/cloudevents-batch+json",
+    (JSON, False): "application/json",
+    (JSON, True): "application/json",
+    (TEXT, False): "text/plain; charset=utf-8",
+    (TEXT, True): "text/plain; charset=utf-8",
+}
+"""By kind of payload, and whether several stand in one body (CloudEvents 1.0.2 HTTP binding, JSON format)."""
+
+SINGLE_RECORDS = 50
+"""One batch of the delivery loop where each event is a request of its own: a settlement is written every so often."""
+BATCH_RECORDS = 500
+MAX_BODY_BYTES = 1_000_000
+PREFIX = "whsec_"
+SECRET_BYTES = (24, 64)
+REFUSED_IN_A_ROW = 10
+"""So many events refused with none taken in between are no bad events: the receiver is what is wrong."""
+_MAX_ANSWER_BYTES = 64 * 1024  # nobody reads it
+_MAY_BE_THE_EVENT = frozenset({400, 413, 422})
+
+_HINTS = {
+    400: "The receiver does not understand what it gets: check `format`, `mode` and its log.",
+    401: "Check `authorization` and `secret`: the receiver does not know us.",
+    403: "Check `authorization` and `secret`, and whether the receiver lets this machine in.",
+    404: "There is nothing at this URL: correct `url`.",
+    405: "The URL takes no POST: correct `url`.",
+    407: "Correct the credentials in network.proxy.",
+    410: "The receiver says that this endpoint is gone for good: correct `url`, or remove the sink.",
+    413: "The receiver takes no request of this size: raise its limit, or use `mode: single`.",
+    415: "The receiver does not take this content type: check `format` and `mode`.",
+    422: "The receiver understands but refuses what it gets: check `format` and its log.",
+}
+_BUSY = "Heals by itself; if it lasts, look at the receiver's log."
+
+log = logging.getLogger(__name__)
+
+
+# ------------------------------------------------------------------------------------------------------ configuration
+
+
+@frozen
+class Endpoint:
+    """Where to and how. `secrets` are the raw keys, the newest first."""
+
+    url: str = field(repr=False)
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    authorization: str = field(default="", repr=False)
+    mode: str = "single"
+
+    @property
+    def place(self) -> str:
+        """Scheme, host and port: a path or query may be a secret."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
+    """A sink from checked options (keys as in OPTIONS) and network settings (config.NetworkConfig); ConfigError."""
+    problems = []
+    keys: list[bytes] = []
+    for text in (options.get("secret") or "").split():
+        try:
+            keys.append(signing_key(text))
+        except ValueError as error:
+            problems.append(f"secret: {error}")
+    authorization = (options.get("authorization") or "").strip()
+    if not (authorization.isascii() and authorization.isprintable()):
+        problems.append("authorization: holds characters that no HTTP header can carry")
+    parts = urlsplit(options["url"])  # a URL given by reference was not checked before
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None:
+        problems.append("url: expected a URL such as https://host.example/path, without user and password")
+    elif parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        problems.append("url: plain http is allowed for loopback only: use https")
+    if problems:
+        raise ConfigError(problems)
+    http = Http(
+        clock=_SystemTime(),
+        proxy=network.proxy,
+        no_proxy=network.no_proxy,
+        ca_file=network.ca_file,
+        timeout_s=network.timeout_s,
+        max_connections=1,
+    )
+    mode = options.get("mode") or OPTIONS["mode"].default
+    return WebhookSink(name, Endpoint(options["url"], tuple(keys), authorization, mode), http)
+
+
+def signing_key(text: str) -> bytes:
+    """The key of a Standard Webhooks secret; `whsec_` may be missing. Raises ValueError, which never repeats it."""
+    try:
+        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"expected {PREFIX} and base64; make one: {PREFIX}$(openssl rand -base64 32)") from error
+    if not SECRET_BYTES[0] <= len(key) <= SECRET_BYTES[1]:
+        raise ValueError(f"has {len(key)} bytes, the standard wants {SECRET_BYTES[0]} to {SECRET_BYTES[1]}")
+    return key
+
+
+class _SystemTime:
+    """The clock outside tests, for Http: when an answer came."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError  # a sink never waits
+
+
+# ------------------------------------------------------------------------------------------------- records to requests
+
+
+@frozen
+class Item:
+    """One record as it stands in a body. `kind` is cloudevents, json or text."""
+
+    event_id: str
+    kind: str
+    data: bytes = field(repr=False)
+
+
+def item(record: Record) -> Item:
+    """The bytes of one record. Raises ValueError with the reason why it cannot be sent."""
+    payload = record.payload
+    if not isinstance(payload, str):
+        try:
+            text = jsonl.dumps(dict(payload))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON: {error}") from error
+        return Item(record.event_id, CLOUDEVENT if "specversion" in payload else JSON, text.encode("ascii"))
+    found = None
+    if payload.startswith("{"):
+        try:
+            found = json.loads(payload)
+        except (ValueError, RecursionError):
+            found = None  # text that begins like JSON is text
+    kind = TEXT if not isinstance(found, dict) else CLOUDEVENT if "specversion" in found else JSON
+    return Item(record.event_id, kind, octets(payload))
+
+
+def body(items: Sequence[Item], *, batch: bool) -> bytes:
+    """The body of one request: the payload itself, a JSON array of payloads, or a line for each text."""
+    if not batch:
+        return items[0].data
+    if items[0].kind == TEXT:
+        return b"".join(each.data.replace(b"\r", b"\\r").replace(b"\n", b"\\n") + b"\n" for each in items)
+    return b"[" + b",".join(each.data for each in items) + b"]"
+
+
+def message_id(items: Sequence[Item], *, batch: bool) -> str:
+    """`webhook-id`: the event's id; of a batch one that the same batch always has."""
+    if not batch:
+        return items[0].event_id
+    return "batch_" + hashlib.sha256("\n".join(each.event_id for each in items).encode()).hexdigest()[:32]
+
+
+def signature(keys: Sequence[bytes], message: str, timestamp: int, data: bytes) -> str:
+    """`webhook-signature`: one for each key, over `id.timestamp.body`."""
+    signed = f"{message}.{timestamp}.".encode() + data
+    digests = (hmac.new(key, signed, hashlib.sha256).digest() for key in keys)
+    return " ".join(f"v1,{base64.b64encode(digest).decode('ascii')}" for digest in digests)
+
+
+# ------------------------------------------------------------------------------------------------------------- sending
+
+
+@define
+class _Ledger:
+    """What became of a batch. `refused` may be the events' fault or the receiver's; `fault` ended the batch early."""
+
+    accepted: set[str] = Factory(set)
+    rejected: dict[str, str] = Factory(dict)
+    refused: dict[str, SecureScoreError] = Factory(dict)
+    in_a_row: int = 0
+    fault: SecureScoreError | None = None
+
+
+class WebhookSink:
+    """Posts records to one endpoint; see the module's text for what a receipt means here."""
+
+    replay_window_s = 0.0
+    max_bytes = MAX_BODY_BYTES
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        http: Transport,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`now` is the time of an attempt, aware."""
+        self.name = name
+        self.max_records = BATCH_RECORDS if endpoint.mode == "batch" else SINGLE_RECORDS
+        self._endpoint = endpoint
+        self._http = http
+        self._now = now
+        self._taken = False  # whether this endpoint ever took anything
+        self._unsaid: SecureScoreError | None = None
+
+    async def send(self, records: Sequence[Record]) -> Receipt:
+        """Post a batch, in order, until it is done or the receiver falters.
+
+        Raises Unavailable (no answer, busy) or Denied (credentials, address, redirect, gone) when nothing was accepted
+        and nothing rejected. What ended a batch half-way is raised by the next call, before anything is sent: so the
+        receiver's wish to be left alone is kept.
+        """
+        if self._unsaid is not None and records:
+            error, self._unsaid = self._unsaid, None
+            raise error
+        ledger = _Ledger()
+        items = []
+        for record in records:
+            try:
+                items.append(item(record))
+            except ValueError as error:
+                ledger.rejected[record.event_id] = str(error)
+        batch = self._endpoint.mode == "batch"
+        for _, same in groupby(items, key=lambda each: each.kind):
+            of_a_kind = list(same)
+            for group in [of_a_kind] if batch else [[each] for each in of_a_kind]:
+                if ledger.fault is None:
+                    await self._deliver(group, ledger, batch=batch)
+        if ledger.refused and ledger.in_a_row < REFUSED_IN_A_ROW and self._taken:
+            ledger.rejected |= {event_id: error.what for event_id, error in ledger.refused.items()}
+        elif ledger.refused and ledger.fault is None:
+            error = next(iter(ledger.refused.values()))
+            ledger.fault = Denied(f"every event is refused: {error.what}", error.hint)
+        if ledger.fault is not None:
+            if not ledger.accepted and not ledger.rejected:
+                raise ledger.fault
+            self._unsaid = ledger.fault
+        return Receipt(accepted=frozenset(ledger.accepted), rejected=ledger.rejected)
+
+    async def probe(self) -> None:
+        """Ask the endpoint for its OPTIONS: any answer of the receiver's own will do, for nothing is sent."""
+        response = await self._http.request("OPTIONS", self._endpoint.url, headers=self._credentials())
+        if response.status >= 500 or 300 <= response.status < 400 or response.status in (407, 410):
+            raise self._error(response)
+
+    async def close(self) -> None:
+        """Close the connection; a later `send` opens a new one."""
+        if isinstance(self._http, Http):
+            await self._http.close()
+
+    async def _deliver(self, items: Sequence[Item], ledger: _Ledger, *, batch: bool) -> None:
+        """Post these; a batch that is refused for what is in it is halved until the refused event stands alone."""
+        try:
+            response = await self._post(items, batch=batch)
+        except (Unavailable, Denied) as error:
+            ledger.fault = error
+            return
+        if 200 <= response.status < 300:
+            ledger.accepted.update(each.event_id for each in items)
+            ledger.in_a_row = 0
+            self._taken = True
+        elif response.status not in _MAY_BE_THE_EVENT:
+            ledger.fault = self._error(response)
+        elif len(items) > 1:
+            middle = len(items) // 2
+            await self._deliver(items[:middle], ledger, batch=batch)
+            if ledger.fault is None:
+                await self._deliver(items[middle:], ledger, batch=batch)
+        else:
+            error = self._error(response)
+            ledger.refused[items[0].event_id] = error
+            ledger.in_a_row += 1
+            if ledger.in_a_row >= REFUSED_IN_A_ROW:
+                what = f"{ledger.in_a_row} events in a row are refused, so it is not the events: {error.what}"
+                ledger.fault = Denied(what, error.hint)
+
+    async def _post(self, items: Sequence[Item], *, batch: bool) -> Response:
+        data = body(items, batch=batch)
+        message = message_id(items, batch=batch)
+        timestamp = int(self._now().timestamp())
+        headers = {
+            **self._credentials(),
+            "Content-Type": CONTENT_TYPES[items[0].kind, batch],
+            "webhook-id": message,
+            "webhook-timestamp": str(timestamp),
+        }
+        if self._endpoint.secrets:
+            headers["webhook-signature"] = signature(self._endpoint.secrets, message, timestamp, data)
+        return await self._http.request(
+            "POST", self._endpoint.url, headers=headers, body=data, max_bytes=_MAX_ANSWER_BYTES
+        )
+
+    def _credentials(self) -> dict[str, str]:
+        return {"Authorization": self._endpoint.authorization} if self._endpoint.authorization else {}
+
+    def _error(self, response: Response) -> SecureScoreError:
+        """What an answer other than 2xx means, in the receiver's words."""
+        error = error_for(response, f"webhook {self._endpoint.place}")
+        what = self._without_secrets(error.what)
+        if response.status == 425 or isinstance(error, Unavailable):
+            return Unavailable(what, retry_after_s(response.headers, response.at), _BUSY)
+        return Denied(what, _HINTS.get(response.status) or error.hint)
+
+    def _without_secrets(self, text: str) -> str:
+        """A receiver that repeats our credential must not bring it into logs and events."""
+        words = self._endpoint.authorization.split()
+        for word in (self._endpoint.authorization, *(w for w in words if len(w) >= 8)):
+            text = text.replace(word, "***") if word else text
+        return text

@@ -388,7 +388,7 @@ def _check_open(sock: socket.socket) -> None:
     sock.setblocking(False)
     try:
         if sock.recv(1, socket.MSG_PEEK) == b"":
-            raise ConnectionAbortedError("closed by the receiver before anything was sent")
+            raise ConnectionAbortedError(0, "closed by the receiver before anything was sent")
     except BlockingIOError:
         pass
 
@@ -442,17 +442,14 @@ def _listen(sock: ssl.SSLSocket, seconds: float, until: Callable[[ssl.SSLSocket]
     while True:
         try:
             if sock.recv(1) == b"":
-                raise _Refused
+                # No reason given: it does not like who we are, or it is stopping just now.
+                raise ConnectionAbortedError(0, "closed by the receiver right after the TLS handshake")
         except ssl.SSLWantReadError:
             pass
         left = deadline - time.monotonic()
         if left <= 0 or (until is not None and until(sock)):
             return
         poller.poll(max(1, left * 1000))
-
-
-class _Refused(OSError):
-    """Closed in good order right after the handshake: the receiver did not like who we are."""
 
 
 # ------------------------------------------------------------------------------------------------------ what went wrong
@@ -462,8 +459,6 @@ def _failure(receiver: Receiver, error: OSError) -> SecureScoreError:
     """The operator's error for anything the network raised."""
     what = f"{receiver.place}: {_words(error)}"
     ours = f"the receiver must accept {receiver.cert_file}" if receiver.cert_file else "set tls.cert_file and key_file"
-    if isinstance(error, _Refused):
-        return Denied(f"{receiver.place}: closed by the receiver right after the TLS handshake", hint=ours)
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "tls.ca_file must hold the authority of the receiver's certificate, tls.server_name the name in it"
         return Denied(what, hint=hint)
@@ -475,7 +470,7 @@ def _failure(receiver: Receiver, error: OSError) -> SecureScoreError:
     if isinstance(error, TimeoutError):
         return Unavailable(what, hint="check host, port and firewalls; a very slow receiver needs smaller batches")
     if receiver.transport == "tls":
-        return Unavailable(what, hint="check that the receiver runs, listens there and accepts the client certificate")
+        return Unavailable(what, hint=f"check that the receiver runs and listens there; {ours}")
     return Unavailable(what, hint="check that the receiver runs and listens there")
 
 

@@ -13,15 +13,15 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import jsonl
@@ -34,8 +34,8 @@ OPTIONS: Mapping[str, Option] = {
     "url": Option("url", required=True, secret=True, doc="Where to POST; by reference if it holds a secret."),
     "secret": Option(
         "secret",
-        doc="Signs every request (Standard Webhooks): whsec_ and base64 of 24-64 bytes. Two, newest first and apart by a"
-        " space or line break, while receivers change over.",
+        doc="Signs every request (Standard Webhooks): whsec_ and base64 of 24-64 bytes."
+        " Two, newest first and apart by a space or line break, while receivers change over.",
     ),
     "authorization": Option("secret", doc="Authorization header of every request, such as `Bearer …`."),
     "mode": Option(
@@ -82,8 +82,6 @@ _HINTS = {
 }
 _BUSY = "Heals by itself; if it lasts, look at the receiver's log."
 
-log = logging.getLogger(__name__)
-
 
 # ------------------------------------------------------------------------------------------------------ configuration
 
@@ -119,7 +117,7 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
     parts = urlsplit(options["url"])  # a URL given by reference was not checked before
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None:
         problems.append("url: expected a URL such as https://host.example/path, without user and password")
-    elif parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    elif parts.scheme == "http" and not _is_loopback(parts.hostname):
         problems.append("url: plain http is allowed for loopback only: use https")
     if problems:
         raise ConfigError(problems)
@@ -144,6 +142,13 @@ def signing_key(text: str) -> bytes:
     if not SECRET_BYTES[0] <= len(key) <= SECRET_BYTES[1]:
         raise ValueError(f"has {len(key)} bytes, the standard wants {SECRET_BYTES[0]} to {SECRET_BYTES[1]}")
     return key
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class _SystemTime:
@@ -219,8 +224,7 @@ class _Ledger:
 
     accepted: set[str] = Factory(set)
     rejected: dict[str, str] = Factory(dict)
-    refused: dict[str, SecureScoreError] = Factory(dict)
-    in_a_row: int = 0
+    refused: dict[str, str] = Factory(dict)
     fault: SecureScoreError | None = None
 
 
@@ -244,18 +248,20 @@ class WebhookSink:
         self._http = http
         self._now = now
         self._taken = False  # whether this endpoint ever took anything
-        self._unsaid: SecureScoreError | None = None
+        self._in_a_row = 0
+        self._unsaid: Unavailable | None = None
+        self._secret_words = _secret_words(endpoint)
 
     async def send(self, records: Sequence[Record]) -> Receipt:
         """Post a batch, in order, until it is done or the receiver falters.
 
         Raises Unavailable (no answer, busy) or Denied (credentials, address, redirect, gone) when nothing was accepted
-        and nothing rejected. What ended a batch half-way is raised by the next call, before anything is sent: so the
-        receiver's wish to be left alone is kept.
+        and nothing rejected. A wish to be left alone that came half-way is raised by the next call, before anything is
+        sent.
         """
         if self._unsaid is not None and records:
-            error, self._unsaid = self._unsaid, None
-            raise error
+            wish, self._unsaid = self._unsaid, None
+            raise wish
         ledger = _Ledger()
         items = []
         for record in records:
@@ -269,15 +275,16 @@ class WebhookSink:
             for group in [of_a_kind] if batch else [[each] for each in of_a_kind]:
                 if ledger.fault is None:
                     await self._deliver(group, ledger, batch=batch)
-        if ledger.refused and ledger.in_a_row < REFUSED_IN_A_ROW and self._taken:
-            ledger.rejected |= {event_id: error.what for event_id, error in ledger.refused.items()}
+        if self._taken and self._in_a_row < REFUSED_IN_A_ROW:
+            ledger.rejected |= ledger.refused
         elif ledger.refused and ledger.fault is None:
-            error = next(iter(ledger.refused.values()))
-            ledger.fault = Denied(f"every event is refused: {error.what}", error.hint)
+            hint = "Nothing was ever taken: check `format` and `mode`, and the receiver's log."
+            ledger.fault = Denied(next(iter(ledger.refused.values())), hint)
         if ledger.fault is not None:
             if not ledger.accepted and not ledger.rejected:
                 raise ledger.fault
-            self._unsaid = ledger.fault
+            if isinstance(ledger.fault, Unavailable) and ledger.fault.retry_after_s is not None:
+                self._unsaid = ledger.fault
         return Receipt(accepted=frozenset(ledger.accepted), rejected=ledger.rejected)
 
     async def probe(self) -> None:
@@ -300,7 +307,9 @@ class WebhookSink:
             return
         if 200 <= response.status < 300:
             ledger.accepted.update(each.event_id for each in items)
-            ledger.in_a_row = 0
+            ledger.rejected |= ledger.refused
+            ledger.refused.clear()
+            self._in_a_row = 0
             self._taken = True
         elif response.status not in _MAY_BE_THE_EVENT:
             ledger.fault = self._error(response)
@@ -310,12 +319,12 @@ class WebhookSink:
             if ledger.fault is None:
                 await self._deliver(items[middle:], ledger, batch=batch)
         else:
-            error = self._error(response)
-            ledger.refused[items[0].event_id] = error
-            ledger.in_a_row += 1
-            if ledger.in_a_row >= REFUSED_IN_A_ROW:
-                what = f"{ledger.in_a_row} events in a row are refused, so it is not the events: {error.what}"
-                ledger.fault = Denied(what, error.hint)
+            refusal = self._error(response)
+            ledger.refused[items[0].event_id] = refusal.what
+            self._in_a_row += 1
+            if self._in_a_row >= REFUSED_IN_A_ROW:
+                what = f"{self._in_a_row} events in a row are refused, so it is not the events: {refusal.what}"
+                ledger.fault = Denied(what, refusal.hint)
 
     async def _post(self, items: Sequence[Item], *, batch: bool) -> Response:
         data = body(items, batch=batch)
@@ -337,16 +346,20 @@ class WebhookSink:
         return {"Authorization": self._endpoint.authorization} if self._endpoint.authorization else {}
 
     def _error(self, response: Response) -> SecureScoreError:
-        """What an answer other than 2xx means, in the receiver's words."""
+        """What an answer other than 2xx means, in the receiver's words, as far as these do not repeat our secrets."""
+        text = response.body.decode("utf-8", "replace")
+        for secret in self._secret_words:
+            text = text.replace(secret, "***")
+        response = evolve(response, body=text.encode())
         error = error_for(response, f"webhook {self._endpoint.place}")
-        what = self._without_secrets(error.what)
         if response.status == 425 or isinstance(error, Unavailable):
-            return Unavailable(what, retry_after_s(response.headers, response.at), _BUSY)
-        return Denied(what, _HINTS.get(response.status) or error.hint)
+            return Unavailable(error.what, retry_after_s(response.headers, response.at), _BUSY)
+        return Denied(error.what, _HINTS.get(response.status) or error.hint)
 
-    def _without_secrets(self, text: str) -> str:
-        """A receiver that repeats our credential must not bring it into logs and events."""
-        words = self._endpoint.authorization.split()
-        for word in (self._endpoint.authorization, *(w for w in words if len(w) >= 8)):
-            text = text.replace(word, "***") if word else text
-        return text
+
+def _secret_words(endpoint: Endpoint) -> tuple[str, ...]:
+    """What no log may show, longest first: the credential, and the URL behind the host."""
+    parts = urlsplit(endpoint.url)
+    words = [endpoint.authorization, *endpoint.authorization.split()]
+    words += [parts.path, parts.query, *parts.path.split("/"), *(v for _, v in parse_qsl(parts.query))]
+    return tuple(sorted({word for word in words if len(word) >= 8}, key=len, reverse=True))

@@ -395,11 +395,14 @@ async def test_a_refused_client_certificate_is_denied_and_nothing_accepted(
     assert loopback.messages == []
 
 
-async def test_a_receiver_that_leaves_right_after_the_handshake_is_denied(start: Start, tls: Receiver) -> None:
-    """Some judge the name in the certificate only then, and say close_notify instead of an alert."""
+async def test_a_receiver_that_leaves_right_after_the_handshake_is_unavailable(start: Start, tls: Receiver) -> None:
+    """Some judge the name in the certificate only then, and say close_notify instead of an alert; or they are stopping."""
     loopback = start(tls)
     loopback._serve = lambda connection: connection.unwrap()  # type: ignore[attr-defined, method-assign]
-    assert "right after the TLS handshake" in (await failure(loopback)).what
+    error = await failure(loopback)
+    assert isinstance(error, Unavailable)
+    assert "right after the TLS handshake" in error.what
+    assert str(tls.cert_file) in error.hint
 
 
 async def test_listens_for_a_refusal_once_and_again_after_a_failure(start: Start, tls: Receiver) -> None:

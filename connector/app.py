@@ -10,30 +10,40 @@ import math
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 
 from connector import mapping as mappings
-from connector.auth import FileToken, TokenProvider
+from connector.auth import SignIn, TokenProvider
+from connector.budget import Budgets, Limits
 from connector.clock import SystemClock
-from connector.config import Config, NetworkConfig, SinkConfig, TenantConfig
+from connector.clouds import CLOUDS, cloud_of
+from connector.config import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig
+from connector.credentials import Watch
 from connector.delivery import Delivery, DurableStore, Filter, Outcome
+from connector.entra import Target
 from connector.errors import ConfigError, StoreError
 from connector.evidence import Evidence
 from connector.explain import SeverityRules
-from connector.http import Http
+from connector.http import Http, Transport
 from connector.options import Option
-from connector.poller import Poller, PollOutcome
+from connector.poller import MAX_DAYS_A_COMMIT, Poller, PollOutcome
 from connector.ports import Clock, Sink, Source, Start
 from connector.resources import load_data
+from connector.schedule import Schedule
 from connector.secrets import resolve_options, resolve_url
 from connector.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from connector.sources.graph import GraphSource
+    from connector.stores.documents import DocumentsStore
+    from connector.stores.kvstore import Collection
 
 log = logging.getLogger("securescore.app")
 
@@ -54,11 +64,9 @@ DEFAULT_FORMAT: Mapping[str, str] = {
     "webhook": "cloudevents",
 }
 
-GRAPH_HOSTS: Mapping[str, str] = {
-    "global": "https://graph.microsoft.com",
-    "usgov": "https://graph.microsoft.us",
-    "dod": "https://dod-graph.microsoft.us",
-}
+READ = "SecurityEvents.Read.All"
+WRITE = "SecurityEvents.ReadWrite.All"
+"""The permissions: for reading, and for `controls set` alone."""
 
 MANY_TENANTS = 50
 ONCE_DEADLINE_S = 45.0
@@ -110,6 +118,21 @@ class App:
     upkeep: Upkeep
     concurrency: int
     full: bool = False
+    _schedule: Schedule | None = field(default=None, init=False)
+    _turn: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def replace_tenants(self, tenants: Sequence[TenantConfig]) -> None:
+        """Poll these tenants from now on: new ones at once, those that stay at their turn; polls under way end.
+
+        What is kept of a tenant that is gone stays until it is forgotten by command.
+        """
+        self.config = evolve(self.config, tenants=tuple(tenants))
+        self.concurrency = concurrency(self.config)
+        if self.upkeep.watch is not None:
+            self.upkeep.watch.replace(self.config)
+        if self._schedule is not None:
+            self._schedule.replace(tenants, self.clock.now())
+            self._turn.set()
 
     async def poll_once(self, names: Sequence[str] = ()) -> list[PollOutcome]:
         """Poll the named tenants (all when none are named), every one once, now; none while the outbox is full."""
@@ -201,35 +224,33 @@ class App:
     async def _observe(
         self, stop: asyncio.Event, on_poll: Callable[[PollOutcome], None], wake: Sequence[asyncio.Event]
     ) -> None:
-        """Poll every tenant once an interval, each at its own offset, so that thousands never start together."""
-        interval_s = self.config.poll.interval_s
-        gate = asyncio.Semaphore(self.concurrency)
-        tenants = list(self.config.tenants)
-        spread = random.Random(len(tenants))  # noqa: S311 - a schedule, not a secret
-        offsets = [interval_s * n / max(1, len(tenants)) for n in range(len(tenants))]
-        spread.shuffle(offsets)
+        """Poll every tenant once an interval, each at its own place in it, so that thousands never come together."""
+        schedule = self._schedule = Schedule(self.config.poll.interval_s)
+        schedule.replace(self.config.tenants, self.clock.now())
+        running = 0
 
-        async def cycle(tenant: TenantConfig, offset_s: float) -> None:
-            first = True
-            while not stop.is_set():
-                async with gate:
-                    if stop.is_set():
-                        return
-                    outcome = await self._poll(tenant)
-                on_poll(outcome)
-                if outcome.events:
-                    for event in wake:
-                        event.set()
-                if outcome.reason == "outbox_full":
-                    await _pause(self.clock, LOOK_S, stop)  # comes to its turn when there is room again
-                    continue
-                wait_s = offset_s + interval_s if first else interval_s
-                first = False
-                await _pause(self.clock, max(wait_s, outcome.retry_after_s or 0.0), stop)
+        async def poll(tenant: TenantConfig) -> None:
+            nonlocal running
+            outcome = await self._poll(tenant)
+            # Without room in the outbox a tenant comes to its turn again as soon as there is some.
+            again_in_s = LOOK_S if outcome.reason == "outbox_full" else None
+            schedule.done(tenant.tenant_id, self.clock.now(), outcome.retry_after_s, again_in_s)
+            running -= 1
+            self._turn.set()
+            on_poll(outcome)
+            if outcome.events:
+                for event in wake:
+                    event.set()
 
         async with asyncio.TaskGroup() as tasks:
-            for tenant, offset_s in zip(tenants, offsets, strict=True):
-                tasks.create_task(cycle(tenant, offset_s), name=f"observe:{tenant.name}")
+            while not stop.is_set():
+                self._turn.clear()
+                now = self.clock.now()
+                while running < self.concurrency and (tenant := schedule.take(now)) is not None:
+                    running += 1
+                    tasks.create_task(poll(tenant), name=f"observe:{tenant.name}")
+                wait_s = schedule.wait_s(now) if running < self.concurrency else None
+                await _pause(self.clock, wait_s, stop, self._turn)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -238,8 +259,11 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return next((error for error in leaves if isinstance(error, StoreError)), leaves[0])
 
 
-async def _pause(clock: Clock, seconds: float, stop: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(clock.sleep(seconds)), asyncio.ensure_future(stop.wait())]
+async def _pause(clock: Clock, seconds: float | None, *events: asyncio.Event) -> None:
+    """Wait so long (None = without end), or until one of the events is set."""
+    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait()) for event in events]
+    if seconds is not None:
+        waits.append(asyncio.ensure_future(clock.sleep(seconds)))
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -249,15 +273,17 @@ async def _pause(clock: Clock, seconds: float, stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def open_app(config: Config, *, clock: Clock | None = None, writer: bool = True) -> AsyncIterator[App]:
-    """Build the application; `writer` takes the lock of the loops (`run`, `once`).
+async def open_app(
+    config: Config, *, clock: Clock | None = None, writer: bool = True, collection: "Collection | None" = None
+) -> AsyncIterator[App]:
+    """Build the application; `writer` takes the lock of the loops (`run`, `once`), `collection` as in open_store.
 
     Raises ConfigError for what only shows now (secrets, mappings), StoreError or StoreBusy for the state.
     """
     check_one_folder()
     clock = clock or SystemClock()
     sinks: dict[str, Sink] = {}
-    transports = Transports(clock)
+    transports = transports_for(config, clock)
     store: DurableStore | None = None
     try:
         problems: list[str] = []
@@ -270,9 +296,10 @@ async def open_app(config: Config, *, clock: Clock | None = None, writer: bool =
                 problems += [f"sinks.{sink_config.name}: {p}" for p in error.problems]
         if problems:
             raise ConfigError(problems)
-        store = await open_store(config, clock=clock, writer=writer)
+        store = await open_store(config, clock=clock, writer=writer, collection=collection)
         if writer:
             await store.attach([Start(s.name, whole_history=s.start == "all") for s in config.sinks])
+        watch = Watch(config)
         poller = Poller(
             store=store,
             clock=clock,
@@ -281,8 +308,11 @@ async def open_app(config: Config, *, clock: Clock | None = None, writer: bool =
             severity=severity_rules(),
             archive=evidence(config),
             keep_days=config.state.keep_days,
+            max_days_a_commit=getattr(store, "max_days_a_commit", None) or MAX_DAYS_A_COMMIT,
+            watch=watch,
         )
-        upkeep = Upkeep(store, clock, poller.severity, config.state.max_bytes, config.state.keep_days, instance())
+        bound, keep = config.state.max_bytes, config.state.keep_days
+        upkeep = Upkeep(store, clock, poller.severity, bound, keep, instance(), watch)
         yield App(
             config=config,
             clock=clock,
@@ -351,16 +381,56 @@ def evidence(config: Config) -> Evidence | None:
 # ------------------------------------------------------------------------------------------------------------- parts
 
 
-async def open_store(config: Config, *, clock: Clock, writer: bool) -> DurableStore:
-    """The store of the configuration: for the loops (`writer`), or beside them for commands."""
-    if config.state.path is not None:
+async def open_store(
+    config: Config, *, clock: Clock, writer: bool, collection: "Collection | None" = None
+) -> DurableStore:
+    """The store of the configuration: for the loops (`writer`), or beside them for commands.
+
+    `collection` is the Splunk KV store's, which only a caller with a session of splunkd has.
+    """
+    state = config.state
+    bound = state.max_bytes + LAST_RESERVE_BYTES
+    if state.path is not None:
         from connector.stores.sqlite import open_store as open_sqlite  # noqa: PLC0415 - homes without sqlite3 exist
 
-        path = Path(config.base_dir, config.state.path)
-        bound = config.state.max_bytes + LAST_RESERVE_BYTES
-        store = await open_sqlite(path, clock=clock, writer=writer, max_bytes=bound)
-        return cast("DurableStore", store)
-    raise ConfigError(["state: only `path` (SQLite) is supported by this version"])
+        path = Path(config.base_dir, state.path)
+        return cast("DurableStore", await open_sqlite(path, clock=clock, writer=writer, max_bytes=bound))
+    if state.directory is not None:
+        from connector.stores.directory import open_store as open_directory  # noqa: PLC0415 - POSIX only
+
+        folder = Path(config.base_dir, state.directory)
+        return cast("DurableStore", await open_directory(folder, clock=clock, writer=writer, max_bytes=bound))
+    if state.blob is not None:
+        return cast("DurableStore", _open_blob(config, clock, bound))
+    if collection is None:
+        raise ConfigError(
+            ["state.kvstore: this process has no session of splunkd"],
+            "the KV store works inside the Splunk add-on only: name `state.path` or `state.directory` elsewhere",
+        )
+    from connector.stores.kvstore import open_store as open_kvstore  # noqa: PLC0415 - few need it
+
+    return cast("DurableStore", open_kvstore(collection, clock=clock, max_bytes=bound))
+
+
+def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
+    """The store in Azure blobs, signed in as the managed identity of this machine."""
+    from connector.auth import azure_credential  # noqa: PLC0415 - few need it
+    from connector.stores.blob import open_store as open_blob  # noqa: PLC0415
+
+    blob = dict(config.state.blob or {})
+    identity = {"client_id": blob["client_id"]} if blob.get("client_id") else {}
+    network = _resolved(config.network)
+    credential = azure_credential(AuthConfig("managed_identity", identity), CLOUDS["global"], network, clock)
+    return open_blob(
+        clock=clock,
+        container=str(blob["container"]),
+        account_url=str(blob["account_url"]),
+        credential=credential,
+        prefix=f"{str(blob['prefix']).strip('/')}/" if blob.get("prefix") else "",
+        max_bytes=bound,
+        proxy=network.proxy if network.proxy != "env" else None,
+        close=credential.close,
+    )
 
 
 def build_sink(config: SinkConfig) -> Sink:
@@ -402,14 +472,27 @@ def _delivery(config: SinkConfig, sink: Sink, clock: Clock, base_dir: str) -> Ca
 
 @define
 class Transports:
-    """One HTTP transport for each distinct network setting, shared by all tenants that have it."""
+    """One HTTP transport for each distinct network setting, shared by all tenants that have it; and who signs in there.
+
+    `wrap` may put something in front of a new transport, such as an observer.
+    """
 
     clock: Clock
-    _open: dict[NetworkConfig, Http] = field(factory=dict)
+    wrap: Callable[[Http], Transport] = lambda http: http
+    budgets: Budgets = field(default=Factory(lambda self: Budgets(self.clock), takes_self=True))
+    _open: dict[NetworkConfig, tuple[Http, Transport]] = field(factory=dict)
+    _sign_in: SignIn | None = None
 
-    def get(self, network: NetworkConfig) -> Http:
+    @property
+    def sign_in(self) -> SignIn:
+        """Everything that signs in, over these transports."""
+        if self._sign_in is None:
+            self._sign_in = SignIn(self.clock, self.get)
+        return self._sign_in
+
+    def get(self, network: NetworkConfig) -> Transport:
         if network not in self._open:
-            self._open[network] = Http(
+            http = Http(
                 proxy=_resolved(network).proxy,
                 no_proxy=network.no_proxy,
                 ca_file=network.ca_file,
@@ -417,11 +500,21 @@ class Transports:
                 clock=self.clock,
                 user_agent=USER_AGENT,
             )
-        return self._open[network]
+            self._open[network] = (http, self.wrap(http))
+        return self._open[network][1]
 
     async def close(self) -> None:
-        for http in self._open.values():
+        if self._sign_in is not None:
+            await self._sign_in.close()
+        for http, _ in self._open.values():
             await http.close()
+
+
+def transports_for(config: Config, clock: Clock) -> Transports:
+    """Transports that keep every tenant within the configured limits of requests."""
+    poll = config.poll
+    limits = Limits(poll.requests_per_minute, poll.requests_per_ten_minutes, poll.requests_at_once)
+    return Transports(clock, budgets=Budgets(clock, limits))
 
 
 async def open_source(tenant: TenantConfig, config: Config, transports: Transports, clock: Clock) -> Source:
@@ -431,13 +524,20 @@ async def open_source(tenant: TenantConfig, config: Config, transports: Transpor
 
         assert tenant.path is not None  # the configuration saw to it
         return FilesSource(path=Path(config.base_dir, tenant.path), tenant_id=tenant.tenant_id, clock=clock)
-    from connector.sources.graph import GraphSource  # noqa: PLC0415
+    return graph_source(tenant, config, transports, clock)
+
+
+def graph_source(
+    tenant: TenantConfig, config: Config, transports: Transports, clock: Clock, *, write: bool = False
+) -> "GraphSource":
+    """Microsoft Graph as a tenant's source; `write` reads with the credential of `controls set`. Raises ConfigError."""
+    from connector.sources.graph import GraphSource  # noqa: PLC0415 - few commands need it
 
     return GraphSource(
-        http=transports.get(config.network),
-        base_url=tenant.graph.base_url or GRAPH_HOSTS[tenant.graph.cloud],
+        http=transports.budgets.in_front_of(transports.get(config.network), tenant.tenant_id),
+        base_url=cloud_of(tenant.graph).graph,
         tenant_id=tenant.tenant_id,
-        token=token_provider(tenant, config),
+        token=token_provider(tenant, config, transports, write=write),
         clock=clock,
         random=random.Random(),  # noqa: S311 - spreads retries, guards nothing
         backfill_days=config.poll.backfill_days,
@@ -445,13 +545,16 @@ async def open_source(tenant: TenantConfig, config: Config, transports: Transpor
     )
 
 
-def token_provider(tenant: TenantConfig, config: Config) -> TokenProvider:
-    """Where this tenant's tokens come from. Raises ConfigError for a kind this version lacks."""
-    auth = tenant.auth
-    if auth is not None and auth.kind == "token":
-        return FileToken(Path(config.base_dir, str(auth.options["file"])))
-    kind = auth.kind if auth else "none"
-    raise ConfigError([f"tenants.{tenant.name}.auth: kind {kind!r} is not part of this version"])
+def token_provider(
+    tenant: TenantConfig, config: Config, transports: Transports, *, write: bool = False
+) -> TokenProvider:
+    """Where this tenant's tokens come from; `write` for those that may change a control. Raises ConfigError."""
+    auth = (tenant.write_auth or tenant.auth) if write else tenant.auth
+    assert auth is not None  # the configuration saw to it
+    return transports.sign_in.provider(auth, target_of(tenant, write=write), config.network)
 
 
-Opener = Callable[[TenantConfig], Awaitable[Source]]
+def target_of(tenant: TenantConfig, *, write: bool = False) -> Target:
+    """What a tenant's token is for: Microsoft Graph in its cloud. Raises ConfigError."""
+    cloud = cloud_of(tenant.graph)
+    return Target(tenant.tenant_id, cloud, cloud.graph_audience, WRITE if write else READ)

@@ -1,23 +1,81 @@
-"""Where bearer tokens come from. A token never reaches a log, an exception text or a repr.
+"""Where bearer tokens come from, as the rest of the program sees it. A token never reaches a log, an error or a repr.
 
-No HTTP client of our own here, and no knowledge of who uses the token.
+A `SignIn` is the one of an application: it gives each credential and directory one provider, which holds its token,
+renews it single-flight and off the event loop, and lets the far end's wish to wait stand. How a token is had is in
+entra.py; who uses it is nobody's business here.
 """
 
 import asyncio
+import base64
+import binascii
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from connector.errors import Denied
+from attrs import evolve
+
+from connector.clouds import Cloud
+from connector.config import AuthConfig, NetworkConfig
+from connector.entra import Apps, Target, Token, acquire
+from connector.entra_http import Bridge
+from connector.errors import Denied, SecureScoreError, Unavailable
+from connector.http import Http, Transport
+from connector.ports import Clock
+from connector.secrets import check_file, resolve_url
+from connector.signin_errors import SignInRefused
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken, AccessTokenInfo
+
+    from connector.user_sign_in import DeviceFlow
+
+_T = TypeVar("_T")
 
 MAX_TOKEN_BYTES = 65_536
+MARGIN = timedelta(minutes=5)
+"""A token this close to its end counts as expired: a long poll must be able to finish with it."""
+REFUSED_S = 60.0
+"""How long a refusal stands without asking again; MSAL replays one for as long."""
+REFRESH_AGAIN = timedelta(minutes=5)
+"""When an early renewal failed, the old token serves on, and this much later it is tried again."""
+FILE_TRUSTED = timedelta(minutes=10)
+"""How long a token file's content is taken for valid where times are asked for: they are not known."""
+MAX_APPS = 512
+MAX_PROVIDERS = 20_000
+THREADS = 8
 
 
 class TokenProvider(Protocol):
     """Gives a bearer token that is valid now."""
 
-    async def token(self, *, refresh: bool = False) -> str:
-        """The token; `refresh` asks for a new one because the last was refused. Raises Denied or Unavailable."""
+    async def token(self, *, refresh: bool = False, claims: str = "") -> str:
+        """The token; `refresh` asks for a new one because the last was refused, `claims` is the challenge it met.
+
+        Raises Denied, ConfigError or Unavailable.
+        """
         ...
+
+
+def claims_challenge(headers: Mapping[str, str]) -> str:
+    """The claims that a 401 asks for (RFC 9470 style `WWW-Authenticate: Bearer … claims="base64"`), as JSON; or ""."""
+    found = re.search(r'\bclaims="([A-Za-z0-9+/_=-]{2,16384})"', headers.get("www-authenticate", "")[:32_768])
+    if not found:
+        return ""
+    text = found[1].replace("-", "+").replace("_", "/")
+    try:
+        claims = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        return ""
+    return json.dumps(claims) if isinstance(claims, dict) else ""
+
+
+# -------------------------------------------------------------------------------------------------------- token file
 
 
 class FileToken:
@@ -26,13 +84,17 @@ class FileToken:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
-    async def token(self, *, refresh: bool = False) -> str:  # noqa: ARG002  (every read is fresh)
-        """The token in the file. Raises Denied when the file is unreadable, empty or not one bare token."""
+    async def token(self, *, refresh: bool = False, claims: str = "") -> str:  # noqa: ARG002  (every read is fresh)
+        """The token in the file.
+
+        Raises Denied when the file is unreadable, empty or not one bare token, ConfigError when everybody reads it.
+        """
         return await asyncio.to_thread(self._read)
 
     def _read(self) -> str:
         try:
             with self._path.open("rb") as file:
+                check_file(str(self._path), what="the token file")
                 raw = file.read(MAX_TOKEN_BYTES + 1)
         except OSError as error:
             raise Denied(
@@ -51,3 +113,227 @@ class FileToken:
 
 
 _HOW_TO_WRITE = 'Write the access token alone into the file: one line, without the word "Bearer".'
+
+
+# ------------------------------------------------------------------------------------------------------- held tokens
+
+
+class HeldToken:
+    """One credential's token for one target: held, renewed single-flight, early where the issuer wishes it.
+
+    `fetch` gets a new one, given a claims challenge or "".
+    """
+
+    def __init__(self, fetch: Callable[[str], Awaitable[Token]], clock: Clock) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._held: Token | None = None
+        self._refused: SecureScoreError | None = None
+        self._ask_again_at: datetime | None = None
+
+    async def token(self, *, refresh: bool = False, claims: str = "") -> str:
+        """See TokenProvider."""
+        return (await self.get(refresh=refresh, claims=claims)).value
+
+    async def get(self, *, refresh: bool = False, claims: str = "") -> Token:
+        """The token with its times. Of many callers at once, one asks and all get the same answer."""
+        refused_token = self._held if refresh or claims else None
+        async with self._lock:
+            now = self._clock.now()
+            held = self._held
+            usable = held is not None and held is not refused_token and held.expires_at - now > MARGIN
+            if held is not None and usable and (held.refresh_at is None or now < held.refresh_at):
+                return held
+            if not usable:
+                self._raise_standing_refusal(now)
+            try:
+                fetched = await self._fetch(claims)
+            except SecureScoreError as error:
+                if held is not None and usable:
+                    self._held = evolve(held, refresh_at=now + REFRESH_AGAIN)
+                    return self._held
+                self._remember(error, now)
+                raise
+            self._held, self._refused = fetched, None
+            return fetched
+
+    def _remember(self, error: SecureScoreError, now: datetime) -> None:
+        wish_s = error.retry_after_s if isinstance(error, Unavailable) else REFUSED_S
+        self._refused = error if wish_s else None
+        self._ask_again_at = now + timedelta(seconds=wish_s or 0)
+
+    def _raise_standing_refusal(self, now: datetime) -> None:
+        error, until = self._refused, self._ask_again_at
+        if error is None or until is None or now >= until:
+            return
+        if isinstance(error, Unavailable):
+            raise Unavailable(error.what, (until - now).total_seconds(), error.hint)
+        if isinstance(error, SignInRefused):
+            raise SignInRefused(error.what, error.hint, error.reason)
+        if isinstance(error, Denied):
+            raise Denied(error.what, error.hint)
+        # A ConfigError concerns files and variables of this machine: looking again costs nobody anything.
+
+
+# ------------------------------------------------------------------------------------------------------------ sign-in
+
+
+class SignIn:
+    """Everything an application needs to sign in; close it after its users and before its transports.
+
+    `transport` gives the transport of a network setting.
+    """
+
+    def __init__(self, clock: Clock, transport: Callable[[NetworkConfig], Transport], max_apps: int = MAX_APPS) -> None:
+        self._clock = clock
+        self._transport = transport
+        self._apps = Apps(max_apps)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sign-in")
+        self._bridges: dict[NetworkConfig, Bridge] = {}
+        self._providers: OrderedDict[tuple[Any, ...], HeldToken] = OrderedDict()
+
+    def provider(self, auth: AuthConfig, target: Target, network: NetworkConfig) -> TokenProvider:
+        """Where the tokens of this credential for this target come from; the same one for the same question."""
+        if auth.kind == "token":
+            return FileToken(str(auth.options["file"]))
+        return self.held(auth, target, network)
+
+    def held(self, auth: AuthConfig, target: Target, network: NetworkConfig) -> HeldToken:
+        """As `provider`, with the token's times."""
+        key = (auth.kind, tuple(sorted(auth.options.items())), target, network)
+        if key in self._providers:
+            self._providers.move_to_end(key)
+            return self._providers[key]
+
+        async def fetch(claims: str) -> Token:
+            now = self._clock.now()
+            if auth.kind == "token":
+                return Token(await FileToken(str(auth.options["file"])).token(), now + FILE_TRUSTED)
+            http, direct = self._bridge(network), self._bridge(_direct(network))
+            return await self._in_thread(
+                lambda: acquire(auth, target, http=http, direct=direct, apps=self._apps, now=now, claims=claims)
+            )
+
+        provider = self._providers[key] = HeldToken(fetch, self._clock)
+        while len(self._providers) > MAX_PROVIDERS:
+            self._providers.popitem(last=False)
+        return provider
+
+    async def begin_login(self, auth: AuthConfig, target: Target, network: NetworkConfig) -> "DeviceFlow":
+        """Start a person's sign-in by device code. Raises Denied or Unavailable."""
+        from connector.user_sign_in import begin  # noqa: PLC0415 - only `login` needs it
+
+        bridge = self._bridge(network)
+        return await self._in_thread(lambda: begin(auth, target, bridge))
+
+    async def finish_login(self, flow: "DeviceFlow", auth: AuthConfig, target: Target) -> Token | None:
+        """Whether the person has signed in: the token, after the cache was written; None while not. Raises Denied."""
+        from connector.user_sign_in import finish  # noqa: PLC0415
+
+        now = self._clock.now()
+        return await self._in_thread(lambda: finish(flow, auth, target, now))
+
+    async def close(self) -> None:
+        """Give up sign-ins under way and end the threads."""
+        for bridge in self._bridges.values():
+            bridge.cancel()
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _bridge(self, network: NetworkConfig) -> Bridge:
+        if network not in self._bridges:
+            self._bridges[network] = Bridge(self._transport(network))
+        return self._bridges[network]
+
+
+def _direct(network: NetworkConfig) -> NetworkConfig:
+    """The same network without its proxy: identity endpoints are on this machine, or on its link."""
+    return evolve(network, proxy=None)
+
+
+# --------------------------------------------------------------------------------------------- azure-core's credential
+
+
+class AzureCredential:
+    """The same tokens for libraries built on azure-core: an `AsyncTokenCredential` and `AsyncSupportsTokenInfo`.
+
+    `held` gives the token of an audience. Raises our errors, which azure-core passes on as they are.
+    """
+
+    def __init__(self, held: Callable[[str], HeldToken], close: Callable[[], Awaitable[None]]) -> None:
+        self._held = held
+        self._close = close
+        self._refresh = False
+
+    async def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> "AccessTokenInfo":
+        """The token of one scope ("https://monitor.azure.com/.default") with its times."""
+        from azure.core.credentials import AccessTokenInfo  # noqa: PLC0415 - comes with the caller's library
+
+        token = await self._get(scopes, str((options or {}).get("claims") or ""))
+        refresh_on = int(token.refresh_at.timestamp()) if token.refresh_at else None
+        return AccessTokenInfo(token.value, int(token.expires_at.timestamp()), refresh_on=refresh_on)
+
+    async def get_token(self, *scopes: str, claims: str | None = None, **_: Any) -> "AccessToken":
+        """As `get_token_info`, for older callers."""
+        from azure.core.credentials import AccessToken  # noqa: PLC0415
+
+        token = await self._get(scopes, claims or "")
+        return AccessToken(token.value, int(token.expires_at.timestamp()))
+
+    def forget(self) -> None:
+        """The last token was refused: the next one asked for will be new."""
+        self._refresh = True
+
+    async def _get(self, scopes: tuple[str, ...], claims: str) -> Token:
+        refresh, self._refresh = self._refresh, False
+        return await self._held(scopes[0].removesuffix("/.default")).get(refresh=refresh, claims=claims)
+
+    async def close(self) -> None:
+        """Close what was opened for this credential; harmless when repeated."""
+        await self._close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.close()
+
+
+def azure_credential(auth: AuthConfig, cloud: Cloud, network: NetworkConfig, clock: Clock) -> AzureCredential:
+    """The credential of a sink, with a transport of its own; `auth.options` name the directory as `tenant_id`.
+
+    Call it, and everything it returns, on one event loop. `network.proxy` may still hold references.
+    """
+    transports: list[Http] = []
+
+    def transport(wanted: NetworkConfig) -> Http:
+        transports.append(
+            Http(
+                clock=clock,
+                proxy=resolve_url(wanted.proxy) if wanted.proxy and wanted.proxy != "env" else wanted.proxy,
+                no_proxy=wanted.no_proxy,
+                ca_file=wanted.ca_file,
+                timeout_s=wanted.timeout_s,
+            )
+        )
+        return transports[-1]
+
+    sign_in = SignIn(clock, transport)
+
+    async def close() -> None:
+        await sign_in.close()
+        for http in transports:
+            await http.close()
+
+    def held(audience: str) -> HeldToken:
+        return sign_in.held(auth, Target(str(auth.options.get("tenant_id") or ""), cloud, audience), network)
+
+    return AzureCredential(held, close)

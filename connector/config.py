@@ -51,12 +51,15 @@ class RawConfig:
 
 @frozen
 class PollConfig:
-    """`concurrency` None = automatic: ceil(tenants x 4 s / interval) within 8..64."""
+    """`concurrency` None = automatic: ceil(tenants x 4 s / interval) within 8..64. `requests_*`: each tenant."""
 
     interval_s: float = 3600.0
     backfill_days: int = 90
     language: str = "en-US"
     concurrency: int | None = None
+    requests_per_minute: int = 150
+    requests_per_ten_minutes: int = 10_000
+    requests_at_once: int = 4
 
 
 @frozen
@@ -232,6 +235,9 @@ def parse(
             backfill_days=v["poll.backfill"],
             language=v["poll.language"],
             concurrency=v["poll.concurrency"],
+            requests_per_minute=v["poll.requests_per_minute"],
+            requests_per_ten_minutes=v["poll.requests_per_ten_minutes"],
+            requests_at_once=v["poll.requests_at_once"],
         ),
         changes=ChangesConfig(
             min_points=v["changes.min_points"],

@@ -58,6 +58,13 @@ TOP: Mapping[str, Option] = {
     "poll.concurrency": Option(
         "int", minimum=1, maximum=256, choices=("auto",), doc="Tenants polled at a time; auto = by count and interval."
     ),
+    "poll.requests_per_minute": Option(
+        "int", 150, minimum=10, maximum=100_000, doc="Microsoft's limit per tenant and application, kept on our side."
+    ),
+    "poll.requests_per_ten_minutes": Option(
+        "int", 10_000, minimum=100, maximum=1_000_000, doc="The same, in ten minutes."
+    ),
+    "poll.requests_at_once": Option("int", 4, minimum=1, maximum=64, doc="The same, at one time."),
     "changes.min_points": Option("float", 0.5, minimum=0, doc="Smaller moves of a control are no event (points)."),
     "changes.min_share": Option("share", 0.10, doc="… and neither are moves below this share of its maximum."),
     "changes.min_score_points": Option(

@@ -272,6 +272,10 @@ class Watch:
     _own: dict[str, list[Expiry]] = Factory(dict)
     _read_at: datetime | None = None
 
+    def replace(self, config: Config) -> None:
+        """Watch this configuration from now on."""
+        self.config, self._read_at = config, None
+
     async def of_tenant(self, name: str, now: datetime) -> list[Fault]:
         """The problems of credentials that this tenant alone uses."""
         await self._refresh(now)

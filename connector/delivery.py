@@ -4,9 +4,9 @@ Owns batching, filters, back-off, isolation and parking, so that a sink stays th
 the sink has answered; an event in neither part of a receipt is offered again, and no transient fault ever ends that.
 Back-off, and what is set aside, live in this process only.
 
-Isolation: when batches keep failing they shrink to one event. An event that fails alone while the one behind it is
-taken is no outage: it is set aside, retried alone, and parked with the sink's words when it has failed often enough
-while others were taken. So is one that receipts keep leaving out. The queue moves on meanwhile.
+Isolation: when batches keep failing they shrink to one event, and then one of those behind it is tried too. What fails
+alone while one behind it is taken is no outage: it is set aside, retried alone, and parked with the sink's words when
+it has failed often enough while others were taken. So is what receipts keep leaving out. The queue moves on meanwhile.
 """
 
 import asyncio
@@ -42,10 +42,12 @@ SEND_LIMIT_S = 900.0
 PAGE = 1_000
 """How many events are looked at in one turn."""
 
-SHRINK_AFTER = 3
+SHRINK_AFTER = 5
 """Failed turns in a row after which batches hold one event; they double with each success."""
-ISOLATE_AFTER = 6
-"""Failed turns in a row after which the event behind the first is tried too."""
+ISOLATE_AFTER = 8
+"""Failed turns in a row after which the event behind the first is tried too, then the one behind that, and so on."""
+BEHIND = 50
+"""How far behind; then the same again."""
 LEFT_OUT = 3
 """How often in a row a receipt may leave an event out, while it takes later ones, before that is set aside."""
 STUCK_AFTER = 3
@@ -115,11 +117,12 @@ class _Batch:
 
 @frozen
 class _Aside:
-    """An event that is retried alone, from `until` on. `tries` counts those since which others were taken."""
+    """An event that is retried alone, from `until` on. `proofs` are failures since the last of which others were taken."""
 
     event_id: str
     until: datetime
-    tries: int
+    failures: int
+    proofs: int
     delivered: int
 
 
@@ -138,6 +141,7 @@ class Delivery:
     max_records: int
     max_bytes: int
     dice: Random = field(factory=Random, repr=False)
+    send_limit_s: float = SEND_LIMIT_S
     delivered: dict[str, int] = Factory(dict)
     attempt: int = 0
     last: Outcome | None = None
@@ -159,7 +163,7 @@ class Delivery:
 
     def standing(self) -> Standing:
         """How the sink stands, for whoever reports problems."""
-        stuck = tuple(a.event_id for a in self._aside.values() if a.tries >= STUCK_AFTER)
+        stuck = tuple(a.event_id for a in self._aside.values() if a.proofs >= STUCK_AFTER)
         if self.last is None:
             return Standing(self.sink.name, "untried")
         state = self.last.state if self.last.state in ("unavailable", "denied") else "ok"
@@ -169,7 +173,8 @@ class Delivery:
 
     async def _turn(self, tenant_id: str | None) -> Outcome:
         name = self.sink.name
-        limit = len(self._aside) + (PAGE if self._skimming else min(PAGE, max(2, self._room)))
+        look_ahead = self._skimming or self.attempt >= ISOLATE_AFTER
+        limit = len(self._aside) + (PAGE if look_ahead else min(PAGE, self._room))
         due = await self.store.due(name, limit, tenant_id)
         if self._settled.intersection(p.seq for p in due if p.kind == "first"):
             # Sending the same events for ever would look like success from here and like a flood from there.
@@ -188,11 +193,8 @@ class Delivery:
         batch = await self._offer(fresh, self._room)
         batches = [batch]
         if self._looks_poisoned(batch):
-            second = await self._offer(fresh[batch.seen :], 1)
-            batches.append(second)
-            if second.moved and batch.error is not None:
-                log.warning("deliver.set_aside", extra={"sink": name, "id": batch.records[0].event_id})
-                self._set_aside(batch.pending[0], batch.error)
+            batches.append(await self._try_behind(fresh))
+            if batches[-1].moved:
                 batch.error = None
         self._skimming = not batch.records
         result = await self._settle(batches, now)
@@ -263,12 +265,12 @@ class Delivery:
 
     async def _send(self, records: Sequence[Record]) -> tuple[Receipt, Unavailable | Denied | None]:
         try:
-            async with asyncio.timeout(SEND_LIMIT_S):
+            async with asyncio.timeout(self.send_limit_s):
                 return await self.sink.send(records), None
         except (Unavailable, Denied) as error:
             return Receipt(), error
         except TimeoutError:
-            return Receipt(), Unavailable(f"the sink gave no answer within {SEND_LIMIT_S:.0f} s")
+            return Receipt(), Unavailable(f"the sink gave no answer within {self.send_limit_s:g} s")
         except Exception as bug:
             log.exception("deliver.bug", extra={"sink": self.sink.name})
             return Receipt(), Unavailable(f"{type(bug).__name__} inside the sink", hint="this is a bug: report the log")
@@ -344,8 +346,28 @@ class Delivery:
             and len(self._aside) < PAGE
         )
 
+    async def _try_behind(self, fresh: Sequence[Pending]) -> _Batch:
+        """Offer one event behind those that failed alone in this row of failures: one further with each of them.
+
+        If it is taken, those before it are set aside. Thus every event is offered for the first time in commit order.
+        """
+        before: list[Pending] = []
+        rest = fresh
+        for _ in range((self.attempt - ISOLATE_AFTER) % BEHIND + 1):
+            passed = self._pack(rest, 1)
+            before += passed.pending
+            rest = rest[passed.seen :]
+        candidate = await self._offer(rest, 1)
+        if candidate.moved:
+            log.warning("deliver.set_aside", extra={"sink": self.sink.name, "ids": [p.event.id for p in before]})
+            for pending in before:
+                self._set_aside(pending)
+        return candidate
+
     def _count_left_out(self, batch: _Batch) -> None:
         """Events that the receipt left out although it took or refused a later one of the same batch."""
+        if batch.error is not None:
+            return
         last = max(
             (n for n, p in enumerate(batch.pending) if p.seq in batch.accepted or p.seq in batch.parked), default=0
         )
@@ -354,25 +376,31 @@ class Delivery:
         for pending in left:
             if self._left_out[pending.seq] >= LEFT_OUT and len(self._aside) < PAGE:
                 del self._left_out[pending.seq]
-                self._set_aside(pending, None)
+                self._set_aside(pending)
 
-    def _set_aside(self, pending: Pending, error: Unavailable | Denied | None, tries: int = 1) -> None:
+    def _set_aside(
+        self, pending: Pending, was: _Aside | None = None, error: Unavailable | Denied | None = None
+    ) -> None:
+        """Hold an event back, longer each time; the first time is proof that others were taken."""
+        delivered = sum(self.delivered.values())
+        failures = was.failures + 1 if was else 1
+        proofs = was.proofs + (delivered > was.delivered) if was else 1
         wish_s = error.retry_after_s if isinstance(error, Unavailable) else None
-        wait_s = max(BACKOFF_BASE_S, backoff.delay_s(tries, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, wish_s))
+        wait_s = max(BACKOFF_BASE_S, backoff.delay_s(failures, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, wish_s))
         until = self.clock.now() + timedelta(seconds=wait_s)
-        self._aside[pending.seq] = _Aside(pending.event.id, until, tries, sum(self.delivered.values()))
+        self._aside[pending.seq] = _Aside(pending.event.id, until, failures, proofs, delivered)
 
     async def _retry_alone(self, pending: Pending, now: datetime) -> Outcome:
         """Another try of one event that was set aside; its failure says nothing about the sink."""
         self._lone_turn = True
         was = self._aside.pop(pending.seq)
         batch = await self._offer([pending], 1)
-        if batch.records and not batch.moved:
-            tries = was.tries + (sum(self.delivered.values()) > was.delivered)
-            if tries > PARK_AFTER and batch.error is not None:
-                batch.parked[pending.seq] = f"refused {tries} times while others were taken: {batch.error.what}"
-            else:
-                self._set_aside(pending, batch.error, tries)
+        if batch.records and not batch.moved and batch.error is not None:
+            self._set_aside(pending, was, batch.error)
+            proofs = self._aside[pending.seq].proofs
+            if proofs > PARK_AFTER:
+                del self._aside[pending.seq]
+                batch.parked[pending.seq] = f"refused {proofs} times while others were taken: {batch.error.what}"
         return await self._settle([batch], now)
 
     def _forget(self, due: Sequence[Pending], *, complete: bool) -> None:

@@ -106,7 +106,7 @@ def decompose(before: Day, after: Day) -> Decomposition:
 def percent_split(before: Day, after: Day) -> dict[str, float | None]:
     """The percentage change as a numerator effect (points) plus a denominator effect (maximum), which sum exactly."""
     old, new = rounded(before.percent), rounded(after.percent)
-    if old is None or new is None or before.score is None or after.score is None or not before.max_score:
+    if old is None or new is None or before.score is None or after.score is None or before.max_score is None:
         return {"before": old, "after": new, "delta": None, "numerator": None, "denominator": None}
     delta = fixed(new) - fixed(old)
     numerator = fixed(100.0 * (after.score - before.score) / before.max_score)
@@ -148,8 +148,11 @@ def max_of(control: Control | None, profile: Profile | None) -> float | None:
 
 
 def derived_max(control: Control | None) -> float | None:
-    """The maximum that score and percentage imply; None when the percentage is 0 or either is unknown."""
-    if control is None or not control.percent or control.score is None:
+    """The maximum that score and percentage imply; None when the percentage is 0 or either is unknown.
+
+    Percentages have two decimals: what is below counts as 0.
+    """
+    if control is None or control.percent is None or control.percent < 0.01 or control.score is None:
         return None
     return float(round(100.0 * control.score / control.percent)) or None
 

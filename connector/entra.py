@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -257,8 +257,12 @@ def token_of(result: Mapping[str, Any], now: datetime, what: str) -> Token:
     plain = isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value
     if not plain or not value or len(value) > MAX_TOKEN_CHARS or not lifetime_s:
         raise Unavailable(f"{what}: the answer holds no usable token")
-    refresh_s = seconds(result.get("refresh_in"))
-    return Token(value, now + timedelta(seconds=lifetime_s), now + timedelta(seconds=refresh_s) if refresh_s else None)
+    expires_at = now + timedelta(seconds=lifetime_s)
+    try:
+        refresh_at = datetime.fromtimestamp(int(result["refresh_on"]), UTC)
+    except (LookupError, ValueError, TypeError, OverflowError):
+        return Token(value, expires_at)
+    return Token(value, expires_at, refresh_at if now < refresh_at < expires_at else None)
 
 
 def seconds(value: object) -> int:

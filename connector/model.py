@@ -92,8 +92,8 @@ class Day:
 
     @property
     def percent(self) -> float | None:
-        """Score as a percentage of the maximum, unrounded; None when either is unknown or the maximum is 0."""
-        if self.score is None or not self.max_score:
+        """Score as a percentage of the maximum, unrounded; None when either is unknown or the maximum is (nearly) 0."""
+        if self.score is None or self.max_score is None or self.max_score < 0.0001:
             return None
         return 100.0 * self.score / self.max_score
 

@@ -79,11 +79,13 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     catalogue = snapshot.catalogue if isinstance(snapshot.catalogue, Mapping) else None
     whole = INCOMPLETE not in snapshot.notes
     catalogue_refusal, notice = memory.catalogue_refusal, None
-    if catalogue is not None and whole:
-        catalogue_refusal, notice = _catalogue_suspicion(memory, catalogue, rules, now)
-        whole = catalogue_refusal is None
     if catalogue is not None and not whole:
         catalogue = {**(memory.profiles or {}), **catalogue}
+    elif catalogue is not None:
+        catalogue_refusal, notice = _catalogue_suspicion(memory, catalogue, rules, now)
+        if catalogue_refusal is not None:
+            whole = False
+            catalogue = {key: catalogue.get(key, old) for key, old in (memory.profiles or {}).items()}
     work = _Work(
         rules=rules,
         old=memory,
@@ -205,7 +207,7 @@ def _catalogue_suspicion(
 ) -> tuple[Refusal | None, Change | None]:
     """The refusal of a catalogue that shrank too much at once, and what is to be told of it.
 
-    Only the removals wait: entries that did arrive are compared as ever.
+    Only arrivals and removals wait: entries that are known and did arrive are compared as ever.
     """
     known, refusal = memory.profiles or {}, memory.catalogue_refusal
     lost = tuple(sorted(key for key in known if key not in catalogue))
@@ -249,11 +251,9 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
 def _close(work: _Work, newest: Version, observed: str) -> None:
     """A newer day appeared: tell the final state of the day that closes, from our own detailed copy."""
     work.days[newest.day.day] = slim(newest)
-    if newest.day.day < work.first_newest:
-        return
     if newest.ref != observed:
         work.out.append(changes.score_observed(newest, work.profiles, backfilled=False, final=True))
-    if newest.day.day > work.first_newest or newest.revision > 0:  # else it was told at first contact
+    if newest.day.day > work.first_newest or newest.revision > 0:  # else it is the past, or was told at first contact
         _inventory(work, newest, first=False)
 
 
@@ -587,4 +587,4 @@ def _at_least(value: float | None, wanted: float) -> bool | None:
 def _measured_percent(day: Day, profiles: Mapping[str, Profile]) -> float | None:
     """The percentage without asserted points: what was measured, of the whole maximum."""
     measured = changes.totals(day, profiles)["points"]["measured"]
-    return None if measured is None or not day.max_score else 100.0 * measured / day.max_score
+    return None if measured is None or day.percent is None else 100.0 * measured / (day.max_score or 1.0)

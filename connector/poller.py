@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from connector import memory as remember
 from connector.clock import iso, parse_iso
 from connector.config import ChangesConfig, TenantConfig
+from connector.credentials import Watch
 from connector.errors import (
     ConfigError,
     Conflict,
@@ -30,12 +31,15 @@ from connector.model import Absent, Change, Event, EvidenceFile, Known, Snapshot
 from connector.observe import Rules, observe
 from connector.ports import Clock, Source, State, Store
 from connector.problems import Fault, advance
+from connector.signin_errors import SignInRefused
 
 log = logging.getLogger("securescore.poll")
 
 UNAVAILABLE_AFTER = 2
 """How many failed polls in a row make unavailability a problem: one alone is weather."""
 COMMIT_TRIES = 5
+CHECKED_ALWAYS = ("connector.problem:access", "connector.problem:credential:")
+"""Problems that a failed read can judge, too; all others stay as they were."""
 MAX_DAYS_A_COMMIT = 400
 
 
@@ -73,6 +77,7 @@ class Poller:
     archive: Archive | None = None
     keep_days: int = 400
     max_days_a_commit: int = MAX_DAYS_A_COMMIT
+    watch: Watch | None = None
 
     async def poll(self, tenant: TenantConfig) -> PollOutcome:
         """Read, fold and commit one tenant. A foreseeable failure is an outcome; only StoreError is raised."""
@@ -104,16 +109,17 @@ class Poller:
     async def _poll(self, tenant: TenantConfig) -> PollOutcome:
         state = await self.store.load(tenant.tenant_id)
         head = remember.head(state)
+        expiring = await self.watch.of_tenant(tenant.name, self.clock.now()) if self.watch else []
         try:
             source = await self.open_source(tenant)
             snapshot = await source.read(_known(head, tenant.language))
         except (ConfigError, Denied, Unavailable, WrongTenant) as error:
-            return await self._failed(tenant, state, head, error)
+            return await self._failed(tenant, state, head, error, expiring)
         now = iso(self.clock.now())
         rules = Rules(tenant.tenant_id, self.changes, tenant.targets, tenant.language)
         origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, snapshot.source)
         if not isinstance(snapshot.days, tuple) and not isinstance(snapshot.catalogue, Mapping):
-            return await self._quiet(tenant, origin, state, head, snapshot, now)
+            return await self._quiet(tenant, origin, state, head, snapshot, now, expiring)
 
         since = min((d.day for d in snapshot.days), default="") if isinstance(snapshot.days, tuple) else ""
         old = remember.decode(state, min(since or "9999", head.get("newest") or "9999"))
@@ -125,7 +131,7 @@ class Poller:
             told = list(seen.changes)
             values = {**head, "tenant": tenant.name, "source": snapshot.source}
             if done:
-                problems, more = self._problems(tenant, head, snapshot, newest_day, now)
+                problems, more = self._problems(tenant, head, snapshot, newest_day, now, expiring)
                 told += more
                 values.update(_success(head, snapshot, problems, now))
             events = [stamp(change, origin, now, self.severity) for change in told]
@@ -154,24 +160,30 @@ class Poller:
         head: Mapping[str, Any],
         snapshot: Snapshot,
         now: str,
+        expiring: Sequence[Fault],
     ) -> PollOutcome:
         """Nothing to fold: both parts unchanged or absent. Only the feed's health may have news."""
         newest_day = head.get("newest")
-        problems, told = self._problems(tenant, head, snapshot, newest_day, now)
+        problems, told = self._problems(tenant, head, snapshot, newest_day, now, expiring)
         values = {**head, "tenant": tenant.name, **_success(head, snapshot, problems, now)}
         events = [stamp(change, origin, now, self.severity) for change in told]
         await self.store.commit(tenant.tenant_id, remember.with_head(state or State(), values), events)
         return _outcome(tenant.name, snapshot, newest_day, len(events))
 
     async def _failed(
-        self, tenant: TenantConfig, state: State | None, head: Mapping[str, Any], error: SecureScoreError
+        self,
+        tenant: TenantConfig,
+        state: State | None,
+        head: Mapping[str, Any],
+        error: SecureScoreError,
+        expiring: Sequence[Fault],
     ) -> PollOutcome:
         """Nothing could be read at all: remember the failure, and tell it when it is a problem."""
         now = iso(self.clock.now())
         reason = _reason(error)
         failures = int(head.get("failures", 0)) + 1
         open_problems = head.get("problems", {})
-        faults = _still_open(open_problems, keep=lambda key: not key.startswith("connector.problem:access"))
+        faults = _still_open(open_problems, keep=lambda key: not key.startswith(CHECKED_ALWAYS))
         if reason != "unavailable" or failures >= UNAVAILABLE_AFTER:
             faults.append(
                 Fault(
@@ -184,7 +196,7 @@ class Poller:
                 )
             )
         newest_day = head.get("newest")
-        faults = [f for f in faults if f.type != "feed.stale"] + self._stale(newest_day, now)
+        faults = [f for f in faults if f.type != "feed.stale"] + self._stale(newest_day, now) + list(expiring)
         problems, told = advance(open_problems, faults, now, scope=tenant.tenant_id, newest_day=newest_day)
         origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
         events = [stamp(change, origin, now, self.severity) for change in told]
@@ -211,7 +223,13 @@ class Poller:
         )
 
     def _problems(
-        self, tenant: TenantConfig, head: Mapping[str, Any], snapshot: Snapshot, newest_day: str | None, now: str
+        self,
+        tenant: TenantConfig,
+        head: Mapping[str, Any],
+        snapshot: Snapshot,
+        newest_day: str | None,
+        now: str,
+        expiring: Sequence[Fault],
     ) -> tuple[dict[str, dict[str, Any]], list[Change]]:
         faults = [
             Fault(
@@ -226,7 +244,7 @@ class Poller:
             for name, part in (("days", snapshot.days), ("catalogue", snapshot.catalogue))
             if isinstance(part, Absent)
         ]
-        faults += self._stale(newest_day, now)
+        faults += [*self._stale(newest_day, now), *expiring]
         return advance(head.get("problems", {}), faults, now, scope=tenant.tenant_id, newest_day=newest_day)
 
     def _stale(self, newest_day: str | None, now: str) -> list[Fault]:
@@ -291,6 +309,8 @@ def _reason(error: SecureScoreError) -> str:
         return "wrong_tenant"
     if isinstance(error, ConfigError):
         return "configuration"
+    if isinstance(error, SignInRefused) and error.reason == "secret_expired":
+        return error.reason
     return "denied" if isinstance(error, Denied) else "unavailable"
 
 

@@ -233,3 +233,28 @@ class Operator(Protocol):
     async def trace(self, event_id: str) -> list[Mapping[str, Any]]:
         """Per sink: {sink, state, first_sent, attempts, settled, reason}."""
         ...
+
+
+class Documents(Protocol):
+    """Named, immutable byte documents: all that stores/documents.py asks of a place to keep things.
+
+    Names are steps of [a-z0-9_.-] joined by "/". Each method raises StoreError when the place cannot be used.
+    """
+
+    async def list(self, prefix: str) -> Mapping[str, int]:
+        """The names that begin with a prefix ("" or ending in "/"), each with its size in bytes."""
+        ...
+
+    async def get(self, name: str) -> bytes | None:
+        """The whole content; None when there is no such document."""
+        ...
+
+    async def create(self, name: str, body: bytes) -> None:
+        """Durable and whole when this returns, or not there at all. Raises Conflict when the name is taken."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Harmless when it is not there."""
+        ...
+
+    async def close(self) -> None: ...

@@ -31,7 +31,7 @@ class _Meaning:
     hint: str
 
 
-_SECRET = "Put the secret's value, not its id, where auth.client_secret points; if it is lost, create a new one."
+_RENEW = "Put the secret's value, not its id, where auth.client_secret points; if it is lost, create a new one."
 _EXPIRED = "Create a new secret in the app registration, put it where auth.client_secret points, correct expires_on."
 _CONSENT = "An administrator of that tenant must consent: `securescore check --consent-csv FILE` writes the address."
 _WHERE = "Check tenant_id, client_id and the cloud. "
@@ -41,7 +41,7 @@ _RESOURCE = "Check the cloud: this directory does not know the service the token
 _CERTIFICATE = "Upload the certificate (its public part) to the app registration, or use the one that is there."
 
 _MEANINGS: Mapping[int, _Meaning] = {
-    7000215: _Meaning("secret_wrong", "the client secret is wrong", _SECRET),
+    7000215: _Meaning("secret_wrong", "the client secret is wrong", _RENEW),
     7000222: _Meaning("secret_expired", "the client secret has expired", _EXPIRED),
     7000218: _Meaning(
         "public_client_off",
@@ -95,9 +95,7 @@ _MEANINGS: Mapping[int, _Meaning] = {
     ),
     500011: _Meaning("resource_unknown", "this directory does not know the service the token is for", _RESOURCE),
     500014: _Meaning("resource_unknown", "the service the token is for is disabled in this directory", _RESOURCE),
-    900382: _Meaning(
-        "cloud", "this directory lives in another cloud", "Set the tenant's cloud: global, usgov or dod."
-    ),
+    900382: _Meaning("cloud", "this directory lives in another cloud", "Set the tenant's cloud: global, usgov or dod."),
     900021: _Meaning("tenant_unknown", "there is no such tenant", "Check tenant_id."),
     900023: _Meaning("tenant_unknown", "there is no such tenant", "Check tenant_id."),
 }
@@ -112,7 +110,7 @@ CONSENT_REASONS = frozenset({"consent_missing", "app_unknown"})
 
 
 def refusal(result: Mapping[str, Any], *, what: str, delegated: bool = False) -> SecureScoreError:
-    """The error that a refusal means. `what` says what was attempted ("signing in to …"), `delegated` that a person did.
+    """The error that a refusal means. `what` says what was attempted ("signing in to …"), `delegated` by a person.
 
     Time heals what the service calls temporary: Unavailable.
     """

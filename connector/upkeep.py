@@ -14,6 +14,7 @@ from attrs import define, frozen
 
 from connector import memory
 from connector.clock import iso, parse_iso
+from connector.credentials import Watch
 from connector.errors import Conflict, StoreError
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
@@ -64,6 +65,7 @@ class Upkeep:
     max_bytes: int
     keep_days: int
     instance: str
+    watch: Watch | None = None
     _purged_at: datetime | None = None
 
     async def look(self, sinks: Sequence[Standing], *, purge: bool = False) -> Seen:
@@ -104,6 +106,7 @@ class Upkeep:
             failing = _failing(head.get("failing", {}), sinks, iso(now))
             faults = _disk_faults(known, stats, self.max_bytes)
             full = any(f.reason == "outbox_full" for f in faults)
+            faults += await self.watch.shared(now) if self.watch else []
             faults += [f for s in sinks if (f := _sink_fault(s, known, failing.get(s.sink), now)) is not None]
             problems, told = advance(known, faults, iso(now), scope=origin.urn)
             values = {**head, "instance": origin.name, "problems": problems, "failing": failing}

@@ -31,7 +31,8 @@ _KEPT = ("Account", "RefreshToken", "AppMetadata")
 def renew(auth: AuthConfig, target: Target, http: Bridge, now: datetime, claims: str) -> Token:
     """A token from the refresh token of the cache, which is renewed with it.
 
-    Raises SignInRefused (reason login_missing or login_lapsed: somebody must sign in), Denied, ConfigError, Unavailable.
+    Raises SignInRefused (reason login_missing or login_lapsed: somebody must sign in), Denied, ConfigError or
+    Unavailable.
     """
     file = Path(str(auth.options["cache"]))
     before = _read(file, target)
@@ -52,7 +53,7 @@ def renew(auth: AuthConfig, target: Target, http: Bridge, now: datetime, claims:
         token = token_of(result, now, target.what)
     with _locked(file):
         # Somebody may have signed in meanwhile, or renewed for another directory: theirs is newer.
-        if file.read_bytes() == before:
+        if file.exists() and file.read_bytes() == before:
             _write(file, cache)
     return token
 

@@ -158,8 +158,8 @@ def _append(path: str, mode: int, data: bytes) -> None:
 
 
 def _open(path: str, mode: int) -> int:
-    """The file, locked for this batch, created if need be. O_NONBLOCK: a FIFO must not hang us; files ignore it."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    """The file, locked for this batch, created if need be."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
     try:
         fd = os.open(path, flags)
     except FileNotFoundError:
@@ -193,10 +193,13 @@ def _lock(path: str, fd: int) -> None:
 
 
 def _sync_folder(path: str) -> None:
-    """Without this a crash may forget the new file's name although its content was synced."""
+    """Without this a crash may forget a new file's name although its content was synced."""
     folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # noqa: PTH120 - text in, text out
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a network file system without the notion
+            raise
     finally:
         os.close(folder)
 
@@ -246,7 +249,7 @@ def _probe(path: str) -> None:
     if path == "-":
         return
     try:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     except FileNotFoundError:
         folder = os.path.dirname(path) or "."  # noqa: PTH120 - text in, text out
         os.stat(folder)  # noqa: PTH116 - raises with the reason

@@ -66,7 +66,6 @@ _ACK_INTERVAL_S, _ACK_POLLS = 10.0, 30  # within the 600 s after which a collect
 _LONGEST_PAUSE_S = 30.0
 _AT_ONCE_S = 1.0
 _MAX_COOKIES, _MAX_COOKIE_CHARS = 20, 4096
-_COMMA = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+=)")  # between cookies, not inside a date
 
 log = logging.getLogger(__name__)
 
@@ -373,7 +372,7 @@ class _Channel:
     def keep_cookies(self, response: Response) -> bool:
         """Take the cookies of an answer; whether there was anything new."""
         before = dict(self.cookies)
-        for cookie in _COMMA.split(response.headers.get("set-cookie", "")):
+        for cookie in response.headers.get("set-cookie", "").split(","):  # a date's second half is no pair
             pair = cookie.partition(";")[0].strip()
             name, equals, value = pair.partition("=")
             room = len(self.cookies) < _MAX_COOKIES or name in self.cookies

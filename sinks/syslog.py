@@ -12,6 +12,7 @@ the client's handshake ends before the receiver has judged the client's certific
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import re
@@ -255,8 +256,8 @@ class SyslogSink:
             if receiver.transport == "tls":
                 self._tls.send(raw, data, patience)
             else:
-                _check_open(raw)
                 _send_pieces(raw, data, patience)
+                _check_open(raw)
                 _await_end(raw, self._wait_s)
         return {}
 
@@ -314,6 +315,7 @@ class _Tls:
                     # Its handshake must be over too: a young rsyslog 8.2302 loses what comes on the heels of ours.
                     _listen(sock, seconds, until=_has_ticket)
             _send_pieces(sock, data, patience)
+            _check_open(sock)
             sock.settimeout(patience.left_s())
             with sock.unwrap() as plain:
                 _check_error(plain)
@@ -322,7 +324,7 @@ class _Tls:
     def _handshake(self, context: ssl.SSLContext, raw: socket.socket) -> ssl.SSLSocket:
         name = self._receiver.server_name or self._receiver.host
         try:
-            return context.wrap_socket(raw, server_hostname=name, suppress_ragged_eofs=False)
+            return context.wrap_socket(raw, server_hostname=name)
         except ssl.SSLError as error:
             if not _NOT_TLS.search(error.reason or ""):
                 raise
@@ -384,13 +386,11 @@ class _Patience:
 
 
 def _check_open(sock: socket.socket) -> None:
-    """A balancer without backends accepts and closes at once: see that before anything is sent."""
+    """Raise when the receiver ended its direction before we ended ours: its end says nothing about our data then."""
     sock.setblocking(False)
-    try:
-        if sock.recv(1, socket.MSG_PEEK) == b"":
-            raise ConnectionAbortedError(0, "closed by the receiver before anything was sent")
-    except BlockingIOError:
-        pass
+    with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+        if sock.recv(_PIECE_BYTES) == b"":
+            raise ConnectionAbortedError(0, "closed by the receiver before the end of the batch")
 
 
 def _send_pieces(sock: socket.socket, data: memoryview, patience: _Patience) -> None:
@@ -440,12 +440,7 @@ def _listen(sock: ssl.SSLSocket, seconds: float, until: Callable[[ssl.SSLSocket]
     poller = select.poll()
     poller.register(sock, select.POLLIN)
     while True:
-        try:
-            if sock.recv(1) == b"":
-                # No reason given: it does not like who we are, or it is stopping just now.
-                raise ConnectionAbortedError(0, "closed by the receiver right after the TLS handshake")
-        except ssl.SSLWantReadError:
-            pass
+        _check_open(sock)
         left = deadline - time.monotonic()
         if left <= 0 or (until is not None and until(sock)):
             return
@@ -458,19 +453,21 @@ def _listen(sock: ssl.SSLSocket, seconds: float, until: Callable[[ssl.SSLSocket]
 def _failure(receiver: Receiver, error: OSError) -> SecureScoreError:
     """The operator's error for anything the network raised."""
     what = f"{receiver.place}: {_words(error)}"
-    ours = f"the receiver must accept {receiver.cert_file}" if receiver.cert_file else "set tls.cert_file and key_file"
+    ours = (
+        f"must accept {receiver.cert_file}" if receiver.cert_file else "may want a client certificate (tls.cert_file)"
+    )
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "tls.ca_file must hold the authority of the receiver's certificate, tls.server_name the name in it"
         return Denied(what, hint=hint)
     reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
     if _REFUSED.search(reason):
-        return Denied(what, hint=f"most likely the receiver refused the client certificate: {ours}")
+        return Denied(what, hint=f"most likely because of the client certificate: the receiver {ours}")
     if isinstance(error, socket.gaierror):
         return Unavailable(what, hint="check `host` and the name servers")
     if isinstance(error, TimeoutError):
         return Unavailable(what, hint="check host, port and firewalls; a very slow receiver needs smaller batches")
     if receiver.transport == "tls":
-        return Unavailable(what, hint=f"check that the receiver runs and listens there; {ours}")
+        return Unavailable(what, hint=f"check that the receiver runs and listens there; it {ours}")
     return Unavailable(what, hint="check that the receiver runs and listens there")
 
 

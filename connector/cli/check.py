@@ -1,40 +1,61 @@
-"""`securescore check`: configuration, state, access, Graph and every sink; one line a fault, with its remedy.
+"""`securescore check`: configuration, clock, state, sign-in, Graph and every sink; one line a fault, with its remedy.
 
 Reads only: nothing is committed and no event is sent.
 """
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+import csv
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, evolve, frozen
+from attrs import Factory, asdict, define, evolve, frozen
 
-from connector.app import Transports, build_sink, concurrency, open_source, open_store
+from connector import token_claims
+from connector.app import READ, WRITE, Transports, build_sink, concurrency, open_source, open_store, token_provider
 from connector.cli.common import clean, config_of, console, dump, table
-from connector.clock import SystemClock
+from connector.clock import SystemClock, iso
+from connector.clouds import cloud_of, consent_url
 from connector.config import Config, SinkConfig, TenantConfig, unmatched_tenants
-from connector.errors import ConfigError, SecureScoreError
+from connector.credentials import expiries, fault
+from connector.errors import ConfigError, Denied, SecureScoreError
+from connector.http import MAX_BODY_BYTES, Response, Transport
 from connector.model import Absent, Known
+from connector.signin_errors import CONSENT_REASONS, SignInRefused
+from connector.token_claims import Claims
 
 HELP = "configuration, clock, access, Graph and every sink; what to do about each fault"
 SHOWN_TENANTS = 20
+SKEW_NOTED_S, SKEW_FAULT_S = 60, 300
+"""Microsoft Entra accepts signed requests up to five minutes off."""
+GRAPH_APP = "00000003-0000-0000-c000-000000000000"
+CONSENT_HEALS = CONSENT_REASONS | {"permission_missing"}
 
 
 @frozen
 class Finding:
-    """What one check came to. `what` is its name, `subject` whom it concerns; `ok` None means a warning."""
+    """What one check came to. `what` is its name, `subject` whom it concerns; `ok` None means a warning.
+
+    `reason` is a stable word for the fault, where it has one: the same for every tenant.
+    """
 
     what: str
     subject: str
     ok: bool | None
     detail: str
     hint: str = ""
+    reason: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the findings as one JSON document")
+    csv_help = "write the tenants that lack consent, each with the address where its administrator grants it"
+    parser.add_argument("--consent-csv", metavar="FILE", type=Path, help=csv_help)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,6 +65,10 @@ def run(args: argparse.Namespace) -> int:
         dump([asdict(f) for f in findings])
     else:
         show(findings)
+    if args.consent_csv is not None:
+        lacking = write_consents(args.consent_csv, config, findings)
+        if not args.json:
+            console().print(f"{lacking} tenants lack consent: {clean(args.consent_csv)}")
     bad = [f for f in findings if f.ok is False]
     return 0 if not bad else 3 if any(f.ok for f in findings if f.what in ("tenant", "sink")) else 1
 
@@ -56,12 +81,17 @@ async def collect(config: Config) -> list[Finding]:
         for name in unmatched_tenants(config)
     ]
     findings.append(await _state(config))
+    findings += await asyncio.to_thread(_expiring, config)
     gate = asyncio.Semaphore(concurrency(config))
-    transports = Transports(SystemClock())
+    clock = SystemClock()
+    skew = Skew()
+    transports = Transports(clock, skew.in_front_of)
     try:
-        findings += await asyncio.gather(*(_tenant(t, config, transports, gate) for t in config.tenants))
+        read = await asyncio.gather(*(_tenant(t, config, transports, gate) for t in config.tenants))
     finally:
         await transports.close()
+    findings += skew.finding()
+    findings += [finding for of_tenant in read for finding in of_tenant]
     findings += await asyncio.gather(*(_sink(s) for s in config.sinks))
     return findings
 
@@ -69,7 +99,8 @@ async def collect(config: Config) -> list[Finding]:
 async def _state(config: Config) -> Finding:
     """The state opens, or does not exist yet."""
     where = config.state.path or config.state.directory or "state"
-    if config.state.path is not None and not Path(config.base_dir, config.state.path).exists():
+    path = None if config.state.path is None else Path(config.base_dir, config.state.path)
+    if path is not None and not await asyncio.to_thread(path.exists):
         return Finding("state", where, None, "does not exist yet: the first `securescore once` or `run` creates it")
     try:
         store = await open_store(config, clock=SystemClock(), writer=False)
@@ -80,28 +111,216 @@ async def _state(config: Config) -> Finding:
     return Finding("state", where, True, f"{stats.events} events, {stats.bytes / 1e6:.1f} MB")
 
 
-async def _tenant(tenant: TenantConfig, config: Config, transports: Transports, gate: asyncio.Semaphore) -> Finding:
-    """One day and the whole catalogue are read, as a poll would."""
-    async with gate:
+def _expiring(config: Config) -> list[Finding]:
+    """Secrets and certificates that have expired, or will within 30 days."""
+    now = SystemClock().now()
+    found = []
+    for expiry in expiries(config):
+        if (problem := fault(expiry, now)) is not None:
+            users = f", used by {len(expiry.tenants)} tenants" if len(expiry.tenants) > 1 else ""
+            expired = problem.reason == "secret_expired"
+            left = "" if expired else f", in {expiry.days_left(now)} days"
+            detail = f"{problem.detail}{left}{users}"
+            ok = False if expired else None
+            found.append(Finding("expiry", expiry.place, ok, detail, problem.hint, problem.reason))
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------------- clock
+
+
+@define
+class Skew:
+    """How far this machine's clock is ahead of the servers' that answer, in seconds."""
+
+    seen: list[float] = Factory(list)
+
+    def in_front_of(self, http: Transport) -> Transport:
+        """A transport that looks at the date of every answer."""
+        return _Watched(http, self)
+
+    def look(self, response: Response) -> None:
         try:
-            one_day = evolve(config, poll=evolve(config.poll, backfill_days=1))
-            source = await open_source(tenant, one_day, transports, SystemClock())
-            snapshot = await source.read(Known())
-        except ConfigError as error:
-            return Finding("tenant", tenant.name, False, "; ".join(error.problems), error.hint)
-        except SecureScoreError as error:
-            return Finding("tenant", tenant.name, False, error.what, error.hint)
+            moment = parsedate_to_datetime(response.headers.get("date", ""))
+            self.seen.append((response.at - moment).total_seconds())
+        except (ValueError, TypeError):
+            return  # no date, or none with a zone
+
+    def finding(self) -> list[Finding]:
+        """One finding when anybody answered: the median, since one server may be wrong itself."""
+        if not self.seen:
+            return []
+        skew_s = statistics.median(self.seen)
+        if abs(skew_s) <= SKEW_NOTED_S:
+            return [Finding("clock", "", True, "agrees with the servers' clocks")]
+        words = f"this machine's clock is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the servers'"
+        ok = False if abs(skew_s) > SKEW_FAULT_S else None
+        return [Finding("clock", "", ok, words, "set it by NTP: sign-ins fail beyond five minutes", "clock")]
+
+
+@frozen
+class _Watched:
+    http: Transport
+    skew: Skew
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_s: float | None = None,
+        max_bytes: int = MAX_BODY_BYTES,
+    ) -> Response:
+        response = await self.http.request(
+            method, url, headers=headers, body=body, timeout_s=timeout_s, max_bytes=max_bytes
+        )
+        self.skew.look(response)
+        return response
+
+
+# ------------------------------------------------------------------------------------------------------------- tenants
+
+
+async def _tenant(
+    tenant: TenantConfig, config: Config, transports: Transports, gate: asyncio.Semaphore
+) -> list[Finding]:
+    """Sign in and read one day and the whole catalogue, as a poll would; and sign in with `write_auth`."""
+    async with gate:
+        findings = [await _readable(tenant, config, transports)]
+        if tenant.write_auth is not None:
+            findings.append(await _writable(tenant, config, transports))
+    return findings
+
+
+async def _readable(tenant: TenantConfig, config: Config, transports: Transports) -> Finding:
+    name, claims = tenant.name, None
+    try:
+        if tenant.source == "graph":
+            claims = token_claims.read(await token_provider(tenant, config, transports).token())
+            if (wrong := token_fault(claims, tenant, {READ, WRITE}, transports.clock.now())) is not None:
+                return Finding("tenant", name, False, *wrong)
+        one_day = evolve(config, poll=evolve(config.poll, backfill_days=1))
+        source = await open_source(tenant, one_day, transports, transports.clock)
+        snapshot = await source.read(Known())
+    except Denied as error:
+        if tenant.source != "graph" or isinstance(error, SignInRefused):
+            return _failed("tenant", name, error)
+        return Finding("tenant", name, False, error.what, *denied_although(claims, error.hint))
+    except SecureScoreError as error:
+        return _failed("tenant", name, error)
     absent = [p for p in (snapshot.days, snapshot.catalogue) if isinstance(p, Absent)]
     if absent:
         words = "; ".join(f"{p.reason}: {p.detail}" for p in absent)
-        return Finding("tenant", tenant.name, False, words, "usually heals by itself: try again in some minutes")
+        return Finding("tenant", name, False, words, "usually heals by itself: try again in some minutes")
     days: Any = snapshot.days
     profiles: Any = snapshot.catalogue
+    who = f"; {_who(claims)}" if tenant.source == "graph" else ""
     if not days:
-        return Finding("tenant", tenant.name, None, "readable, but Microsoft has published no score yet")
+        return Finding("tenant", name, None, f"readable, but Microsoft has published no score yet{who}")
     newest = max(days, key=lambda d: d.day)
-    detail = f"newest day {newest.day}, {len(newest.controls)} controls scored, {len(profiles)} in the catalogue"
-    return Finding("tenant", tenant.name, True, detail)
+    detail = f"newest day {newest.day}, {len(newest.controls)} controls scored, {len(profiles)} in the catalogue{who}"
+    return Finding("tenant", name, True, detail)
+
+
+async def _writable(tenant: TenantConfig, config: Config, transports: Transports) -> Finding:
+    try:
+        claims = token_claims.read(await token_provider(tenant, config, transports, write=True).token())
+    except SecureScoreError as error:
+        return _failed("write_auth", tenant.name, error)
+    if (wrong := token_fault(claims, tenant, {WRITE}, transports.clock.now())) is not None:
+        return Finding("write_auth", tenant.name, False, *wrong)
+    return Finding("write_auth", tenant.name, True if claims else None, _who(claims))
+
+
+def _failed(what: str, subject: str, error: SecureScoreError) -> Finding:
+    words = "; ".join(error.problems) if isinstance(error, ConfigError) else error.what
+    return Finding(what, subject, False, words, error.hint, error.reason if isinstance(error, SignInRefused) else "")
+
+
+def token_fault(
+    claims: Claims | None, tenant: TenantConfig, wanted: set[str], now: datetime
+) -> tuple[str, str, str] | None:
+    """What is wrong with a token before anybody is asked: (fact, remedy, reason). None for a good or an opaque one."""
+    if claims is None:
+        return None
+    if claims.tenant_id and claims.tenant_id != tenant.tenant_id:
+        return (
+            f"the token is for directory {claims.tenant_id}, not for {tenant.tenant_id}",
+            "correct tenant_id, or sign in to the right directory",
+            "wrong_directory",
+        )
+    if claims.audience.rstrip("/") not in (cloud_of(tenant.graph).graph_audience, GRAPH_APP, ""):
+        return (
+            f"the token is for {claims.audience}, not for Microsoft Graph in this cloud",
+            "let its supplier ask for the scope of Microsoft Graph; check the tenant's cloud",
+            "wrong_audience",
+        )
+    if claims.expires_at is not None and claims.expires_at <= now:
+        return (
+            f"the token expired at {iso(claims.expires_at)}",
+            "let its supplier renew it; check this machine's clock",
+            "token_expired",
+        )
+    if claims.permissions & wanted:
+        return None
+    least = READ if READ in wanted else WRITE
+    kind = "delegated" if claims.delegated else "application"
+    has = ", ".join(sorted(claims.permissions)) or "none"
+    return (
+        f"the {kind} permission {least} is missing (granted: {has})",
+        _GRANT.format(kind=kind, least=least),
+        "permission_missing",
+    )
+
+
+_GRANT = (
+    "add the {kind} permission {least} of Microsoft Graph to the app registration; then an administrator of the tenant "
+    "must consent (again): --consent-csv FILE writes the address"
+)
+
+
+def denied_although(claims: Claims | None, hint: str) -> tuple[str, str]:
+    """Why Graph denies a token that looked good: (remedy, reason)."""
+    if claims is None:
+        return f"{hint} (The token is opaque: its roles are unknown.)", "denied"
+    licence = "the tenant probably has no licence for a product that Secure Score rates"
+    roles = claims.directory_roles
+    if claims.delegated and roles is not None and not roles & token_claims.READERS.keys():
+        return "give the signed-in user the directory role Security Reader", "directory_role_missing"
+    if claims.delegated and roles is None:
+        return f"give the signed-in user the directory role Security Reader; if it is there, {licence}", "denied"
+    return f"the permission is there: {licence}", "unlicensed"
+
+
+def _who(claims: Claims | None) -> str:
+    """Who reads, in words."""
+    if claims is None:
+        return "roles unknown: the token is opaque"
+    held = claims.permissions & {READ, WRITE}
+    return f"signed in as {'user' if claims.delegated else 'application'} with {', '.join(sorted(held))}"
+
+
+def write_consents(path: Path, config: Config, findings: Sequence[Finding]) -> int:
+    """Write the tenants that an administrator's consent would heal; returns how many. Raises SecureScoreError."""
+    lacking = {f.subject for f in findings if f.ok is False and f.reason in CONSENT_HEALS}
+    rows = [
+        (t.name, t.tenant_id, client_id, consent_url(cloud_of(t.graph), t.tenant_id, client_id))
+        for t in config.tenants
+        if t.name in lacking and t.auth is not None and (client_id := str(t.auth.options.get("client_id") or ""))
+    ]
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("name", "tenant_id", "client_id", "consent_url"))
+            writer.writerows(rows)
+    except OSError as error:
+        raise SecureScoreError(f"cannot write {path}: {error.strerror}", "choose another --consent-csv") from error
+    return len(rows)
+
+
+# --------------------------------------------------------------------------------------------------------------- sinks
 
 
 async def _sink(config: SinkConfig) -> Finding:
@@ -111,34 +330,41 @@ async def _sink(config: SinkConfig) -> Finding:
             await sink.probe()
         finally:
             await sink.close()
-    except ConfigError as error:
-        return Finding("sink", config.name, False, "; ".join(error.problems), error.hint)
     except SecureScoreError as error:
-        return Finding("sink", config.name, False, error.what, error.hint)
+        return _failed("sink", config.name, error)
     return Finding("sink", config.name, True, f"{config.kind} answers")
+
+
+# ---------------------------------------------------------------------------------------------------------------- show
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def show(findings: Sequence[Finding]) -> None:
     """One line a finding; thousands of tenants are grouped by fault."""
     made = table("", "check", "about", "found")
-    shown = 0
-    groups: dict[tuple[str, str], list[Finding]] = {}
+    readable = 0
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
     for f in findings:
-        if f.what == "tenant" and f.ok is False:
-            groups.setdefault((f.detail.replace(f.subject, "…"), f.hint), []).append(f)
+        if f.what in ("tenant", "write_auth") and f.ok is False:
+            same = f.reason or _GUID.sub("…", f.detail.replace(f.subject, "…"))
+            groups.setdefault((f.what, same, f.hint), []).append(f)
             continue
         if f.what == "tenant" and f.ok:
-            shown += 1
-            if shown > SHOWN_TENANTS:
+            readable += 1
+            if readable > SHOWN_TENANTS:
                 continue
         made.add_row(_mark(f.ok), f.what, clean(f.subject), _words(f.detail, f.hint))
-    if shown > SHOWN_TENANTS:
-        made.add_row(_mark(True), "tenant", f"{shown - SHOWN_TENANTS} more", "readable")
-    for (_, hint), members in groups.items():
+    if readable > SHOWN_TENANTS:
+        made.add_row(_mark(True), "tenant", f"{readable - SHOWN_TENANTS} more", "readable")
+    for (what, _, hint), members in groups.items():
         names = ", ".join(f.subject for f in members[:SHOWN_TENANTS])
         if len(members) > SHOWN_TENANTS:
             names += f" and {len(members) - SHOWN_TENANTS} more"
-        made.add_row(_mark(False), "tenant", clean(names), _words(members[0].detail, hint))
+        detail = (
+            members[0].detail if len(members) == 1 else f"{len(members)} tenants: {_GUID.sub('…', members[0].detail)}"
+        )
+        made.add_row(_mark(False), what, clean(names), _words(detail, hint))
     out = console()
     out.print(made)
     bad = sum(f.ok is False for f in findings)

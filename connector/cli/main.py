@@ -18,6 +18,7 @@ DONE, FAILED, USAGE, PARTIAL = 0, 1, 2, 3
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "no credentials: a simulated tenant → events, table, explanation, files"),
     "init": ("init", "write a commented configuration; print app registration and consent steps"),
+    "login": ("login", "sign in by device code, for tenants read on behalf of a user"),
     "check": ("check", "configuration, clock, access, Graph and every sink; what to do about each fault"),
     "once": ("once", "poll every selected tenant now, offer everything unsettled to every sink, exit"),
     "run": ("run", "the daemon: poll and deliver until stopped"),
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "parked": ("parked", "events a sink refused for good: list, show, retry, discard"),
     "sinks": ("sinks", "list sinks; release one that holds history"),
     "tenants": ("tenants", "list tenants; forget one"),
+    "controls": ("controls", "list and show controls; set a control's state at Microsoft"),
     "accept-snapshot": ("accept_snapshot", "believe the suspicious day of a tenant"),
     "simulate": ("simulate", "the simulated Graph as a server"),
 }

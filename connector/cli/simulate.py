@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import secrets
 import signal
 import ssl
 from collections.abc import Callable
@@ -15,15 +16,17 @@ from pathlib import Path
 
 from connector.clock import SystemClock, iso
 from connector.errors import SecureScoreError
+from connector.simulator.authority import Authority, Registration, serve_authority
 from connector.simulator.certificates import server_context, write_private
 from connector.simulator.faults import Faults, Weather
 from connector.simulator.pace import PacedClock
-from connector.simulator.server import Simulation, serve, token_for
+from connector.simulator.server import READ, Caller, Simulation, plain_tokens, serve, token_for
 from connector.simulator.world import HISTORY_DAYS, World
 
 HELP = "the simulated Graph as a server"
 
 SHOWN_TENANTS = 20
+CLIENT_ID = "5c0e5c0e-0000-4000-8000-000000000001"
 
 
 def _number(low: float, high: float, kind: Callable[[str], float]) -> Callable[[str], float]:
@@ -50,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_number(0, 65535, int), default=8099, help="0 takes any free port (8099)")
     parser.add_argument("--tenants", type=_number(1, 100_000, int), default=3, help="how many tenants (3)")
     parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same tenants (7)")
-    parser.add_argument("--tls", action="store_true", help="serve https; writes ca.pem for `network: {ca_file: …}`")
+    tls_help = "serve https, and a sign-in host on the next port; writes ca.pem for `network: {ca_file: …}`"
+    parser.add_argument("--tls", action="store_true", help=tls_help)
     parser.add_argument("--out", type=Path, help="write a configuration and token files into this folder")
     speed_help = "simulated seconds per second; 1440 lets a day pass each minute (1)"
     parser.add_argument("--speed", type=_number(0.001, 1e6, float), default=1.0, help=speed_help)
@@ -75,9 +79,20 @@ async def _serve(args: argparse.Namespace) -> None:
     first_day = (start - timedelta(days=HISTORY_DAYS)).date()
     world = World(args.seed, args.tenants, first_day)
     faults = Faults(weather=Weather(args.weather, args.seed) if args.weather else None)
-    context, ca_file = _tls(args, system.now()) if args.tls else (None, None)
-    async with serve(world, clock, faults=faults, port=args.port, ssl=context) as sim:
-        _describe(sim, args.out, ca_file)
+    async with contextlib.AsyncExitStack() as running:
+        context, ca_file, authority = None, None, None
+        if args.tls:
+            context, ca_file = _tls(args, system.now())
+            tenants = [who.id for who in world.tenants]
+            port = args.port + 1 if args.port else 0
+            # Whoever signs in lives in real time, whatever day it is in the simulation.
+            authority = await running.enter_async_context(
+                serve_authority(system, tenants, [_application()], ssl=context, port=port)
+            )
+        sim = await running.enter_async_context(
+            serve(world, clock, faults=faults, port=args.port, ssl=context, authenticate=_accept(authority))
+        )
+        _describe(sim, authority, args.out, ca_file)
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):
@@ -95,7 +110,19 @@ def _tls(args: argparse.Namespace, now: datetime) -> tuple[ssl.SSLContext, Path]
     return server_context(args.out or Path("securescore-simulator"), now)
 
 
-def _describe(sim: Simulation, out: Path | None, ca_file: Path | None) -> None:
+def _application() -> Registration:
+    """The application that every simulated tenant has consented to; it may do what reading needs."""
+    return Registration(CLIENT_ID, secrets={secrets.token_urlsafe(24): True}, roles={None: frozenset({READ})})
+
+
+def _accept(authority: Authority | None) -> Callable[[str], Caller | None]:
+    """Plain tokens, and those of the sign-in host."""
+    if authority is None:
+        return plain_tokens
+    return lambda token: authority.caller(token) or plain_tokens(token)
+
+
+def _describe(sim: Simulation, authority: Authority | None, out: Path | None, ca_file: Path | None) -> None:
     """Say what is served and how to use it; with a folder, write it there ready to run."""
     now = sim.clock.now()
     print(f"Simulated Graph: {sim.base_url}   simulated time: {iso(now)}   seed {sim.world.seed}")
@@ -111,42 +138,55 @@ def _describe(sim: Simulation, out: Path | None, ca_file: Path | None) -> None:
     trust = f" --cacert {ca_file}" if ca_file else ""
     url = f"{sim.base_url}/v1.0/security/secureScores?$top=1"
     print(f"\nTry:\n  curl -s{trust} -H 'Authorization: Bearer {token_for(first.id)}' '{url}'")
+    if authority:
+        print(f"\nSign-in host: {authority.base_url}   application {CLIENT_ID}   client secret {_secret(authority)}")
+        print(f"A person signs in by device code (`securescore login`) under {authority.base_url}/device?code=…")
     if out:
-        print(f"\nConfiguration written: securescore once -c {_write(sim, out, ca_file)}")
+        print(f"\nConfiguration written: securescore once -c {_write(sim, authority, out, ca_file)}")
     else:
-        print("\nConfiguration (put each token into its file, mode 0600; --out DIR does that):\n")
-        print(_configuration(sim, Path(), ca_file, SHOWN_TENANTS))
+        print("\nConfiguration (put each token and secret into its file, mode 0600; --out DIR does that):\n")
+        print(_configuration(sim, authority, Path(), ca_file, SHOWN_TENANTS))
     print("Stop with Ctrl-C.", flush=True)
 
 
-def _write(sim: Simulation, out: Path, ca_file: Path | None) -> Path:
+def _secret(authority: Authority) -> str:
+    return next(iter(authority.registrations[CLIENT_ID].secrets))
+
+
+def _write(sim: Simulation, authority: Authority | None, out: Path, ca_file: Path | None) -> Path:
     tokens = out / "tokens"
     tokens.mkdir(parents=True, exist_ok=True)
     for who in sim.world.tenants:
         write_private(tokens / f"{who.name}.token", token_for(who.id).encode())
+    if authority:
+        write_private(out / "client.secret", _secret(authority).encode())
     path = out / "securescore.yaml"
-    path.write_text(_configuration(sim, out.resolve(), ca_file, len(sim.world.tenants)))
+    path.write_text(_configuration(sim, authority, out.resolve(), ca_file, len(sim.world.tenants)))
     return path
 
 
-def _configuration(sim: Simulation, home: Path, ca_file: Path | None, limit: int) -> str:
-    """A complete configuration; paths are quoted as JSON strings, which YAML reads alike."""
+def _configuration(sim: Simulation, authority: Authority | None, home: Path, ca_file: Path | None, limit: int) -> str:
+    """A complete configuration: signs in where there is a sign-in host, else with a token file for each tenant.
+
+    Paths are quoted as JSON strings, which YAML reads alike.
+    """
 
     def quoted(name: str) -> str:
         return json.dumps(str(home / name))
 
-    def token_file(tenant: str) -> str:
-        return quoted(f"tokens/{tenant}.token")
+    def auth(tenant: str) -> str:
+        return "" if authority else f", auth: {{kind: token, file: {quoted(f'tokens/{tenant}.token')}}}"
 
+    login = f", authority: {json.dumps(authority.base_url)}" if authority else ""
+    secret = json.dumps(f"${{file:{(home / 'client.secret').absolute()}}}")
+    common = f"defaults: {{auth: {{kind: client_secret, client_id: {CLIENT_ID}, client_secret: {secret}}}}}"
     lines = [
-        f"graph: {{base_url: {json.dumps(sim.base_url)}}}",
+        f"graph: {{base_url: {json.dumps(sim.base_url)}{login}}}",
         *([f"network: {{ca_file: {json.dumps(str(ca_file.resolve()))}}}"] if ca_file else []),
         f"state: {{path: {quoted('state.db')}}}",
+        *([common] if authority else []),
         "tenants:",
-        *(
-            f"  - {{name: {who.name}, tenant_id: {who.id}, auth: {{kind: token, file: {token_file(who.name)}}}}}"
-            for who in sim.world.tenants[:limit]
-        ),
+        *(f"  - {{name: {who.name}, tenant_id: {who.id}{auth(who.name)}}}" for who in sim.world.tenants[:limit]),
         "sinks:",
         f"  - {{name: events, kind: file, path: {quoted('events.jsonl')}}}",
     ]

@@ -4,10 +4,13 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from connector import memory
-from connector.cli.common import clean, config_of, console, store_beside, table, tenant_id
+from connector.app import evidence
+from connector.cli.common import clean, config_of, console, dump, store_beside, table
 from connector.config import Config
+from connector.delivery import DurableStore
 from connector.errors import ConfigError
 from connector.formats import cloudevents
 from connector.model import Event
@@ -19,42 +22,90 @@ HELP = "list tenants; forget one"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "forget"))
     parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="with list: the same as one JSON document")
     parser.add_argument("--export", metavar="FILE", help="with forget: where its events go first (default NAME.jsonl)")
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     if args.action == "list":
-        return asyncio.run(_list(config))
+        return asyncio.run(_list(config, as_json=args.json))
     if not args.name:
         raise ConfigError(["forget needs the NAME of the tenant"], "see `securescore tenants list`")
-    wanted = tenant_id(config, args.name)
-    assert wanted is not None
-    return asyncio.run(_forget(config, args.name, wanted, Path(args.export or f"{args.name}.jsonl")))
+    return asyncio.run(_forget(config, args.name, Path(args.export or f"{args.name}.jsonl")))
 
 
-async def _list(config: Config) -> int:
-    shown = table("tenant", "tenant id", "source", "newest day", "error")
-    known = {t.tenant_id for t in config.tenants}
+async def collect(config: Config) -> list[dict[str, Any]]:
+    """Every configured tenant, then those that are only remembered (`source` None)."""
+    rows: list[dict[str, Any]] = []
     async with store_beside(config) as store:
         for tenant in config.tenants:
             head = memory.head(await store.load(tenant.tenant_id))
-            newest = head.get("newest") or "-"
-            shown.add_row(clean(tenant.name), tenant.tenant_id, tenant.source, newest, clean(head.get("error") or ""))
-        for other in sorted(set(await store.tenants()) - known):
+            rows.append(_row(tenant.name, tenant.tenant_id, tenant.source, tenant.labels, head))
+        for other in sorted(set(await store.tenants()) - {t.tenant_id for t in config.tenants} - {""}):
             head = memory.head(await store.load(other))
-            shown.add_row(clean(head.get("tenant", "?")), other, "not configured", head.get("newest") or "-", "")
+            rows.append(_row(str(head.get("tenant", "?")), other, None, {}, head))
+    return rows
+
+
+def _row(name: str, tenant_id: str, source: str | None, labels: Any, head: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "tenant_id": tenant_id,
+        "source": source,
+        "labels": dict(labels),
+        "newest_day": head.get("newest"),
+        "error": head.get("error"),
+    }
+
+
+async def _list(config: Config, *, as_json: bool) -> int:
+    rows = await collect(config)
+    if as_json:
+        dump(rows)
+        return 0
+    shown = table("tenant", "tenant id", "source", "newest day", "error")
+    for row in rows:
+        source = row["source"] or "not configured"
+        shown.add_row(clean(row["name"]), row["tenant_id"], source, row["newest_day"] or "-", clean(row["error"] or ""))
     console().print(shown)
     return 0
 
 
-async def _forget(config: Config, name: str, wanted: str, export: Path) -> int:
+async def _forget(config: Config, name: str, export: Path) -> int:
+    """The events are on disk before anything is deleted; a tenant that is no longer configured is found, too."""
     async with store_beside(config) as store:
+        wanted = await _remembered(config, store, name)
         events = await store.history(Query(tenant_id=wanted))
         _export(export, events)
         count = await store.forget(wanted)
-    console().print(f"{clean(name)} forgotten: {count} events exported to {export} and deleted, with state and backlog")
+    archive = evidence(config)
+    if archive is not None:
+        await archive.forget(wanted)
+    out = console()
+    out.print(
+        f"{clean(name)} forgotten: {count} events exported to {clean(export)} and deleted, "
+        "with state, evidence and backlog"
+    )
+    if wanted in {t.tenant_id for t in config.tenants}:
+        out.print("It is still configured: the next poll begins anew. Remove it from the configuration, then repeat.")
     return 0
+
+
+async def _remembered(config: Config, store: DurableStore, name: str) -> str:
+    """The id of a tenant by name or id, configured or only remembered. Raises ConfigError."""
+    for tenant in config.tenants:
+        if name in (tenant.name, tenant.tenant_id):
+            return tenant.tenant_id
+    kept = [other for other in await store.tenants() if other]
+    if name.lower() in kept:
+        return name.lower()
+    found = [other for other in kept if memory.head(await store.load(other)).get("tenant") == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError([f"{len(found)} tenants were called {name!r}: {', '.join(found)}"], "name it by its id")
+    raise ConfigError([f"nothing is kept of a tenant named {name!r}"], "see `securescore tenants list`")
 
 
 def _export(path: Path, events: Sequence[Event]) -> None:

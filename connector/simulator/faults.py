@@ -28,6 +28,9 @@ KINDS: Mapping[str, str] = {
     # The answer, later or for another moment.
     "slow": "the right answer after `seconds` of real time",
     "frozen": "the right answer as of the moment the fault began (`since`, else its first request)",
+    # To a PATCH; anything else is answered as usual.
+    "write_ignored": "204, but nothing changes",
+    "write_unclear": "the change is made, and then the answer is 503",
     # The answer, falsified.
     "partial": "206 with a Warning header and half of the rows",
     "empty": "200 with an empty list",

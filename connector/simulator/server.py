@@ -142,7 +142,11 @@ async def _answer(sim: Simulation, request: web.Request, caller: Caller | None, 
         if fault and fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         if request.method == "PATCH":
+            if kind == "write_ignored":
+                return web.Response(status=204)
             answers.patch(sim.bodies, call, await _json_of(request))
+            if kind == "write_unclear":
+                raise GraphError(503, "ServiceUnavailable", "The service is not available at the moment.")
             if "return=representation" not in request.headers.get("Prefer", ""):
                 return web.Response(status=204)
             return web.Response(body=answers.item(sim.bodies, call))

@@ -11,11 +11,12 @@ from collections.abc import Coroutine, Iterable, Mapping
 from datetime import date, timedelta
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 from attrs import Factory, frozen
 from yarl import URL
 
-from connector.auth import TokenProvider
+from connector.auth import TokenProvider, claims_challenge
 from connector.backoff import delay_s
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
 from connector.http import MAX_BODY_BYTES, Response, Transport, error_for, printable
@@ -36,7 +37,11 @@ ACCESS_HINT = (
 )
 
 
-class _Throttled(Unavailable):
+class Missing(Denied):
+    """404: there is nothing at this address."""
+
+
+class Throttled(Unavailable):
     """429 to the end: the limit is shared by both collections, so asking for the other would only prolong it."""
 
 
@@ -68,8 +73,8 @@ class GraphSource:
     """Secure Score of one tenant over Microsoft Graph v1.0 (`/security/secureScores`, `…ControlProfiles`).
 
     `base_url` is a root without path; the token goes to its host only. `deadline_s` after the start of a `read` nothing
-    is tried again; a request under way may still take its own time-out. `max_page_bytes` bounds a page after
-    decompression, four times that a part. The transport belongs to the caller.
+    is tried again, and after `limit_s` nothing new is asked; a request under way may still take its own time-out.
+    `max_page_bytes` bounds a page after decompression, four times that a part. The transport belongs to the caller.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class GraphSource:
         overlap_days: int = 3,
         language: str = "en-US",
         deadline_s: float = 45.0,
+        limit_s: float = 600.0,
         max_page_bytes: int = MAX_BODY_BYTES,
         max_pages: int = 100,
     ) -> None:
@@ -101,6 +107,7 @@ class GraphSource:
         self._overlap_days = overlap_days
         self._language = language
         self._deadline_s = deadline_s
+        self._limit_s = limit_s
         self._max_page_bytes = max_page_bytes
         self._max_pages = max_pages
 
@@ -110,17 +117,9 @@ class GraphSource:
         Raises Denied or Unavailable when neither part could be had for that reason, WrongTenant, and whatever the token
         provider raises. `pages` of an absent part stay as they were known.
         """
-        requests = _Requests(
-            http=self._http,
-            token=self._token,
-            clock=self._clock,
-            random=self._random,
-            language=self._language,
-            deadline_s=self._deadline_s,
-            max_bytes=self._max_page_bytes,
-        )
+        requests = self._requests()
         days = await _whole_or_error(self._days(requests, known))
-        if isinstance(days, _Throttled):
+        if isinstance(days, Throttled):
             raise days
         catalogue = await _whole_or_error(self._catalogue(requests, known))
         _raise_if_nothing_was_had(days, catalogue)
@@ -137,6 +136,47 @@ class GraphSource:
             pages=pages,
             evidence=tuple(file for part in parts for file in part.evidence),
             notes=tuple(note for part in parts for note in part.notes),
+        )
+
+    async def control(self, name: str) -> Profile | None:
+        """One catalogue entry, asked for by its id; None when the tenant has none of this name.
+
+        Raises Denied, Unavailable, PartialRead, WrongTenant, and whatever the token provider raises.
+        """
+        what = f"{wire.PROFILES} {printable(name, 100)}"
+        try:
+            response = await self._requests().get(f"{self._base_url}/v1.0/security/{profile_path(name)}", what)
+        except Missing:
+            return None
+        found = wire.parse_profiles([wire.load(response.body, what)], self._tenant_id, what).profiles
+        if name not in found:
+            raise PartialRead(f"{what}: another control came as the answer", "not_json")
+        return found[name]
+
+    async def catalogue(self, service: str | None = None) -> Mapping[str, Profile]:
+        """The catalogue, or one service's part of it, whole. The filter is applied again here. Raises as `control`."""
+        query = "" if service is None else "?$filter=" + quote("service eq '" + service.replace("'", "''") + "'")
+        part = await self._catalogue(self._requests(), Known(), query)
+        profiles: Mapping[str, Profile] = part.value
+        return {name: p for name, p in profiles.items() if service is None or p.service == service}
+
+    async def newest(self) -> Day | None:
+        """The newest day alone; None when there is none yet. Raises as `control`."""
+        today = self._clock.now().date().isoformat()
+        (page,) = await self._pages(self._requests(), wire.SCORES, "?$top=1", 1)
+        days = wire.parse_days(_documents(page, wire.SCORES), self._tenant_id, wire.SCORES, today)
+        return days[0] if days else None
+
+    def _requests(self) -> "_Requests":
+        return _Requests(
+            http=self._http,
+            token=self._token,
+            clock=self._clock,
+            random=self._random,
+            language=self._language,
+            deadline_s=self._deadline_s,
+            limit_s=self._limit_s,
+            max_bytes=self._max_page_bytes,
         )
 
     async def close(self) -> None:
@@ -172,8 +212,8 @@ class GraphSource:
 
     # ------------------------------------------------------------------------------------------------- catalogue
 
-    async def _catalogue(self, requests: "_Requests", known: Known) -> _Part:
-        pages = await self._pages(requests, wire.PROFILES, "", None)
+    async def _catalogue(self, requests: "_Requests", known: Known, query: str = "") -> _Part:
+        pages = await self._pages(requests, wire.PROFILES, query, None)
         evidence = _evidence(wire.PROFILES, pages)
         hashes = {page.name: page.sha256 for page in pages}
         if hashes == _known_pages(known, wire.PROFILES):
@@ -245,6 +285,11 @@ class GraphSource:
         return link
 
 
+def profile_path(name: str) -> str:
+    """Path of one control below /v1.0/security/. Every character that could mean something to a server is encoded."""
+    return f"{wire.PROFILES}/{quote(name, safe='').replace('.', '%2E').replace('~', '%7E')}"
+
+
 _PREFIX = {wire.SCORES: "secureScores", wire.PROFILES: "profiles"}
 
 
@@ -313,7 +358,7 @@ def _absent(error: SecureScoreError) -> Absent:
     if isinstance(error, PartialRead):
         return Absent(error.reason, detail)
     if isinstance(error, Unavailable):
-        reason = "throttled" if isinstance(error, _Throttled) else "unavailable"
+        reason = "throttled" if isinstance(error, Throttled) else "unavailable"
         return Absent(reason, detail, error.retry_after_s)
     return Absent("denied", detail)
 
@@ -330,6 +375,7 @@ class _Requests:
         random: Random,
         language: str,
         deadline_s: float,
+        limit_s: float,
         max_bytes: int,
     ) -> None:
         self._http = http
@@ -338,7 +384,9 @@ class _Requests:
         self._random = random
         self._language = language
         self._max_bytes = max_bytes
+        self._limit_s = limit_s
         self._give_up_at = clock.now() + timedelta(seconds=deadline_s)
+        self._end_at = clock.now() + timedelta(seconds=limit_s)
         self._token: str | None = None
         self._refreshed = False
 
@@ -349,6 +397,8 @@ class _Requests:
         """
         attempt = 0
         while True:
+            if self._clock.now() > self._end_at:
+                raise Unavailable(f"{what}: not asked for, as this read has taken {self._limit_s:g} s already")
             error = await self._try(url, what)
             if isinstance(error, Response):
                 return error
@@ -367,7 +417,7 @@ class _Requests:
             response = await self._send(url)
             if response.status == 401 and not self._refreshed:
                 self._refreshed = True
-                self._token = await self._provider.token(refresh=True)
+                self._token = await self._provider.token(refresh=True, claims=claims_challenge(response.headers))
                 response = await self._send(url)
         except Unavailable as error:
             return error
@@ -407,7 +457,9 @@ def _fault(response: Response, what: str, max_bytes: int) -> SecureScoreError | 
     error = error_for(response, what)
     if status == 429:
         assert isinstance(error, Unavailable)
-        return _Throttled(error.what, error.retry_after_s)
+        return Throttled(error.what, error.retry_after_s)
     if status in (401, 403):
         return Denied(error.what, ACCESS_HINT)
+    if status == 404:
+        return Missing(error.what, error.hint)
     return error

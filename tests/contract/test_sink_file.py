@@ -199,6 +199,14 @@ async def test_a_deleted_file_is_begun_anew(path: Path) -> None:
     assert lines(path) == ["two"]
 
 
+async def test_a_file_deleted_while_it_is_written_accepts_nothing(path: Path) -> None:
+    """/proc gives a name to a file that has lost its own, in a folder that cannot be synced."""
+    with path.open("w") as open_file:
+        path.unlink()
+        with pytest.raises(Unavailable, match="deleted"):
+            await FileSink("archive", f"/proc/self/fd/{open_file.fileno()}").send([record(1, "x")])
+
+
 async def test_rotation_under_load_loses_and_repeats_nothing(path: Path) -> None:
     stop = threading.Event()
     parts: list[Path] = []
@@ -305,33 +313,38 @@ async def test_a_second_writer_is_kept_out(path: Path) -> None:
 
 
 FAILING_FSYNC = """
-import asyncio, ctypes, errno, struct, platform, sys
+import asyncio, ctypes, errno, os, platform, struct, sys
 from connector.errors import Unavailable
 from sinks.file import FileSink
 from connector.model import Record
 
 def rec(n): return Record(f"id-{n}", "change", "t", "2026-01-01T00:00:00Z", 1, {"n": n})
 
-def fail_fsync():
-    '''A seccomp filter of four instructions: the system call fsync returns EIO from now on.'''
+def fail_fsync(fd):
+    '''A seccomp filter: the system call fsync(fd) returns EIO from now on.'''
     number = {"x86_64": 74, "aarch64": 82}[platform.machine()]
     code = b"".join(struct.pack("HBBI", *line) for line in [
         (0x20, 0, 0, 0),                       # load the number of the system call
-        (0x15, 0, 1, number),                  # is it fsync?
+        (0x15, 0, 3, number),                  # is it fsync?
+        (0x20, 0, 0, 16),                      # load its first argument
+        (0x15, 0, 1, fd),                      # is it this descriptor?
         (0x06, 0, 0, 0x00050000 | errno.EIO),  # then fail with EIO
         (0x06, 0, 0, 0x7FFF0000),              # else let it pass
     ])
     libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(code)
-    program = struct.pack("HxxxxxxP", 4, ctypes.addressof(buffer))
+    program = struct.pack("HxxxxxxP", 6, ctypes.addressof(buffer))
     assert libc.prctl(38, 1, 0, 0, 0) == 0
     assert libc.prctl(22, 2, ctypes.create_string_buffer(program), 0, 0) == 0, ctypes.get_errno()
 
-async def main(path):
+async def main(path, which):
     sink = FileSink("archive", path)
-    await sink.send([rec(1)])
-    await sink.close()
-    fail_fsync()  # for threads that start from now on
+    if which == "file":
+        await sink.send([rec(1)])
+        await sink.close()
+    free = os.dup(0)  # the sink opens the file here, and then the folder
+    os.close(free)
+    fail_fsync(free if which == "file" else free + 1)  # for threads that start from now on
     try:
         await sink.send([rec(2), rec(3)])
     except Unavailable as error:
@@ -340,17 +353,18 @@ async def main(path):
         print("accepted")
     await sink.close()
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def test_a_failed_fsync_accepts_nothing_and_takes_the_batch_back(path: Path) -> None:
+@pytest.mark.parametrize(("which", "left"), [("file", ['{"n":1}']), ("folder", [])])
+def test_a_failed_fsync_accepts_nothing_and_takes_the_batch_back(path: Path, which: str, left: list[str]) -> None:
     """The kernel reports a lost write once, at fsync; the process is a child with a filter that makes fsync fail."""
-    done = python(FAILING_FSYNC, str(path))
+    done = python(FAILING_FSYNC, str(path), which)
     assert done.stderr == ""
     assert done.stdout.startswith("unavailable:")
     assert done.stdout.rstrip().endswith("check the disk")
-    assert lines(path) == ['{"n":1}']
+    assert lines(path) == left
 
 
 FULL_DISK = """
@@ -435,15 +449,28 @@ def test_kill_9_loses_nothing_that_was_accepted(path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------ standard output
 
 
-async def test_a_dash_is_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+STDOUT = """
+import asyncio
+from connector.model import Record
+from sinks.file import FileSink
+
+def rec(n, payload): return Record(str(n), "change", "t", "2026-01-01T00:00:00Z", 1, payload)
+
+async def main():
     sink = FileSink("screen", "-")
     await sink.probe()
-    sys.stdout.write("before\n")  # still in the buffer when the sink writes
-    batch = [record(1, "one\ntwo"), record(2, {"a": 1})]
-    assert await sink.send(batch) == accepted(batch)
+    print("before")  # still in the buffer when the sink writes
+    receipt = await sink.send([rec(1, "one\\ntwo"), rec(2, {"a": 1})])
+    print(*sorted(receipt.accepted))
     await sink.close()
-    sys.stdout.write("after\n")
-    assert capfd.readouterr().out == 'before\none\\ntwo\n{"a":1}\nafter\n'
+
+asyncio.run(main())
+"""
+
+
+def test_a_dash_is_standard_output_in_order_with_what_else_is_printed() -> None:
+    done = python(STDOUT)
+    assert (done.stderr, done.stdout) == ("", 'before\none\\ntwo\n{"a":1}\n1 2\n')
 
 
 STDOUT_GONE = """
@@ -473,4 +500,5 @@ def test_a_closed_standard_output_is_unavailable() -> None:
 
 def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", textwrap.dedent(program), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=buffered, timeout=60, check=False)

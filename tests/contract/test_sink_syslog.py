@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import shlex
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,8 +31,10 @@ from connector.model import Receipt
 from connector.options import TYPES
 from sinks.syslog import OPTIONS, Receiver, SyslogSink, build
 from tests.contract.sink_contract import FarEnd, SinkContract, accepted, cef, record
+from tests.needs import program
 from tests.real.receivers import Certificates, certificates
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 3, 2, 30, 0, 123456, tzinfo=UTC)
 
 
@@ -38,7 +43,7 @@ class Loopback:
 
     "take": read to the end, keep, close in order. "reset": keep the first message, then reset the connection. "slam":
     close without reading. "silent": read everything and never close. "cut": over TLS, keep and close without
-    close_notify, as the kernel does for a killed process.
+    close_notify, as the kernel does for a killed process. "deaf": say close_notify at once and throw everything away.
     """
 
     breaks_midway = True
@@ -99,6 +104,14 @@ class Loopback:
 
     def _serve(self, connection: socket.socket) -> None:
         if self.manner == "slam":
+            return
+        if self.manner == "deaf":
+            connection.settimeout(0.05)
+            with contextlib.suppress(OSError):
+                connection.unwrap()  # type: ignore[attr-defined]
+            connection.settimeout(5)
+            while socket.socket.recv(connection, 65536):
+                pass
             return
         data = b""
         while chunk := connection.recv(65536):
@@ -285,6 +298,12 @@ async def test_a_datagram_too_large_for_the_network_is_rejected(start: Start) ->
     assert len(await loopback.received(2)) == 2
 
 
+async def test_a_single_datagram_to_a_closed_port_is_unavailable(start: Start) -> None:
+    loopback = start(UDP)
+    loopback.close()
+    assert isinstance(await failure(loopback), Unavailable)
+
+
 async def test_datagrams_are_paced_below_10000_a_second(start: Start) -> None:
     loopback = start(UDP)
     sink = loopback.sink()
@@ -326,6 +345,26 @@ async def test_without_an_orderly_end_nothing_is_accepted(
     loopback = start(tls if transport == "tls" else TCP)
     loopback.manner = manner
     assert isinstance(await failure(loopback), Unavailable)
+
+
+async def test_an_end_that_came_before_ours_confirms_nothing() -> None:
+    """A balancer without backends may end its direction at once and throw away what it gets."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def swallow() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+
+        thread = threading.Thread(target=swallow)
+        thread.start()
+        sink = SyslogSink("siem", evolve(TCP, port=listener.getsockname()[1]))
+        with pytest.raises(Unavailable, match="before the end of the batch"):
+            await sink.send([record(n, f"{n}".ljust(8000, "x")) for n in range(500)])
+        thread.join()
+        await sink.close()
 
 
 async def test_a_receiver_that_hangs_is_left_after_the_wait(start: Start) -> None:
@@ -396,12 +435,12 @@ async def test_a_refused_client_certificate_is_denied_and_nothing_accepted(
 
 
 async def test_a_receiver_that_leaves_right_after_the_handshake_is_unavailable(start: Start, tls: Receiver) -> None:
-    """Some judge the name in the certificate only then, and say close_notify instead of an alert; or they are stopping."""
+    """It judged the name in the certificate only then, and said close_notify, not an alert; or it is just stopping."""
     loopback = start(tls)
     loopback._serve = lambda connection: connection.unwrap()  # type: ignore[attr-defined, method-assign]
     error = await failure(loopback)
     assert isinstance(error, Unavailable)
-    assert "right after the TLS handshake" in error.what
+    assert "closed by the receiver" in error.what
     assert str(tls.cert_file) in error.hint
 
 
@@ -421,6 +460,31 @@ async def test_listens_for_a_refusal_once_and_again_after_a_failure(start: Start
         await sink.send([record(6, "x")])
     loopback.manner = "take"
     assert await seconds(7) >= 0.25
+    await sink.close()
+
+
+async def test_waits_for_the_ticket_of_a_receiver_that_issues_them(
+    start: Start, pki: Certificates, tls: Receiver
+) -> None:
+    """The ticket says that the receiver's handshake is over; rsyslog may lose what comes before."""
+    context = server_context(pki)
+    loopback = start(tls, context=context)
+    sink = loopback.sink()
+    await sink.send([record(0, "listened, and got a ticket")])
+    context.num_tickets = 0
+    began = time.monotonic()
+    await sink.send([record(1, "waited for a ticket")])
+    assert time.monotonic() - began >= 0.25
+    await sink.close()
+
+
+async def test_a_close_notify_that_came_before_ours_confirms_nothing(start: Start, tls: Receiver) -> None:
+    loopback = start(tls)
+    sink = loopback.sink()
+    await sink.send([record(0, "listened to")])
+    loopback.manner = "deaf"
+    with pytest.raises(Unavailable):
+        await sink.send([record(n, f"{n}".ljust(8000, "x")) for n in range(500)])
     await sink.close()
 
 
@@ -501,20 +565,51 @@ async def test_an_unusable_certificate_file_is_denied_by_name(
     assert str(path) in error.what
 
 
-async def test_an_encrypted_key_needs_its_password_and_never_asks_for_it(
-    start: Start, pki: Certificates, tls: Receiver, tmp_path: Path
-) -> None:
-    plain = Path(pki.client).read_bytes()
-    key = load_pem_private_key(plain, None)
+@pytest.fixture
+def locked_key(pki: Certificates, tmp_path: Path) -> str:
+    """The client's private key, encrypted with "sesame"."""
+    key = load_pem_private_key(Path(pki.client).read_bytes(), None)
     path = tmp_path / "client.key"
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"sesame")))
-    locked = evolve(tls, key_file=str(path), key_password="sesame")
+    return str(path)
+
+
+async def test_an_encrypted_key_needs_its_password(start: Start, tls: Receiver, locked_key: str) -> None:
+    locked = evolve(tls, key_file=locked_key, key_password="sesame")
     assert (await send(start(locked), "x")).accepted
     for wrong in (None, "wrong"):
         error = await failure(start(evolve(locked, key_password=wrong)))
         assert isinstance(error, Denied)
         assert "password" in error.hint
     assert "sesame" not in repr(locked)
+
+
+LOCKED = """
+import asyncio, sys
+from connector.errors import Denied
+from sinks.syslog import Receiver, SyslogSink
+
+async def main(port, ca, cert, key):
+    sink = SyslogSink("siem", Receiver("localhost", int(port), ca_files=(ca,), cert_file=cert, key_file=key))
+    try:
+        await sink.probe()
+    except Denied:
+        print("denied")
+    await sink.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_a_missing_password_is_not_asked_for_on_the_terminal(pki: Certificates, locked_key: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        arguments = [str(listener.getsockname()[1]), pki.ca, pki.client, locked_key]
+        command = shlex.join([sys.executable, "-c", LOCKED, *arguments])
+        terminal = [program("script", hint="apt-get install bsdutils"), "-qec", command, "/dev/null"]
+        done = subprocess.run(
+            terminal, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False
+        )
+    assert done.stdout.split() == ["denied"]
 
 
 # -------------------------------------------------------------------------------------------------------------- options

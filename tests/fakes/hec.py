@@ -224,9 +224,10 @@ class Splunk:
         return found
 
     def _fault(self, path: str) -> Fault | None:
-        if self.next and path.endswith(self.next[0].path):
-            return self.next.popleft()
-        return None
+        found = next((fault for fault in self.next if path.endswith(fault.path)), None)
+        if found is not None:
+            self.next.remove(found)
+        return found
 
     def _before(self, fault: Fault, headers: Mapping[str, str]) -> Answer | None:
         if fault.kind == "code":

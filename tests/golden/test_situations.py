@@ -1,14 +1,14 @@
-"""Day-to-day situations and the events they must give, told in situations/*.yaml: the engine's documentation by example.
+"""Day-to-day situations and the events they must give (situations/*.yaml): the engine's documentation by example.
 
 Every file runs through the real poller, engine and memory; only the source and the store are small fakes. The notation:
 
     title       one line
     rules       keys of ChangesConfig, TargetsConfig and `language`, where they differ from the defaults
-    catalogue   id → fields of Profile (`max` for max_score); `updates` is a list of [state, at, by, comment, assigned_to]
+    catalogue   id → fields of Profile (`max` for max_score); `updates` lists [state, at, by, comment, assigned_to]
     reads       what each poll finds, in order:
         at          the moment of the poll
-        days        day → {control → score, or its fields; $score, $max, $services, $users, $flags, $stripped: the day's own},
-                    or `unchanged` (default), `empty`, or the reason why they could not be read ("partial", …).
+        days        day → {control → score, or its fields; $score, $max, $services, $users, $flags, $stripped: the
+                    day's own}, or `unchanged` (default), `empty`, or why they could not be read ("partial", …).
                     As from Graph, only the newest day of a read keeps evidence (count, total, on, status);
                     `keeps_detail: true` leaves it everywhere (saved files).
         documents   instead of `days`: secureScore documents as Graph sends them, given to the real parser
@@ -16,8 +16,9 @@ Every file runs through the real poller, engine and memory; only the source and 
         language, rules   changed configuration from here on;   approve: true   the operator runs accept-snapshot first
         incomplete: true  the catalogue is only partly there;   fails: denied | unavailable | wrong_tenant
     ignore      types that are not told apart (default: the daily observations)
-    expect      every other event, in order: `type`, `subject`, `read` (number of the poll), and keys of `data` (dotted paths).
-                Mappings match in part, everything else exactly; "#2" stands for the id of the second expected event.
+    expect      every other event, in order: `type`, `subject`, `read` (number of the poll), and keys of `data`
+                (dotted paths). Mappings match in part, everything else exactly; "#2" stands for the id of the second
+                expected event.
 
 A control's percentage and the day's totals are computed from the catalogue (10 points where it says nothing).
 """
@@ -30,7 +31,7 @@ from typing import Any
 
 import pytest
 import yaml
-from attrs import evolve, frozen
+from attrs import evolve
 
 from connector import memory
 from connector.clock import SimulatedClock, parse_iso
@@ -50,7 +51,7 @@ from connector.model import (
     Unchanged,
 )
 from connector.poller import Poller
-from connector.ports import State
+from connector.ports import Source, State
 from connector.resources import load_data
 from connector.sources import wire
 
@@ -78,9 +79,8 @@ def profile(name: str, fields: Mapping[str, Any]) -> Profile:
     given = dict(fields)
     given["max_score"] = given.pop("max", 10.0)
     given["threats"] = tuple(given.get("threats", ()))
-    given["updates"] = tuple(
-        StateUpdate(*(None if v is None else text(v) for v in entry)) for entry in given.get("updates", ())
-    )
+    rows = [[None if v is None else text(v) for v in entry] for entry in given.get("updates", ())]
+    given["updates"] = tuple(StateUpdate(str(row[0]), *row[1:]) for row in rows)
     return Profile(id=name, title=given.pop("title", name), **given)
 
 
@@ -116,12 +116,13 @@ def day(date_: str, notation: Mapping[str, Any], catalogue: Mapping[str, Any], *
 # ------------------------------------------------------------------------------------------------------------ fakes
 
 
-@frozen
 class Scripted:
     """A source that holds what the situation says."""
 
-    snapshot: Snapshot | SecureScoreError
-    name: str = "graph"
+    name = "graph"
+
+    def __init__(self, snapshot: Snapshot | SecureScoreError) -> None:
+        self.snapshot = snapshot
 
     async def read(self, known: Known) -> Snapshot:
         if isinstance(self.snapshot, SecureScoreError):
@@ -182,14 +183,15 @@ class Situation:
         return self.told
 
     async def poll(self, at: str, snapshot: Snapshot | SecureScoreError) -> None:
-        async def open_source(_: TenantConfig) -> Scripted:
+        async def open_source(_: TenantConfig) -> Source:
             return Scripted(snapshot)
 
         rules = dict(self.rules)
         language = rules.pop("language", "en-US")
-        targets = TargetsConfig(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in rules.pop("targets", {}).items()}
-        )
+        wanted: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in rules.pop("targets", {}).items()
+        }
+        targets = TargetsConfig(**wanted)
         poller = Poller(
             store=self.store,  # type: ignore[arg-type]  # only what the poller uses
             clock=SimulatedClock(parse_iso(at)),

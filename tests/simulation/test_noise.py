@@ -47,7 +47,8 @@ def tenant(seed: int) -> list[Day]:
 
 
 def live(days: list[Day], changes: ChangesConfig) -> list[Change]:
-    memory, told = Memory(), []
+    memory = Memory()
+    told: list[Change] = []
     for day in days:
         seen = observe(memory, Snapshot("graph", (day,), CATALOGUE), Rules(TENANT, changes), f"{day.day}T09:00:00Z")
         memory = seen.memory
@@ -82,7 +83,9 @@ def test_a_drift_in_the_jitter_is_told_each_time_it_adds_up() -> None:
     for number in range(60):
         count = number // 7
         score = round(8.0 * (15 - count) / 15, 2)
-        controls = {"scid_2001": Control("scid_2001", "Device", score, round(100 * score / 8, 2), count=count, total=15)}
+        controls = {
+            "scid_2001": Control("scid_2001", "Device", score, round(100 * score / 8, 2), count=count, total=15)
+        }
         when = (START + timedelta(days=number)).isoformat()
         days.append(Day(f"{TENANT}_{when}", when, 690.0 + score, 1127.0, controls, detailed=True))
     told = [c for c in live(days, ChangesConfig(inventory="off")) if c.type == "control.score_changed"]
@@ -92,4 +95,4 @@ def test_a_drift_in_the_jitter_is_told_each_time_it_adds_up() -> None:
         ("2026-10-13", 5.87, 4.8),
         ("2026-10-27", 4.8, 3.73),
     ]
-    assert [c.data["cause"]["evidence"] for c in told][0] == ["exposed devices 0/15 → 2/15"]
+    assert told[0].data["cause"]["evidence"] == ["exposed devices 0/15 → 2/15"]

@@ -64,8 +64,10 @@ async def test_a_folder_gets_configuration_tokens_and_certificates(tmp_path: Pat
         config = yaml.safe_load((folder / "securescore.yaml").read_text())
         assert len(config["tenants"]) == 25
         tenant = config["tenants"][-1]
-        token_file = Path(tenant["auth"]["file"])
-        for private in (token_file, folder / "server.key"):
+        assert config["defaults"]["auth"]["kind"] == "client_secret"
+        assert config["graph"]["authority"].startswith("https://")
+        token_file = folder / "tokens" / f"{tenant['name']}.token"
+        for private in (token_file, folder / "server.key", folder / "client.secret"):
             assert stat.S_IMODE(private.stat().st_mode) == 0o600
         trust = ssl.create_default_context(cafile=config["network"]["ca_file"])
         base_url = config["graph"]["base_url"]

@@ -408,6 +408,22 @@ async def test_a_reader_that_leaves_a_flood_does_no_harm() -> None:
         assert (await client.get(SCORES, top=1))[0] == 200
 
 
+async def test_fault_write_ignored() -> None:
+    async with calling(Fault("write_ignored"), write=True) as client:
+        before = client.sim.world.profiles(client.tenant_id, NOON)
+        body = {"state": "Ignored", "vendorInformation": VENDOR}
+        assert (await client.patch(f"{PROFILES}/AdminMFAV2", body))[0] == 204
+        assert client.sim.world.profiles(client.tenant_id, NOON) == before
+
+
+async def test_fault_write_unclear() -> None:
+    async with calling(Fault("write_unclear"), write=True) as client:
+        body = {"state": "Ignored", "vendorInformation": VENDOR}
+        assert (await client.patch(f"{PROFILES}/AdminMFAV2", body))[0] == 503
+        _, shown, _ = await client.get(f"{PROFILES}/AdminMFAV2")
+        assert shown["controlStateUpdates"][-1]["state"].casefold() == "ignored"
+
+
 async def test_fault_truncated() -> None:
     async with calling(Fault("truncated", times=1)) as client:
         with pytest.raises(aiohttp.ClientPayloadError):

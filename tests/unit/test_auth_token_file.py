@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from connector.auth import MAX_TOKEN_BYTES, FileToken
-from connector.errors import Denied
+from connector.errors import ConfigError, Denied
 
 
 async def test_token_is_stripped_and_read_again_for_every_use(tmp_path: Path) -> None:
     path = tmp_path / "token"
+    path.touch(0o600)
     path.write_text("  one.two-three_\n")
     provider = FileToken(path)
     assert await provider.token() == "one.two-three_"
@@ -32,6 +33,7 @@ async def test_anything_but_one_token_is_refused_without_repeating_it(
     tmp_path: Path, content: bytes, words: str
 ) -> None:
     path = tmp_path / "token"
+    path.touch(0o600)
     path.write_bytes(content)
     with pytest.raises(Denied, match=words) as caught:
         await FileToken(path).token()
@@ -42,3 +44,11 @@ async def test_anything_but_one_token_is_refused_without_repeating_it(
 async def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(Denied, match=r"absent cannot be read: No such file or directory"):
         await FileToken(tmp_path / "absent").token()
+
+
+async def test_token_that_everybody_reads_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("secret")
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="every user of this machine"):
+        await FileToken(path).token()

@@ -1,5 +1,7 @@
 """Two days, two catalogues: differences, exact sums, states."""
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 
@@ -29,7 +31,9 @@ IGNORED = StateUpdate("Ignored", "2026-11-01T08:00:00Z", "a@contoso.example")
 THIRD = StateUpdate("ThirdParty", "2026-11-05T08:00:00Z", "b@contoso.example")
 
 
-def control(name: str, score: float | None = 10.0, percent: float | None = 100.0, category: str = "Identity") -> Control:
+def control(
+    name: str, score: float | None = 10.0, percent: float | None = 100.0, category: str = "Identity"
+) -> Control:
     return Control(name, category, score, percent)
 
 
@@ -134,9 +138,18 @@ def test_groups_use_the_newest_category_and_say_unknown() -> None:
 
 @pytest.mark.parametrize(
     ("score", "percent", "top"),
-    [(1.33, 16.62, 8.0), (2.8, 46.67, 6.0), (10.0, 100.0, 10.0), (0.0, 0.0, None), (None, 50.0, None), (5.0, None, None)],
+    [
+        (1.33, 16.62, 8.0),
+        (2.8, 46.67, 6.0),
+        (10.0, 100.0, 10.0),
+        (0.0, 0.0, None),
+        (None, 50.0, None),
+        (5.0, None, None),
+    ],
 )
-def test_maximum_follows_from_score_and_percentage(score: float | None, percent: float | None, top: float | None) -> None:
+def test_maximum_follows_from_score_and_percentage(
+    score: float | None, percent: float | None, top: float | None
+) -> None:
     assert derived_max(control("a", score, percent)) == top
 
 
@@ -177,7 +190,7 @@ def test_profiles_added_removed_and_changed_are_listed_by_id() -> None:
 
 def test_every_field_but_the_states_counts() -> None:
     base = Profile("a", "t")
-    other = {
+    other: dict[str, Any] = {
         "title": "u", "category": "x", "service": "x", "tier": "x", "max_score": 1.0, "rank": 1, "action_type": "x",
         "action_url": "x", "user_impact": "x", "implementation_cost": "x", "threats": ("x",), "deprecated": True,
         "remediation_sha256": "x", "remediation_impact_sha256": "x",
@@ -198,7 +211,8 @@ def test_words_are_compared_without_case_spacing_and_order() -> None:
 def test_texts_false_ignores_what_a_language_moves() -> None:
     old = Profile("a", "T", category="Identity", tier="Core", user_impact="Low", implementation_cost="Low", rank=1)
     new = evolve(old, title="Ü", category="Identität", tier="Kern", user_impact="Gering", implementation_cost="Gering",
-                 threats=("Datenabfluss",), action_url="/de", remediation_sha256="x", remediation_impact_sha256="y")  # fmt: skip
+                 threats=("Datenabfluss",), action_url="/de", remediation_sha256="x",
+                 remediation_impact_sha256="y")  # fmt: skip
     assert profile_changes({"a": old}, {"a": new}, texts=False) == []
     (change,) = profile_changes({"a": old}, {"a": evolve(new, rank=2)}, texts=False)
     assert list(change.fields) == ["rank"]

@@ -128,7 +128,10 @@ def test_presence_follows_the_catalogue() -> None:
     assert short(cause(control(0), None, retired)) == ("catalogue", "high")
     assert short(cause(None, control(0), stayed)) == short(cause(control(0), None, stayed)) == ("catalogue", "low")
     gone = cause(control(0), None, context(old_profiles={}))
-    assert (short(gone), gone.evidence) == (("catalogue", "low"), ("no longer scored; its catalogue entry is gone already",))
+    assert (short(gone), gone.evidence) == (
+        ("catalogue", "low"),
+        ("no longer scored; its catalogue entry is gone already",),
+    )
 
 
 def test_presence_at_first_contact_has_no_cause() -> None:
@@ -157,7 +160,11 @@ def test_population_alone_is_sure_and_with_a_count_likely() -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("scid_1", "exposed devices 1/9 → 2/9"), ("7.scid_1", "exposed devices 1/9 → 2/9"), ("a", "compliant users 1/9 → 2/9")],
+    [
+        ("scid_1", "exposed devices 1/9 → 2/9"),
+        ("7.scid_1", "exposed devices 1/9 → 2/9"),
+        ("a", "compliant users 1/9 → 2/9"),
+    ],
 )
 def test_counts_mean_exposed_devices_or_compliant_users(name: str, words: str) -> None:
     found = cause(control(5, 50, name, count=1, total=9), control(4, 40, name, count=2, total=9), context())
@@ -189,7 +196,12 @@ def test_device_ids_are_recognised_with_an_instance_before_them() -> None:
 
 def test_the_main_cause_moved_most_points() -> None:
     before = Day("i", "2026-11-21", 20.0, 50.0, {n: control(5, 50, n, count=5) for n in "abcd"})
-    moved = {"a": control(9, 90, "a", count=9), "b": control(2, 20, "b"), "c": control(5, 50, "c"), "d": control(6, 60, "d", count=6)}
+    moved = {
+        "a": control(9, 90, "a", count=9),
+        "b": control(2, 20, "b"),
+        "c": control(5, 50, "c"),
+        "d": control(6, 60, "d", count=6),
+    }
     after = Day("i", "2026-11-22", 22.0, 50.0, moved)
     both = Context(before, after)
     found = decompose(before, after)
@@ -218,7 +230,8 @@ def test_when_only_maxima_moved_the_licence_is_the_cause() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "unknown"), (-6.0, "-6.0"), (1.5, "+1.5"), (0.1 + 0.2, "+0.3"), (3.73, "+3.73"), (120.0, "+120.0")]
+    ("value", "text"),
+    [(None, "unknown"), (-6.0, "-6.0"), (1.5, "+1.5"), (0.1 + 0.2, "+0.3"), (3.73, "+3.73"), (120.0, "+120.0")],
 )
 def test_signed_points(value: float | None, text: str) -> None:
     assert signed(value) == text
@@ -247,7 +260,9 @@ def rules() -> SeverityRules:
     return SeverityRules(tuple(data["rules"]), int(data["default"]))
 
 
-def lost(points: float, top: float = 10.0, tier: str = "Core", threats: tuple[str, ...] = (), label: str = "x") -> dict[str, Any]:
+def lost(
+    points: float, top: float = 10.0, tier: str = "Core", threats: tuple[str, ...] = (), label: str = "x"
+) -> dict[str, Any]:
     return {
         "direction": "regressed" if points > 0 else "improved",
         "delta": -points,
@@ -269,6 +284,8 @@ def lost(points: float, top: float = 10.0, tier: str = "Core", threats: tuple[st
         ("score.changed", {"direction": "improved", "delta": 50.0}, 2),
         ("control.score_changed", lost(10, threats=("Account Breach",)), 8),
         ("control.score_changed", lost(6, threats=("ELEVATION OF PRIVILEGE",)), 7),
+        ("control.score_changed", lost(3, 3.0, threats=("Account Breach",)), 7),
+        ("control.score_changed", lost(1.5, 3.0, threats=("Account Breach",)), 6),
         ("control.score_changed", lost(6, threats=("Account Breach",), label="catalogue"), 3),
         ("control.score_changed", lost(5, 10.0, "Advanced"), 7),
         ("control.score_changed", lost(2, 10.0, "Advanced", ("Data Exfiltration",)), 6),
@@ -335,7 +352,6 @@ def _covers(wide: dict[str, Any], narrow: dict[str, Any]) -> bool:
 
 
 def test_asserted_state() -> None:
-    assert [asserted_state(Profile("a", "", updates=(StateUpdate(s),))) for s in ("Reviewed", "ThirdParty", "Ignored")] == [
-        True, True, False,
-    ]  # fmt: skip
+    for state, asserted in (("Reviewed", True), ("ThirdParty", True), ("Ignored", False), ("Default", False)):
+        assert asserted_state(Profile("a", "", updates=(StateUpdate(state),))) is asserted
     assert not asserted_state(None)

@@ -19,7 +19,10 @@ ONE = Control("OneAdmin", "Identity", 10.0, 100.0)
 def test_content_hash_is_pinned() -> None:
     assert content_hash(day(MFA, ONE)) == "6886123361391786d6f5d3377c9fcc9f5bc41418183e8ca2f9a0ff379152b87e"
     assert content_hash(day()) == "3d5b79ccda038cf449f13702d87a4187f36a3c3fd17324675a7a857c13868f91"
-    assert content_hash(day(Control("ünï|\n😀\ud800", "", None, None), score=None, top=None)) == "83a33fdf280ee5683a10b7cea1215da1451c4eaef02a7289f28c163cda42568f"
+    assert (
+        content_hash(day(Control("ünï|\n😀\ud800", "", None, None), score=None, top=None))
+        == "83a33fdf280ee5683a10b7cea1215da1451c4eaef02a7289f28c163cda42568f"
+    )
 
 
 def test_content_hash_covers_names_scores_percentages_and_totals() -> None:
@@ -53,15 +56,18 @@ def test_unknown_is_not_zero_in_the_content_hash() -> None:
 
 def test_a_name_with_separators_cannot_pass_for_two_controls() -> None:
     two = day(Control("a", "", 1.0, 2.0), Control("b", "", 3.0, 4.0))
-    for name in ('a|1.0000|2.0000\nb', 'a"|1.0000|2.0000\n"b'):
+    for name in ("a|1.0000|2.0000\nb", 'a"|1.0000|2.0000\n"b'):
         assert content_hash(day(Control(name, "", 3.0, 4.0))) != content_hash(two)
 
 
 def test_event_ids_are_pinned() -> None:
     assert event_id(TENANT, "score.changed", "score", "d1#h1#0", "d2#h2#0") == "3f0d25f1-4291-84eb-94c4-8efd187e6012"
     assert event_id(TENANT, "control.score_changed", "AdminMFAV2", "", "") == "2b12b183-3513-8b93-a5ae-914aaede2b2f"
-    assert event_id("urn:secure-score:connector:siem-1", "connector.heartbeat", "", "", "2026-11-22T09") == "26694d1d-a8d4-8949-8002-df80652c9ab2"
-    assert event_id(TENANT, "profile.changed", "ünï😀\ud800\"\\", "a", "b") == "4e90216f-7f34-8db7-a41f-51f3b38c8be3"
+    assert (
+        event_id("urn:secure-score:connector:siem-1", "connector.heartbeat", "", "", "2026-11-22T09")
+        == "26694d1d-a8d4-8949-8002-df80652c9ab2"
+    )
+    assert event_id(TENANT, "profile.changed", 'ünï😀\ud800"\\', "a", "b") == "4e90216f-7f34-8db7-a41f-51f3b38c8be3"
 
 
 def test_event_id_is_a_uuid_of_version_8() -> None:
@@ -87,5 +93,9 @@ def test_event_id_keeps_its_parts_apart() -> None:
 
 
 def test_digest_is_pinned_and_ignores_key_order() -> None:
-    assert digest({"a": 1, "b": [None, "ü"]}) == digest({"b": [None, "ü"], "a": 1}) == "82aa650c66b37367e3c45023c155716b221658e4dee4b85837bfb1a8f79a2bd3"
+    assert (
+        digest({"a": 1, "b": [None, "ü"]})
+        == digest({"b": [None, "ü"], "a": 1})
+        == "82aa650c66b37367e3c45023c155716b221658e4dee4b85837bfb1a8f79a2bd3"
+    )
     assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -42,7 +42,8 @@ def version(date: str, revision: int = 0, status: str | None = None) -> Version:
 
 PROFILE = Profile(
     "Admin\ud800\n|", "Ask", "Identity", "AzureAD", "Core", 10.0, 3, "Config", "https://x", "Low", "High",
-    ("Account Breach",), False, "aa", "bb", (StateUpdate("Default"), StateUpdate("Ignored", "2026-11-01T00:00:00Z", "a", "b", "c")),
+    ("Account Breach",), False, "aa", "bb",
+    (StateUpdate("Default"), StateUpdate("Ignored", "2026-11-01T00:00:00Z", "a", "b", "c")),
 )  # fmt: skip
 REFUSAL = Refusal("2026-11-22T09:00:00Z", "p1", ("a", "b"), approved=True)
 
@@ -54,7 +55,10 @@ def full() -> Memory:
         newest=newest,
         observed="ref",
         days={d: version(d) for d in ("2026-09-30", "2026-10-01", "2026-10-31", "2026-11-21")},
-        baselines={"bare": Baseline(newest.day.controls["bare"], "2026-11-20", "r1"), "on": Baseline(newest.day.controls["on"], "2026-11-21", "r2")},
+        baselines={
+            "bare": Baseline(newest.day.controls["bare"], "2026-11-20", "r1"),
+            "on": Baseline(newest.day.controls["on"], "2026-11-21", "r2"),
+        },
         profiles={PROFILE.id: PROFILE, "b": Profile("b", "B")},
         language="en-US",
         refusal=REFUSAL,
@@ -138,7 +142,9 @@ def test_the_operator_approves_every_waiting_refusal() -> None:
         approved = approve(stored(memory))
         assert approved is not None
         found = decode(approved)
-        assert [r.approved for r in (found.refusal, found.catalogue_refusal) if r] == [True] * (2 - [refusal, catalogue].count(None))
+        assert [r.approved for r in (found.refusal, found.catalogue_refusal) if r] == [True] * (
+            2 - [refusal, catalogue].count(None)
+        )
         assert found == evolve(memory, refusal=found.refusal, catalogue_refusal=found.catalogue_refusal)
     assert approve(stored(Memory())) is None
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from connector.changes import MAX_COMMENT
 from connector.config import ChangesConfig, TargetsConfig
 from connector.ids import event_id
 from connector.memory import Memory, Refusal
@@ -17,11 +18,21 @@ NOW = "2026-11-22T09:00:00Z"
 RULES = Rules(TENANT, ChangesConfig(inventory="off"))
 
 
-def day(date: str, scores: Mapping[str, float | None], *, total: float | None = None, detailed: bool = False, **more: Any) -> Day:
+def day(
+    date: str, scores: Mapping[str, float | None], *, total: float | None = None, detailed: bool = False, **more: Any
+) -> Day:
     """Controls have a maximum of 10 points."""
     controls = {n: Control(n, "Identity", s, None if s is None else s * 10.0) for n, s in scores.items()}
     known = sum(s or 0.0 for s in scores.values())
-    return Day(f"{TENANT}_{date}", date, known if total is None else total, 10.0 * len(controls), controls, detailed=detailed, **more)
+    return Day(
+        f"{TENANT}_{date}",
+        date,
+        known if total is None else total,
+        10.0 * len(controls),
+        controls,
+        detailed=detailed,
+        **more,
+    )
 
 
 def read(*days: Day, catalogue: Mapping[str, Profile] | Unchanged | Absent | None = None, **more: Any) -> Snapshot:
@@ -66,7 +77,9 @@ def changed(**rules: Any) -> Rules:
         (5.0, None, {}, False),
     ],
 )
-def test_limits_of_a_control_move(before: float | None, after: float | None, rules: dict[str, float], told: bool) -> None:
+def test_limits_of_a_control_move(
+    before: float | None, after: float | None, rules: dict[str, float], told: bool
+) -> None:
     seen = fold(read(day("2026-11-21", {"a": before})), read(day("2026-11-22", {"a": after})), rules=changed(**rules))
     assert ("control.score_changed" in types(seen)) is told
 
@@ -77,12 +90,18 @@ def test_what_was_reported_is_the_reference() -> None:
     seen = Observation(Memory(), ())
     for number, score in enumerate(scores):
         seen = fold(read(day(f"2026-11-{18 + number}", {"a": score})), memory=seen.memory)
-        told += [(c.data["before"]["score"], c.data["after"]["score"]) for c in seen.changes if c.type == "control.score_changed"]
+        told += [
+            (c.data["before"]["score"], c.data["after"]["score"])
+            for c in seen.changes
+            if c.type == "control.score_changed"
+        ]
     assert told == [(10.0, 8.9), (8.9, 7.8)]
 
 
 def test_a_maximum_that_cannot_be_known_bars_no_share() -> None:
-    before, after = (Day("i", f"2026-11-2{n}", s, 10.0, {"a": Control("a", "", s, None)}) for n, s in ((1, 5.0), (2, 4.5)))
+    before, after = (
+        Day("i", f"2026-11-2{n}", s, 10.0, {"a": Control("a", "", s, None)}) for n, s in ((1, 5.0), (2, 4.5))
+    )
     assert "control.score_changed" in types(fold(read(before), read(after)))
 
 
@@ -101,20 +120,29 @@ def test_limit_of_a_score_change(delta: float, told: bool) -> None:
 
 
 def test_without_a_limit_only_what_moved_is_told() -> None:
-    quiet = fold(read(day("2026-11-21", {"a": 5})), read(day("2026-11-22", {"a": 5})), rules=changed(min_score_points=0.0))
+    quiet = fold(
+        read(day("2026-11-21", {"a": 5})), read(day("2026-11-22", {"a": 5})), rules=changed(min_score_points=0.0)
+    )
     assert types(quiet) == []
-    moved = fold(read(day("2026-11-21", {"a": 5})), read(day("2026-11-22", {"a": 5.0001})), rules=changed(min_score_points=0.0))
+    moved = fold(
+        read(day("2026-11-21", {"a": 5})), read(day("2026-11-22", {"a": 5.0001})), rules=changed(min_score_points=0.0)
+    )
     assert types(moved) == ["score.changed"]
 
 
 def test_controls_that_cancel_out_belong_to_no_score_change() -> None:
     seen = fold(read(day("2026-11-21", {"a": 5, "b": 5})), read(day("2026-11-22", {"a": 9, "b": 1})))
-    assert [(c.subject, c.data["transition"]) for c in seen.changes if c.type == "control.score_changed"] == [("a", None), ("b", None)]
+    assert [(c.subject, c.data["transition"]) for c in seen.changes if c.type == "control.score_changed"] == [
+        ("a", None),
+        ("b", None),
+    ]
     assert "score.changed" not in types(seen)
 
 
 def test_transition_is_the_id_of_the_score_change() -> None:
-    seen = fold(read(day("2026-11-21", {"a": 5, "gone": 1, "c": 5})), read(day("2026-11-22", {"a": 9, "new": 1, "c": 5})))
+    seen = fold(
+        read(day("2026-11-21", {"a": 5, "gone": 1, "c": 5})), read(day("2026-11-22", {"a": 9, "new": 1, "c": 5}))
+    )
     score = only(seen, "score.changed")
     wanted = event_id(TENANT, "score.changed", "score", score.before, score.after)
     assert {c.data["transition"] for c in seen.changes if c.type.startswith("control.")} == {wanted}
@@ -124,7 +152,9 @@ def test_transition_is_the_id_of_the_score_change() -> None:
 
 
 def test_folding_again_changes_nothing() -> None:
-    first = read(day("2026-11-21", {"a": 5}), day("2026-11-22", {"a": 9}, detailed=True), catalogue={"a": Profile("a", "")})
+    first = read(
+        day("2026-11-21", {"a": 5}), day("2026-11-22", {"a": 9}, detailed=True), catalogue={"a": Profile("a", "")}
+    )
     once = fold(first, rules=changed(inventory="daily"))
     again = fold(first, rules=changed(inventory="daily"), memory=once.memory)
     assert again.changes == ()
@@ -165,7 +195,8 @@ def test_first_contact_may_be_folded_in_steps() -> None:
     snapshot = read(*days, catalogue={"a": Profile("a", "", updates=updates), "b": Profile("b", "")})
     rules = Rules(TENANT, ChangesConfig(evidence=True), TargetsConfig(percent_min=50))
     whole = observe(Memory(), snapshot, rules, NOW)
-    memory, told, done, turns = Memory(), [], False, 0
+    memory, done, turns = Memory(), False, 0
+    told: list[Change] = []
     while not done:
         seen = observe(memory, snapshot, rules, NOW, 4)
         memory, done, turns = seen.memory, seen.done, turns + 1
@@ -188,7 +219,7 @@ def test_evidence_of_the_past_is_backfilled() -> None:
 
 # --------------------------------------------------------------------------------------------------- suspicious days
 
-MANY = {n: 5.0 for n in "abcdefgh"}
+MANY = dict.fromkeys("abcdefgh", 5.0)
 FEW = {"a": 5.0}
 
 
@@ -199,8 +230,10 @@ def test_first_contact_has_nothing_to_be_suspicious_of() -> None:
 
 @pytest.mark.parametrize(("share", "refused"), [(0.5, False), (0.49, True)])
 def test_the_share_is_a_limit_to_be_passed(share: float, refused: bool) -> None:
-    half = {n: 5.0 for n in "abcd"}
-    seen = fold(read(day("2026-11-21", MANY)), read(day("2026-11-22", half, total=20)), rules=changed(suspicious_loss=share))
+    half = dict.fromkeys("abcd", 5.0)
+    seen = fold(
+        read(day("2026-11-21", MANY)), read(day("2026-11-22", half, total=20)), rules=changed(suspicious_loss=share)
+    )
     assert ("feed.suspicious" in types(seen)) is refused
 
 
@@ -246,7 +279,11 @@ def test_refused_versions_are_remembered_within_bounds() -> None:
 
 
 def test_a_gap_beside_a_refused_day_counts_what_is_missing() -> None:
-    seen = fold(read(day("2026-11-16", MANY)), read(day("2026-11-18", FEW)), read(day("2026-11-18", FEW), day("2026-11-22", MANY)))
+    seen = fold(
+        read(day("2026-11-16", MANY)),
+        read(day("2026-11-18", FEW)),
+        read(day("2026-11-18", FEW), day("2026-11-22", MANY)),
+    )
     assert {k: only(seen, "feed.gap").data[k] for k in ("first_missing", "last_missing", "days")} == {
         "first_missing": "2026-11-17", "last_missing": "2026-11-21", "days": 4,
     }  # fmt: skip
@@ -270,14 +307,22 @@ def test_an_approved_catalogue_loss_is_believed() -> None:
     assert seen.memory.catalogue_refusal is not None
     approved = evolve(seen.memory, catalogue_refusal=evolve(seen.memory.catalogue_refusal, approved=True))
     assert types(fold(read(catalogue={"b": profiles["b"]}), memory=approved)) == ["feed.suspicious"]  # another set
-    assert types(fold(read(catalogue={"a": profiles["a"]}), memory=approved)) == ["profile.removed"] * 3 + ["feed.recovered"]
+    assert types(fold(read(catalogue={"a": profiles["a"]}), memory=approved)) == ["profile.removed"] * 3 + [
+        "feed.recovered"
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------ catalogue
 
 
 def test_the_catalogue_may_come_first_or_late() -> None:
-    profiles = {"a": Profile("a", "", updates=(StateUpdate("Ignored", "2026-11-21T10:00:00Z"), StateUpdate("Default", "2026-11-22T08:00:00Z")))}
+    profiles = {
+        "a": Profile(
+            "a",
+            "",
+            updates=(StateUpdate("Ignored", "2026-11-21T10:00:00Z"), StateUpdate("Default", "2026-11-22T08:00:00Z")),
+        )
+    }
     late = fold(read(day("2026-11-21", {"a": 5}), day("2026-11-22", {"a": 5})), read(catalogue=profiles))
     assert [(c.backfilled, c.day) for c in late.changes] == [(True, "2026-11-21"), (False, "2026-11-22")]
     first = fold(read(catalogue=profiles))
@@ -290,6 +335,15 @@ def test_undated_states_of_a_new_profile_are_its_baseline() -> None:
     assert types(fold(read(day("2026-11-22", {"a": 5})), read(catalogue=profiles))) == []
 
 
+def test_equal_entries_are_distinct_facts_and_comments_are_capped() -> None:
+    entry = StateUpdate("Ignored", "2026-11-22T08:00:00Z", "admin@contoso.example", "x" * 5_000)
+    known = fold(read(day("2026-11-22", {"a": 5}), catalogue={"a": Profile("a", "")}))
+    seen = fold(read(catalogue={"a": Profile("a", "", updates=(entry, entry))}), memory=known.memory)
+    assert types(seen) == ["control.state_changed"] * 2
+    assert len({(c.before, c.after) for c in seen.changes}) == 2
+    assert {len(c.data["after"]["comment"]) for c in seen.changes} == {MAX_COMMENT}
+
+
 def test_a_language_never_read_before_is_no_change_of_language() -> None:
     old, new = ({"a": Profile("a", title)} for title in ("Old", "New"))
     known = evolve(fold(read(catalogue=old)).memory, language="")
@@ -300,11 +354,16 @@ def test_a_language_never_read_before_is_no_change_of_language() -> None:
 
 
 def targets(*scores: float, **wanted: Any) -> list[tuple[str, float | None]]:
-    seen, told = Observation(Memory(), ()), []
+    seen = Observation(Memory(), ())
+    told: list[tuple[str, float | None]] = []
     for number, score in enumerate(scores):
         rules = Rules(TENANT, ChangesConfig(inventory="off"), TargetsConfig(**wanted))
         seen = fold(read(day(f"2026-11-{number + 1:02}", {"a": score, "b": 5.0})), memory=seen.memory, rules=rules)
-        told += [(c.type.removeprefix("posture.target_"), c.data["target"]["value"]) for c in seen.changes if c.type.startswith("posture")]
+        told += [
+            (c.type.removeprefix("posture.target_"), c.data["target"]["value"])
+            for c in seen.changes
+            if c.type.startswith("posture")
+        ]
     return told
 
 

@@ -1,0 +1,89 @@
+"""`securescore login`: a person signs in by device code, once; polls then renew it silently.
+
+Only prose and waiting here; the sign-in is in user_sign_in.py.
+"""
+
+import argparse
+import asyncio
+from datetime import timedelta
+
+from connector import token_claims
+from connector.app import Transports, target_of
+from connector.cli.common import clean, config_of, console
+from connector.clock import SystemClock
+from connector.config import AuthConfig, Config, TenantConfig
+from connector.errors import ConfigError, SecureScoreError
+
+HELP = "sign in by device code, for tenants read on behalf of a user"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tenant", metavar="T", help="for which tenant; needed when several have a sign-in of their own"
+    )
+    parser.add_argument("--write", action="store_true", help="the credential for `controls set` (write_auth)")
+
+
+def run(args: argparse.Namespace) -> int:
+    config = config_of(args)
+    tenant, auth = choose(config, args.tenant, write=args.write)
+    asyncio.run(_login(config, tenant, auth, write=args.write))
+    return 0
+
+
+def choose(config: Config, name: str | None, *, write: bool) -> tuple[TenantConfig, AuthConfig]:
+    """The tenant and its device-code credential. Raises ConfigError when there is none, or too many to choose from."""
+    key = "write_auth" if write else "auth"
+    able = [(t, a) for t in config.tenants if (a := _auth(t, write=write)) is not None and a.kind == "device_code"]
+    if name is not None:
+        if not any(name in (t.name, t.tenant_id) for t in config.tenants):
+            raise ConfigError([f"no tenant named {name!r} is configured"], "see `securescore tenants list`")
+        able = [(t, a) for t, a in able if name in (t.name, t.tenant_id)]
+    if not able:
+        whose = f"tenant {name}" if name else "no tenant"
+        verb = "does not sign" if name else "signs"
+        raise ConfigError(
+            [f"{whose} {verb} in by device code ({key})"], f"set {key}: {{kind: device_code, client_id: …, cache: …}}"
+        )
+    if len({str(a.options["cache"]) for _, a in able}) > 1:
+        raise ConfigError(
+            [f"{len(able)} tenants sign in by device code, each with a cache of its own"],
+            "say which: --tenant " + " | ".join(t.name for t, _ in able[:5]),
+        )
+    return able[0]
+
+
+def _auth(tenant: TenantConfig, *, write: bool) -> AuthConfig | None:
+    return tenant.write_auth if write else tenant.auth
+
+
+async def _login(config: Config, tenant: TenantConfig, auth: AuthConfig, *, write: bool) -> None:
+    clock = SystemClock()
+    transports = Transports(clock)
+    out = console()
+    target = target_of(tenant, write=write)
+    try:
+        flow = await transports.sign_in.begin_login(auth, target, config.network)
+        end = clock.now() + timedelta(seconds=flow.expires_s)
+        out.print(f"Tenant {clean(tenant.name)}: open {clean(flow.url)} and enter the code {clean(flow.code)}")
+        out.print(
+            f"Sign in as a user with the directory role Security Reader, within {flow.expires_s / 60:.0f} minutes."
+        )
+        token = None
+        while token is None:
+            if clock.now() >= end:
+                raise SecureScoreError("nobody entered the code in time", "run `securescore login` again")
+            await clock.sleep(flow.interval_s)
+            token = await transports.sign_in.finish_login(flow, auth, target)
+    finally:
+        await transports.close()
+    cache = str(auth.options["cache"])
+    users = sum((a := _auth(t, write=write)) is not None and a.options.get("cache") == cache for t in config.tenants)
+    also = f"; {users} tenants use it" if users > 1 else ""
+    out.print(f"Signed in. The sign-in is kept in {clean(cache)}{also}.")
+    claims = token_claims.read(token.value)
+    if claims is not None and target.permission not in claims.permissions:
+        raise SecureScoreError(
+            f"but the delegated permission {target.permission} was not granted",
+            "add it to the app registration, let an administrator consent, and sign in again",
+        )

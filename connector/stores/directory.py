@@ -1,0 +1,175 @@
+"""Documents as files of a folder: a name is a path, and a document appears under it whole and durable, or not at all.
+
+Nothing of what the documents mean may live here. A document is written to a temporary file, synced, and linked to its
+name: `link` fails when the name is taken (POSIX), whoever was first. All file work runs in threads.
+"""
+
+import asyncio
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from connector.errors import Conflict, StoreError
+from connector.ports import Clock
+from connector.stores.documents import DocumentsStore
+from connector.stores.lock import take_lock
+
+_T = TypeVar("_T")
+
+MAX_FILE_BYTES = 1024**3
+TEMPORARY = ".new-"
+STALE_S = 3600.0
+_STEP = re.compile(r"[a-z0-9_-][a-z0-9_.-]*")
+
+
+async def open_store(
+    folder: Path, *, clock: Clock, writer: bool = True, max_bytes: int | None = None
+) -> DocumentsStore:
+    """The store in a folder. A writer (the loops) makes the folder and takes the lock beside it, `<folder>.lock`.
+
+    Raises StoreBusy (second writer) and StoreError, with a hint.
+    """
+
+    def opened() -> DocumentsStore:
+        lock = None
+        if writer:
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)  # not those above it, or a mistyped path would look like a new state
+            lock = take_lock(folder.with_name(folder.name + ".lock"), clock=clock)
+            _tidy(folder)
+        elif not folder.is_dir():
+            raise StoreError(
+                f"there is no state at {folder}", "Run `securescore once` or `run` first, or correct `state.directory`."
+            )
+        return DocumentsStore(Directory(folder), clock, max_bytes=max_bytes, lock=lock)
+
+    return await _in_thread(folder, opened)
+
+
+class Directory:
+    """Documents below a folder that exists."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def list(self, prefix: str) -> Mapping[str, int]:
+        return await _in_thread(self._folder, lambda: self._list(prefix))
+
+    async def get(self, name: str) -> bytes | None:
+        return await _in_thread(self._folder, lambda: self._get(name))
+
+    async def create(self, name: str, body: bytes) -> None:
+        await _in_thread(self._folder, lambda: self._create(name, body))
+
+    async def delete(self, name: str) -> None:
+        await _in_thread(self._folder, lambda: self._path(name).unlink(missing_ok=True))
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _path(self, name: str) -> Path:
+        assert all(_STEP.fullmatch(step) for step in name.split("/")), name
+        return self._folder / name
+
+    def _list(self, prefix: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        todo = [prefix]
+        while todo:
+            base = todo.pop()
+            try:
+                with os.scandir(self._folder / base) as entries:
+                    for entry in entries:
+                        if not _STEP.fullmatch(entry.name):
+                            continue  # not ours
+                        if entry.is_dir(follow_symlinks=False):
+                            todo.append(f"{base}{entry.name}/")
+                        else:
+                            with suppress(FileNotFoundError):  # deleted since
+                                found[base + entry.name] = entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                if base == "":
+                    raise
+        return found
+
+    def _get(self, name: str) -> bytes | None:
+        try:
+            with self._path(name).open("rb") as file:
+                return file.read(MAX_FILE_BYTES)
+        except FileNotFoundError:
+            return None
+
+    def _create(self, name: str, body: bytes) -> None:
+        path = self._path(name)
+        if path.exists():
+            raise Conflict(f"document {name} exists", "Load again and repeat.")
+        self._make_parents(path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=self._folder)  # 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                raise Conflict(f"document {name} exists", "Load again and repeat.") from None
+        finally:
+            with suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108 - mkstemp gives text
+        _sync(path.parent)
+
+    def _make_parents(self, folder: Path) -> None:
+        """The folders above a document, each durable in the one above it."""
+        if folder.is_dir():
+            return
+        self._make_parents(folder.parent)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        _sync(folder.parent)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove temporary files that a crash left; a command beside us may be writing a young one."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        with suppress(FileNotFoundError):
+            newest = max((p.stat().st_mtime for p in (path, folder)), default=0.0)
+            if newest - path.stat().st_mtime > STALE_S:
+                path.unlink()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_SPACE = (
+    "Free space on its file system or raise the quota. Nothing was half written; what was not stored is observed again."
+)
+_HINTS = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EIO: "Check the disk and its file system (kernel log), then start again; completed commits are kept.",
+    errno.ENOENT: "Create the folder above it, or correct `state.directory`.",
+    errno.ENOTDIR: "Correct `state.directory`: a part of it is not a folder.",
+    errno.EPERM: "Keep the state on a local file system that knows hard links.",
+    errno.EOPNOTSUPP: "Keep the state on a local file system that knows hard links.",
+}
+_PERMISSION = "Give the account that runs the connector write permission on the folder (see `state.directory`)."
+
+
+async def _in_thread(folder: Path, work: Callable[[], _T]) -> _T:
+    """File work off the event loop; foreign errors become ours here and nowhere else."""
+    try:
+        return await asyncio.to_thread(work)
+    except OSError as error:
+        hint = _HINTS.get(error.errno or 0, _PERMISSION)
+        raise StoreError(f"the state cannot be used: {error.filename or folder}: {error.strerror}", hint) from error

@@ -1,0 +1,102 @@
+"""The documents store in a Splunk KV store keeps both contracts, through the real splunk-sdk client."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from connector.clock import SimulatedClock
+from connector.errors import StoreError
+from connector.ports import State
+from connector.stores.documents import DocumentsStore
+from connector.stores.kvstore import KvStore, open_store
+from tests.fakes.kvstore import MAX_RECORD_BYTES, Splunkd, collection, splunkd
+
+pytest.register_assert_rewrite("tests.contract.store_contract", "tests.contract.documents_contract")
+from tests.contract.documents_contract import DocumentsContract  # noqa: E402 (rewritten first)
+from tests.contract.store_contract import CONTOSO, Home, StoreContract, events  # noqa: E402
+
+pytest.importorskip("splunklib", reason="pip install secure-score-connector[splunk]")
+
+
+@pytest.fixture
+def server() -> Iterator[Splunkd]:
+    with splunkd("state") as running:
+        yield running
+
+
+class Collection:
+    def __init__(self, server: Splunkd) -> None:
+        self.server = server
+        self.clock = SimulatedClock(datetime(2026, 11, 22, 9, tzinfo=UTC))
+
+    async def open(self) -> DocumentsStore:
+        return open_store(collection(self.server, "state"), clock=self.clock)
+
+    async def beside(self) -> DocumentsStore:
+        return await self.open()
+
+
+class TestKvStoreStore(StoreContract):
+    @pytest.fixture
+    def home(self, server: Splunkd) -> Home:
+        return Collection(server)
+
+
+class TestKvStore(DocumentsContract):
+    @pytest.fixture
+    def documents(self, server: Splunkd) -> KvStore:
+        return KvStore(collection(server, "state"))
+
+
+async def test_a_large_commit_becomes_records_below_one_megabyte(server: Splunkd) -> None:
+    store = await Collection(server).open()
+    part = bytes((n * 7919 >> 3) & 0xFF for n in range(2_500_000))
+    await store.commit(CONTOSO, State(parts={"days": part}), events(range(10)))
+    assert MAX_RECORD_BYTES / 2 < server.largest_bytes < MAX_RECORD_BYTES
+    again = await Collection(server).open()
+    state = await again.load(CONTOSO)
+    assert state is not None
+    assert state.parts == {"days": part}
+
+
+async def test_a_crash_between_the_records_of_a_document_commits_nothing(server: Splunkd) -> None:
+    store = await Collection(server).open()
+    part = bytes(range(256)) * 10_000
+    await store.commit(CONTOSO, State(parts={"days": part}), [])
+    chunks = {k: r for k, r in server.collections["state"].items() if r["kind"] == "chunk"}
+    assert chunks
+    server.collections["state"].clear()
+    server.collections["state"].update(chunks)  # as if the last insert had never come
+    again = await Collection(server).open()
+    assert await again.load(CONTOSO) is None
+    assert (await again.commit(CONTOSO, State(parts={"days": part}), [])).generation == 1
+    state = await again.load(CONTOSO)
+    assert state is not None
+    assert state.parts == {"days": part}
+
+
+async def test_deleting_a_document_leaves_no_record_of_it(server: Splunkd) -> None:
+    documents = KvStore(collection(server, "state"))
+    await documents.create("a/1", bytes(2_000_000))
+    await documents.create("a/12", b"x")
+    assert len(server.collections["state"]) == 5
+    await documents.delete("a/1")
+    assert list(server.collections["state"]) == ["a:12"]
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "session"), (403, "role"), (503, "kvstore-status"), (500, "KV")])
+async def test_refusals_are_named(server: Splunkd, status: int, words: str) -> None:
+    store = await Collection(server).open()
+    server.fail = status
+    with pytest.raises(StoreError, match=str(status)) as caught:
+        await store.load(CONTOSO)
+    assert words in caught.value.hint
+
+
+async def test_a_splunkd_that_is_gone_is_named() -> None:
+    with splunkd("state") as server:
+        store = await Collection(server).open()
+    with pytest.raises(StoreError, match="reached") as caught:
+        await store.load(CONTOSO)
+    assert caught.value.hint

@@ -1,0 +1,183 @@
+"""splunkd's KV store over HTTP, as far as splunk-sdk's client uses it: collections with its limits, over loopback.
+
+Keeps the real contract: 409 for a `_key` that is there, 400 for a record of 1 MB or more, 404, 401 without the session,
+queries ($and, $or, $gt, $gte, $lt, $lte, $ne), `fields`, `sort`, `limit` (at most 50,000 rows), `skip`, batch_save.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote_plus, urlsplit
+
+from attrs import define, field
+
+MAX_RECORD_BYTES = 1_000_000
+MAX_ROWS = 50_000
+SESSION = "session-key"
+APP = "TA_test"
+_ATOM = (
+    '<entry xmlns="http://www.w3.org/2005/Atom" xmlns:s="http://dev.splunk.com/ns/rest"><title>{name}</title>'
+    '<id>/servicesNS/nobody/{app}/storage/collections/config/{name}</id>'
+    '<link href="/servicesNS/nobody/{app}/storage/collections/config/{name}" rel="alternate"/><author><name>nobody</name></author><content type="text/xml"><s:dict>'
+    '<s:key name="eai:acl"><s:dict><s:key name="app">{app}</s:key><s:key name="owner">nobody</s:key>'
+    '<s:key name="sharing">app</s:key></s:dict></s:key></s:dict></content></entry>'
+)
+_COMPARE = {
+    "$gt": lambda a, b: a is not None and a > b,
+    "$gte": lambda a, b: a is not None and a >= b,
+    "$lt": lambda a, b: a is not None and a < b,
+    "$lte": lambda a, b: a is not None and a <= b,
+    "$ne": lambda a, b: a != b,
+}
+
+
+@define
+class Splunkd:
+    """What the server holds. `fail` answers every data request with this status instead."""
+
+    port: int = 0
+    collections: dict[str, dict[str, dict[str, Any]]] = field(factory=dict)
+    requests: list[str] = field(factory=list)
+    largest_bytes: int = 0
+    fail: int | None = None
+    lock: Any = field(factory=threading.Lock)
+
+
+def matches(record: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
+    for name, wanted in query.items():
+        if name == "$and":
+            if not all(matches(record, q) for q in wanted):
+                return False
+        elif name == "$or":
+            if not any(matches(record, q) for q in wanted):
+                return False
+        elif isinstance(wanted, dict):
+            if not all(_COMPARE[op](record.get(name), value) for op, value in wanted.items()):
+                return False
+        elif record.get(name) != wanted:
+            return False
+    return True
+
+
+def _handler(state: Splunkd) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            """Silence."""
+
+        def answer(self, status: int, body: Any, *, xml: bool = False) -> None:
+            data = body.encode() if xml else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/xml" if xml else "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(data)
+
+        def refuse(self, status: int, words: str) -> None:
+            text = f'<response><messages><msg type="ERROR">{words}</msg></messages></response>'
+            self.answer(status, text, xml=True)
+
+        def handle_any(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length)
+            url = urlsplit(self.path)
+            with state.lock:
+                state.requests.append(f"{self.command} {url.path}")
+                if self.headers.get("Authorization") != f"Splunk {SESSION}":
+                    self.refuse(401, "call not properly authenticated")
+                    return
+                marker = f"/servicesNS/nobody/{APP}/storage/collections/"
+                kind, _, rest = url.path.removeprefix(marker).partition("/")
+                name, _, key = rest.partition("/")
+                if name not in state.collections or not url.path.startswith(marker):
+                    self.refuse(404, "Could not find object")
+                elif kind == "config":
+                    feed = '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:s="http://dev.splunk.com/ns/rest">'
+                    self.answer(200, feed + _ATOM.format(name=name, app=APP) + "</feed>", xml=True)
+                elif state.fail:
+                    self.refuse(state.fail, "KV Store is not ready")
+                else:
+                    options = {k: v[0] for k, v in parse_qs(url.query).items()}
+                    self.data(state.collections[name], unquote_plus(key), options, body)
+
+        do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - the names http.server looks for
+
+        def data(self, records: dict[str, dict[str, Any]], key: str, options: Mapping[str, str], body: bytes) -> None:
+            query = json.loads(options.get("query") or "{}")
+            if self.command == "POST":
+                batch = key == "batch_save"
+                new = json.loads(body)
+                sizes = [len(json.dumps(r)) for r in (new if batch else [new])]
+                state.largest_bytes = max(state.largest_bytes, *sizes)
+                if max(sizes) >= MAX_RECORD_BYTES:
+                    self.refuse(400, "Document too large")
+                elif batch:
+                    records.update((str(r["_key"]), r) for r in new)
+                    self.answer(200, [r["_key"] for r in new])
+                elif new["_key"] in records:
+                    self.refuse(409, "A document with the same key already exists")
+                else:
+                    records[str(new["_key"])] = {**new, "_user": "nobody"}
+                    self.answer(201, {"_key": new["_key"]})
+            elif self.command == "DELETE":
+                gone = [k for k, r in records.items() if (k == key if key else matches(r, query))]
+                if key and not gone:
+                    self.refuse(404, "Could not find object")
+                    return
+                for k in gone:
+                    del records[k]
+                self.answer(200, {})
+            elif key:
+                if key in records:
+                    self.answer(200, records[key])
+                else:
+                    self.refuse(404, "Could not find object")
+            else:
+                found = [r for r in records.values() if matches(r, query)]
+                if "sort" in options:
+                    found.sort(key=lambda r: str(r.get(options["sort"])))
+                skip = int(options.get("skip") or 0)
+                limit = min(int(options.get("limit") or MAX_ROWS), MAX_ROWS)
+                names = options["fields"].split(",") if "fields" in options else None
+                self.answer(
+                    200,
+                    [{k: v for k, v in r.items() if names is None or k in names} for r in found[skip : skip + limit]],
+                )
+
+    return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64
+    daemon_threads = False  # joined when it closes
+
+
+@contextmanager
+def splunkd(*collections: str) -> Iterator[Splunkd]:
+    """A running splunkd with these collections, empty."""
+    state = Splunkd(collections={name: {} for name in collections})
+    server = _Server(("127.0.0.1", 0), _handler(state))
+    state.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def collection(state: Splunkd, name: str, session: str = SESSION) -> Any:
+    """The collection as the add-on gets it from splunk-sdk."""
+    from splunklib import client  # noqa: PLC0415 - an extra
+
+    service = client.Service(
+        scheme="http", host="127.0.0.1", port=state.port, token=session, owner="nobody", app=APP, autologin=False
+    )
+    return client.KVStoreCollectionData(service.kvstore[name])

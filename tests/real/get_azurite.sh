@@ -1,0 +1,13 @@
+#!/bin/sh
+# Install Azurite (Microsoft's emulator of Azure Storage) from npm into a folder of its own.
+# Usage: get_azurite.sh FOLDER; then run the tests with SECURESCORE_AZURITE=FOLDER.
+# Needs npm and node 20: apt-get install npm
+set -eu
+folder=${1:?usage: get_azurite.sh FOLDER}
+if [ -f "$folder/node_modules/azurite/dist/src/blob/main.js" ]; then
+    echo "$folder already holds Azurite"
+    exit 0
+fi
+mkdir -p "$folder"
+npm install --prefix "$folder" --no-audit --no-fund --silent azurite@3.35.0
+echo "Azurite is in $folder"

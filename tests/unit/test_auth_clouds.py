@@ -1,0 +1,69 @@
+"""Clouds: hosts, audiences, and the one that is refused."""
+
+import pytest
+
+from connector.clouds import cloud_of, cloud_of_ingestion, consent_url
+from connector.config import GraphConfig
+from connector.errors import ConfigError
+
+TENANT = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.mark.parametrize(
+    ("name", "graph", "login", "monitor", "exchange"),
+    [
+        (
+            "global",
+            "https://graph.microsoft.com",
+            "https://login.microsoftonline.com",
+            "https://monitor.azure.com",
+            "api://AzureADTokenExchange",
+        ),
+        (
+            "usgov",
+            "https://graph.microsoft.us",
+            "https://login.microsoftonline.us",
+            "https://monitor.azure.us",
+            "api://AzureADTokenExchangeUSGov",
+        ),
+        (
+            "dod",
+            "https://dod-graph.microsoft.us",
+            "https://login.microsoftonline.us",
+            "https://monitor.azure.us",
+            "api://AzureADTokenExchangeUSGov",
+        ),
+    ],
+)
+def test_hosts(name: str, graph: str, login: str, monitor: str, exchange: str) -> None:
+    cloud = cloud_of(GraphConfig(name))
+    assert (cloud.graph, cloud.graph_audience, cloud.login) == (graph, graph, login)
+    assert (cloud.monitor_audience, cloud.exchange) == (monitor, exchange)
+
+
+def test_override_changes_where_requests_go_but_not_whom_the_token_is_for() -> None:
+    cloud = cloud_of(GraphConfig("usgov", base_url="https://gateway.example", authority="https://login.example"))
+    assert cloud.graph == "https://gateway.example"
+    assert cloud.login == "https://login.example"
+    assert cloud.graph_audience == "https://graph.microsoft.us"
+
+
+@pytest.mark.parametrize(
+    "host", ["https://microsoftgraph.chinacloudapi.cn", "https://login.partner.microsoftonline.cn"]
+)
+@pytest.mark.parametrize("key", ["base_url", "authority"])
+def test_hosts_of_21vianet_are_refused_with_the_reason(host: str, key: str) -> None:
+    with pytest.raises(ConfigError, match="no Secure Score API"):
+        cloud_of(GraphConfig(**{key: host}))
+
+
+def test_cloud_of_an_ingestion_endpoint() -> None:
+    assert cloud_of_ingestion("https://a-1234.eastus-1.ingest.monitor.azure.com").name == "global"
+    assert cloud_of_ingestion("https://a-1234.usgovvirginia-1.ingest.monitor.azure.us").name == "usgov"
+
+
+def test_consent_address() -> None:
+    assert (
+        consent_url(cloud_of(GraphConfig("dod")), TENANT, "app&1")
+        == f"https://login.microsoftonline.us/{TENANT}/adminconsent?client_id=app%261"
+    )

@@ -1,0 +1,191 @@
+"""One event that a sink chokes on must not hold up the others, and an outage must not pass for such an event."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from connector.delivery import PARK_AFTER, Delivery
+from connector.errors import Unavailable
+from connector.model import Event, Receipt, Record, accept_all
+from connector.ports import Start
+from connector.stores.sqlite import SqliteStore, open_store
+from tests.contract.store_contract import add, event, events
+from tests.fake_graph import JumpClock
+from tests.fakes.sink import FakeSink, delivery
+
+
+@pytest.fixture
+def clock() -> JumpClock:
+    return JumpClock()
+
+
+@pytest_asyncio.fixture
+async def store(tmp_path: Path, clock: JumpClock) -> AsyncIterator[SqliteStore]:
+    opened = await open_store(tmp_path / "state.db", clock=clock)
+    await opened.attach([Start("siem")])
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def sink() -> FakeSink:
+    return FakeSink()
+
+
+@pytest.fixture
+def loop(store: SqliteStore, sink: FakeSink, clock: JumpClock) -> Delivery:
+    return delivery(store, sink, clock)
+
+
+def chokes_on(*poison: Event) -> Callable[[Sequence[Record]], Receipt]:
+    """A receiver that drops the connection whenever one of these is in the batch."""
+    ids = {e.id for e in poison}
+
+    def behave(records: Sequence[Record]) -> Receipt:
+        if ids.intersection(r.event_id for r in records):
+            raise Unavailable("connection reset by peer")
+        return accept_all(records)
+
+    return behave
+
+
+def leaves_out(*left: Event) -> Callable[[Sequence[Record]], Receipt]:
+    ids = {e.id for e in left}
+    return lambda records: Receipt(accepted=frozenset(r.event_id for r in records if r.event_id not in ids))
+
+
+async def work(loop: Delivery, clock: JumpClock, seconds: float) -> None:
+    """The loop's own life, in simulated time."""
+    start = clock.now()
+    while (clock.now() - start).total_seconds() < seconds:
+        turn = await loop.turn()
+        if turn.wait_s:
+            await clock.sleep(turn.wait_s if turn.state != "idle" else 15)
+
+
+@pytest.mark.parametrize("places", [[0], [137], [299], [3, 140, 141], list(range(40, 60))])
+async def test_the_queue_moves_on_past_events_the_sink_chokes_on(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock, places: list[int]
+) -> None:
+    new = events(range(300))
+    await add(store, new)
+    poison = [new[n] for n in places]
+    sink.behave = chokes_on(*poison)
+    await work(loop, clock, 7200)
+    assert sink.got == [e.id for e in new if e not in poison], "all others, in order"
+    (stats,) = (await store.stats()).sinks
+    assert (stats.backlog, stats.parked) == (len(poison), 0), "kept, and not parked without proof"
+
+
+async def test_it_is_reported_as_stuck_and_parked_when_others_keep_being_taken(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    poison = event(0)
+    await add(store, [poison, event(1)])
+    sink.behave = chokes_on(poison)
+    reported = False
+    for number in range(2, 80):
+        await add(store, [event(number)])
+        await work(loop, clock, 120)
+        reported = reported or loop.standing().stuck == (poison.id,)
+        if await store.parked():
+            break
+        assert loop.standing().state == "ok" or number < 5, "the sink itself is well"
+    assert reported
+    (parked,) = await store.parked()
+    assert parked.event == poison
+    assert "connection reset by peer" in parked.reason
+    assert parked.attempts > PARK_AFTER
+    assert loop.standing().stuck == ()
+    sink.behave = accept_all
+    await store.unpark([poison.id], "siem", "retry")
+    await work(loop, clock, 10)
+    assert sink.got[-1] == poison.id
+
+
+async def test_without_others_to_compare_with_it_is_tried_for_ever(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    poison = event(0)
+    await add(store, [poison, event(1)])
+    sink.behave = chokes_on(poison)
+    await work(loop, clock, 6 * 3600)
+    assert await store.parked() == []
+    sink.behave = accept_all
+    await work(loop, clock, 700)
+    assert sink.got == [event(1).id, poison.id]
+
+
+async def test_a_long_outage_is_no_poison(store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock) -> None:
+    """Nothing is set aside or parked, and everything comes in order; batches grow again quickly."""
+    new = events(range(1000))
+    await add(store, new)
+
+    def down(_: Sequence[Record]) -> Receipt:
+        raise Unavailable("connection refused")
+
+    sink.behave = down
+    await work(loop, clock, 12 * 3600)
+    assert {len(batch) for batch in sink.offered[20:]} == {1}, "a dead sink is asked with one event at a time"
+    sink.behave = accept_all
+    before = len(sink.offered)
+    await work(loop, clock, 400)
+    assert sink.got == [e.id for e in new]
+    assert await store.parked() == []
+    assert len(sink.offered) - before < 25
+
+
+async def test_a_flapping_sink_gets_everything_in_order(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    new = events(range(400))
+    await add(store, new)
+
+    def flaps(records: Sequence[Record]) -> Receipt:
+        if len(sink.offered) % 5 != 4:
+            raise Unavailable("503")
+        return accept_all(records)
+
+    sink.behave = flaps
+    await work(loop, clock, 3600)
+    assert sink.got == [e.id for e in new]
+
+
+async def test_what_receipts_keep_leaving_out_is_set_aside_and_parked(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    left = events(range(3))
+    sink.behave = leaves_out(*left)
+    await add(store, left)
+    for number in range(10, 100):
+        await add(store, [event(number)])
+        await work(loop, clock, 120)
+    assert {p.event.id for p in await store.parked()} == {e.id for e in left}
+    assert sink.got == [event(n).id for n in range(10, 100)]
+
+
+async def test_a_batch_that_was_taken_up_to_a_point_leaves_nothing_out(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    """Only an event that the sink skipped counts, not the rest of a batch it did not get to."""
+    sink.behave = lambda records: accept_all(records[:2])
+    new = events(range(50))
+    await add(store, new)
+    await work(loop, clock, 30)
+    assert sink.got == [e.id for e in new]
+
+
+async def test_the_operators_release_frees_what_was_set_aside(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    new = events(range(5))
+    await add(store, new)
+    sink.behave = chokes_on(new[0])
+    await work(loop, clock, 600)
+    assert loop._aside
+    await store.release("siem")
+    await loop.turn()
+    assert not loop._aside
+    assert (await loop.turn()).state == "idle"

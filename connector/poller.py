@@ -38,8 +38,6 @@ log = logging.getLogger("securescore.poll")
 UNAVAILABLE_AFTER = 2
 """How many failed polls in a row make unavailability a problem: one alone is weather."""
 COMMIT_TRIES = 5
-CHECKED_ALWAYS = ("connector.problem:access", "connector.problem:credential:")
-"""Problems that a failed read can judge, too; all others stay as they were."""
 MAX_DAYS_A_COMMIT = 400
 
 
@@ -121,6 +119,7 @@ class Poller:
         if not isinstance(snapshot.days, tuple) and not isinstance(snapshot.catalogue, Mapping):
             return await self._quiet(tenant, origin, state, head, snapshot, now, expiring)
 
+        snapshot = self._kept(snapshot, head.get("newest"))
         since = min((d.day for d in snapshot.days), default="") if isinstance(snapshot.days, tuple) else ""
         old = remember.decode(state, min(since or "9999", head.get("newest") or "9999"))
         count, done = 0, False
@@ -152,6 +151,14 @@ class Poller:
                 return evolve(outcome, status="partial", error=error.what, hint=error.hint, reason="evidence")
         return outcome
 
+    def _kept(self, snapshot: Snapshot, newest_day: str | None) -> Snapshot:
+        """The snapshot without days that retention has dropped already: they would look late on every read."""
+        if not isinstance(snapshot.days, tuple) or not snapshot.days:
+            return snapshot
+        newest = max(newest_day or "", *(d.day for d in snapshot.days))
+        horizon = (parse_iso(newest) - timedelta(days=self.keep_days)).date().isoformat()
+        return evolve(snapshot, days=tuple(d for d in snapshot.days if d.day >= horizon))
+
     async def _quiet(
         self,
         tenant: TenantConfig,
@@ -182,8 +189,8 @@ class Poller:
         now = iso(self.clock.now())
         reason = _reason(error)
         failures = int(head.get("failures", 0)) + 1
-        open_problems = head.get("problems", {})
-        faults = _still_open(open_problems, keep=lambda key: not key.startswith(CHECKED_ALWAYS))
+        newest_day = head.get("newest")
+        faults = [*self._stale(head, newest_day, now), *expiring]
         if reason != "unavailable" or failures >= UNAVAILABLE_AFTER:
             faults.append(
                 Fault(
@@ -195,9 +202,14 @@ class Poller:
                     hint=error.hint,
                 )
             )
-        newest_day = head.get("newest")
-        faults = [f for f in faults if f.type != "feed.stale"] + self._stale(newest_day, now) + list(expiring)
-        problems, told = advance(open_problems, faults, now, scope=tenant.tenant_id, newest_day=newest_day)
+        problems, told = advance(
+            head.get("problems", {}),
+            faults,
+            now,
+            scope=tenant.tenant_id,
+            newest_day=newest_day,
+            unchecked=lambda key: key.startswith("feed.partial:"),
+        )
         origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
         events = [stamp(change, origin, now, self.severity) for change in told]
         values = {
@@ -244,12 +256,12 @@ class Poller:
             for name, part in (("days", snapshot.days), ("catalogue", snapshot.catalogue))
             if isinstance(part, Absent)
         ]
-        faults += [*self._stale(newest_day, now), *expiring]
+        faults += [*self._stale(head, newest_day, now), *expiring]
         return advance(head.get("problems", {}), faults, now, scope=tenant.tenant_id, newest_day=newest_day)
 
-    def _stale(self, newest_day: str | None, now: str) -> list[Fault]:
-        """A feed is stale when its newest day began longer ago than `stale_after`."""
-        if newest_day is None:
+    def _stale(self, head: Mapping[str, Any], newest_day: str | None, now: str) -> list[Fault]:
+        """A feed is stale when its newest day began longer ago than `stale_after`; a refused day shows it is alive."""
+        if newest_day is None or head.get("refusal"):
             return []
         age_s = (parse_iso(now) - parse_iso(newest_day)).total_seconds()
         if age_s < self.changes.stale_after_s:
@@ -293,15 +305,6 @@ def _success(head: Mapping[str, Any], snapshot: Snapshot, problems: Mapping[str,
     if not absent:
         values["last_success"] = now
     return values
-
-
-def _still_open(open_problems: Mapping[str, Mapping[str, Any]], keep: Callable[[str], bool]) -> list[Fault]:
-    """Problems this turn could not check: they stay open, untold."""
-    return [
-        Fault(was["type"], was["reason"], was["subject"], f"Problem: {was['subject']} ({was['reason']})")
-        for key, was in open_problems.items()
-        if keep(key)
-    ]
 
 
 def _reason(error: SecureScoreError) -> str:

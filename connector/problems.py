@@ -4,7 +4,7 @@ A `Fault` is what is wrong now; the open problems of a tenant (or of the connect
 head. Nothing here knows how a fault was found.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -42,13 +42,20 @@ class Fault:
 
 
 def advance(
-    open_problems: Open, faults: Iterable[Fault], now: str, *, scope: str, newest_day: str | None = None
+    open_problems: Open,
+    faults: Iterable[Fault],
+    now: str,
+    *,
+    scope: str,
+    newest_day: str | None = None,
+    unchecked: Callable[[str], bool] = lambda _: False,
 ) -> tuple[dict[str, dict[str, Any]], list[Change]]:
     """The problems open after this turn, and what must be told: new ones, daily repeats, recoveries.
 
     `scope` (tenant id or connector instance) makes the problem ids distinct; `newest_day` is told by feed recoveries.
+    Open problems whose key is `unchecked` could not be judged this turn: they stay open, untold.
     """
-    result: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {key: dict(was) for key, was in open_problems.items() if unchecked(key)}
     told: list[Change] = []
     for fault in faults:
         was = open_problems.get(fault.key)

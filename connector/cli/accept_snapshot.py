@@ -9,6 +9,7 @@ from connector.config import Config
 from connector.errors import ConfigError
 
 HELP = "believe the suspicious day of a tenant"
+REFUSALS = (("refusal", "day"), ("catalogue_refusal", "catalogue"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +26,12 @@ def run(args: argparse.Namespace) -> int:
 async def _accept(config: Config, name: str, wanted: str) -> int:
     async with store_beside(config) as store:
         state = await store.load(wanted)
-        head = memory.head(state)
-        if state is None or not head.get("refusal"):
-            raise ConfigError([f"no day of {name} is being refused"], "see `securescore status`")
-        values = {**head, "refusal": {**head["refusal"], "approved": True}}
-        await store.commit(wanted, memory.with_head(state, values), [])
-    lost = len(head["refusal"]["lost"])
-    console().print(f"the next poll of {name} believes a day that lacks these {lost} controls, or fewer")
+        approved = memory.approve(state) if state is not None else None
+        if approved is None:
+            raise ConfigError([f"nothing of {name} is being refused"], "see `securescore status`")
+        await store.commit(wanted, approved, [])
+    head = memory.head(approved)
+    parts = [(part, head[key]["lost"]) for key, part in REFUSALS if head.get(key)]
+    for part, lost in parts:
+        console().print(f"the next poll of {name} believes a {part} that lacks these {len(lost)} controls, or fewer")
     return 0

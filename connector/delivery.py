@@ -117,13 +117,18 @@ class _Batch:
 
 @frozen
 class _Aside:
-    """An event that is retried alone, from `until` on. `proofs` are failures since the last of which others were taken."""
+    """An event that is retried alone, from `until` on; `proofs`: failures with others taken since the one before."""
 
     event_id: str
+    since: datetime
     until: datetime
     failures: int
     proofs: int
     delivered: int
+
+    def ripe(self, now: datetime) -> bool:
+        """A clock that was set back makes it ripe, too."""
+        return now >= self.until or now < self.since
 
 
 @define
@@ -173,8 +178,8 @@ class Delivery:
 
     async def _turn(self, tenant_id: str | None) -> Outcome:
         name = self.sink.name
-        look_ahead = self._skimming or self.attempt >= ISOLATE_AFTER
-        limit = len(self._aside) + (PAGE if look_ahead else min(PAGE, self._room))
+        behind = BEHIND + 1 if self.attempt >= ISOLATE_AFTER else 0
+        limit = len(self._aside) + (PAGE if self._skimming else min(PAGE, self._room + behind))
         due = await self.store.due(name, limit, tenant_id)
         if self._settled.intersection(p.seq for p in due if p.kind == "first"):
             # Sending the same events for ever would look like success from here and like a flood from there.
@@ -184,7 +189,7 @@ class Delivery:
             self._forget(due, complete=len(due) < limit)
         now = self.clock.now()
         fresh = [p for p in due if p.seq not in self._aside]
-        lone = next((p for p in due if p.seq in self._aside and self._aside[p.seq].until <= now), None)
+        lone = next((p for p in due if p.seq in self._aside and self._aside[p.seq].ripe(now)), None)
         if lone is not None and self.attempt == 0 and not (fresh and self._lone_turn):
             return await self._retry_alone(lone, now)
         self._lone_turn = False
@@ -352,12 +357,15 @@ class Delivery:
         If it is taken, those before it are set aside. Thus every event is offered for the first time in commit order.
         """
         before: list[Pending] = []
+        skipped: set[int] = set()
         rest = fresh
         for _ in range((self.attempt - ISOLATE_AFTER) % BEHIND + 1):
             passed = self._pack(rest, 1)
             before += passed.pending
+            skipped |= passed.skipped
             rest = rest[passed.seen :]
         candidate = await self._offer(rest, 1)
+        candidate.skipped |= skipped  # or a long run of them would hide every candidate
         if candidate.moved:
             log.warning("deliver.set_aside", extra={"sink": self.sink.name, "ids": [p.event.id for p in before]})
             for pending in before:
@@ -387,8 +395,9 @@ class Delivery:
         proofs = was.proofs + (delivered > was.delivered) if was else 1
         wish_s = error.retry_after_s if isinstance(error, Unavailable) else None
         wait_s = max(BACKOFF_BASE_S, backoff.delay_s(failures, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, wish_s))
-        until = self.clock.now() + timedelta(seconds=wait_s)
-        self._aside[pending.seq] = _Aside(pending.event.id, until, failures, proofs, delivered)
+        now = self.clock.now()
+        until = now + timedelta(seconds=wait_s)
+        self._aside[pending.seq] = _Aside(pending.event.id, now, until, failures, proofs, delivered)
 
     async def _retry_alone(self, pending: Pending, now: datetime) -> Outcome:
         """Another try of one event that was set aside; its failure says nothing about the sink."""

@@ -8,17 +8,25 @@ import asyncio
 import gzip
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
-from attrs import frozen
+from attrs import Factory, frozen
 
+from connector.clock import SystemClock
 from connector.errors import Unavailable
 from connector.model import EvidenceFile
+from connector.ports import Clock
 
 SUMS = "SHA256SUMS"
+PARTIAL = "secureScores"
+"""The collection of which a read may ask for the last days only."""
+_NUMBERED = re.compile(rf"{PARTIAL}-[1-9][0-9]*\.json\.gz")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @frozen
@@ -27,6 +35,7 @@ class Evidence:
 
     root: Path
     keep_days: int
+    clock: Clock = Factory(SystemClock)
 
     async def save(self, tenant_id: str, files: Sequence[EvidenceFile], newest_day: str) -> None:
         """Replace the day's evidence file by file, then drop days past retention.
@@ -42,13 +51,21 @@ class Evidence:
             ) from error
 
     async def forget(self, tenant_id: str) -> None:
-        """Delete all evidence of a tenant."""
-        await asyncio.to_thread(shutil.rmtree, self.root / tenant_id, ignore_errors=True)
+        """Delete all evidence of a tenant. Raises Unavailable when something of it is still there."""
+        try:
+            await asyncio.to_thread(_remove, self.root / tenant_id)
+        except OSError as error:
+            raise Unavailable(
+                f"evidence in {self.root / tenant_id} cannot be deleted: {error.strerror or error}",
+                hint="allow this user to delete it and forget the tenant again, or delete the folder by hand",
+            ) from error
 
     def _save(self, home: Path, files: Sequence[EvidenceFile], newest_day: str) -> None:
         folder = home / newest_day
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in (self.root, home, folder):  # `parents=True` would give those above the mode of the umask
+            part.mkdir(mode=0o700, exist_ok=True)
         sums = read_sums(folder)
+        _keep_wider(folder, files, sums)
         for file in files:
             name = f"{file.name}.gz"
             body = gzip.compress(file.body, 6, mtime=0)
@@ -68,10 +85,36 @@ class Evidence:
         return [p for p in folder.glob("*.json.gz") if p.name not in fresh and p.name.rpartition("-")[0] in kinds]
 
     def _expire(self, home: Path, newest_day: str) -> None:
-        oldest = (date.fromisoformat(newest_day) - timedelta(days=self.keep_days)).isoformat()
+        today = self.clock.now().date()  # a day that claims to lie in the future expires nothing
+        oldest = (min(date.fromisoformat(newest_day), today) - timedelta(days=self.keep_days)).isoformat()
         for folder in home.iterdir():
-            if folder.is_dir() and len(folder.name) == len(oldest) and folder.name < oldest:
+            if _DAY.fullmatch(folder.name) and folder.name < oldest and folder.is_dir():
                 shutil.rmtree(folder)
+
+
+def _keep_wider(folder: Path, files: Sequence[EvidenceFile], sums: dict[str, str]) -> None:
+    """Put aside a day's earlier read that went far back (first contact, an outage) when one of a few days follows it.
+
+    `secureScores-1` becomes `secureScores-0-1`: sorted before, so that for a day in both the later read counts. Only
+    scores are read in part; whether a read is wider is told by its bytes, since nothing is parsed here.
+    """
+    fresh = sum(len(file.body) for file in files if file.name.startswith(f"{PARTIAL}-"))
+    old = [path for path in folder.glob(f"{PARTIAL}-*.json.gz") if _NUMBERED.fullmatch(path.name)]
+    wider = list(folder.glob(f"{PARTIAL}-0-*.json.gz"))
+    if not fresh or _plain_bytes(old) <= max(2 * fresh, _plain_bytes(wider)):
+        return
+    for path in wider:
+        sums.pop(path.name, None)
+        path.unlink()
+    for path in old:
+        kept = path.with_name(path.name.replace("-", "-0-", 1))
+        path.rename(kept)
+        sums[kept.name] = sums.pop(path.name, None) or hashlib.sha256(kept.read_bytes()).hexdigest()
+
+
+def _plain_bytes(paths: Sequence[Path]) -> int:
+    """What gzip files hold before compression, by the length in their last four bytes (RFC 1952 section 2.3.1)."""
+    return sum(int.from_bytes(path.read_bytes()[-4:], "little") for path in paths)
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -79,16 +122,25 @@ def read_sums(folder: Path) -> dict[str, str]:
     path = folder / SUMS
     if not path.exists():
         return {}
-    pairs = (line.split("  ", 1) for line in path.read_text("utf-8").splitlines())
+    pairs = (line.split("  ", 1) for line in path.read_text("utf-8", errors="replace").splitlines())
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+
+
+def _remove(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def _replace(path: Path, body: bytes) -> None:
     """Write beside, sync, rename: a reader sees the old bytes or the new ones, never half."""
     beside = path.with_name(f".{path.name}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(body)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(body)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)  # on a full disk half a file would only take more of it
+        raise

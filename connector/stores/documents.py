@@ -218,7 +218,7 @@ _Numbers = dict[int, int]
 class DocumentsStore:
     """Store and Operator over Documents. Nothing but immutable documents is remembered between calls.
 
-    `max_bytes` is the last guard behind the poller's own pause, measured by `stats`: from that size `commit` refuses
+    `max_bytes` is the last guard behind the poller's own pause, as last measured by a look at all: from that size `commit` refuses
     with StoreError. `max_days_a_commit` is what the poller should fold at once so that commits stay small.
     """
 
@@ -577,7 +577,10 @@ class DocumentsStore:
     async def _list(self, prefix: str) -> dict[str, _Numbers]:
         """Log → its numbers with sizes."""
         found: dict[str, _Numbers] = {}
-        for name, size in (await self._documents.list(prefix)).items():
+        sizes = await self._documents.list(prefix)
+        if not prefix:
+            self._bytes = sum(sizes.values())
+        for name, size in sizes.items():
             series, _, last = name.rpartition("/")
             if last.isdecimal():
                 found.setdefault(series, {})[int(last)] = size
@@ -796,8 +799,6 @@ class DocumentsStore:
         ]
 
     async def _stats(self) -> Stats:
-        sizes = await self._documents.list("")
-        self._bytes = sum(sizes.values())
         view = await self._view(None)
         found = []
         for entry in view.sinks.values():
@@ -827,7 +828,7 @@ class DocumentsStore:
                 )
             )
         events = sum(held.count for t in view.tenants.values() for held in t.held)
-        return Stats(events, self._bytes, tuple(sorted(found, key=lambda s: s.name)))
+        return Stats(events, self._bytes or 0, tuple(sorted(found, key=lambda s: s.name)))
 
     # ------------------------------------------------------------------------------------------------ writing, inside
 

@@ -313,7 +313,6 @@ async def test_datagrams_are_paced_below_10000_a_second(start: Start) -> None:
     await sink.send([record(i, f"x {i}") for i in range(500)])
     await sink.close()
     assert 950 / (time.monotonic() - began) < 10_000
-    assert len(await loopback.received(950)) == 950
 
 
 async def test_a_batch_of_megabytes_arrives_whole(start: Start, tls: Receiver) -> None:

@@ -22,6 +22,7 @@ from attrs import frozen
 
 from connector.formats import cef
 from connector.model import Record
+from connector.ports import Sink
 from tests.needs import missing, program
 
 _START_S = 15.0
@@ -130,18 +131,35 @@ class Receiver:
             self._process = None
 
 
-def wait_for(path: Path, count: int, timeout_s: float = 20.0) -> list[bytes]:
-    """The lines of a file once there are `count`, or what there is when no new one came for a while."""
-    deadline = time.monotonic() + timeout_s
-    seen, last = -1, time.monotonic()
-    while time.monotonic() < deadline:
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        if len(lines) >= count or (len(lines) == seen and time.monotonic() - last > 3.0):
-            break
-        if len(lines) != seen:
-            seen, last = len(lines), time.monotonic()
-        time.sleep(0.05)
-    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+class Tail:
+    """What is appended to a file from now on, line by line; a last line without its end is left out."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = path.stat().st_size if path.exists() else 0
+        self._rest = b""
+        self.lines: list[bytes] = []
+
+    def wait(self, count: int, quiet_s: float = 5.0) -> list[bytes]:
+        """All lines once there are `count`, or what there is when nothing came for `quiet_s`."""
+        deadline = time.monotonic() + quiet_s
+        while True:
+            if self._read():
+                deadline = time.monotonic() + quiet_s
+            if len(self.lines) >= count or time.monotonic() > deadline:
+                return self.lines
+            time.sleep(0.01)
+
+    def _read(self) -> bool:
+        if not self._path.exists():
+            return False
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        self._offset += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self.lines += lines
+        return bool(data)
 
 
 # ------------------------------------------------------------------------------------------------------------- rsyslog
@@ -339,3 +357,14 @@ def corpus(count: int, seed: int = 1) -> list[Record]:
         text = cef.encode(header, fields)
         records.append(Record(event_id, "change", "t", "2026-11-22T09:12:03Z", n % 11, text))
     return records
+
+
+async def send_in_batches(sink: Sink, records: Sequence[Record], tail: Tail) -> None:
+    """Send everything. UDP (no replay window) waits for each batch: a datagram that a busy receiver misses is gone."""
+    size = sink.max_records if sink.replay_window_s else 50
+    for start in range(0, len(records), size):
+        batch = records[start : start + size]
+        receipt = await sink.send(batch)
+        assert receipt.accepted == {record.event_id for record in batch}
+        if not sink.replay_window_s:
+            tail.wait(start + len(batch))

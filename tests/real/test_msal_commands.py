@@ -1,27 +1,29 @@
 """`securescore check` and `login` with real MSAL, a TLS authority and a simulated Graph: each fault with its remedy."""
 
 import asyncio
+import base64
 import csv
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from attrs import define
+from attrs import Factory, define
 
 from connector import token_claims
-from connector.app import sink_options
+from connector.app import Transports, open_source, sink_options
 from connector.cli import check
 from connector.cli.check import Finding, Skew, denied_although
 from connector.cli.main import main
 from connector.clock import SystemClock
 from connector.config import Config
 from connector.config_yaml import load
-from connector.http import Response
+from connector.http import MAX_BODY_BYTES, Response, Transport
+from connector.model import Known
 from connector.simulator.authority import Registration
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import READ, WRITE, serve
@@ -339,3 +341,51 @@ async def test_expired_secret_is_a_problem_called_expired(site: Site) -> None:
     await command("once", "-c", path)
     events = [json.loads(line) for line in (site.bench.folder / "events.jsonl").read_text().splitlines()]
     assert [e["data"]["reason"] for e in events if e["type"] == "securescore.connector.problem"] == ["secret_expired"]
+
+
+@define
+class Challenge:
+    """In front of a transport: Graph's first answer becomes a 401 with a claims challenge."""
+
+    http: Transport
+    graph: str
+    tokens: list[str] = Factory(list)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_s: float | None = None,
+        max_bytes: int = MAX_BODY_BYTES,
+    ) -> Response:
+        if url.startswith(self.graph):
+            self.tokens.append((headers or {})["Authorization"])
+            if len(self.tokens) == 1:
+                claims = base64.b64encode(b'{"access_token": {"nbf": {"value": "1604106651"}}}').decode()
+                asked = {"www-authenticate": f'Bearer realm="", error="insufficient_claims", claims="{claims}"'}
+                return Response(401, asked, b"{}", datetime.now(UTC))
+        return await self.http.request(
+            method, url, headers=headers, body=body, timeout_s=timeout_s, max_bytes=max_bytes
+        )
+
+
+async def test_revoked_token_is_replaced_as_graph_challenges(site: Site) -> None:
+    config = site.config(site.secret())
+    made: list[Challenge] = []
+
+    def wrap(http: Transport) -> Transport:
+        made.append(Challenge(http, site.graph))
+        return made[-1]
+
+    transports = Transports(SystemClock(), wrap)
+    try:
+        source = await open_source(config.tenants[0], config, transports, SystemClock())
+        assert isinstance((await source.read(Known())).days, tuple)
+    finally:
+        await transports.close()
+    first, second, *_ = made[0].tokens
+    assert first != second
+    assert ["1604106651" in r["claims"] for r in site.bench.token_requests()] == [False, True]

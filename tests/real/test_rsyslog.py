@@ -16,7 +16,7 @@ from connector.errors import Denied, Unavailable
 from connector.formats.shorten import MARK
 from connector.model import Record
 from sinks.syslog import Receiver, SyslogSink
-from tests.real.receivers import Certificates, Rsyslog, corpus, rsyslog, wait_for, without_header
+from tests.real.receivers import Certificates, Rsyslog, Tail, corpus, rsyslog, send_in_batches, without_header
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,6 @@ def secured(server: Rsyslog, certificate: str | None, header: str = "rfc5424") -
     return Receiver("localhost", server.tls, header=header, hostname="host1", ca_files=(given.ca,), cert_file=own)
 
 
-async def send_all(sink: SyslogSink, records: list[Record]) -> None:
-    for start in range(0, len(records), sink.max_records):
-        batch = records[start : start + sink.max_records]
-        receipt = await sink.send(batch)
-        assert receipt.accepted == {r.event_id for r in batch}
-
-
 @pytest.mark.parametrize(
     ("transport", "framing", "header"),
     [
@@ -56,12 +49,11 @@ async def test_five_thousand_events_arrive_byte_exact(
 ) -> None:
     records = corpus(5000)
     tls = transport == "tls"
-    file = server.tls_file if tls else server.plain_file
-    before = len(wait_for(file, 0))
+    tail = Tail(server.tls_file if tls else server.plain_file)
     sink = SyslogSink("siem", secured(server, "client", header) if tls else plain(server, transport, framing, header))
-    await send_all(sink, records)
+    await send_in_batches(sink, records, tail)
     await sink.close()
-    arrived = [without_header(line) for line in wait_for(file, before + 5000)[before:]]
+    arrived = [without_header(line) for line in tail.wait(5000)]
     sent = [str(record.payload).encode() for record in records]
     assert len(arrived) == 5000
     assert (sorted(arrived) == sorted(sent)) if transport == "udp" else (arrived == sent)
@@ -73,10 +65,10 @@ async def test_a_stock_rsyslog_gets_a_giant_event_in_one_piece(tmp_path: Path) -
         giant = Record(
             "id", "change", "t", "2026-11-22T09:12:03Z", 5, "CEF:0|V|P|1|c|N|5|externalId=id msg=" + "ü" * 100_000
         )
-        sink = SyslogSink("siem", plain(server, "tcp"))
+        sink, tail = SyslogSink("siem", plain(server, "tcp")), Tail(server.plain_file)
         assert (await sink.send([giant])).accepted == {"id"}
         await sink.close()
-        [line] = wait_for(server.plain_file, 1)
+        [line] = tail.wait(1)
         assert len(line) > 8000
         assert line.endswith(MARK.encode())
 
@@ -85,7 +77,7 @@ async def test_a_stock_rsyslog_gets_a_giant_event_in_one_piece(tmp_path: Path) -
 async def test_a_refused_client_certificate_is_reported_and_nothing_accepted(
     server: Rsyslog, certificate: str | None
 ) -> None:
-    before = wait_for(server.tls_file, 0)
+    tail = Tail(server.tls_file)
     for n in range(5):
         sink = SyslogSink("siem", secured(server, certificate))
         with pytest.raises(Denied) as caught:
@@ -94,22 +86,22 @@ async def test_a_refused_client_certificate_is_reported_and_nothing_accepted(
         with pytest.raises(Denied):
             await sink.probe()
         await sink.close()
-    assert wait_for(server.tls_file, 0) == before
+    assert tail.wait(1, quiet_s=0.3) == []
 
 
 async def test_probe_is_silent(server: Rsyslog) -> None:
     for receiver, file in ((plain(server, "tcp"), server.plain_file), (secured(server, "client"), server.tls_file)):
-        before = wait_for(file, 0)
-        sink = SyslogSink("siem", receiver)
+        sink, tail = SyslogSink("siem", receiver), Tail(file)
         await sink.probe()
         await sink.close()
-        assert wait_for(file, 0) == before
+        assert tail.wait(1, quiet_s=0.3) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_dead_receiver_is_unavailable_until_it_is_back(tmp_path: Path, number: signal.Signals) -> None:
     with rsyslog(tmp_path / "rsyslog") as server:
         sinks = [SyslogSink("plain", plain(server, "tcp")), SyslogSink("tls", secured(server, "client"))]
+        tails = [Tail(server.plain_file), Tail(server.tls_file)]
         for sink in sinks:
             assert (await sink.send(corpus(1, seed=1))).accepted
         server.process.stop(number)
@@ -123,8 +115,8 @@ async def test_a_dead_receiver_is_unavailable_until_it_is_back(tmp_path: Path, n
             assert (await sink.send(corpus(1, seed=3))).accepted
             await sink.close()
         server.process.stop()
-        for file in (server.plain_file, server.tls_file):
-            assert len(wait_for(file, 2)) == 2
+        for tail in tails:
+            assert len(tail.wait(2)) == 2
 
 
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
@@ -132,7 +124,7 @@ async def test_kills_under_load_lose_nothing_that_the_replay_window_covers(tmp_p
     """SIGTERM and SIGKILL in turn, at random moments, while batches are sent as the delivery loop sends them."""
     with rsyslog(tmp_path / "rsyslog") as server:
         receiver = plain(server, "tcp") if transport == "tcp" else secured(server, "client")
-        file = server.plain_file if transport == "tcp" else server.tls_file
+        tail = Tail(server.plain_file if transport == "tcp" else server.tls_file)
         sink = SyslogSink("siem", receiver)
         seconds = random.Random(transport)
         taken: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -159,7 +151,7 @@ async def test_kills_under_load_lose_nothing_that_the_replay_window_covers(tmp_p
         await sink.close()
         server.process.stop()
         # A line that the killed receiver tore while it wrote counts as not arrived.
-        arrived = {line[line.find(b"CEF:") :].decode("utf-8", "replace") for line in wait_for(file, 0)}
+        arrived = {line[line.find(b"CEF:") :].decode("utf-8", "replace") for line in tail.wait(0)}
     assert failures >= 4, "the kills went unnoticed"
     lost = sent - arrived
     assert not lost, f"{len(lost)} of {len(sent)} lost, such as {min(lost)[:60]}"

@@ -11,7 +11,7 @@ import pytest
 from connector.errors import Denied, Unavailable
 from connector.formats import syslog
 from sinks.syslog import Receiver, SyslogSink
-from tests.real.receivers import SyslogNg, corpus, syslog_ng, wait_for
+from tests.real.receivers import SyslogNg, Tail, corpus, send_in_batches, syslog_ng
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,11 @@ def receiver(server: SyslogNg, kind: str, certificate: str | None = "client") ->
 @pytest.mark.parametrize("kind", ["udp", "lf", "lf_5424", "octet", "tls"])
 async def test_five_thousand_events_arrive_byte_exact(server: SyslogNg, kind: str) -> None:
     records = corpus(5000)
-    before = len(wait_for(server.file, 0))
+    tail = Tail(server.file)
     sink = SyslogSink("siem", receiver(server, kind))
-    for start in range(0, 5000, sink.max_records):
-        batch = records[start : start + sink.max_records]
-        assert (await sink.send(batch)).accepted == {r.event_id for r in batch}
+    await send_in_batches(sink, records, tail)
     await sink.close()
-    arrived = [json.loads(line) for line in wait_for(server.file, before + 5000)[before:]]
+    arrived = [json.loads(line) for line in tail.wait(5000)]
     assert len(arrived) == 5000
     # In RFC 3164 syslog-ng takes "CEF" for the program, as the Azure Monitor Agent's forwarder does.
     old = kind in ("udp", "lf")
@@ -66,7 +64,7 @@ async def test_a_refused_client_certificate_is_reported_and_nothing_accepted(
     server: SyslogNg, certificate: str | None
 ) -> None:
     """syslog-ng issues no session ticket: without listening, all of this would look delivered."""
-    before = wait_for(server.file, 0)
+    tail = Tail(server.file)
     for n in range(5):
         sink = SyslogSink("siem", receiver(server, "tls", certificate))
         with pytest.raises(Denied) as caught:
@@ -75,12 +73,13 @@ async def test_a_refused_client_certificate_is_reported_and_nothing_accepted(
         with pytest.raises(Denied):
             await sink.probe()
         await sink.close()
-    assert wait_for(server.file, 0) == before
+    assert tail.wait(1, quiet_s=0.3) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_dead_receiver_is_unavailable_until_it_is_back(tmp_path: Path, number: signal.Signals) -> None:
     with syslog_ng(tmp_path / "syslog-ng") as server:
+        tail = Tail(server.file)
         sinks = [SyslogSink(kind, receiver(server, kind)) for kind in ("octet", "lf", "tls")]
         for sink in sinks:
             assert (await sink.send(corpus(1, seed=1))).accepted
@@ -94,6 +93,6 @@ async def test_a_dead_receiver_is_unavailable_until_it_is_back(tmp_path: Path, n
             assert (await sink.send(corpus(1, seed=3))).accepted
             await sink.close()
         server.process.stop()
-        got: list[dict[str, Any]] = [json.loads(line) for line in wait_for(server.file, 6)]
+        got: list[dict[str, Any]] = [json.loads(line) for line in tail.wait(6)]
         assert sum("00000003-0000" in item["msg"] for item in got) == 3
         assert not any("00000002-0000" in item["msg"] for item in got)

@@ -39,8 +39,8 @@ def test_key_pair_in_every_form(tmp_path: Path, form: str) -> None:
     file = write(tmp_path / "key", getattr(made, form))
     pair = load_key_pair(file, PASSWORD if "encrypted" in form else None)
     assert pair.certificate == made.certificate
-    assert pair.private_key.startswith("-----BEGIN PRIVATE KEY-----")
-    assert "PRIVATE KEY" not in repr(pair)
+    assert pair.private_key.encode().startswith(BEGIN)
+    assert "PRIVATE" not in repr(pair)
     assert not_after(file, PASSWORD if form == "pfx_encrypted" else None) == pair.not_after
 
 

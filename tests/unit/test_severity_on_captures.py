@@ -27,7 +27,7 @@ def test_severities_of_a_real_tenant() -> None:
     pages = json.loads(shared_data("heimdall2_profiles.json").read_bytes())
     newest = json.loads(shared_data("heimdall2_secureScore.json").read_bytes())
     profiles = wire.parse_profiles(wire.documents(pages, "profiles"), HEIMDALL_TENANT, "profiles").profiles
-    docs = newest["value"] if "value" in newest else [newest]
+    docs = newest.get("value", [newest])
     (day,) = wire.parse_days(docs, HEIMDALL_TENANT, "secureScores", "2026-11-22")
     whole = {name: lost(name, 1.0, day.controls, profiles) for name in day.controls}
     assert len(whole) == 68

@@ -1,0 +1,117 @@
+"""The real daemon as a process, simulated tenants whose time a test moves, and a recording webhook receiver.
+
+Nothing is asserted here, except that the command itself works.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from attrs import Factory, define
+
+from connector.clock import SimulatedClock
+from connector.simulator.server import serve, token_for
+from connector.simulator.world import World
+
+ROOT = Path(__file__).parents[2]
+
+
+async def securescore(folder: Path, *words: str) -> Process:
+    """The command, started in a folder; stdout and stderr are pipes (of `run` only stderr)."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "connector.cli.main",
+        *words,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "COLUMNS": "250"},
+        stdout=DEVNULL if words[0] == "run" else PIPE,
+        stderr=PIPE,
+    )
+
+
+async def ask(folder: Path, *words: str) -> str:
+    """What a command beside the daemon says. Raises AssertionError with its complaint when it fails."""
+    process = await securescore(folder, *words)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+@define
+class Recorder:
+    """A webhook receiver that keeps everything, slowly enough that a death may come before or after it answers.
+
+    A batch with an event of a type in `refuse` gets that status instead.
+    """
+
+    contents: dict[str, set[str]] = Factory(dict)
+    order: list[str] = Factory(list)
+    requests: int = 0
+    heard: asyncio.Event = Factory(asyncio.Event)
+    refuse: dict[str, int] = Factory(dict)
+    draw: random.Random = Factory(lambda: random.Random(5))
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.requests += 1
+        events = json.loads(await request.read())
+        await asyncio.sleep(self.draw.uniform(0, 0.01))
+        refused = [self.refuse[e["type"]] for e in events if e["type"] in self.refuse]
+        if refused:
+            return web.Response(status=refused[0], text="not in our schema")
+        for event in events:
+            self.order.append(event["id"])
+            self.contents.setdefault(event["id"], set()).add(json.dumps(event))
+        self.heard.set()
+        await asyncio.sleep(self.draw.uniform(0, 0.01))
+        return web.Response(status=204)
+
+    def server(self) -> TestServer:
+        app = web.Application()
+        app.router.add_post("/hook", self.answer)
+        return TestServer(app)
+
+
+@asynccontextmanager
+async def surroundings(
+    folder: Path, recorder: Recorder, *, tenants: int = 3, more: str = ""
+) -> AsyncIterator[SimulatedClock]:
+    """Simulated tenants whose time the test moves by the clock it gets, a recorder, and securescore.yaml for both."""
+    clock = SimulatedClock(datetime(2026, 5, 1, 8, tzinfo=UTC))
+    world = World(7, tenants, date(2026, 2, 1), sizes=("small",))
+    async with serve(world, clock) as sim, recorder.server() as hook:
+        entries = []
+        for who in world.tenants:
+            token = folder / f"{who.name}.token"
+            token.touch(0o600)
+            token.write_text(token_for(who.id))
+            entries.append(f"{{name: {who.name}, tenant_id: {who.id}, auth: {{kind: token, file: {token.name}}}}}")
+        (folder / "securescore.yaml").write_text(
+            f"""
+            state: {{path: state.db}}
+            raw: {{keep_days: 0}}
+            poll: {{interval: 1s, concurrency: 2}}
+            health: {{listen: off}}
+            graph: {{base_url: "{sim.base_url}"}}
+            tenants: [{", ".join(entries)}]
+            sinks:
+              - name: hook
+                kind: webhook
+                url: "{hook.make_url("/hook")}"
+                mode: batch
+                streams: [score, inventory, change, health]
+                start: backfill
+                batch: {{max_records: 20}}
+              - {{name: out, kind: file, path: events.jsonl, batch: {{max_records: 50}}}}
+              {more}
+            """
+        )
+        yield clock

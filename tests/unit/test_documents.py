@@ -1,0 +1,331 @@
+"""The documents store where things go wrong: crashes between any two calls, no space, late writers, damage."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from connector.clock import SimulatedClock
+from connector.errors import Conflict, StoreError
+from connector.ports import Documents, Query, Start, State
+from connector.stores.documents import DocumentsStore
+
+pytest.register_assert_rewrite("tests.contract.store_contract", "tests.contract.documents_contract")
+from tests.contract.documents_contract import DocumentsContract  # noqa: E402 (rewritten first)
+from tests.contract.store_contract import (  # noqa: E402
+    AFTER_ALL,
+    CONTOSO,
+    FABRIKAM,
+    add,
+    event,
+    events,
+    numbers,
+    settle,
+    stats_of,
+    take_all,
+)
+from tests.fakes.documents import Crash, Memory, Perilous  # noqa: E402
+
+
+def opened(documents: Documents, **options: Any) -> DocumentsStore:
+    return DocumentsStore(documents, SimulatedClock(datetime(2026, 11, 22, 9, tzinfo=UTC)), **options)
+
+
+class TestMemory(DocumentsContract):
+    @pytest.fixture
+    def documents(self) -> Memory:
+        return Memory()
+
+
+# --------------------------------------------------------------------------------------------------- crash, no space
+
+Step = Callable[[DocumentsStore], Awaitable[object]]
+
+
+def observed(step: int, new: Sequence[int], tenant: str = CONTOSO) -> Step:
+    """One poll: after a crash it loads again, and commits only what is not there yet."""
+
+    async def run(store: DocumentsStore) -> None:
+        state = await store.load(tenant) or State()
+        if int(state.parts.get("step", b"-1")) < step:
+            parts = {**state.parts, "step": str(step).encode(), f"big{step % 2}": bytes([step]) * 500}
+            await store.commit(tenant, State(state.generation, parts), events(new, tenant=tenant))
+
+    return run
+
+
+STEPS: list[Step] = [
+    lambda s: s.attach([Start("siem"), Start("other")]),
+    observed(1, range(10)),
+    observed(2, range(5), FABRIKAM),
+    lambda s: settle(s, "siem", accept=[0, 2, 4, 6, 8], park={1: "no"}, tenant=CONTOSO),
+    lambda s: settle(s, "other", accept=range(10)),
+    lambda s: s.unpark([event(1).id], "siem", "retry"),
+    lambda s: s.replay("other", Query(ids=(event(0).id,))),
+    observed(7, range(10, 15)),
+    lambda s: settle(s, "siem", accept=range(100), park={7: "never"}),
+    lambda s: settle(s, "siem", accept=range(100)),
+    lambda s: settle(s, "other", accept=range(100)),
+    lambda s: settle(s, "other", accept=range(100)),
+    lambda s: s.purge(AFTER_ALL),
+    observed(13, [15]),
+    lambda s: s.forget(FABRIKAM),
+    lambda s: s.attach([Start("siem")]),
+    observed(16, [16]),
+]
+
+
+async def picture(store: DocumentsStore) -> dict[str, Any]:
+    state = await store.load(CONTOSO)
+    assert state is not None
+    stats = await store.stats()
+    return {
+        "parts": state.parts,
+        "tenants": await store.tenants(),
+        "history": await store.history(Query()),
+        "events": stats.events,
+        "sinks": [(s.name, s.backlog, s.parked, s.abandoned) for s in stats.sinks],
+        "siem": numbers(await store.due("siem", 100)),
+        "other": numbers(await store.due("other", 100)),
+        "parked": numbers(await store.parked()),
+        "damaged": dict(store.damaged),
+    }
+
+
+async def undisturbed() -> tuple[dict[str, Any], Perilous]:
+    documents = Perilous(Memory())
+    store = opened(documents)
+    for step in STEPS:
+        await step(store)
+    return await picture(opened(documents.inner)), documents
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_crash_at_any_call_loses_and_halves_nothing(after: bool) -> None:
+    """The process dies at every call in turn, starts anew and repeats the step: it ends where it always ends."""
+    expected, run = await undisturbed()
+    assert expected["history"]
+    assert run.calls > 150
+    for crash_at in range(1, run.calls + 1):
+        documents = Perilous(Memory(), crash_at=crash_at, after=after)
+        store = opened(documents)
+        crashed = 0
+        for step in STEPS:
+            try:
+                await step(store)
+            except Crash:
+                crashed += 1
+                store = opened(documents)  # call numbers go on: it crashes once
+                await step(store)
+        assert crashed == 1 or crash_at > documents.calls
+        assert await picture(opened(documents.inner)) == expected, f"crash at call {crash_at}"
+        assert len(documents.inner.kept) <= len(run.inner.kept) + 3, "leftovers are cleared away"
+
+
+async def test_no_space_at_any_create_stops_cleanly_and_goes_on() -> None:
+    """The step fails with StoreError; the same store repeats it when there is space again."""
+    expected, run = await undisturbed()
+    for full_at in range(1, run.creates + 1):
+        documents = Perilous(Memory(), full_at=full_at)
+        store = opened(documents)
+        refused = 0
+        for step in STEPS:
+            try:
+                await step(store)
+            except StoreError:
+                refused += 1
+                await step(store)
+        assert refused == 1
+        assert await picture(store) == expected, f"no space at create {full_at}"
+
+
+# ---------------------------------------------------------------------------------------------------------- late writer
+
+
+async def test_a_writer_that_comes_too_late_changes_nothing() -> None:
+    """Between its look and its create others committed so often that its number is free again."""
+    memory = Memory()
+    store = opened(memory)
+    await store.attach([Start("siem")])
+    await add(store, events([0]))
+    slow = Perilous(memory, gate=asyncio.Event())
+    late = asyncio.create_task(add(opened(slow), [event(666)]))
+    while not slow.creates:
+        await asyncio.sleep(0)
+    for turn in range(1, 40):
+        await store.commit(CONTOSO, await store.load(CONTOSO) or State(), [event(turn)] if turn > 20 else [])
+        await take_all(store, "siem")
+    await store.purge(AFTER_ALL)
+    await add(store, events([100]))
+    before = sorted(memory.kept)
+    assert slow.gate is not None
+    slow.gate.set()
+    with pytest.raises(Conflict):
+        await late
+    assert len(set(memory.kept) - set(before)) == 1, "its number was free indeed"
+    assert [e.data["number"] for e in await opened(memory).history(Query())] == [100]
+    assert numbers(await store.due("siem", 10)) == [100]
+    await add(store, events([101]))
+    await add(store, events([102]))
+    assert set(memory.kept) - set(before) != set(), "and what it wrote is cleared away"
+    assert await take_all(store, "siem") == [100, 101, 102]
+
+
+# -------------------------------------------------------------------------------------------------------------- damage
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "cut": lambda raw: raw[: len(raw) // 2],
+    "cut_by_one": lambda raw: raw[:-1],
+    "one_bit": lambda raw: raw[:-3] + bytes([raw[-3] ^ 4]) + raw[-2:],
+    "foreign": lambda _: b'{"hello": "world"}' * 100,
+    "longer": lambda raw: raw + b"\x00",
+}
+
+
+async def some_history() -> Memory:
+    memory = Memory()
+    store = opened(memory)
+    await store.attach([Start("siem")])
+    for turn in range(4):
+        state = await store.load(CONTOSO) or State()
+        parts = {**state.parts, "head": str(turn).encode(), f"days/{turn}": bytes([turn]) * 100}
+        await store.commit(CONTOSO, State(state.generation, parts), events(range(turn * 3, turn * 3 + 3)))
+    await settle(store, "siem", accept=range(5), park={5: "no"}, limit=6)
+    return memory
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+async def test_any_damaged_document_is_left_out_reported_and_put_aside(kind: str) -> None:
+    names = sorted((await some_history()).kept)
+    assert len(names) >= 6
+    for name in names:
+        memory = await some_history()
+        raw = memory.kept[name] = DAMAGE[kind](memory.kept[name])
+        store = opened(memory)
+        await store.attach([Start("siem")])
+        state = await store.load(CONTOSO)
+        assert state is not None
+        assert state.parts == {} or "head" in state.parts
+        there = [e.data["number"] for e in await store.history(Query())]
+        assert len(there) >= 9, "one commit of three at most is lost"
+        due = numbers(await store.due("siem", 100))
+        assert set(due) >= set(there) - set(range(6)), "what was not settled is still due"
+        assert set(due) <= set(there)
+        await store.stats()
+        await store.parked()
+        await store.trace(event(11).id)
+        await store.purge(AFTER_ALL)
+        await store.commit(CONTOSO, State(state.generation, {"head": b"new"}), events([20]))
+        reloaded = await opened(memory).load(CONTOSO)
+        assert reloaded is not None
+        assert reloaded.parts == {"head": b"new"}
+        taken = await take_all(store, "siem")
+        assert taken[-1] == 20
+        if name in store.damaged:
+            assert memory.kept.get(f"damaged/{name}", raw) == raw
+        else:
+            assert name not in memory.kept or memory.kept[name] == raw
+        fresh = opened(memory)
+        await picture_without_other(fresh)
+
+
+async def picture_without_other(store: DocumentsStore) -> None:
+    await store.stats()
+    assert await store.due("siem", 10) == []
+    assert dict(store.damaged) == {} or all(name.count("/") for name in store.damaged)
+
+
+async def test_a_vanished_document_is_left_out() -> None:
+    memory = await some_history()
+    first = min(name for name in memory.kept if name.startswith(f"{CONTOSO}/0"))
+    del memory.kept[first]
+    store = opened(memory)
+    assert [e.data["number"] for e in await store.history(Query())] == list(range(3, 12))
+    assert dict(store.damaged) == {first: "missing"}
+    assert numbers(await store.due("siem", 100)) == list(range(6, 12))
+
+
+async def test_a_damaged_newest_document_falls_back_to_the_one_before() -> None:
+    memory = await some_history()
+    newest = max(name for name in memory.kept if name.startswith(f"{CONTOSO}/0"))
+    memory.kept[newest] = memory.kept[newest][:-9]
+    store = opened(memory)
+    state = await store.load(CONTOSO)
+    assert state is not None
+    assert (state.generation, state.parts["head"]) == (3, b"2")
+    await store.commit(CONTOSO, state, events(range(9, 12)))
+    assert memory.kept[f"damaged/{newest}"]
+    assert newest not in memory.kept
+    assert numbers(await store.due("siem", 100)) == list(range(6, 12)), "observed again, nothing behind the position"
+
+
+# ------------------------------------------------------------------------------------------------------------- bounds
+
+
+async def test_the_last_guard_refuses_commits_only() -> None:
+    store = opened(Memory(), max_bytes=2_000)
+    await store.attach([Start("siem")])
+    await add(store, events(range(50)))
+    await store.stats()
+    with pytest.raises(StoreError, match="bound") as caught:
+        await add(store, events([100]))
+    assert "release" in caught.value.hint
+    assert len(await take_all(store, "siem")) == 50
+
+
+async def test_unchanged_polls_leave_a_handful_of_documents() -> None:
+    memory = Memory()
+    store = opened(memory)
+    for turn in range(100):
+        state = await store.load(CONTOSO) or State()
+        parts = {**state.parts, "head": str(turn).encode(), "days": b"same" * 10_000}
+        await store.commit(CONTOSO, State(state.generation, parts), [])
+    assert len(memory.kept) <= 3
+    assert sum(map(len, memory.kept.values())) < 45_000, "an unchanged part is written once"
+
+
+async def test_a_purge_gives_the_space_back_at_once() -> None:
+    memory = Memory()
+    store = opened(memory)
+    await store.attach([Start("siem")])
+    for turn in range(5):
+        state = await store.load(CONTOSO) or State()
+        parts = {**state.parts, f"days/{turn}": bytes(100)}
+        await store.commit(CONTOSO, State(state.generation, parts), events(range(turn * 50, turn * 50 + 50)))
+    await take_all(store, "siem")
+    before = (await store.stats()).bytes
+    assert await store.purge(AFTER_ALL) == 250
+    assert (await store.stats()).bytes < before / 3
+    state = await store.load(CONTOSO)
+    assert state is not None
+    assert set(state.parts) == {f"days/{turn}" for turn in range(5)}
+    assert (await stats_of(store, "siem")).backlog == 0
+
+
+async def test_forgetting_leaves_no_text_of_the_tenant() -> None:
+    memory = Memory()
+    store = opened(memory)
+    await store.attach([Start("siem")])
+    await add(store, [event(1, title="secret words")])
+    await settle(store, "siem", park={1: "secret words"})
+    await store.forget(CONTOSO)
+    assert [name for name in memory.kept if name.startswith(CONTOSO)] == [
+        f"{CONTOSO}/000000000002",
+        f"{CONTOSO}/siem.1/000000000002",
+    ]
+    assert max(map(len, memory.kept.values())) < 400
+
+
+async def test_an_answer_that_got_lost_is_no_conflict() -> None:
+    """The request was repeated below us, and the second one met the document of the first."""
+
+    class Repeats(Memory):
+        async def create(self, name: str, body: bytes) -> None:
+            await super().create(name, body)
+            await super().create(name, body)
+
+    store = opened(Repeats())
+    assert (await add(store, events([1]))).generation == 1

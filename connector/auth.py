@@ -46,7 +46,7 @@ REFRESH_AGAIN = timedelta(minutes=5)
 """When an early renewal failed, the old token serves on, and this much later it is tried again."""
 FILE_TRUSTED = timedelta(minutes=10)
 """How long a token file's content is taken for valid where times are asked for: they are not known."""
-MAX_APPS = 512
+MAX_APPS = 256
 MAX_PROVIDERS = 20_000
 THREADS = 8
 

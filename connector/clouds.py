@@ -6,6 +6,7 @@ API and is refused.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlencode, urlsplit
 
 from attrs import evolve, frozen
@@ -53,6 +54,7 @@ CLOUDS: Mapping[str, Cloud] = {
 _VIANET = (".chinacloudapi.cn", ".microsoftonline.cn", ".azure.cn")
 
 
+@lru_cache(maxsize=1024)  # thousands of tenants share a few clouds: one object each
 def cloud_of(graph: GraphConfig) -> Cloud:
     """The cloud of a tenant, with its overrides in place. Raises ConfigError for a host of 21Vianet's cloud."""
     cloud = CLOUDS[graph.cloud]

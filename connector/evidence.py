@@ -109,7 +109,7 @@ def _keep_wider(folder: Path, files: Sequence[EvidenceFile], sums: dict[str, str
     for path in old:
         kept = path.with_name(path.name.replace("-", "-0-", 1))
         path.rename(kept)
-        sums[kept.name] = sums.pop(path.name, None) or hashlib.sha256(kept.read_bytes()).hexdigest()
+        sums[kept.name] = sums.pop(path.name, "") or hashlib.sha256(kept.read_bytes()).hexdigest()
 
 
 def _plain_bytes(paths: Sequence[Path]) -> int:

@@ -50,7 +50,7 @@ MAX_COMMENT_CHARS = 2_000
 MAX_ASSIGNED_CHARS = 256
 MAX_NAME_CHARS = 256
 MAX_ATTEMPTS = 5
-READ_BACK_S = (0.0, 1.0, 2.0, 4.0, 8.0)
+READ_BACK_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 """When the change is looked for after a PATCH: the service may show it a little later."""
 COMMIT_TRIES = 10
 
@@ -107,7 +107,7 @@ def wanted(control: str, state: str, comment: str, assigned_to: str | None = Non
     api = state_of(state)
     if api is None:
         problems.append(f"{state[:40]!r} is no state: one of {', '.join(STATES)}")
-    said = comment.strip()
+    said = "\n".join(comment.strip().splitlines())
     if not said:
         problems.append("a comment is mandatory: it is what an auditor will read")
     for label, text, limit in (("comment", said, MAX_COMMENT_CHARS), ("assigned to", assigned_to, MAX_ASSIGNED_CHARS)):

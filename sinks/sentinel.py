@@ -286,6 +286,8 @@ def judge(response: Response) -> Verdict:
     request_id = printable(response.headers.get("x-ms-request-id", ""), 64)
     fact = error.what + (f" [x-ms-request-id {request_id}]" if request_id else "")
     kind, hint = _KINDS.get(response.status, ("", ""))
+    if response.status == 400 and "(InvalidStream" in fact:
+        return Verdict("hold", fact, "Check the names under `streams`, and the streams of the rule.")
     if isinstance(error, Unavailable):
         return Verdict("retry", fact, hint or _BUSY, _wish_s(response))
     return Verdict(kind or "hold", fact, hint or error.hint)
@@ -430,8 +432,7 @@ class SentinelSink:
             for stream in self._rules.streams.values():
                 place = Place(rule.endpoint, rule.rule_id, stream)
                 verdict = await self._post(place, [])
-                about_rows = verdict.kind == "isolate" and "stream" not in verdict.fact.casefold()
-                if verdict.kind != "taken" and not about_rows:
+                if verdict.kind not in ("taken", "isolate"):
                     raise verdict.error()
 
     async def close(self) -> None:
@@ -481,10 +482,15 @@ class SentinelSink:
         self._reject(place, refused, ledger)
 
     def _reject(self, place: Place, refused: Mapping[str, Verdict], ledger: _Ledger) -> None:
-        """Rows refused alone are rejected; where nothing ever went through, the stream is held instead."""
+        """Rows refused alone are rejected; where nothing ever went through, the stream is held instead.
+
+        That is Unavailable, not Denied: whether rows or stream are wrong is told by other rows, and only then the
+        delivery loop goes on to offer those behind.
+        """
         if refused and place not in self._proven:
             first = next(iter(refused.values()))
-            ledger.faults.append(Denied(f"{place.stream} took no row yet and refuses: {first.fact}", first.hint))
+            what = f"{place.stream} took no row yet and refuses: {first.fact}"
+            ledger.faults.append(Unavailable(what, hint=first.hint))
             return
         ledger.rejected.update({event_id: verdict.fact for event_id, verdict in refused.items()})
 

@@ -9,10 +9,11 @@ from datetime import timedelta
 
 from connector import token_claims
 from connector.app import Transports, target_of
-from connector.cli.common import clean, config_of, console
+from connector.cli.common import config_of
 from connector.clock import SystemClock
 from connector.config import AuthConfig, Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
+from connector.http import printable
 
 HELP = "sign in by device code, for tenants read on behalf of a user"
 
@@ -60,15 +61,12 @@ def _auth(tenant: TenantConfig, *, write: bool) -> AuthConfig | None:
 async def _login(config: Config, tenant: TenantConfig, auth: AuthConfig, *, write: bool) -> None:
     clock = SystemClock()
     transports = Transports(clock)
-    out = console()
     target = target_of(tenant, write=write)
     try:
         flow = await transports.sign_in.begin_login(auth, target, config.network)
         end = clock.now() + timedelta(seconds=flow.expires_s)
-        out.print(f"Tenant {clean(tenant.name)}: open {clean(flow.url)} and enter the code {clean(flow.code)}")
-        out.print(
-            f"Sign in as a user with the directory role Security Reader, within {flow.expires_s / 60:.0f} minutes."
-        )
+        print(f"Tenant {printable(tenant.name)}: open {printable(flow.url)} and enter the code {printable(flow.code)}")
+        print(f"Sign in as a user with the directory role Security Reader, within {flow.expires_s / 60:.0f} minutes.")
         token = None
         while token is None:
             if clock.now() >= end:
@@ -80,7 +78,7 @@ async def _login(config: Config, tenant: TenantConfig, auth: AuthConfig, *, writ
     cache = str(auth.options["cache"])
     users = sum((a := _auth(t, write=write)) is not None and a.options.get("cache") == cache for t in config.tenants)
     also = f"; {users} tenants use it" if users > 1 else ""
-    out.print(f"Signed in. The sign-in is kept in {clean(cache)}{also}.")
+    print(f"Signed in. The sign-in is kept in {printable(cache)}{also}.")
     claims = token_claims.read(token.value)
     if claims is not None and target.permission not in claims.permissions:
         raise SecureScoreError(

@@ -30,8 +30,7 @@ def envelope(payload: str | Mapping[str, Any], moment: str) -> dict[str, Any]:
     if not found["event"] and found["event"] != 0:
         raise ValueError("the mapping gives no event")
     found["time"] = _plain(found["time"]) if "time" in found else _epoch(moment)
-    fields = found.get("fields", {})
-    if not isinstance(fields, Mapping) or any(isinstance(value, Mapping) for value in fields.values()):
+    if "fields" in found and not _is_flat(found["fields"]):
         raise ValueError("fields must be a flat object")
     if not isinstance(found.get("index") or "", str):
         raise ValueError("index is no text")  # noqa: TRY004 - one kind of error for whatever is unfit
@@ -47,6 +46,10 @@ def encode(found: Mapping[str, Any]) -> bytes:
     if len(data) > MAX_EVENT_BYTES:
         raise ValueError(f"{len(data)} bytes, collectors take events of up to {MAX_EVENT_BYTES}")
     return data
+
+
+def _is_flat(fields: object) -> bool:
+    return isinstance(fields, Mapping) and not any(isinstance(value, Mapping) for value in fields.values())
 
 
 def _plain(value: object) -> str:

@@ -45,7 +45,9 @@ _T = TypeVar("_T")
 TRIES = 50
 """How often one call begins anew because others wrote or deleted meanwhile. Each time somebody else got on."""
 TRAIL = 16
-CACHE_BYTES = 64 * 1024**2
+CACHE_BYTES = 32 * 1024**2
+INFLATED = 16
+"""How many documents are remembered as written, by bytes, and how many with their events inflated."""
 _INDEX_BITS = 20
 _LOCAL_BITS = 64
 MAX_EVENTS_A_COMMIT = 1 << _INDEX_BITS
@@ -112,6 +114,9 @@ class _Page:
             plain = inflate(self.content.blobs[start:], MAX_EVENTS_BYTES) if self.header["ids"] else b""
             self._lines = plain.split(b"\n")
         return self._lines
+
+    def deflate(self) -> None:
+        self._lines = None
 
     def event(self, index: int) -> Event:
         return cloudevents.loads(self.lines()[index])
@@ -218,8 +223,8 @@ _Numbers = dict[int, int]
 class DocumentsStore:
     """Store and Operator over Documents. Nothing but immutable documents is remembered between calls.
 
-    `max_bytes` is the last guard behind the poller's own pause, as last measured by a look at all: from that size `commit` refuses
-    with StoreError. `max_days_a_commit` is what the poller should fold at once so that commits stay small.
+    `max_bytes` is the last guard behind the poller's own pause, as last measured by a look at all: from that size
+    `commit` refuses with StoreError. `max_days_a_commit` is what the poller should fold at once, for small commits.
     """
 
     def __init__(
@@ -239,6 +244,7 @@ class DocumentsStore:
         self._bytes: int | None = None
         self._cache: OrderedDict[str, tuple[int, _Page]] = OrderedDict()
         self._cached = 0
+        self._inflated: OrderedDict[int, _Page] = OrderedDict()
         self._damaged: dict[str, str] = {}
         self._missed: set[str] = set()
         self._keys: dict[int, str] = {}
@@ -622,7 +628,7 @@ class DocumentsStore:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             self._note_damage(name, str(error))
             return None
-        weight = len(raw) + int(page.header.get("size", 0))
+        weight = len(raw)
         self._cache[name] = (weight, page)
         self._cached += weight
         while self._cached > CACHE_BYTES and len(self._cache) > 1:
@@ -655,6 +661,10 @@ class DocumentsStore:
     async def _event(self, tenant: _Tenant, local: int) -> Event:
         n, index = local >> _INDEX_BITS, local & (MAX_EVENTS_A_COMMIT - 1)
         page = await self._page(tenant.key, n)
+        self._inflated[id(page)] = page
+        self._inflated.move_to_end(id(page))
+        if len(self._inflated) > INFLATED:
+            self._inflated.popitem(last=False)[1].deflate()
         try:
             return page.event(index)
         except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:

@@ -178,7 +178,6 @@ async def _in_thread(work: Callable[[], _T]) -> _T:
         HTTPError,
     )
 
-
     try:
         return await asyncio.to_thread(work)
     except (HTTPError, AuthenticationError) as error:

@@ -511,7 +511,6 @@ class Server:
     splunk: Splunk
     tls: ssl.SSLContext | None = None
     port: int = 0
-    connections: int = 0
     _runner: web.AppRunner | None = None
 
     @property

@@ -12,7 +12,7 @@ import re
 import ssl
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -118,7 +118,8 @@ class Service:
     """The endpoint. Fields may be changed at any time.
 
     `rules`: rule id → stream → columns; `grants`: token → the rules it may publish to; `load`: a status that every
-    request gets, 0 = none. `truncated` counts values cut without a word, `vanished` the bodies that were no array.
+    request gets, 0 = none; `weather`: what befalls a request when nothing is in `next`. `truncated` counts values cut
+    without a word, `vanished` the bodies that were no array, `unheard` the rows stored though no answer came.
     """
 
     clock: Clock
@@ -130,10 +131,12 @@ class Service:
     load: int = 0
     down: bool = False
     next: deque[Fault] = Factory(deque)
+    weather: Callable[[], Fault | None] = lambda: None
     asked: list[Asked] = Factory(list)
     stored: list[Stored] = Factory(list)
     truncated: int = 0
     vanished: int = 0
+    unheard: int = 0
     _recent: deque[datetime] = Factory(deque)
 
     def __attrs_post_init__(self) -> None:
@@ -151,13 +154,17 @@ class Service:
         plain = _plain(headers, body)
         query = dict(parse_qsl(parts.query))
         self.asked.append(Asked(method, parts.path, query, headers, body, len(plain or b"")))
-        fault = self.next.popleft() if self.next else None
+        fault = self.next.popleft() if self.next else self.weather()
         if fault is not None and not fault.kind.endswith("_after"):
             return _spoiled(fault, headers)
         if self.load:
             return refusal(self.load, "ServiceBusy", "try again later")
+        before = len(self.stored)
         found = self._judged(method, parts.path, query, headers, body, plain)
-        return found if fault is None else Answer(0, fault=fault.kind.removesuffix("_after"))
+        if fault is None:
+            return found
+        self.unheard += len(self.stored) - before
+        return Answer(0, fault=fault.kind.removesuffix("_after"))
 
     def _judged(
         self,

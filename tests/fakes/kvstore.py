@@ -6,7 +6,7 @@ queries ($and, $or, $gt, $gte, $lt, $lte, $ne), `fields`, `sort`, `limit` (at mo
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,12 +20,13 @@ SESSION = "session-key"
 APP = "TA_test"
 _ATOM = (
     '<entry xmlns="http://www.w3.org/2005/Atom" xmlns:s="http://dev.splunk.com/ns/rest"><title>{name}</title>'
-    '<id>/servicesNS/nobody/{app}/storage/collections/config/{name}</id>'
-    '<link href="/servicesNS/nobody/{app}/storage/collections/config/{name}" rel="alternate"/><author><name>nobody</name></author><content type="text/xml"><s:dict>'
+    "<id>/servicesNS/nobody/{app}/storage/collections/config/{name}</id>"
+    '<link href="/servicesNS/nobody/{app}/storage/collections/config/{name}" rel="alternate"/>'
+    '<author><name>nobody</name></author><content type="text/xml"><s:dict>'
     '<s:key name="eai:acl"><s:dict><s:key name="app">{app}</s:key><s:key name="owner">nobody</s:key>'
     '<s:key name="sharing">app</s:key></s:dict></s:key></s:dict></content></entry>'
 )
-_COMPARE = {
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "$gt": lambda a, b: a is not None and a > b,
     "$gte": lambda a, b: a is not None and a >= b,
     "$lt": lambda a, b: a is not None and a < b,
@@ -175,7 +176,7 @@ def splunkd(*collections: str) -> Iterator[Splunkd]:
 
 def collection(state: Splunkd, name: str, session: str = SESSION) -> Any:
     """The collection as the add-on gets it from splunk-sdk."""
-    from splunklib import client  # noqa: PLC0415 - an extra
+    from splunklib import client  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
 
     service = client.Service(
         scheme="http", host="127.0.0.1", port=state.port, token=session, owner="nobody", app=APP, autologin=False

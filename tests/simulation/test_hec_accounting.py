@@ -33,6 +33,7 @@ from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 MAPPING = mapping.load("splunk")
+MEMORY = Path("/dev/shm")  # here thousands of commits wait for no disk
 
 
 def event(n: int) -> Event:
@@ -146,7 +147,7 @@ async def books(
     wrong = bad or {}
     splunk = Splunk(clock, refuses=lambda found: wrong.get(uuid.UUID(found["event_id"]).int, 0))
     splunk.tokens[TOKEN] = token or Token()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         async with await open_store(Path(folder, "state.db"), clock=clock) as store:
             await store.attach([Start("splunk")])
             run = Books(clock, splunk, store, options, 0, max_records)
@@ -345,8 +346,8 @@ _CUTS = (
 _STEPS = st.one_of(
     _faults("code", _EVENT, [code for code in TEXTS if code not in (0, 24, 25, 5, 6, 12, 13, 15)]),
     _faults("code", _ACK, [1, 2, 4, 8, 9, 10, 11, 23, 26, 27]),
-    _faults("html", _EVENT, [200, 400, 401, 403, 404, 408, 415, 429, 500, 502, 503, 504]),
-    _faults("html", _ACK, [200, 400, 429, 500, 502, 503, 504]),
+    _faults("html", _EVENT, [200, 200, 200, 400, 401, 403, 404, 408, 415, 429, 500, 502, 503, 504]),
+    _faults("html", _ACK, [200, 200, 400, 429, 500, 502, 503, 504]),
     st.sampled_from(_CUTS).flatmap(lambda kind: _faults(kind, _EVENT)),
     st.sampled_from(_CUTS).flatmap(lambda kind: _faults(kind, _ACK)),
     st.sampled_from([0, 0, 9, 23, 24, 25, 26, 27]).map(lambda load: Step("load", load)),
@@ -385,7 +386,7 @@ def heal(splunk: Splunk) -> None:
     ack=st.sampled_from(["auto", "on", None]),
     prefix_indexed=st.booleans(),
 )
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_it_does_if_it_ends_in_health_every_event_is_stored_and_settled(
     first: int,
     max_records: int,

@@ -15,6 +15,7 @@ from connector.app import App, open_app
 from connector.clock import SimulatedClock
 from connector.config import (
     AuthConfig,
+    ChangesConfig,
     Config,
     GraphConfig,
     PollConfig,
@@ -53,6 +54,7 @@ async def partner(folder: Path, count: int, *, limit: Budget | None = None) -> A
                 sinks=(SinkConfig("out", "file", options={"path": str(folder / "events.jsonl"), "mode": "600"}),),
                 state=StateConfig(path=str(folder / "state.db")),
                 raw=RawConfig(keep_days=0),
+                changes=ChangesConfig(inventory="off"),
                 poll=PollConfig(backfill_days=2, requests_per_minute=12, requests_per_ten_minutes=60),
             ),
         )

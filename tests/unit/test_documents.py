@@ -1,15 +1,20 @@
 """The documents store where things go wrong: crashes between any two calls, no space, late writers, damage."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connector.clock import SimulatedClock
-from connector.errors import Conflict, StoreError
+from connector.errors import Conflict, StoreBusy, StoreError
 from connector.ports import Documents, Query, Start, State
+from connector.stores.directory import open_store
 from connector.stores.documents import DocumentsStore
 
 pytest.register_assert_rewrite("tests.contract.store_contract", "tests.contract.documents_contract")
@@ -262,6 +267,20 @@ async def test_a_damaged_newest_document_falls_back_to_the_one_before() -> None:
     assert numbers(await store.due("siem", 100)) == list(range(6, 12)), "observed again, nothing behind the position"
 
 
+async def test_what_the_one_before_needs_is_still_there() -> None:
+    """Commits without events, each with every part new: of the last but one nothing was cleared away."""
+    memory = Memory()
+    store = opened(memory)
+    for turn in range(7):
+        state = await store.load(CONTOSO) or State()
+        body = str(turn // 2).encode()  # half of the parts lie one document further back
+        await store.commit(CONTOSO, State(state.generation, {"head": str(turn).encode(), "days": body}), [])
+    newest = max(memory.kept)
+    memory.kept[newest] = b"torn"
+    state = await opened(memory).load(CONTOSO) or State()
+    assert (state.generation, state.parts) == (6, {"head": b"5", "days": b"2"})
+
+
 # ------------------------------------------------------------------------------------------------------------- bounds
 
 
@@ -299,9 +318,9 @@ async def test_a_purge_gives_the_space_back_at_once() -> None:
     before = (await store.stats()).bytes
     assert await store.purge(AFTER_ALL) == 250
     assert (await store.stats()).bytes < before / 3
-    state = await store.load(CONTOSO)
-    assert state is not None
-    assert set(state.parts) == {f"days/{turn}" for turn in range(5)}
+    left = await store.load(CONTOSO)
+    assert left is not None
+    assert set(left.parts) == {f"days/{turn}" for turn in range(5)}
     assert (await stats_of(store, "siem")).backlog == 0
 
 
@@ -329,3 +348,74 @@ async def test_an_answer_that_got_lost_is_no_conflict() -> None:
 
     store = opened(Repeats())
     assert (await add(store, events([1]))).generation == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- folder
+
+FULL_DISK = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from connector.clock import SystemClock
+from connector.errors import StoreError
+from connector.ports import Query, Start, State
+from connector.stores.directory import open_store
+from tests.contract.store_contract import CONTOSO, add, events, numbers
+
+async def main(folder):
+    async with await open_store(folder, clock=SystemClock()) as store:
+        await store.attach([Start("siem")])
+        state = await add(store, events(range(3)))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        large = State(state.generation, {"large": bytes(range(256)) * 100})
+        try:
+            await store.commit(CONTOSO, large, events([3]))
+        except StoreError as error:
+            print("refused:", error.what, error.hint)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert await store.load(CONTOSO) == state
+        await store.commit(CONTOSO, large, events([3]))
+        print("due:", numbers(await store.due("siem", 10)), [p.name for p in folder.iterdir() if p.name[0] == "."])
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def test_a_folder_without_space_stores_nothing_by_halves(tmp_path: Path) -> None:
+    """The kernel refuses to let a file grow; when it may again, the same store goes on and nothing is left behind."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "state")],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "refused: the state cannot be used" in done.stdout
+    assert "Free space" in done.stdout
+    assert "due: [0, 1, 2, 3] []" in done.stdout
+
+
+async def test_one_writer_holds_a_folder_and_commands_go_beside_it(tmp_path: Path) -> None:
+    clock = SimulatedClock(datetime(2026, 11, 22, 9, tzinfo=UTC))
+    with pytest.raises(StoreError, match="no state"):
+        await open_store(tmp_path / "state", clock=clock, writer=False)
+    async with await open_store(tmp_path / "state", clock=clock):
+        with pytest.raises(StoreBusy):
+            await open_store(tmp_path / "state", clock=clock)
+        async with await open_store(tmp_path / "state", clock=clock, writer=False) as beside:
+            await add(beside, events([1]))
+    for path in (tmp_path / "state").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+    with pytest.raises(StoreError, match="nowhere"):
+        await open_store(tmp_path / "nowhere" / "state", clock=clock)
+
+
+def test_what_splunk_imports_is_pure_python() -> None:
+    foreign = "('sqlite3', 'yaml', 'azure', 'splunklib')"
+    code = f"import sys, connector.stores.kvstore; print([m for m in {foreign} if m in sys.modules])"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "[]"

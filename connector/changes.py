@@ -7,7 +7,7 @@ stamped in events.py.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connector import diff, explain
+from connector import diff, explain, frameworks
 from connector.ids import digest
 from connector.model import Change, Control, Day, Profile, StateUpdate, Version
 
@@ -28,6 +28,14 @@ def control_info(name: str, control: Control | None, profile: Profile | None) ->
         "state": state.state if profile else None,
         "url": (profile.action_url if profile else "") or None,
     }
+
+
+def referenced_control(name: str, control: Control | None, profile: Profile | None) -> dict[str, Any]:
+    """control_info plus `class` and `frameworks`, where there are any: for changes of a control only.
+
+    The daily inventory goes without: it would say the same of every control every day.
+    """
+    return {**control_info(name, control, profile), **frameworks.tags(name)}
 
 
 def score_info(day: Day) -> dict[str, Any]:
@@ -214,7 +222,7 @@ def control_score_changed(
         "after": control_value(now, after.day.day),
         "delta": delta,
         "cause": explain.cause(was, now, context).as_data(),
-        "control": control_info(now.name, now, context.profiles.get(now.name)),
+        "control": referenced_control(now.name, now, context.profiles.get(now.name)),
         "score": score_info(after.day),
         **_snapshot(after),
     }
@@ -245,7 +253,7 @@ def control_presence(
         "after": control_value(control, after.day.day) if added else None,
         "delta": delta,
         "cause": why.as_data(),
-        "control": control_info(control.name, control, profile),
+        "control": referenced_control(control.name, control, profile),
         "score": score_info(after.day),
         **_snapshot(after),
     }
@@ -267,7 +275,7 @@ def control_evidence_changed(
         "before": {**control_value(was, before.day.day), **old},
         "after": {**control_value(now, after.day.day), **new},
         "changed": changed,
-        "control": control_info(now.name, now, profile),
+        "control": referenced_control(now.name, now, profile),
         "score": score_info(after.day),
         **_snapshot(after),
     }
@@ -301,7 +309,7 @@ def control_state_changed(
         "cause": explain.Cause(
             "state_asserted", "high", (f"state {entry.before.state} → {update.state}{who}",)
         ).as_data(),
-        "control": {**control_info(profile.id, control, profile), "state": update.state},
+        "control": {**referenced_control(profile.id, control, profile), "state": update.state},
         "score": score_info(score_day) if score_day else None,
         "snapshot": score_day.id if score_day else None,
     }

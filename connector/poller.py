@@ -136,8 +136,7 @@ class Poller:
             events = [stamp(change, origin, now, self.severity) for change in told]
             encoded = remember.encode(state, old, seen.memory, values)
             if newest_day is not None:
-                horizon = parse_iso(newest_day) - timedelta(days=self.keep_days)
-                encoded = remember.forget_before(encoded, horizon.date().isoformat())
+                encoded = remember.forget_before(encoded, self._horizon(newest_day))
             state = await self.store.commit(tenant.tenant_id, encoded, events)
             count += len(events)
             head = remember.head(state)
@@ -155,9 +154,13 @@ class Poller:
         """The snapshot without days that retention has dropped already: they would look late on every read."""
         if not isinstance(snapshot.days, tuple) or not snapshot.days:
             return snapshot
-        newest = max(newest_day or "", *(d.day for d in snapshot.days))
-        horizon = (parse_iso(newest) - timedelta(days=self.keep_days)).date().isoformat()
+        horizon = self._horizon(max(newest_day or "", *(d.day for d in snapshot.days)))
         return evolve(snapshot, days=tuple(d for d in snapshot.days if d.day >= horizon))
+
+    def _horizon(self, newest_day: str) -> str:
+        """The oldest day kept: counted from the newest day, but a document of the future must not expire the past."""
+        newest = min(newest_day, iso(self.clock.now())[:10])
+        return (parse_iso(newest) - timedelta(days=self.keep_days)).date().isoformat()
 
     async def _quiet(
         self,

@@ -1,7 +1,7 @@
 """The Sentinel sink: records as rows of custom tables, through the Logs Ingestion API of Azure Monitor.
 
-No buffer and no retry. What it learns (which streams ever took a row, the largest body an endpoint takes) lives in
-memory only and may be forgotten at any time.
+No buffer and no retry. What it learns (which streams ever took a row) lives in memory only and may be forgotten at any
+time.
 
 Microsoft's client signs, addresses and challenges; it gets our own exactly sized, gzipped chunks, one attempt each,
 over our one HTTP transport, and its opinion of the answer is not asked. Delivered means 204, nothing else; then the
@@ -60,7 +60,7 @@ ROUTES = ("endpoint", "rule_id")
 
 _RULE_ID = re.compile(r"dcr-[A-Za-z0-9-]{1,80}")
 _STREAM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
-_LEAST_BODY_BYTES = 10_000  # however often a gateway says 413
+_LEAST_BODY_BYTES = 10_000  # what calls less than this too large (413) is broken, and no row is at fault
 _LONE_REFUSALS = 20  # of a stream that never took anything, before the stream itself is blamed
 _GZIP_LEVEL = 1  # 27:1 against 32:1 at level 6, for a third of the CPU
 
@@ -396,7 +396,6 @@ class SentinelSink:
         self._credential = credential
         self._deadline_s = deadline_s
         self._clients: dict[str, Any] = {}
-        self._max_body: dict[str, int] = {}
         self._proven: set[Place] = set()  # what ever took a row
 
     async def send(self, records: Sequence[Record]) -> Receipt:
@@ -455,7 +454,7 @@ class SentinelSink:
 
     async def _deliver(self, place: Place, lines: Sequence[Line], ledger: _Ledger) -> None:
         """Post the rows of one stream, in order, until each is taken or refused. Raises for a fault of the whole."""
-        todo = deque(ingestion.packed(lines, self._max_body.get(place.endpoint, ingestion.MAX_BODY_BYTES)))
+        todo = deque(ingestion.packed(lines, ingestion.MAX_BODY_BYTES))
         refused: dict[str, Verdict] = {}
         while todo:
             batch = todo.popleft()
@@ -464,9 +463,10 @@ class SentinelSink:
                 self._proven.add(place)
                 ledger.accepted.update(each.event_id for each in batch)
             elif verdict.kind in ("isolate", "smaller") and len(batch) > 1:
-                if verdict.kind == "smaller":
-                    self._learn_size(place.endpoint, batch)
                 todo.extendleft(_halves(batch))
+            elif verdict.kind == "smaller" and len(batch[0].data) < _LEAST_BODY_BYTES:
+                self._reject(place, refused, ledger)
+                raise Unavailable(f"{verdict.fact}, for {len(batch[0].data)} bytes", hint=verdict.hint)
             elif verdict.kind in ("isolate", "smaller"):
                 refused[batch[0].event_id] = verdict
                 if len(refused) == _LONE_REFUSALS and place not in self._proven and todo:
@@ -493,12 +493,6 @@ class SentinelSink:
             ledger.faults.append(Unavailable(what, hint=first.hint))
             return
         ledger.rejected.update({event_id: verdict.fact for event_id, verdict in refused.items()})
-
-    def _learn_size(self, endpoint: str, batch: Sequence[Line]) -> None:
-        size = len(ingestion.body(batch))
-        known = self._max_body.get(endpoint, ingestion.MAX_BODY_BYTES)
-        self._max_body[endpoint] = max(_LEAST_BODY_BYTES, min(known, size // 2))
-        log.warning("%s: 413 for %d bytes, now sending at most %d", self.name, size, self._max_body[endpoint])
 
     async def _post(self, place: Place, batch: Sequence[Line]) -> Verdict:
         """One chunk, once more with a new token if that is what is wrong. Raises Unavailable and Denied."""

@@ -139,8 +139,12 @@ def build(
 
 def root(url: str) -> str:
     """The part of a collector's URL before /services/collector. Raises ValueError, which never repeats the URL."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:  # its words may hold the URL
+        raise ValueError("is not a URL") from None
     if parts.scheme not in ("http", "https") or not host or parts.username is not None or parts.password is not None:
         raise ValueError("expected a URL such as https://splunk.example:8088")
     if parts.query or parts.fragment:
@@ -369,16 +373,13 @@ class _Channel:
         self.guid = str(uuid.uuid4())
         self.cookies.clear()
 
-    def keep_cookies(self, response: Response) -> bool:
-        """Take the cookies of an answer; whether there was anything new."""
-        before = dict(self.cookies)
+    def keep_cookies(self, response: Response) -> None:
         for cookie in response.headers.get("set-cookie", "").split(","):  # a date's second half is no pair
             pair = cookie.partition(";")[0].strip()
             name, equals, value = pair.partition("=")
             room = len(self.cookies) < _MAX_COOKIES or name in self.cookies
             if equals and room and len(pair) <= _MAX_COOKIE_CHARS and pair.isascii() and pair.isprintable():
                 self.cookies[name] = value
-        return self.cookies != before
 
 
 @define
@@ -439,7 +440,8 @@ class HecSink:
             hint = "Check what stands before the collector: it may drop bodies. Try gzip: off."
             ledger.faults.append(Denied(f"every event is refused: {reason}", hint))
         if ledger.faults and not ledger.accepted and not ledger.rejected:
-            raise ledger.faults[0]
+            # What time heals comes first: the operator's part shows when that is over.
+            raise next((fault for fault in ledger.faults if isinstance(fault, Unavailable)), ledger.faults[0])
         for fault in ledger.faults:
             log.warning("%s: a part of a batch has to wait: %s", self.name, fault.what)
         return Receipt(accepted=frozenset(ledger.accepted), rejected=ledger.rejected)

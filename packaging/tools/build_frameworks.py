@@ -24,8 +24,9 @@ HEAD = """\
 # Which ATT&CK techniques a Microsoft 365 capability protects from, detects or responds to. GENERATED: do not edit, run
 # packaging/tools/build_frameworks.py.
 #
-# Derived from "mappings/m365" of Mappings Explorer, Copyright The MITRE Corporation, Center for Threat-Informed Defense,
-# Apache License 2.0 (NOTICE). Changed against the origin: ids only, "minimal" scores and all texts left out.
+# Derived from "mappings/m365" of Mappings Explorer, Copyright The MITRE Corporation, Center for Threat-Informed
+# Defense, Apache License 2.0 (NOTICE). Changed against the origin: ids only; "minimal" scores, all texts and the two
+# capabilities that rate Secure Score itself left out.
 """
 
 

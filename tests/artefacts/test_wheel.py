@@ -63,8 +63,9 @@ def test_the_wheel_holds_every_file_of_the_three_packages_and_nothing_else(wheel
     assert {"mappings/cloudevents.yaml", "mappings/cef.yaml", "mappings/leef.yaml", "connector/py.typed"} <= inside
 
 
-def test_the_wheel_carries_the_licence(wheel: Path) -> None:
-    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
+@pytest.mark.parametrize("name", ["LICENSE", "NOTICE"])
+def test_the_wheel_carries_the_licence_and_the_attribution(wheel: Path, name: str) -> None:
+    assert any(inside.endswith(f".dist-info/licenses/{name}") for inside in zipfile.ZipFile(wheel).namelist())
 
 
 def test_the_same_sources_give_the_same_bytes(wheel: Path, tmp_path: Path) -> None:

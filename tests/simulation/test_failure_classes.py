@@ -10,7 +10,7 @@ import heapq
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,8 +31,15 @@ from connector.stores.sqlite import SqliteStore, open_store
 from connector.upkeep import Upkeep
 from tests.contract.store_contract import add, event, events
 from tests.fake_graph import JumpClock
+from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
 from tests.simulation.test_pipeline import simulated
+
+
+@pytest.fixture
+def quick() -> Iterator[Path]:
+    with quick_folder() as folder:
+        yield folder
 
 
 @asynccontextmanager
@@ -43,6 +50,19 @@ async def opened(path: Path, clock: JumpClock, *names: str) -> AsyncIterator[Sql
         yield store
     finally:
         await store.close()
+
+
+class FastClock:
+    """Real time, an hour a second: for what runs by itself."""
+
+    def __init__(self, start: datetime) -> None:
+        self.start, self.began = start, time.monotonic()
+
+    def now(self) -> datetime:
+        return self.start + timedelta(seconds=3600 * (time.monotonic() - self.began))
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / 3600)
 
 
 async def passes(sim: Simulation, seconds: float) -> None:
@@ -85,7 +105,7 @@ class Fleet:
 
 
 async def test_a_siem_down_for_three_days_delays_nobody_and_gets_everything_on_return(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+    quick: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Ten other sinks are well. The outage is far longer than any retry budget; then a second one follows at once."""
     names = ["siem", *(f"well{n}" for n in range(10))]
@@ -100,7 +120,7 @@ async def test_a_siem_down_for_three_days_delays_nobody_and_gets_everything_on_r
 
         return FakeSink(name=name, behave=take, max_records=500)
 
-    async with opened(tmp_path / "state.db", clock, *names) as store:
+    async with opened(quick / "state.db", clock, *names) as store:
         sinks = {name: receiving(name) for name in names}
         loops = {name: delivery(store, sink, clock) for name, sink in sinks.items()}
         fleet = Fleet(store, clock, loops, [(clock.now(), name) for name in names])
@@ -273,13 +293,8 @@ async def test_at_the_disk_bound_polling_pauses_delivery_goes_on_and_nothing_is_
 async def test_the_daemon_pauses_and_resumes_polling_by_itself(tmp_path: Path) -> None:
     well, dead = tmp_path / "well.jsonl", tmp_path / "missing" / "dead.jsonl"
 
-    class Quick(JumpClock):
-        async def sleep(self, seconds: float) -> None:
-            await asyncio.sleep(min(seconds, 0.02))
-
     async with simulated(tmp_path) as (sim, config):
-        quick = Quick(iso(sim.clock.now()))
-        async with app_with(config, quick, well=str(well), dead=str(dead)) as app:
+        async with app_with(config, FastClock(sim.clock.now()), well=str(well), dead=str(dead)) as app:
             stop, seen = asyncio.Event(), list[PollOutcome]()
             task = asyncio.create_task(app.run(stop, seen.append))
             async with asyncio.timeout(20):

@@ -6,11 +6,8 @@ committed, with that very content; and every event was first offered in commit o
 
 import asyncio
 import os
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -29,6 +26,7 @@ from connector.ports import Query, Source, Start
 from connector.stores.sqlite import SqliteStore, open_store
 from connector.upkeep import Upkeep
 from tests.fake_graph import JumpClock
+from tests.fakes.folder import quick_folder
 from tests.fakes.sink import delivery
 
 EXAMPLES = int(os.environ.get("SECURESCORE_EXAMPLES", "20"))
@@ -190,7 +188,8 @@ class Pipe(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.folder = Path(tempfile.mkdtemp(prefix="pipe-"))
+        self.quick = quick_folder()
+        self.folder = self.quick.__enter__()
         self.clock = JumpClock("2026-03-01T00:00:00+00:00")
         self.fuse = Fuse()
         self.lives = {name: Life(tenant_id) for name, tenant_id in TENANTS.items()}
@@ -324,7 +323,7 @@ class Pipe(RuleBasedStateMachine):
         finally:
             self.stop()
             self.runner.close()
-            shutil.rmtree(self.folder)
+            self.quick.__exit__(None, None, None)
 
     async def settle_down(self) -> None:
         """All receivers are well again: everything comes."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from connector.ports import Query, Settlement, Start
 from connector.stores.sqlite import SqliteStore, open_store
 from tests.contract.store_contract import CONTOSO, FABRIKAM, add, event, events
 from tests.fake_graph import JumpClock
+from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
 
 
@@ -27,11 +27,12 @@ def clock() -> JumpClock:
 
 
 @pytest_asyncio.fixture
-async def store(tmp_path: Path, clock: JumpClock) -> AsyncIterator[SqliteStore]:
-    opened = await open_store(tmp_path / "state.db", clock=clock)
-    await opened.attach([Start("siem")])
-    yield opened
-    await opened.close()
+async def store(clock: JumpClock) -> AsyncIterator[SqliteStore]:
+    with quick_folder() as folder:
+        opened = await open_store(folder / "state.db", clock=clock)
+        await opened.attach([Start("siem")])
+        yield opened
+        await opened.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """One event that a sink chokes on must not hold up the others, and an outage must not pass for such an event."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -13,6 +12,7 @@ from connector.ports import Start
 from connector.stores.sqlite import SqliteStore, open_store
 from tests.contract.store_contract import add, event, events
 from tests.fake_graph import JumpClock
+from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
 
 
@@ -22,11 +22,12 @@ def clock() -> JumpClock:
 
 
 @pytest_asyncio.fixture
-async def store(tmp_path: Path, clock: JumpClock) -> AsyncIterator[SqliteStore]:
-    opened = await open_store(tmp_path / "state.db", clock=clock)
-    await opened.attach([Start("siem")])
-    yield opened
-    await opened.close()
+async def store(clock: JumpClock) -> AsyncIterator[SqliteStore]:
+    with quick_folder() as folder:
+        opened = await open_store(folder / "state.db", clock=clock)
+        await opened.attach([Start("siem")])
+        yield opened
+        await opened.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What the connector notices about itself: failing sinks and the disk bound as problems, told once and closed."""
 
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from connector.stores.sqlite import SqliteStore, open_store
 from connector.upkeep import CONNECTOR, Standing, Upkeep
 from tests.contract.store_contract import add, event, events, settle
 from tests.fake_graph import JumpClock
+from tests.fakes.folder import quick_folder
 
 OK = Standing("soc", "ok")
 DOWN = Standing("soc", "unavailable", "connection refused", "start it")
@@ -30,11 +30,12 @@ def clock() -> JumpClock:
 
 
 @pytest_asyncio.fixture
-async def store(tmp_path: Path, clock: JumpClock) -> AsyncIterator[SqliteStore]:
-    opened = await open_store(tmp_path / "state.db", clock=clock)
-    await opened.attach([Start("soc"), Start("other")])
-    yield opened
-    await opened.close()
+async def store(clock: JumpClock) -> AsyncIterator[SqliteStore]:
+    with quick_folder() as folder:
+        opened = await open_store(folder / "state.db", clock=clock)
+        await opened.attach([Start("soc"), Start("other")])
+        yield opened
+        await opened.close()
 
 
 class Sized:

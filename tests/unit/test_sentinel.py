@@ -1,6 +1,5 @@
 """The Sentinel sink against the endpoint in memory, with Microsoft's real client: every answer and what follows."""
 
-import logging
 import sys
 from typing import Any
 
@@ -231,24 +230,27 @@ async def test_nothing_is_cut_by_the_service_unseen() -> None:
     assert all(str(stored.row["Text"]).endswith("...[cut]") for stored in bench.service.stored)
 
 
-async def test_too_large_is_halved_and_remembered(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
+async def test_too_large_is_halved_until_it_fits() -> None:
     bench = Bench()
     bench.service.max_plain_bytes = 20_000
     assert await bench.send(*(rec(n, Text="x" * 900) for n in range(40))) == taken(*range(40))
-    assert "now sending at most" in caplog.text
-    bench.service.asked.clear()
-    assert await bench.send(*(rec(n, Text="x" * 900) for n in range(40, 60))) == taken(*range(40, 60))
-    assert len(bench.service.stored) == 60
-    assert len(bench.service.asked) <= 2, "it asked for no more than was known to fit"
+    assert bench.service.ids() == [f"id-{n}" for n in range(40)]
+    assert len(bench.service.asked) <= 7
 
 
 async def test_one_record_too_large_for_a_gateway_is_rejected() -> None:
     bench = Bench()
-    bench.service.max_plain_bytes = 2_000
-    receipt = await bench.send(rec(1), rec(2, Text="x" * 5_000), rec(3))
+    bench.service.max_plain_bytes = 12_000
+    receipt = await bench.send(rec(1), rec(2, Text="x" * 15_000), rec(3))
     assert receipt.accepted == {"id-1", "id-3"}
     assert "HTTP 413 (ContentLengthLimitExceeded" in receipt.rejected["id-2"]
+
+
+async def test_what_calls_a_small_record_too_large_is_broken_and_no_record_at_fault() -> None:
+    bench = Bench()
+    await bench.send(rec(1))
+    bench.service.max_plain_bytes = 0
+    assert isinstance(await bench.fails(rec(2), rec(3)), Unavailable)
 
 
 # ---------------------------------------------------------------------------------------------------------- bad records

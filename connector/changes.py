@@ -58,27 +58,36 @@ def _snapshot(version: Version) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------ score
 
 
-def totals(day: Day, profiles: Mapping[str, Profile] | None) -> dict[str, Any]:
+Rows = dict[int, tuple[str, str, int, int | None, str, Profile | None]]
+"""What totals need of a control object: category, service, points and maximum in units, fullness, stated profile.
+
+Shared by the days of one read, in which a control that did not move is one object."""
+
+
+def totals(day: Day, profiles: Mapping[str, Profile] | None, rows: Rows | None = None) -> dict[str, Any]:
     """Points measured and asserted, by category and service, and control counts of one day.
 
     Without a catalogue asserted and measured points are unknown (None), as is the maximum of a group in which one
     control's maximum is unknown.
     """
-    by_category: dict[str, list[Control]] = {}
-    by_service: dict[str, list[Control]] = {}
+    rows = {} if rows is None else rows
+    known = profiles or {}
+    by_category: dict[str, list[int | None]] = {}
+    by_service: dict[str, list[int | None]] = {}
     asserted = 0
     counts = {"total": len(day.controls), "full": 0, "partial": 0, "zero": 0, "unknown": 0, "asserted": 0, "ignored": 0}
-    known = profiles or {}
     for control in day.controls.values():
-        profile = known.get(control.name)
-        category = control.category or (profile.category if profile else "") or "unknown"
-        by_category.setdefault(category, []).append(control)
-        by_service.setdefault((profile.service if profile else "") or "unknown", []).append(control)
-        counts[_fullness(control)] += 1
-        if profile is not None and profile.updates:
-            state = diff.state_on(profile, day.day).state
+        row = rows.get(id(control))
+        if row is None:
+            row = rows[id(control)] = _row(control, known.get(control.name))
+        category, service, units, top, fullness, stated = row
+        counts[fullness] += 1
+        _add(by_category, category, units, top)
+        _add(by_service, service, units, top)
+        if stated is not None:
+            state = diff.state_on(stated, day.day).state
             if state in diff.ASSERTED:
-                asserted += diff.fixed(control.score or 0.0)
+                asserted += units
                 counts["asserted"] += 1
             elif state == "Ignored":
                 counts["ignored"] += 1
@@ -87,20 +96,39 @@ def totals(day: Day, profiles: Mapping[str, Profile] | None) -> dict[str, Any]:
         measured = diff.points(diff.fixed(day.score) - asserted)
     return {
         "points": {"measured": measured, "asserted": diff.points(asserted) if profiles is not None else None},
-        "by_category": {k: _group(v, known) for k, v in sorted(by_category.items())},
-        "by_service": {k: _group(v, known) for k, v in sorted(by_service.items())} if profiles else {},
+        "by_category": _groups(by_category),
+        "by_service": _groups(by_service) if profiles else {},
         "controls": counts,
     }
 
 
-def _group(controls: Sequence[Control], profiles: Mapping[str, Profile]) -> dict[str, float | None]:
-    score = sum(diff.fixed(c.score or 0.0) for c in controls)
-    maxima = [diff.max_of(c, profiles.get(c.name)) for c in controls]
-    top = None if None in maxima else sum(diff.fixed(m or 0.0) for m in maxima)
+def _row(control: Control, profile: Profile | None) -> tuple[str, str, int, int | None, str, Profile | None]:
+    maximum = diff.max_of(control, profile)
+    return (
+        control.category or (profile.category if profile else "") or "unknown",
+        (profile.service if profile else "") or "unknown",
+        diff.fixed(control.score or 0.0),
+        None if maximum is None else diff.fixed(maximum),
+        _fullness(control),
+        profile if profile and any(u.state != diff.DEFAULT_STATE.state for u in profile.updates) else None,
+    )
+
+
+def _add(groups: dict[str, list[int | None]], name: str, units: int, top: int | None) -> None:
+    """Add a control to its group: [points, maximum]; one unknown maximum makes the group's unknown."""
+    group = groups.setdefault(name, [0, 0])
+    group[0] = (group[0] or 0) + units
+    group[1] = None if top is None or group[1] is None else group[1] + top
+
+
+def _groups(groups: Mapping[str, list[int | None]]) -> dict[str, dict[str, float | None]]:
     return {
-        "score": diff.points(score),
-        "max": None if top is None else diff.points(top),
-        "percent": round(100.0 * score / top, 2) if top else None,
+        name: {
+            "score": diff.points(score or 0),
+            "max": None if top is None else diff.points(top),
+            "percent": round(100.0 * (score or 0) / top, 2) if top else None,
+        }
+        for name, (score, top) in sorted(groups.items())
     }
 
 
@@ -117,6 +145,7 @@ def score_observed(
     backfilled: bool,
     final: bool = False,
     late: bool = False,
+    rows: Rows | None = None,
 ) -> Change:
     day = version.day
     score = score_info(day)
@@ -126,7 +155,7 @@ def score_observed(
     data: dict[str, Any] = {
         "summary": words,
         "score": score,
-        **totals(day, profiles),
+        **totals(day, profiles, rows),
         "averages": [
             {"basis": a.basis, "percent": a.percent, **({"detail": dict(a.detail)} if a.detail else {})}
             for a in day.averages

@@ -244,29 +244,30 @@ class Delivery:
     def _pack(self, due: Iterable[Pending], room: int) -> _Batch:
         batch, size = _Batch(), 0
         for pending in due:
-            try:
-                if not self.wants.wants(pending.event):
-                    batch.skipped.add(pending.seq)
-                    batch.seen += 1
-                    continue
-                record = self.mapping.render(pending.event)
+            record, reason = self._render(pending.event)
+            if record is not None:
                 octets = _octets(record)
-            except MappingError as error:
-                batch.parked[pending.seq] = error.what
-                batch.seen += 1
-                continue
-            except Exception as bug:  # this event's, not the queue's: kept, with a traceback, where people look
-                log.exception("deliver.render_bug", extra={"sink": self.sink.name, "id": pending.event.id})
-                batch.parked[pending.seq] = f"mapping {self.mapping.name}: {type(bug).__name__}; the log has more"
-                batch.seen += 1
-                continue
-            if batch.records and (len(batch.records) >= room or size + octets > self.max_bytes):
-                break
-            batch.pending.append(pending)
-            batch.records.append(record)
+                if batch.records and (len(batch.records) >= room or size + octets > self.max_bytes):
+                    break
+                batch.pending.append(pending)
+                batch.records.append(record)
+                size += octets
+            elif reason:
+                batch.parked[pending.seq] = reason
+            else:
+                batch.skipped.add(pending.seq)
             batch.seen += 1
-            size += octets
         return batch
+
+    def _render(self, event: Event) -> tuple[Record | None, str]:
+        """The record of an event; or why there can be none; or neither, when it does not concern this sink."""
+        try:
+            return (self.mapping.render(event), "") if self.wants.wants(event) else (None, "")
+        except MappingError as error:
+            return None, error.what
+        except Exception as bug:  # this event's, not the queue's: kept, with a traceback, where people look
+            log.exception("deliver.render_bug", extra={"sink": self.sink.name, "id": event.id})
+            return None, f"mapping {self.mapping.name}: {type(bug).__name__}; the log has more"
 
     async def _send(self, records: Sequence[Record]) -> tuple[Receipt, Unavailable | Denied | None]:
         try:
@@ -297,8 +298,8 @@ class Delivery:
             ),
         )
         self._settled = accepted | skipped | parked.keys()
-        for pending in (p for b in batches for p in b.pending if p.seq in accepted):
-            self.delivered[pending.event.stream] = self.delivered.get(pending.event.stream, 0) + 1
+        for stream in (p.event.stream for b in batches for p in b.pending if p.seq in accepted):
+            self.delivered[stream] = self.delivered.get(stream, 0) + 1
         for seq, reason in parked.items():
             log.warning("deliver.parked", extra={"sink": self.sink.name, "seq": seq, "reason": reason})
         return Outcome(self.sink.name, "ok", sent=len(accepted), parked=len(parked), skipped=len(skipped))
@@ -307,15 +308,12 @@ class Delivery:
         """Back off: a little longer each time, at least as long as the server wishes, never for good."""
         self.attempt += 1
         wish_s = error.retry_after_s if isinstance(error, Unavailable) else None
+        wait_s = backoff.delay_s(self.attempt, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, wish_s)
+        state = "unavailable"
         if isinstance(error, Denied):
             state, wait_s = "denied", self.dice.uniform(HOLD_S / 2, HOLD_S)
-        else:
-            state, wait_s = (
-                "unavailable",
-                backoff.delay_s(self.attempt, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, wish_s),
-            )
-            if self.attempt >= SHRINK_AFTER and wish_s is None:
-                self._room = 1
+        elif self.attempt >= SHRINK_AFTER and wish_s is None:
+            self._room = 1
         log.warning(
             "deliver.refused",
             extra={"sink": self.sink.name, "state": state, "error": error.what, "wait_s": round(wait_s, 1)},

@@ -6,11 +6,10 @@ The same stored state and the same input give the same id on any machine (DESIGN
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
-from connector.model import Control, Day
+from connector.model import Day
 
 
 def sha256(data: bytes) -> str:
@@ -26,19 +25,24 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{round(value, 4) + 0.0:.4f}"  # + 0.0: a negative zero is a zero
 
 
-def content_hash(day: Day) -> str:
+def content_hash(day: Day, lines: dict[int, str] | None = None) -> str:
     """SHA-256 (hex) of what Graph keeps when it strips history: totals and each control's name, score, percentage.
 
     Numbers are rounded to 4 decimals, controls sorted by name, so that neither order nor number formatting matters.
-    Names are quoted as in JSON: a name with separators in it cannot pass for two controls.
+    Names are quoted as in JSON: a name with separators in it cannot pass for two controls. `lines` may be shared by the
+    days of one read, in which a control that did not move is one object: its line is written once.
     """
-    lines = [f"{_number(day.score)}|{_number(day.max_score)}"]
-    lines += _control_lines(day.controls[name] for name in sorted(day.controls))
-    return sha256("\n".join(lines).encode("ascii"))
-
-
-def _control_lines(controls: Iterable[Control]) -> list[str]:
-    return [f"{quoted(c.name)}|{_number(c.score)}|{_number(c.percent)}" for c in controls]
+    lines = {} if lines is None else lines
+    text = [f"{_number(day.score)}|{_number(day.max_score)}"]
+    controls = day.controls
+    for name in sorted(controls):
+        control = controls[name]
+        line = lines.get(id(control))
+        if line is None:
+            line = f"{quoted(control.name)}|{_number(control.score)}|{_number(control.percent)}"
+            lines[id(control)] = line
+        text.append(line)
+    return sha256("\n".join(text).encode("ascii"))
 
 
 def event_id(tenant_id: str, event_type: str, subject: str, before: str, after: str) -> str:

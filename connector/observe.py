@@ -64,6 +64,8 @@ class _Work:
     targets: dict[str, float]
     refused: list[str]
     out: list[Change] = field(factory=list)
+    rows: changes.Rows = field(factory=dict)
+    lines: dict[int, str] = field(factory=dict)
 
     def profile(self, name: str) -> Profile | None:
         return (self.profiles or {}).get(name)
@@ -109,7 +111,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     folded = 0
     done = True
     for position, day in enumerate(days):
-        version = Version(day, content_hash(day))
+        version = Version(day, content_hash(day, work.lines))
         known = newest if newest and newest.day.day == day.day else work.days.get(day.day)
         is_newest = known is not None and known is newest
         if known is not None and known.hash == version.hash:
@@ -234,7 +236,9 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
         _close(work, newest, observed)
         _gap(work, newest.day.day, day, backfilled=backfilled)
     if not revision:
-        work.out.append(changes.score_observed(version, work.profiles, backfilled=backfilled, final=not last))
+        work.out.append(
+            changes.score_observed(version, work.profiles, backfilled=backfilled, final=not last, rows=work.rows)
+        )
         observed = version.ref
     if newest is not None:
         _compare(work, newest, version, backfilled=backfilled, hysteresis=True)
@@ -308,6 +312,8 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
             work.baselines.pop(name, None)
     for name in sorted(after.day.controls):
         control = after.day.controls[name]
+        if before.day.controls.get(name) is control:  # one object in one read: it did not move, and was judged then
+            continue
         if name not in before.day.controls:
             work.out.append(
                 changes.control_presence(

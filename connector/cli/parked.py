@@ -12,9 +12,11 @@ HELP = "events a sink refused for good: list, show, retry, discard"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "show", "retry", "discard"))
-    parser.add_argument("--sink", metavar="S", help="only this sink")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="event ids (none = all, for list, show and retry)")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|retry|discard")
+    for action in ("list", "show", "retry", "discard"):  # of its own each: options may stand before or behind the ids
+        own = actions.add_parser(action)
+        own.add_argument("--sink", metavar="S", help="only this sink")
+        own.add_argument("ids", nargs="*", metavar="ID", help="event ids (none = all, for list, show and retry)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -293,23 +293,25 @@ async def test_at_the_disk_bound_polling_pauses_delivery_goes_on_and_nothing_is_
 async def test_the_daemon_pauses_and_resumes_polling_by_itself(tmp_path: Path) -> None:
     well, dead = tmp_path / "well.jsonl", tmp_path / "missing" / "dead.jsonl"
 
-    async with simulated(tmp_path) as (sim, config):
-        async with app_with(config, FastClock(sim.clock.now()), well=str(well), dead=str(dead)) as app:
-            stop, seen = asyncio.Event(), list[PollOutcome]()
-            task = asyncio.create_task(app.run(stop, seen.append))
-            async with asyncio.timeout(20):
-                while not seen:
+    async with (
+        simulated(tmp_path) as (sim, config),
+        app_with(config, FastClock(sim.clock.now()), well=str(well), dead=str(dead)) as app,
+    ):
+        stop, seen = asyncio.Event(), list[PollOutcome]()
+        task = asyncio.create_task(app.run(stop, seen.append))
+        async with asyncio.timeout(20):
+            while not seen:
+                await asyncio.sleep(0.01)
+            for max_bytes, full in ((100_000, True), (10_000_000, False), (100_000, True), (10_000_000, False)):
+                app.upkeep.max_bytes = max_bytes
+                while (seen[-1].reason == "outbox_full") is not full:
                     await asyncio.sleep(0.01)
-                for max_bytes, full in ((100_000, True), (10_000_000, False), (100_000, True), (10_000_000, False)):
-                    app.upkeep.max_bytes = max_bytes
-                    while (seen[-1].reason == "outbox_full") is not full:
-                        await asyncio.sleep(0.01)
-            stop.set()
-            await asyncio.wait_for(task, 10)
-            told = [e for e in await app.store.history(Query()) if e.subject == "outbox"]
-            assert {e.data["reason"] for e in told} == {"outbox_full"}
-            assert {e.data["sink"] for e in told} == {"dead"}
-            assert set(written(well)) >= {e.id for e in told}
+        stop.set()
+        await asyncio.wait_for(task, 10)
+        told = [e for e in await app.store.history(Query()) if e.subject == "outbox"]
+        assert {e.data["reason"] for e in told} == {"outbox_full"}
+        assert {e.data["sink"] for e in told} == {"dead"}
+        assert set(written(well)) >= {e.id for e in told}
 
 
 # ----------------------------------------------------------------------------------------- 10: a position that is stuck

@@ -278,9 +278,11 @@ async def test_thousands_of_events_over_tls_through_bad_weather(
         http = Http(clock=run.clock, ca_file=str(tmp_path / "ca.pem"), timeout_s=20)
         run.endpoint, run.transport = server.url, http
         run.service.weather = lambda: weather(dice)
-        await run.finish()
+        try:
+            await run.finish(turns=600 + count // 10)
+        finally:
+            await http.close()
         found = await run.check()
-        await http.close()
         figures = {
             "events": count,
             "stored": len(found),

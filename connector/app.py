@@ -24,7 +24,7 @@ from connector.auth import SignIn, TokenProvider
 from connector.budget import Budgets, Limits
 from connector.clock import SystemClock
 from connector.clouds import CLOUDS, cloud_of
-from connector.config import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig
+from connector.config import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
 from connector.credentials import Watch
 from connector.delivery import Delivery, DurableStore, Filter, Outcome
 from connector.entra import Target
@@ -37,7 +37,7 @@ from connector.poller import MAX_DAYS_A_COMMIT, Poller, PollOutcome
 from connector.ports import Clock, Sink, Source, Start
 from connector.resources import load_data
 from connector.schedule import Schedule
-from connector.secrets import resolve_options, resolve_url
+from connector.secrets import resolve, resolve_options, resolve_url
 from connector.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -86,6 +86,20 @@ class SinkModule(Protocol):
     OPTIONS: Mapping[str, Option]
 
     def build(self, name: str, options: Mapping[str, Any], network: NetworkConfig) -> Sink: ...
+
+
+class RoutedSinkModule(SinkModule, Protocol):
+    """A sink module with ROUTES: keys (of the tenants' overrides) that tenants may have of their own."""
+
+    ROUTES: Sequence[str]
+
+    def build(
+        self,
+        name: str,
+        options: Mapping[str, Any],
+        network: NetworkConfig,
+        routes: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> Sink: ...
 
 
 def sink_module(kind: str) -> SinkModule | None:
@@ -290,7 +304,7 @@ async def open_app(
         deliveries: dict[str, Callable[[DurableStore], Delivery]] = {}
         for sink_config in config.sinks:
             try:
-                sinks[sink_config.name] = build_sink(sink_config)
+                sinks[sink_config.name] = build_sink(sink_config, config.tenants)
                 deliveries[sink_config.name] = _delivery(sink_config, sinks[sink_config.name], clock, config.base_dir)
             except ConfigError as error:
                 problems += [f"sinks.{sink_config.name}: {p}" for p in error.problems]
@@ -433,12 +447,30 @@ def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
     )
 
 
-def build_sink(config: SinkConfig) -> Sink:
-    """The sink of one entry, its secrets resolved now. Raises ConfigError."""
+def build_sink(config: SinkConfig, tenants: Sequence[TenantConfig] = ()) -> Sink:
+    """The sink of one entry, its secrets resolved now. Raises ConfigError.
+
+    A sink with ROUTES is told what those of its tenants that have one of these keys have of their own.
+    """
     module = sink_module(config.kind)
     if module is None:
         raise ConfigError([f"kind {config.kind!r} is not part of this version"], f"kinds: {', '.join(SINKS)}")
-    return module.build(config.name, resolve_options(config.options, module.OPTIONS), _resolved(config.network))
+    options = resolve_options(config.options, module.OPTIONS)
+    if config.stream_targets:
+        options["streams"] = config.stream_targets
+    keys: Sequence[str] = getattr(module, "ROUTES", ())
+    if not keys:
+        return module.build(config.name, options, _resolved(config.network))
+    routes = {t.name: own for t in tenants if takes_tenant(config, t) and (own := _route(t, keys))}
+    return cast("RoutedSinkModule", module).build(config.name, options, _resolved(config.network), routes)
+
+
+def _route(tenant: TenantConfig, keys: Sequence[str]) -> dict[str, str]:
+    """A tenant's own values of a sink's keys, its token resolved."""
+    own = {key: value for key, value in tenant.overrides.items() if key in keys}
+    if "token" in own:
+        own["token"] = resolve(own["token"])
+    return own
 
 
 def _resolved(network: NetworkConfig) -> NetworkConfig:

@@ -13,7 +13,7 @@ from connector.options import Option
 KINDS = ("syslog", "splunk_hec", "sentinel", "webhook", "file")
 """The kinds of sinks that ship, in the order people are told of them."""
 
-FORMATS = ("cloudevents", "cef", "leef", "ocsf", "splunk", "sentinel")
+FORMATS = ("cloudevents", "cef", "leef", "ocsf", "splunk", "graphsecurity", "sentinel")
 """The mappings that ship."""
 
 LANGUAGES = ("en", "cs", "da", "de", "es", "fr", "hu", "it", "ja", "ko", "nl")

@@ -92,7 +92,7 @@ async def collect(config: Config) -> list[Finding]:
         await transports.close()
     findings += skew.finding()
     findings += [finding for of_tenant in read for finding in of_tenant]
-    findings += await asyncio.gather(*(_sink(s) for s in config.sinks))
+    findings += await asyncio.gather(*(_sink(s, config.tenants) for s in config.sinks))
     return findings
 
 
@@ -323,9 +323,9 @@ def write_consents(path: Path, config: Config, findings: Sequence[Finding]) -> i
 # --------------------------------------------------------------------------------------------------------------- sinks
 
 
-async def _sink(config: SinkConfig) -> Finding:
+async def _sink(config: SinkConfig, tenants: Sequence[TenantConfig]) -> Finding:
     try:
-        sink = build_sink(config)
+        sink = build_sink(config, tenants)
         try:
             await sink.probe()
         finally:

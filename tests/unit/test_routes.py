@@ -1,0 +1,27 @@
+"""Tenants with an index, token or rule of their own: the sink is told, and told of nobody else's."""
+
+from attrs import evolve
+
+from connector.app import build_sink
+from connector.config import SinkConfig, TenantConfig
+from sinks.splunk import HecSink
+
+GUID = "11111111-1111-1111-1111-11111111111{}"
+
+
+def test_a_sink_learns_the_routes_of_the_tenants_it_takes(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("HEC", "shared")
+    monkeypatch.setenv("HEC_CONTOSO", "only-contoso")
+    config = SinkConfig(
+        "hec", "splunk_hec", options={"url": "https://hec.example", "token": "${env:HEC}"}, tenants=("c*",)
+    )
+    contoso = TenantConfig("contoso", GUID.format(1), overrides={"index": "cust_c", "token": "${env:HEC_CONTOSO}"})
+    fabrikam = evolve(contoso, name="fabrikam", tenant_id=GUID.format(2))
+    plain = evolve(contoso, name="camp", tenant_id=GUID.format(3), overrides={})
+    sink = build_sink(config, (contoso, fabrikam, plain))
+    assert isinstance(sink, HecSink)
+    routes = sink._collector.routes
+    assert {name: (route.index, route.token) for name, route in routes.items()} == {
+        "contoso": ("cust_c", "only-contoso")
+    }
+    assert "only-contoso" not in repr(sink)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from attrs import Factory, define, evolve, field
 
+from connector import health
 from connector import mapping as mappings
 from connector.auth import SignIn, TokenProvider
 from connector.budget import Budgets, Limits
@@ -26,19 +27,20 @@ from connector.clock import SystemClock
 from connector.clouds import CLOUDS, cloud_of
 from connector.config import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
 from connector.credentials import Watch
-from connector.delivery import Delivery, DurableStore, Filter, Outcome
+from connector.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Filter, Outcome
 from connector.entra import Target
-from connector.errors import ConfigError, StoreError
+from connector.errors import ConfigError, Conflict, StoreError
 from connector.evidence import Evidence
 from connector.explain import SeverityRules
 from connector.http import Http, Transport
 from connector.options import Option
 from connector.poller import MAX_DAYS_A_COMMIT, Poller, PollOutcome
 from connector.ports import Clock, Sink, Source, Start
+from connector.problems import Fault
 from connector.resources import load_data
 from connector.schedule import Schedule
 from connector.secrets import resolve, resolve_options, resolve_url
-from connector.upkeep import Upkeep
+from connector.upkeep import CONNECTOR, Upkeep
 
 if TYPE_CHECKING:
     from connector.sources.graph import GraphSource
@@ -75,6 +77,9 @@ STOP_S = 20.0
 """How long a graceful stop may take: polls and batches in flight end, and what is due is offered. Then it is cut."""
 LOOK_S = 60.0
 """How often the daemon looks after its outbox (upkeep.py)."""
+STALLED_S = {"deliver": SEND_LIMIT_S + BACKOFF_CAP_S + 2 * LOOK_S}
+STALLED_OTHER_S = 5 * LOOK_S
+"""How long a loop may take for one turn before it counts as stuck."""
 LAST_RESERVE_BYTES = 8 * 1024**2
 """What the store still takes beyond `state.max_bytes`, where polling pauses: the connector's own words."""
 USER_AGENT = "secure-score-connector"
@@ -131,9 +136,13 @@ class App:
     deliveries: Mapping[str, Delivery]
     upkeep: Upkeep
     concurrency: int
+    board: health.Board
+    heart: health.Heart | None = None
     full: bool = False
+    stopping: bool = False
     _schedule: Schedule | None = field(default=None, init=False)
     _turn: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _moved: dict[str, tuple[float, object]] = field(factory=dict, init=False)
 
     def replace_tenants(self, tenants: Sequence[TenantConfig]) -> None:
         """Poll these tenants from now on: new ones at once, those that stay at their turn; polls under way end.
@@ -141,6 +150,7 @@ class App:
         What is kept of a tenant that is gone stays until it is forgotten by command.
         """
         self.config = evolve(self.config, tenants=tuple(tenants))
+        self.board.replace([t.name for t in tenants])
         self.concurrency = concurrency(self.config)
         if self.upkeep.watch is not None:
             self.upkeep.watch.replace(self.config)
@@ -154,6 +164,7 @@ class App:
         await self.look()
         if self.full:
             return [self._paused(tenant) for tenant in tenants]
+        await self._announce()
         return await self.poller.poll_all(tenants, self.concurrency)
 
     def tenants(self, names: Sequence[str] = ()) -> list[TenantConfig]:
@@ -185,6 +196,7 @@ class App:
         After `stop` what is under way may end, for STOP_S at most; what is not delivered by then stays and is offered
         after the next start. Raises StoreError: without durability nothing goes on.
         """
+        await self._announce()
         await self.look()
         loops = asyncio.ensure_future(self._loops(stop, on_poll))
         cut = asyncio.ensure_future(self._cut(stop))
@@ -196,11 +208,14 @@ class App:
             loops.cancel()
             cut.cancel()
             ended = (await asyncio.gather(loops, cut, return_exceptions=True))[0]
+            if self.heart is not None and not isinstance(ended, BaseExceptionGroup):
+                await self.heart.rest(self._delivered())
         if isinstance(ended, BaseExceptionGroup):
             raise _first(ended) from ended
 
     async def _cut(self, stop: asyncio.Event) -> None:
         await stop.wait()
+        self.stopping = True
         await self.clock.sleep(STOP_S)
 
     async def _loops(self, stop: asyncio.Event, on_poll: Callable[[PollOutcome], None]) -> None:
@@ -210,13 +225,102 @@ class App:
                 tasks.create_task(delivery.run(stop, wake[name]), name=f"deliver:{name}")
             tasks.create_task(self._observe(stop, on_poll, list(wake.values())), name="observe")
             tasks.create_task(self._look_after(stop, list(wake.values())), name="upkeep")
+            if self.heart is not None:
+                tasks.create_task(self._beat(stop, self.heart, list(wake.values())), name="heartbeat")
+
+    async def _announce(self) -> None:
+        """Say once that the state is new."""
+        try:
+            await health.tell_new(self.store, self.clock, self.poller.severity, self.upkeep.instance, CONNECTOR)
+        except Conflict:
+            return  # somebody else was first; then it is not new any more
+
+    async def _beat(self, stop: asyncio.Event, heart: health.Heart, wake: Sequence[asyncio.Event]) -> None:
+        """A heartbeat a slot. Waits are short, so that a clock that jumped or slept does not delay the next one."""
+        while not stop.is_set():
+            wait_s = min(LOOK_S, health.until_next_slot_s(self.clock.now(), heart.interval_s) + 0.01)
+            await _pause(self.clock, wait_s, stop)
+            if not stop.is_set() and await self._beat_now(heart):
+                for event in wake:
+                    event.set()
+
+    async def _beat_now(self, heart: health.Heart) -> bool:
+        try:
+            return await heart.beat(self.board.states(self.clock.now()), self._delivered())
+        except StoreError:
+            await self.look()
+            if not self.full:
+                raise
+            return False
+
+    def _delivered(self) -> dict[str, int]:
+        return {name: sum(delivery.delivered.values()) for name, delivery in self.deliveries.items()}
+
+    def stalled(self) -> list[str]:
+        """The loops that make no progress although they should; [] before they run.
+
+        Judged by the event loop's monotonic time, which no clock change moves.
+        """
+        now_s = asyncio.get_running_loop().time()
+        for name, delivery in self.deliveries.items():
+            if self._moved and self._moved.get(f"deliver:{name}", (0.0, self))[1] is not delivery.last:
+                self._moved[f"deliver:{name}"] = (now_s, delivery.last)
+        return [
+            name
+            for name, (at_s, _) in self._moved.items()
+            if now_s - at_s > STALLED_S.get(name.partition(":")[0], STALLED_OTHER_S)
+        ]
+
+    def _moving(self, name: str) -> None:
+        self._moved[name] = (asyncio.get_running_loop().time(), None)
+
+    async def facts(self) -> health.Facts:
+        """How everything stands, for the endpoints."""
+        try:
+            stats = await self.store.stats()
+        except StoreError:
+            stats = None
+        sinks = {}
+        for name, delivery in self.deliveries.items():
+            standing = delivery.standing()
+            sinks[name] = health.SinkFacts(standing.state, standing.error, delivery.attempt, dict(delivery.delivered))
+        return health.Facts(
+            now=self.clock.now(),
+            stats=stats,
+            max_bytes=self.config.state.max_bytes,
+            full=self.full,
+            stopping=self.stopping,
+            stalled=self.stalled(),
+            sinks=sinks,
+            expiries=self.upkeep.watch.known() if self.upkeep.watch else (),
+        )
+
+    def faults(self, _: Mapping[str, Any]) -> list[Fault]:
+        """What the daemon itself has to complain about: a new configuration that it could not take."""
+        if self.board.refused is None:
+            return []
+        return [
+            Fault(
+                "connector.problem",
+                "configuration",
+                "configuration",
+                "Problem: the new configuration was refused, the old one keeps running",
+                detail=self.board.refused,
+                hint="`securescore check` names every mistake; correct them and reload again",
+            )
+        ]
 
     async def _look_after(self, stop: asyncio.Event, wake: Sequence[asyncio.Event]) -> None:
         while not stop.is_set():
+            self._moving("upkeep")
             await _pause(self.clock, LOOK_S, stop)
             if not stop.is_set() and await self.look():
                 for event in wake:
                     event.set()
+
+    def _note(self, outcome: PollOutcome) -> None:
+        reason, day = outcome.reason, outcome.newest_day
+        self.board.polled(outcome.tenant, outcome.status, reason, day, outcome.events, self.clock.now())
 
     def _paused(self, tenant: TenantConfig) -> PollOutcome:
         what = f"the state has reached its bound of {self.config.state.max_bytes} bytes: polling pauses"
@@ -246,6 +350,7 @@ class App:
         async def poll(tenant: TenantConfig) -> None:
             nonlocal running
             outcome = await self._poll(tenant)
+            self._note(outcome)
             # Without room in the outbox a tenant comes to its turn again as soon as there is some.
             again_in_s = LOOK_S if outcome.reason == "outbox_full" else None
             schedule.done(tenant.tenant_id, self.clock.now(), outcome.retry_after_s, again_in_s)
@@ -258,13 +363,15 @@ class App:
 
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
+                self._moving("observe")
                 self._turn.clear()
                 now = self.clock.now()
                 while running < self.concurrency and (tenant := schedule.take(now)) is not None:
                     running += 1
                     tasks.create_task(poll(tenant), name=f"observe:{tenant.name}")
                 wait_s = schedule.wait_s(now) if running < self.concurrency else None
-                await _pause(self.clock, wait_s, stop, self._turn)
+                # Never long: a clock that jumped, or a machine that slept, must not keep anybody waiting.
+                await _pause(self.clock, LOOK_S if wait_s is None else min(wait_s, LOOK_S), stop, self._turn)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -297,7 +404,9 @@ async def open_app(
     check_one_folder()
     clock = clock or SystemClock()
     sinks: dict[str, Sink] = {}
+    board = health.Board(config.changes.stale_after_s, tuple(t.name for t in config.tenants))
     transports = transports_for(config, clock)
+    transports.wrap = lambda http: health.Counted(http, board)
     store: DurableStore | None = None
     try:
         problems: list[str] = []
@@ -305,7 +414,9 @@ async def open_app(
         for sink_config in config.sinks:
             try:
                 sinks[sink_config.name] = build_sink(sink_config, config.tenants)
-                deliveries[sink_config.name] = _delivery(sink_config, sinks[sink_config.name], clock, config.base_dir)
+                seconds = asyncio.get_running_loop().time
+                measured = health.Measured(sinks[sink_config.name], board, seconds)
+                deliveries[sink_config.name] = _delivery(sink_config, measured, clock, config.base_dir)
             except ConfigError as error:
                 problems += [f"sinks.{sink_config.name}: {p}" for p in error.problems]
         if problems:
@@ -327,7 +438,9 @@ async def open_app(
         )
         bound, keep = config.state.max_bytes, config.state.keep_days
         upkeep = Upkeep(store, clock, poller.severity, bound, keep, instance(), watch)
-        yield App(
+        beat_s = config.health.heartbeat_s
+        heart = health.Heart(store, clock, poller.severity, beat_s, instance(), CONNECTOR) if beat_s else None
+        app = App(
             config=config,
             clock=clock,
             store=store,
@@ -335,7 +448,11 @@ async def open_app(
             deliveries={name: build(store) for name, build in deliveries.items()},
             upkeep=upkeep,
             concurrency=concurrency(config),
+            board=board,
+            heart=heart,
         )
+        upkeep.more = app.faults
+        yield app
     finally:
         for sink in sinks.values():
             await sink.close()
@@ -463,6 +580,22 @@ def build_sink(config: SinkConfig, tenants: Sequence[TenantConfig] = ()) -> Sink
         return module.build(config.name, options, _resolved(config.network))
     routes = {t.name: own for t in tenants if takes_tenant(config, t) and (own := _route(t, keys))}
     return cast("RoutedSinkModule", module).build(config.name, options, _resolved(config.network), routes)
+
+
+async def check_sinks(config: Config) -> None:
+    """Build every sink and mapping of a configuration and throw them away. Raises one ConfigError for all faults."""
+    problems: list[str] = []
+    for sink_config in config.sinks:
+        try:
+            sink = build_sink(sink_config, config.tenants)
+            try:
+                _delivery(sink_config, sink, SystemClock(), config.base_dir)
+            finally:
+                await sink.close()
+        except ConfigError as error:
+            problems += [f"sinks.{sink_config.name}: {p}" for p in error.problems]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _route(tenant: TenantConfig, keys: Sequence[str]) -> dict[str, str]:

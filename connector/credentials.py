@@ -286,6 +286,10 @@ class Watch:
         await self._refresh(now)
         return faults((e for e in self._found if len(e.tenants) != 1), now)
 
+    def known(self) -> tuple[Expiry, ...]:
+        """What the latest look found; nothing is read."""
+        return tuple(self._found)
+
     async def _refresh(self, now: datetime) -> None:
         if self._read_at is not None and timedelta(0) <= now - self._read_at < REREAD:
             return

@@ -6,7 +6,7 @@ same. Nothing here sends or polls; whoever does is told whether polling must pau
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -66,6 +66,8 @@ class Upkeep:
     keep_days: int
     instance: str
     watch: Watch | None = None
+    more: Callable[[Mapping[str, Any]], Sequence[Fault]] = lambda _: ()
+    """Further faults of the connector's own scope, given what is open."""
     _purged_at: datetime | None = None
 
     async def look(self, sinks: Sequence[Standing], *, purge: bool = False) -> Seen:
@@ -107,6 +109,7 @@ class Upkeep:
             faults = _disk_faults(known, stats, self.max_bytes)
             full = any(f.reason == "outbox_full" for f in faults)
             faults += await self.watch.shared(now) if self.watch else []
+            faults += self.more(known)
             faults += [f for s in sinks if (f := _sink_fault(s, known, failing.get(s.sink), now)) is not None]
             problems, told = advance(known, faults, iso(now), scope=origin.urn)
             values = {**head, "instance": origin.name, "problems": problems, "failing": failing}

@@ -1,7 +1,6 @@
-"""What commands share: the configuration, the store for reading, tables, logging. No command logic."""
+"""What commands share: the configuration, the store for reading, tables. No command logic."""
 
 import json
-import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -86,44 +85,3 @@ def clean(text: object) -> str:
     from rich.markup import escape  # noqa: PLC0415
 
     return escape("".join(c if c.isprintable() else " " for c in str(text)))
-
-
-def log_to_stderr(config: Config | None = None, level: str | None = None) -> None:
-    """Logs on stderr in the configured form; results stay alone on stdout."""
-    wanted = (level or (config.log.level if config else "warning")).upper()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if config is not None and config.log.format == "json" else Words())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(wanted)
-
-
-_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-
-def _facts(record: logging.LogRecord) -> dict[str, Any]:
-    return {k: v for k, v in vars(record).items() if k not in _PLAIN}
-
-
-class Words(logging.Formatter):
-    """`2026-11-22T09:12:03Z warning deliver.refused sink=soc error="…"`: a stable event name, then facts."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        facts = " ".join(f"{k}={json.dumps(v, default=str)}" for k, v in _facts(record).items())
-        text = f"{iso(SystemClock().now())} {record.levelname.lower()} {record.getMessage()} {facts}".rstrip()
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, and the facts."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "time": iso(SystemClock().now()),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **_facts(record),
-        }
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)

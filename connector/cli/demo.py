@@ -12,11 +12,12 @@ from pathlib import Path
 
 from connector.app import App, open_app
 from connector.cli import events as event_table
-from connector.cli.common import clean, console, log_to_stderr
+from connector.cli.common import clean, console
 from connector.cli.explain import show as show_waterfall
 from connector.clock import SimulatedClock
 from connector.config import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
 from connector.errors import ConfigError
+from connector.logs import log_to_stderr
 from connector.model import Event
 from connector.ports import Query
 from connector.simulator.server import serve, token_for

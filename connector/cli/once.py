@@ -5,8 +5,9 @@ import asyncio
 from typing import Any
 
 from connector.app import open_app
-from connector.cli.common import clean, config_of, console, log_to_stderr, table
+from connector.cli.common import clean, config_of, console, table
 from connector.config import Config
+from connector.logs import log_to_stderr
 
 HELP = "poll every selected tenant now, offer everything unsettled to every sink, exit"
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
-    log_to_stderr(config)
+    log_to_stderr(config.log)
     return asyncio.run(_once(config, args.tenant, deliver=not args.no_deliver))
 
 

@@ -92,7 +92,7 @@ class Fault:
     """What befalls one request. `kind`:
 
     status: this answer of the service, nothing stored · html: the same from a gateway · redirect · echo: 502 with the
-    request's head · claims: 401 with a claims challenge · reset_before, hang_before: no answer, nothing stored ·
+    token in its words · claims: 401 with a claims challenge · reset_before, hang_before: no answer, nothing stored ·
     reset_after, hang_after: stored, but no answer comes.
     """
 
@@ -301,7 +301,7 @@ def _spoiled(fault: Fault, headers: Mapping[str, str]) -> Answer:
     if fault.kind == "claims":
         return refusal(401, "InsufficientClaims", "sign in again", (("WWW-Authenticate", _CLAIMS),))
     if fault.kind == "echo":
-        return Answer(502, json.dumps({"request": dict(headers)}).encode(), (("Content-Type", "application/json"),))
+        return refusal(502, "BadGateway", f"Authorization: {headers.get('authorization')}")
     if fault.kind == "html":
         page = f"<!doctype html><html><body><h1>{fault.value}</h1></body></html>"
         return Answer(fault.value, page.encode(), (("Content-Type", "text/html"), *fault.headers))

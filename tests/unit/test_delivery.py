@@ -456,6 +456,36 @@ async def test_a_commit_wakes_an_idle_sink_at_once(store: SqliteStore, sink: Fak
     await task
 
 
+async def test_a_commit_while_a_sink_looks_is_not_slept_through(
+    store: SqliteStore, sink: FakeSink, clock: JumpClock
+) -> None:
+    stop, wake = asyncio.Event(), asyncio.Event()
+
+    class Late:
+        """Finds nothing; then, before that is heard, something is committed."""
+
+        def __init__(self) -> None:
+            self.settle = store.settle
+
+        async def due(self, *given: Any) -> Any:
+            found = await store.due(*given)
+            if not found and not sink.got:
+                await add(store, [event(1)])
+                wake.set()
+            return found
+
+    class Idle(JumpClock):
+        async def sleep(self, seconds: float) -> None:
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(run(delivery(Late(), sink, Idle()), stop, wake))
+    async with asyncio.timeout(5):
+        while not sink.got:
+            await asyncio.sleep(0.01)
+    stop.set()
+    await task
+
+
 async def test_stop_offers_what_is_due(store: SqliteStore, sink: FakeSink, loop: Delivery) -> None:
     await add(store, events(range(1000)))
     stop = asyncio.Event()

@@ -1,0 +1,92 @@
+"""Log lines: a stable dotted event name, then facts; as words for people or as one JSON object a line. On stderr.
+
+Secrets are kept out where they are made (no secret is in a value that is logged); the last line of defence here only
+cuts what looks like one, because foreign libraries and error texts of far ends get logged, too.
+"""
+
+import json
+import logging
+import re
+import sys
+from typing import Any
+
+from connector.clock import SystemClock, iso
+from connector.config import LogConfig
+
+MAX_FACT_CHARS = 2_000
+REDACTED = "[redacted]"
+
+_SECRETS = (
+    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}"),  # a JSON Web Token, or the beginning of one
+    re.compile(r"(?i)(?<=\bbearer )[^\s\"',;]+|(?<=\bsplunk )[0-9a-f]{8}-[0-9a-f-]{27}"),
+    re.compile(r"(?i)(?<=://)[^/\s@:\"']+:[^/\s@\"']+(?=@)"),
+    re.compile(
+        r"(?i)(?<![a-z])(?:client_secret|client_assertion|refresh_token|access_token|password|sig)"
+        r"[\"']?\s*[=:]\s*[\"']?([^\s\"'&,;}]+)"
+    ),
+)
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def redact(text: str) -> str:
+    """The text without anything that looks like a token, a password in a URL, or a secret's value."""
+    for pattern in _SECRETS:
+        text = pattern.sub(lambda m: m[0].replace(m[1], REDACTED) if m.lastindex else REDACTED, text)
+    return text
+
+
+def log_to_stderr(config: LogConfig | None = None, level: str | None = None) -> None:
+    """Logs on stderr in the configured form, from now on; results stay alone on stdout."""
+    wanted = (level or (config.level if config else "warning")).upper()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if config is not None and config.format == "json" else Words())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(wanted)
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    return {k: _fact(v) for k, v in vars(record).items() if k not in _PLAIN}
+
+
+def _fact(value: Any) -> Any:
+    """Bounded: a far end's words may be long."""
+    return value[:MAX_FACT_CHARS] + "…" if isinstance(value, str) and len(value) > MAX_FACT_CHARS else value
+
+
+class Words(logging.Formatter):
+    """`2026-11-22T09:12:03Z warning deliver.refused sink=soc error="…"`: a stable event name, then facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{k}={json.dumps(v, default=str)}" for k, v in _facts(record).items())
+        message = _one_line(record.getMessage())
+        text = f"{iso(SystemClock().now())} {record.levelname.lower()} {message} {facts}".rstrip()
+        return redact(f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, event, and the facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = _facts(record)
+        if record.exc_info:
+            facts["traceback"] = self.formatException(record.exc_info)
+        entry = {
+            **{k: _redacted(v) for k, v in facts.items()},
+            "time": iso(SystemClock().now()),
+            "level": record.levelname.lower(),
+            "event": redact(record.getMessage()),
+        }
+        return json.dumps(entry, default=lambda value: redact(str(value)))
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    return [_redacted(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _one_line(text: str) -> str:
+    """A message of a foreign library cannot begin a second log line."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -40,7 +40,7 @@ def test_it_lists_exactly_the_commands_that_exist() -> None:
 
 
 def test_its_configuration_is_accepted(tmp_path: Path) -> None:
-    (text,) = blocks(section("Configuration"), "yaml")
+    text, more_sinks = blocks(section("Configuration"), "yaml")
     place = tmp_path / "securescore.yaml"
     place.write_text(text)
     (tmp_path / "exports").mkdir()
@@ -50,3 +50,6 @@ def test_its_configuration_is_accepted(tmp_path: Path) -> None:
     config = load(str(place), sink_options=sink_options, environ={})
     assert [tenant.name for tenant in config.tenants] == ["contoso", "lab"]
     assert [(sink.kind, sink.start) for sink in config.sinks] == [("file", "backfill"), ("syslog", "now")]
+    place.write_text(text.partition("sinks:")[0] + more_sinks)
+    more = load(str(place), sink_options=sink_options, environ={})
+    assert [sink.kind for sink in more.sinks] == ["syslog", "splunk_hec", "sentinel", "webhook"]

@@ -18,7 +18,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format lock wheel clean
+.PHONY: help demo test check format lock wheel clean deb rpm bundle sbom
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -79,3 +79,25 @@ $(VENV)/.runtime: $(VENV)/pyvenv.cfg requirements.lock requirements-build.lock p
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
+
+# Host packages (packaging/host). HOST_PYTHON is the target's own interpreter: one build for each of its minor versions.
+
+HOST_PYTHON ?= /usr/bin/python3
+HOST_BUILD  := $(BIN)/python packaging/host/build.py --python $(HOST_PYTHON)
+
+deb: $(VENV)/.runtime ## dist/*.deb for this Debian or Ubuntu release
+	@$(HOST_BUILD) deb
+
+rpm: $(VENV)/.runtime ## dist/*.rpm for the same interpreter (needs rpmbuild)
+	@$(HOST_BUILD) rpm
+
+bundle: $(VENV)/.runtime ## dist/*-offline-*.tar.gz: wheels, hashes and an installer for hosts without a network
+	@$(HOST_BUILD) bundle
+
+sbom: $(VENV)/.runtime build/.sbom ## all three, each with its bill of materials (CycloneDX)
+	@rm -rf build/tree
+	@build/.sbom/bin/python packaging/host/sbom.py build/tree $$($(HOST_BUILD) deb rpm bundle --tree build/tree)
+
+build/.sbom: $(VENV)/.runtime packaging/host/requirements-sbom.lock
+	@$(BIN)/python -m venv --clear $@
+	@$@/bin/pip install -qq --disable-pip-version-check --require-hashes -r packaging/host/requirements-sbom.lock

@@ -40,6 +40,7 @@ from connector.problems import Fault
 from connector.resources import load_data
 from connector.schedule import Schedule
 from connector.secrets import resolve, resolve_options, resolve_url
+from connector.storm import Storms
 from connector.upkeep import CONNECTOR, Upkeep
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ class App:
         """
         self.config = evolve(self.config, tenants=tuple(tenants))
         self.board.replace([t.name for t in tenants])
+        if self.poller.storms is not None:
+            self.poller.storms.replace([t.name for t in tenants])
         self.concurrency = concurrency(self.config)
         if self.upkeep.watch is not None:
             self.upkeep.watch.replace(self.config)
@@ -165,7 +168,10 @@ class App:
         if self.full:
             return [self._paused(tenant) for tenant in tenants]
         await self._announce()
-        return await self.poller.poll_all(tenants, self.concurrency)
+        outcomes = await self.poller.poll_all(tenants, self.concurrency)
+        for outcome in outcomes:
+            self._note(outcome)
+        return outcomes
 
     def tenants(self, names: Sequence[str] = ()) -> list[TenantConfig]:
         """The selected tenants. Raises ConfigError for a name that is not configured."""
@@ -295,11 +301,16 @@ class App:
             expiries=self.upkeep.watch.known() if self.upkeep.watch else (),
         )
 
-    def faults(self, _: Mapping[str, Any]) -> list[Fault]:
-        """What the daemon itself has to complain about: a new configuration that it could not take."""
+    def faults(self, known: Mapping[str, Any]) -> list[Fault]:
+        """What concerns many tenants at once, and a new configuration that could not be taken."""
+        storms, found = self.poller.storms, []
+        if storms is not None:
+            storms.resume(known)
+            found = storms.faults(self.board.states(self.clock.now())["pending"])
         if self.board.refused is None:
-            return []
+            return found
         return [
+            *found,
             Fault(
                 "connector.problem",
                 "configuration",
@@ -307,7 +318,7 @@ class App:
                 "Problem: the new configuration was refused, the old one keeps running",
                 detail=self.board.refused,
                 hint="`securescore check` names every mistake; correct them and reload again",
-            )
+            ),
         ]
 
     async def _look_after(self, stop: asyncio.Event, wake: Sequence[asyncio.Event]) -> None:
@@ -435,6 +446,7 @@ async def open_app(
             keep_days=config.state.keep_days,
             max_days_a_commit=getattr(store, "max_days_a_commit", None) or MAX_DAYS_A_COMMIT,
             watch=watch,
+            storms=Storms(len(config.tenants), config.poll.interval_s),
         )
         bound, keep = config.state.max_bytes, config.state.keep_days
         upkeep = Upkeep(store, clock, poller.severity, bound, keep, instance(), watch)

@@ -169,7 +169,9 @@ SINK: Mapping[str, Option] = {
     "tenants": Option("list", (), doc="Globs of tenant names, or label=value; empty = all."),
     "include": Option("list", (), doc="Globs of event types it gets; empty = all."),
     "exclude": Option("list", (), doc="Globs of event types it does not get."),
-    "min_severity": Option("int", 0, minimum=0, maximum=10, doc="Least severity it gets."),
+    "min_severity": Option(
+        "int", 0, minimum=0, maximum=10, doc="Least severity it gets; health events pass, so that silence is no calm."
+    ),
     "batch.max_records": Option("int", minimum=1, maximum=100_000, doc="Most events in one batch."),
     "batch.max_bytes": Option("size", minimum=1024, doc="Most bytes in one batch."),
     "proxy": Option("proxy", doc="Instead of network.proxy."),

@@ -18,7 +18,7 @@ REDACTED = "[redacted]"
 
 _SECRETS = (
     re.compile(r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}"),  # a JSON Web Token, or the beginning of one
-    re.compile(r"(?i)(?<=\bbearer )[^\s\"',;]+|(?<=\bsplunk )[0-9a-f]{8}-[0-9a-f-]{27}"),
+    re.compile(r"(?i)(?<=\bbearer )[^\s\"',;]{10,}|(?<=\bsplunk )[0-9a-f]{8}-[0-9a-f-]{27}"),
     re.compile(r"(?i)(?<=://)[^/\s@:\"']+:[^/\s@\"']+(?=@)"),
     re.compile(
         r"(?i)(?<![a-z])(?:client_secret|client_assertion|refresh_token|access_token|password|sig)"
@@ -47,44 +47,44 @@ def log_to_stderr(config: LogConfig | None = None, level: str | None = None) -> 
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:
-    return {k: _fact(v) for k, v in vars(record).items() if k not in _PLAIN}
+    return {k: _safe(v) for k, v in vars(record).items() if k not in _PLAIN}
 
 
-def _fact(value: Any) -> Any:
-    """Bounded: a far end's words may be long."""
-    return value[:MAX_FACT_CHARS] + "…" if isinstance(value, str) and len(value) > MAX_FACT_CHARS else value
+def _safe(value: Any) -> Any:
+    """The value without secrets, every text in it bounded: a far end's words may be long. Unknown kinds become text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {str(k): _safe(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_safe(v) for v in value]
+    text = redact(str(value))
+    return text[:MAX_FACT_CHARS] + "…" if len(text) > MAX_FACT_CHARS else text
 
 
 class Words(logging.Formatter):
-    """`2026-11-22T09:12:03Z warning deliver.refused sink=soc error="…"`: a stable event name, then facts."""
+    """`2026-11-22T09:12:03Z warning deliver.refused sink="soc" error="…"`: a stable event name, then facts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = " ".join(f"{k}={json.dumps(v, default=str)}" for k, v in _facts(record).items())
-        message = _one_line(record.getMessage())
+        facts = " ".join(f"{k}={json.dumps(v)}" for k, v in _facts(record).items())
+        message = _one_line(redact(record.getMessage()))
         text = f"{iso(SystemClock().now())} {record.levelname.lower()} {message} {facts}".rstrip()
-        return redact(f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text)
+        return f"{text}\n{redact(self.formatException(record.exc_info))}" if record.exc_info else text
 
 
 class JsonLines(logging.Formatter):
     """One JSON object a line: time, level, event, and the facts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = _facts(record)
-        if record.exc_info:
-            facts["traceback"] = self.formatException(record.exc_info)
         entry = {
-            **{k: _redacted(v) for k, v in facts.items()},
+            **_facts(record),
             "time": iso(SystemClock().now()),
             "level": record.levelname.lower(),
             "event": redact(record.getMessage()),
         }
-        return json.dumps(entry, default=lambda value: redact(str(value)))
-
-
-def _redacted(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    return [_redacted(v) for v in value] if isinstance(value, list | tuple) else value
+        if record.exc_info:
+            entry["traceback"] = redact(self.formatException(record.exc_info))
+        return json.dumps(entry)
 
 
 def _one_line(text: str) -> str:

@@ -32,6 +32,7 @@ from connector.observe import Rules, observe
 from connector.ports import Clock, Source, State, Store
 from connector.problems import Fault, advance
 from connector.signin_errors import SignInRefused
+from connector.storm import Storms
 
 log = logging.getLogger("securescore.poll")
 
@@ -76,6 +77,7 @@ class Poller:
     keep_days: int = 400
     max_days_a_commit: int = MAX_DAYS_A_COMMIT
     watch: Watch | None = None
+    storms: Storms | None = None
 
     async def poll(self, tenant: TenantConfig) -> PollOutcome:
         """Read, fold and commit one tenant. A foreseeable failure is an outcome; only StoreError is raised."""
@@ -213,6 +215,7 @@ class Poller:
             newest_day=newest_day,
             unchecked=lambda key: key.startswith("feed.partial:"),
         )
+        problems, told = self._calmed(tenant, head, problems, told, now)
         origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
         events = [stamp(change, origin, now, self.severity) for change in told]
         values = {
@@ -260,7 +263,22 @@ class Poller:
             if isinstance(part, Absent)
         ]
         faults += [*self._stale(head, newest_day, now), *expiring]
-        return advance(head.get("problems", {}), faults, now, scope=tenant.tenant_id, newest_day=newest_day)
+        was = head.get("problems", {})
+        problems, told = advance(was, faults, now, scope=tenant.tenant_id, newest_day=newest_day)
+        return self._calmed(tenant, head, problems, told, now)
+
+    def _calmed(
+        self,
+        tenant: TenantConfig,
+        head: Mapping[str, Any],
+        problems: dict[str, dict[str, Any]],
+        told: list[Change],
+        now: str,
+    ) -> tuple[dict[str, dict[str, Any]], list[Change]]:
+        """What is told of it when very many tenants have the same problem."""
+        if self.storms is None:
+            return problems, told
+        return self.storms.settle(tenant.name, head.get("problems", {}), problems, told, parse_iso(now))
 
     def _stale(self, head: Mapping[str, Any], newest_day: str | None, now: str) -> list[Fault]:
         """A feed is stale when its newest day began longer ago than `stale_after`; a refused day shows it is alive."""

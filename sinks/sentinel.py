@@ -220,23 +220,21 @@ class Place:
 
 @frozen
 class Line:
-    """One row and where it belongs."""
+    """One row."""
 
     event_id: str
-    place: Place
     data: bytes = field(repr=False)
 
 
-def line(rules: Rules, record: Record) -> Line:
-    """The row of one record. Raises ValueError with the reason when it has none, or no place to go to."""
-    own = rules.routes.get(record.tenant) if record.tenant else None
-    if own is None and record.tenant and rules.unrouted == "reject":
-        raise ValueError(f"tenant {record.tenant} has no rule of its own, and `unrouted` is reject")
+def place(rules: Rules, tenant: str, stream: str) -> Place:
+    """Where rows of a tenant (by name, "" = the connector's own) and stream go. Raises ValueError with the reason."""
+    own = rules.routes.get(tenant) if tenant else None
+    if own is None and tenant and rules.unrouted == "reject":
+        raise ValueError(f"tenant {tenant} has no rule of its own, and `unrouted` is reject")
+    if stream not in rules.streams:
+        raise ValueError(f"`streams` names no stream of the rule for {stream}")
     rule = own or rules.own
-    if record.stream not in rules.streams:
-        raise ValueError(f"`streams` names no stream of the rule for {record.stream}")
-    place = Place(rule.endpoint, rule.rule_id, rules.streams[record.stream])
-    return Line(record.event_id, place, ingestion.row(record.payload))
+    return Place(rule.endpoint, rule.rule_id, rules.streams[stream])
 
 
 # -------------------------------------------------------------------------------------------- answers of the service
@@ -397,6 +395,7 @@ class SentinelSink:
         self._deadline_s = deadline_s
         self._clients: dict[str, Any] = {}
         self._proven: set[Place] = set()  # what ever took a row
+        self._closed = False
 
     async def send(self, records: Sequence[Record]) -> Receipt:
         """Deliver a batch: one call or more for each stream of each rule, in order.
@@ -405,16 +404,16 @@ class SentinelSink:
         """
         ledger = _Ledger()
         unreachable: set[str] = set()
-        for place, lines in self._lines(records, ledger).items():
-            if place.endpoint in unreachable:
+        for at, lines in self._lines(records, ledger).items():
+            if at.endpoint in unreachable:
                 continue
             try:
-                await self._deliver(place, lines, ledger)
+                await self._deliver(at, lines, ledger)
             except Denied as error:
                 ledger.faults.append(error)  # of this stream: another one, or another customer's, may be well
             except Unavailable as error:
                 ledger.faults.append(error)
-                unreachable.add(place.endpoint)
+                unreachable.add(at.endpoint)
         if ledger.faults and not ledger.accepted and not ledger.rejected:
             raise ledger.faults[0]
         for fault in ledger.faults:
@@ -429,13 +428,13 @@ class SentinelSink:
         """
         for rule in dict.fromkeys([self._rules.own, *self._rules.routes.values()]):
             for stream in self._rules.streams.values():
-                place = Place(rule.endpoint, rule.rule_id, stream)
-                verdict = await self._post(place, [])
+                verdict = await self._post(Place(rule.endpoint, rule.rule_id, stream), [])
                 if verdict.kind not in ("taken", "isolate"):
                     raise verdict.error()
 
     async def close(self) -> None:
-        """Close the connections and the credential; a later `send` opens new connections."""
+        """Close the connections and the credential, for good: a later `send` is Unavailable."""
+        self._closed = True
         self._clients.clear()
         await self._http.close()
         await self._credential.close()
@@ -443,77 +442,81 @@ class SentinelSink:
     def _lines(self, records: Iterable[Record], ledger: _Ledger) -> Mapping[Place, list[Line]]:
         """The rows by place, in order; records that have none are rejected."""
         by_place: dict[Place, list[Line]] = {}
+        known: dict[tuple[str, str], list[Line]] = {}
         for record in records:
+            whose = (record.tenant, record.stream)
             try:
-                each = line(self._rules, record)
+                if whose not in known:
+                    known[whose] = by_place.setdefault(place(self._rules, *whose), [])
+                known[whose].append(Line(record.event_id, ingestion.row(record.payload)))
             except ValueError as error:
                 ledger.rejected[record.event_id] = str(error)
-            else:
-                by_place.setdefault(each.place, []).append(each)
         return by_place
 
-    async def _deliver(self, place: Place, lines: Sequence[Line], ledger: _Ledger) -> None:
+    async def _deliver(self, at: Place, lines: Sequence[Line], ledger: _Ledger) -> None:
         """Post the rows of one stream, in order, until each is taken or refused. Raises for a fault of the whole."""
         todo = deque(ingestion.packed(lines, ingestion.MAX_BODY_BYTES))
         refused: dict[str, Verdict] = {}
         while todo:
             batch = todo.popleft()
-            verdict = await self._post(place, batch)
+            verdict = await self._post(at, batch)
             if verdict.kind == "taken":
-                self._proven.add(place)
+                self._proven.add(at)
                 ledger.accepted.update(each.event_id for each in batch)
             elif verdict.kind in ("isolate", "smaller") and len(batch) > 1:
                 todo.extendleft(_halves(batch))
             elif verdict.kind == "smaller" and len(batch[0].data) < _LEAST_BODY_BYTES:
-                self._reject(place, refused, ledger)
+                self._reject(at, refused, ledger)
                 raise Unavailable(f"{verdict.fact}, for {len(batch[0].data)} bytes", hint=verdict.hint)
             elif verdict.kind in ("isolate", "smaller"):
                 refused[batch[0].event_id] = verdict
-                if len(refused) == _LONE_REFUSALS and place not in self._proven and todo:
+                if len(refused) == _LONE_REFUSALS and at not in self._proven and todo:
                     # Only bad rows, or bad ones in front? The last one tells, for one call instead of hundreds.
                     last = todo.pop()
                     todo.extend([last[:-1]] if len(last) > 1 else [])
                     todo.appendleft(last[-1:])
-                elif len(refused) > _LONE_REFUSALS and place not in self._proven:
+                elif len(refused) > _LONE_REFUSALS and at not in self._proven:
                     break
             else:
-                self._reject(place, refused, ledger)
+                self._reject(at, refused, ledger)
                 raise verdict.error()
-        self._reject(place, refused, ledger)
+        self._reject(at, refused, ledger)
 
-    def _reject(self, place: Place, refused: Mapping[str, Verdict], ledger: _Ledger) -> None:
+    def _reject(self, at: Place, refused: Mapping[str, Verdict], ledger: _Ledger) -> None:
         """Rows refused alone are rejected; where nothing ever went through, the stream is held instead.
 
         That is Unavailable, not Denied: whether rows or stream are wrong is told by other rows, and only then the
         delivery loop goes on to offer those behind.
         """
-        if refused and place not in self._proven:
+        if refused and at not in self._proven:
             first = next(iter(refused.values()))
-            what = f"{place.stream} took no row yet and refuses: {first.fact}"
+            what = f"{at.stream} took no row yet and refuses: {first.fact}"
             ledger.faults.append(Unavailable(what, hint=first.hint))
             return
         ledger.rejected.update({event_id: verdict.fact for event_id, verdict in refused.items()})
 
-    async def _post(self, place: Place, batch: Sequence[Line]) -> Verdict:
+    async def _post(self, at: Place, batch: Sequence[Line]) -> Verdict:
         """One chunk, once more with a new token if that is what is wrong. Raises Unavailable and Denied."""
         chunk = await asyncio.to_thread(_gzipped, batch)
-        verdict = await self._upload(place, chunk)
+        verdict = await self._upload(at, chunk)
         if verdict.kind == "token":
             self._credential.forget()
-            verdict = await self._upload(place, chunk)
+            verdict = await self._upload(at, chunk)
         return verdict
 
-    async def _upload(self, place: Place, chunk: bytes) -> Verdict:
+    async def _upload(self, at: Place, chunk: bytes) -> Verdict:
         from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError  # noqa: PLC0415
 
-        if place.endpoint not in self._clients:
-            self._clients[place.endpoint] = _client(place.endpoint, self._http, self._credential)
-        client = self._clients[place.endpoint]
+        if self._closed:
+            raise Unavailable(f"the sink {self.name} is closed", hint="Start the connector again.")
+        if at.endpoint not in self._clients:
+            self._clients[at.endpoint] = _client(at.endpoint, self._http, self._credential)
+        client = self._clients[at.endpoint]
         try:
             async with asyncio.timeout(self._deadline_s):
-                await client.upload(rule_id=place.rule_id, stream_name=place.stream, logs=io.BytesIO(chunk))
+                await client.upload(rule_id=at.rule_id, stream_name=at.stream, logs=io.BytesIO(chunk))
         except TimeoutError:
-            what = f"{place.endpoint} and the sign-in took longer than {self._deadline_s:g} s"
+            what = f"{at.endpoint} and the sign-in took longer than {self._deadline_s:g} s"
             raise Unavailable(what, hint="Check network, proxy and firewall.") from None
         except HttpResponseError as error:
             if isinstance(answer := error.response, _Answer):

@@ -208,7 +208,8 @@ def stamp(tree: Path) -> None:
     moment = int(os.environ["SOURCE_DATE_EPOCH"])
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+            command = path.stat().st_mode & 0o100 and "site-packages" not in path.parts
+            path.chmod(0o755 if path.is_dir() or command else 0o644)
         os.utime(path, (moment, moment), follow_symlinks=False)
 
 

@@ -147,6 +147,7 @@ async def test_the_service_manager_hears_every_word_and_reloads_take_or_refuse_t
         run.process.send_signal(signal.SIGHUP)
         await run.until(lambda: run.manager.count("READY=1") == 2, "READY after a refusal")
         assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", next(w for w in run.manager.words if "RELOAD" in w))
+        await run.until(lambda: len(run.entries("reload.refused")) == 1, "the log line")
         (refused,) = run.entries("reload.refused")
         assert "concurrenzy" in refused["problems"][0]
         assert "concurrenzy" in json.loads((await run.get("/readyz"))[1])["warnings"][0]
@@ -159,7 +160,7 @@ async def test_the_service_manager_hears_every_word_and_reloads_take_or_refuse_t
         (tmp_path / "securescore.yaml").write_text(re.sub(r"tenants: \[\{[^}]*\{[^}]*\}\}, ", "tenants: [", text))
         run.process.send_signal(signal.SIGHUP)
         await run.until(lambda: run.manager.count("READY=1") == 3, "READY after new tenants")
-        assert run.entries("reload.tenants")[0]["tenants"] == 2
+        await run.until(lambda: [e["tenants"] for e in run.entries("reload.tenants")] == [2], "the log line")
         told = {("connector.recovered", "configuration")}
         await run.until(lambda: told <= {(e.type, e.data.get("reason")) for e in run.events()}, "the recovery")
 
@@ -167,7 +168,7 @@ async def test_the_service_manager_hears_every_word_and_reloads_take_or_refuse_t
         run.rewrite("interval: 1s", "interval: 2s")
         run.process.send_signal(signal.SIGHUP)
         await run.until(lambda: run.manager.count("READY=1") == 4, "READY after a rebuild")
-        assert len(run.entries("run.started")) == 2
+        await run.until(lambda: len(run.entries("run.started")) == 2, "the log line")
         _, text = await run.get("/metrics")
         for outcome in ("refused", "tenants", "rebuilt"):
             assert f'securescore_config_reloads_total{{outcome="{outcome}"}} 1.0' in text
@@ -183,7 +184,8 @@ async def test_the_service_manager_hears_every_word_and_reloads_take_or_refuse_t
 async def test_no_secret_is_anywhere_but_where_the_operator_put_it(tmp_path: Path) -> None:
     """Tokens of all tenants, at level debug with every fault told, searched for in all that the daemon wrote."""
     async with daemon(tmp_path) as run:
-        run.rewrite("mode: batch", 'mode: batch\n                secret: "${env:CANARY}"')
+        await run.until(lambda: run.manager.count("READY=1") == 1, "READY")
+        run.rewrite("mode: batch", 'mode: batch\n                authorization: "${env:CANARY}"')
         run.process.send_signal(signal.SIGHUP)
         await run.until(lambda: len(run.entries("run.started")) == 2, "the rebuild")
         (tmp_path / "securescore.yaml").write_text(f"password: {CANARY}\n")

@@ -325,6 +325,15 @@ async def test_an_endpoint_that_is_away_is_asked_once_a_batch() -> None:
     assert len(bench.service.asked) == 1
 
 
+async def test_after_closing_nothing_is_sent() -> None:
+    """The credential ends its threads with the sink."""
+    bench = Bench()
+    await bench.sink.close()
+    assert isinstance(await bench.fails(rec(1)), Unavailable)
+    assert bench.service.asked == []
+    assert (bench.wire.closed, bench.credential.closed) == (1, 1)
+
+
 async def test_one_record_is_an_array_too() -> None:
     """A bare object is taken with 204 and never appears."""
     bench = Bench()

@@ -1,0 +1,120 @@
+"""Storm control: when very many tenants enter the same state at once, it is told once for all of them. No I/O.
+
+The first ones, up to the limit, are told each, since nobody can know what follows; from then on new problems of that
+kind are remembered but not told, and one problem of the connector's own scope names how many there are. It is over when
+few enough are left; a tenant that is still troubled then is told in its own name.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import Factory, define
+
+from connector.clock import parse_iso
+from connector.model import Change
+from connector.problems import Fault
+
+SHARE, LEAST = 0.10, 5
+"""More than this share of the tenants, and at least so many, entering one state within a cycle are a storm."""
+NAMED = 20
+
+State = tuple[str, str]
+"""Type and reason of a problem."""
+_LONG_AGO = "2020-01-01T00:00:00Z"
+
+
+@define
+class Storms:
+    """Who is in which state, and when it came to it. `total` counts the tenants, `cycle_s` is the poll interval."""
+
+    total: int
+    cycle_s: float
+    _members: dict[State, dict[str, datetime]] = Factory(dict)
+    _raging: set[State] = Factory(set)
+    _resumed: bool = False
+
+    @property
+    def limit(self) -> int:
+        """The least number of tenants that is a storm."""
+        return max(LEAST, int(self.total * SHARE) + 1)
+
+    def resume(self, problems: Mapping[str, Mapping[str, Any]]) -> None:
+        """After a start: the storms that were told and are not over, as far as anybody knows. Heeded once."""
+        if self._resumed:
+            return
+        self._resumed = True
+        for entry in problems.values():
+            if str(entry["subject"]).startswith("tenants:") and entry["type"] == "connector.problem":
+                kind, _, reason = str(entry["subject"]).removeprefix("tenants:").partition(":")
+                self._raging.add((kind, reason))
+                self._members.setdefault((kind, reason), {})
+
+    def replace(self, names: Sequence[str]) -> None:
+        """These tenants from now on."""
+        self.total, wanted = len(names), set(names)
+        self._members = {s: {n: at for n, at in members.items() if n in wanted} for s, members in self._members.items()}
+
+    def settle(
+        self,
+        tenant: str,
+        was: Mapping[str, Mapping[str, Any]],
+        problems: Mapping[str, Mapping[str, Any]],
+        told: Sequence[Change],
+        now: datetime,
+    ) -> tuple[dict[str, dict[str, Any]], list[Change]]:
+        """What of a tenant's news is told, given its open problems before (`was`) and after; and those to remember."""
+        result = {key: dict(entry) for key, entry in problems.items()}
+        hushed: set[str] = set()
+        states: set[State] = set()
+        for key, entry in result.items():
+            state = (entry["type"], entry["reason"])
+            states.add(state)
+            before = was.get(key)
+            fresh = before is None or before["problem_id"] != entry["problem_id"]
+            self._enter(state, tenant, now if fresh else parse_iso(entry["first_seen"]))
+            if fresh and self._blows(state, now):
+                entry["muted"] = True
+            if entry.get("muted"):
+                if state in self._raging:
+                    hushed.add(entry["problem_id"])
+                elif not fresh:
+                    del entry["muted"]
+                    if not any(c.data["problem_id"] == entry["problem_id"] for c in told if "problem_id" in c.data):
+                        entry["last_sent"] = _LONG_AGO  # told at the next poll
+        for key, before in was.items():
+            if before.get("muted") and (key not in result or result[key]["problem_id"] != before["problem_id"]):
+                hushed.add(before["problem_id"])  # its recovery: nobody heard of it
+        for state, members in self._members.items():
+            if state not in states:
+                members.pop(tenant, None)
+        return result, [change for change in told if change.data.get("problem_id") not in hushed]
+
+    def faults(self, pending: int) -> list[Fault]:
+        """The storms that rage now. While `pending` tenants were not polled since the start, none of them is over."""
+        for state in list(self._raging):
+            if not pending and len(self._members.get(state, ())) < (self.limit + 1) // 2:
+                self._raging.discard(state)
+        return [self._fault(state) for state in sorted(self._raging)]
+
+    def _enter(self, state: State, tenant: str, at: datetime) -> None:
+        self._members.setdefault(state, {}).setdefault(tenant, at)
+
+    def _blows(self, state: State, now: datetime) -> bool:
+        since = now - timedelta(seconds=self.cycle_s)
+        if sum(at >= since for at in self._members[state].values()) >= self.limit:
+            self._raging.add(state)
+        return state in self._raging
+
+    def _fault(self, state: State) -> Fault:
+        kind, reason = state
+        names = sorted(self._members.get(state, ()))
+        return Fault(
+            "connector.problem",
+            reason,
+            f"tenants:{kind}:{reason}",
+            f"Problem: {len(names)} of {self.total} tenants at once: {reason} ({kind})",
+            detail=", ".join(names[:NAMED]),
+            hint="look for what they share: the credential, the proxy, the service; `securescore check` groups them",
+            data={"tenants": {"count": len(names), "total": self.total, "first": names[:NAMED]}},
+        )

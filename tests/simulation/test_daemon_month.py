@@ -1,0 +1,103 @@
+"""A simulated month of the daemon: outages, throttling, reloads. Nothing is lost, nothing grows, every slot beats."""
+
+import asyncio
+import gc
+import tracemalloc
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from attrs import evolve
+
+from connector.app import App, open_app
+from connector.clock import SimulatedClock
+from connector.config import Config, HealthConfig, PollConfig
+from connector.formats import cloudevents
+from connector.ports import Query
+from connector.simulator.faults import Fault
+from tests.simulation.test_many_tenants import partner
+
+DAYS = 30
+STEP_S = 4 * 3600.0
+GROWTH_BYTES = 1_500_000
+"""What a month may add: caches of parsed pages and metrics settle in the first days, which do not count."""
+
+
+@asynccontextmanager
+async def running(app: App) -> AsyncIterator[Counter[str]]:
+    """The daemon; counts the outcomes of its polls."""
+    outcomes: Counter[str] = Counter()
+    stop = asyncio.Event()
+    task = asyncio.ensure_future(app.run(stop, lambda outcome: outcomes.update([outcome.status])))
+    yield outcomes
+    stop.set()
+    for _ in range(100):
+        if task.done():
+            break
+        await asyncio.sleep(0.01)
+        assert isinstance(app.clock, SimulatedClock)
+        await app.clock.advance(1)
+    await asyncio.wait_for(task, 10)
+
+
+async def quiet(app: App) -> None:
+    """Let real work happen while the clock stands still: polls end, and every sink has had its turn."""
+    for _ in range(400):
+        await asyncio.sleep(0.005)
+        polling = any(t.get_name().startswith("observe:") for t in asyncio.all_tasks())
+        if not polling and all(s.backlog == 0 for s in (await app.store.stats()).sinks):
+            return
+
+
+async def pass_time(app: App, seconds: float) -> None:
+    """In small steps at first: back-offs and turns that come due one after the other all run."""
+    assert isinstance(app.clock, SimulatedClock)
+    for step_s in (1.0, 20.0, 60.0, seconds - 81.0):
+        await app.clock.advance(step_s)
+        await quiet(app)
+
+
+async def test_a_month_loses_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with partner(tmp_path, 3) as (sim, made):
+        config: Config = evolve(
+            made, poll=PollConfig(interval_s=STEP_S, backfill_days=2), health=HealthConfig(heartbeat_s=STEP_S)
+        )
+        clock = sim.clock
+        assert isinstance(clock, SimulatedClock)
+        tracemalloc.start()
+        async with open_app(config, clock=clock) as app, running(app) as outcomes:
+            tasks = used = 0
+            for turn in range(DAYS * 6):
+                day, hour = divmod(turn, 6)
+                if hour == 0:
+                    sim.faults.clear()
+                    if day % 7 == 2:
+                        sim.faults.add(Fault("unavailable"))
+                    if day % 7 == 4:
+                        sim.faults.add(Fault("throttled", tenant=config.tenants[1].tenant_id))
+                    # One tenant leaves every fifth day and comes back the day after.
+                    app.replace_tenants(config.tenants[: 2 if day % 5 == 3 else 3])
+                await pass_time(app, STEP_S)
+                if turn == 36:
+                    gc.collect()
+                    tasks, used = len(asyncio.all_tasks()), tracemalloc.get_traced_memory()[0]
+            gc.collect()
+            grown = tracemalloc.get_traced_memory()[0] - used
+            assert len(asyncio.all_tasks()) == tasks
+            assert grown < GROWTH_BYTES
+            sim.faults.clear()
+            await pass_time(app, STEP_S)
+            committed = await app.store.history(Query())
+            assert outcomes["failed"] >= 20
+            assert outcomes["ok"] + outcomes["unchanged"] >= 300
+        tracemalloc.stop()
+        written = [cloudevents.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+        assert {e.id for e in written} == {e.id for e in committed}
+        beats = [e for e in written if e.type == "connector.heartbeat"]
+        assert len(beats) >= DAYS * 6 - 3
+        assert len({e.id for e in beats}) == len(beats)
+        # The heartbeats account for every delivery but those after the last one.
+        counted = sum(e.data["delivered"]["out"] for e in beats)
+        after = len(written) - 1 - written.index(beats[-1])
+        assert counted + after + 1 == len(written)

@@ -214,10 +214,13 @@ class App:
             loops.cancel()
             cut.cancel()
             ended = (await asyncio.gather(loops, cut, return_exceptions=True))[0]
-            if self.heart is not None and not isinstance(ended, BaseExceptionGroup):
-                await self.heart.rest(self._delivered())
         if isinstance(ended, BaseExceptionGroup):
             raise _first(ended) from ended
+        if self.heart is not None:
+            try:
+                await self.heart.rest(self._delivered())
+            except StoreError as error:  # only the next heartbeat's figures suffer
+                log.warning("heartbeat.uncounted", extra={"error": error.what})
 
     async def _cut(self, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -6,7 +6,8 @@ Back-off, and what is set aside, live in this process only.
 
 Isolation: when batches keep failing they shrink to one event, and then one of those behind it is tried too. What fails
 alone while one behind it is taken is no outage: it is set aside, retried alone, and parked with the sink's words when
-it has failed often enough while others were taken. So is what receipts keep leaving out. The queue moves on meanwhile.
+it has failed often enough while others of its tenant were taken (a tenant may have a place of its own at the sink, and
+that place an outage of its own). So is what receipts keep leaving out. The queue moves on meanwhile.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ LEFT_OUT = 3
 """How often in a row a receipt may leave an event out, while it takes later ones, before that is set aside."""
 STUCK_AFTER = 3
 PARK_AFTER = 10
-"""Lone tries, each with others taken since the one before, after which an event is reported as stuck, or parked."""
+"""Lone tries, each with others of its tenant taken since the last, until an event is reported stuck, or parked."""
 
 
 class DurableStore(Store, Operator):
@@ -117,14 +118,17 @@ class _Batch:
 
 @frozen
 class _Aside:
-    """An event that is retried alone, from `until` on; `proofs`: failures with others taken since the one before."""
+    """An event that is retried alone, from `until` on.
+
+    `proofs` counts failures with others of its tenant taken since the one before; `taken` is how many had been by then.
+    """
 
     event_id: str
     since: datetime
     until: datetime
     failures: int
     proofs: int
-    delivered: int
+    taken: int
 
     def ripe(self, now: datetime) -> bool:
         """A clock that was set back makes it ripe, too."""
@@ -148,6 +152,7 @@ class Delivery:
     dice: Random = field(factory=Random, repr=False)
     send_limit_s: float = SEND_LIMIT_S
     delivered: dict[str, int] = Factory(dict)
+    _taken: dict[str, int] = Factory(dict)
     attempt: int = 0
     last: Outcome | None = None
     _room: int = field(init=False)
@@ -205,7 +210,7 @@ class Delivery:
         result = await self._settle(batches, now)
         self._count_left_out(batch)
         if batch.error is not None:
-            await self._offer_recent_again(batch.error)
+            await self._offer_recent_again()
             return self._failed(batch.error, result)
         if batch.records:
             self._room = min(self.max_records, self._room * 2)
@@ -298,8 +303,9 @@ class Delivery:
             ),
         )
         self._settled = accepted | skipped | parked.keys()
-        for stream in (p.event.stream for b in batches for p in b.pending if p.seq in accepted):
-            self.delivered[stream] = self.delivered.get(stream, 0) + 1
+        for event in (p.event for b in batches for p in b.pending if p.seq in accepted):
+            self.delivered[event.stream] = self.delivered.get(event.stream, 0) + 1
+            self._taken[event.tenant_id] = self._taken.get(event.tenant_id, 0) + 1
         for seq, reason in parked.items():
             log.warning("deliver.parked", extra={"sink": self.sink.name, "seq": seq, "reason": reason})
         return Outcome(self.sink.name, "ok", sent=len(accepted), parked=len(parked), skipped=len(skipped))
@@ -320,14 +326,16 @@ class Delivery:
         )
         return evolve(result, state=state, error=error.what, hint=error.hint, wait_s=wait_s)
 
-    async def _offer_recent_again(self, error: Unavailable | Denied) -> None:
-        """After `Unavailable` what was settled within the replay window may be lost: offer it again, once an outage.
+    async def _offer_recent_again(self) -> None:
+        """What was settled within the replay window before a failure may be lost: offer it again, once an outage.
+
+        A refused certificate counts, too: the receiver may have refused it while it took the batches before.
 
         The window reaches back from the last success, not from now: a receiver that died right after it is noticed by
         the next batch, which may be an hour away.
         """
         window_s = self.sink.replay_window_s
-        if not window_s or self.attempt or not isinstance(error, Unavailable):
+        if not window_s or self.attempt:
             return
         stats = await self.store.stats()
         last = next((s.last_success for s in stats.sinks if s.name == self.sink.name), None)
@@ -387,15 +395,15 @@ class Delivery:
     def _set_aside(
         self, pending: Pending, was: _Aside | None = None, error: Unavailable | Denied | None = None
     ) -> None:
-        """Hold an event back, longer each time; the first time is proof that others were taken."""
-        delivered = sum(self.delivered.values())
+        """Hold an event back, longer each time. What an operator must mend is no proof against the event."""
+        taken = self._taken.get(pending.event.tenant_id, 0)
         failures = was.failures + 1 if was else 1
-        proofs = was.proofs + (delivered > was.delivered) if was else 1
+        proofs = was.proofs + (taken > was.taken and not isinstance(error, Denied)) if was else 0
         wish_s = error.retry_after_s if isinstance(error, Unavailable) else None
         wait_s = max(BACKOFF_BASE_S, backoff.delay_s(failures, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, wish_s))
         now = self.clock.now()
         until = now + timedelta(seconds=wait_s)
-        self._aside[pending.seq] = _Aside(pending.event.id, now, until, failures, proofs, delivered)
+        self._aside[pending.seq] = _Aside(pending.event.id, now, until, failures, proofs, taken)
 
     async def _retry_alone(self, pending: Pending, now: datetime) -> Outcome:
         """Another try of one event that was set aside; its failure says nothing about the sink."""

@@ -105,7 +105,17 @@ def pip(*words: str | Path, python: str | None = None) -> None:
 def collect_wheels(into: Path, python: str) -> Path:
     """Every locked dependency for the target's interpreter, hashes checked, and the project's own wheel."""
     into.mkdir()
-    pip("download", "--only-binary", ":all:", "--require-hashes", "-r", ROOT / "requirements.lock", "-d", into, python=python)
+    pip(
+        "download",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+        "-r",
+        ROOT / "requirements.lock",
+        "-d",
+        into,
+        python=python,
+    )
     pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", into, ROOT)
     return into
 
@@ -148,8 +158,8 @@ def make_tree(wheels: Path, tree: Path, python: str) -> Path:
     )
     lock = tree.parent / "own.lock"
     lock.write_text(own_lock(wheels))
-    pip("install", "--no-compile", "--no-index", "--find-links", wheels, "--require-hashes", "-r", lock, "--target", site,
-        python=python)  # fmt: skip
+    offline = ("--no-index", "--find-links", wheels, "--require-hashes", "-r", lock)
+    pip("install", "--no-compile", *offline, "--target", site, python=python)
     drop_scripts(site)
     run(python, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", tree, "-p", "/", site)
     put(home / "bin" / "securescore", LAUNCHER, 0o755)

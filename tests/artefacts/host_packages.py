@@ -1,7 +1,7 @@
 """Builds the host packages once for all tests of a run, and gives them a machine to be installed on.
 
-The machine is the running Debian seen through an overlay: what is written there is gone with the test, and nothing of it
-reaches the real root. No assertions.
+The machine is the running Debian seen through an overlay: what is written there is gone with the test, and nothing of
+it reaches the real root. No assertions.
 """
 
 import fcntl

@@ -1,6 +1,5 @@
 """The .rpm holds the same tree as the .deb, and that tree runs."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def unpacked(host: Built, into: Path) -> Path:
 
 def files(tree: Path) -> dict[str, bytes]:
     return {
-        str(path.relative_to(tree)): os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        str(path.relative_to(tree)): str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
         for path in tree.rglob("*")
         if path.is_symlink() or path.is_file()
     }

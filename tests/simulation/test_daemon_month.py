@@ -16,12 +16,22 @@ from connector.config import Config, HealthConfig, PollConfig
 from connector.formats import cloudevents
 from connector.ports import Query
 from connector.simulator.faults import Fault
+from connector.simulator.server import Simulation
 from tests.simulation.test_many_tenants import partner
 
 DAYS = 30
-STEP_S = 4 * 3600.0
-GROWTH_BYTES = 1_500_000
-"""What a month may add: caches of parsed pages and metrics settle in the first days, which do not count."""
+STEP_S = 8 * 3600.0
+TURNS_A_DAY = 3
+GROWTH_BYTES = 300_000
+"""What three weeks may add; caches settle in the first days, which do not count."""
+
+
+def held() -> int:
+    """What the connector's own lines hold, in bytes. The simulated Graph lives in this process too, and remembers."""
+    ours = tracemalloc.Filter(True, "*/connector/*")
+    sim = tracemalloc.Filter(False, "*/simulator/*")
+    shot = tracemalloc.take_snapshot().filter_traces((ours,)).filter_traces((sim,))
+    return sum(s.size for s in shot.statistics("filename"))
 
 
 @asynccontextmanager
@@ -41,21 +51,26 @@ async def running(app: App) -> AsyncIterator[Counter[str]]:
     await asyncio.wait_for(task, 10)
 
 
-async def quiet(app: App) -> None:
-    """Let real work happen while the clock stands still: polls end, and every sink has had its turn."""
-    for _ in range(400):
-        await asyncio.sleep(0.005)
+async def quiet(app: App, sim: Simulation) -> None:
+    """Let real work happen while the clock stands still: until nothing waits, or all that waits waits for the clock."""
+    seen: tuple[int, int] | None = None
+    idle = 0
+    while idle < 6:
+        await asyncio.sleep(0.003)
+        backlog = sum(s.backlog for s in (await app.store.stats()).sinks)
         polling = any(t.get_name().startswith("observe:") for t in asyncio.all_tasks())
-        if not polling and all(s.backlog == 0 for s in (await app.store.stats()).sinks):
+        if not polling and not backlog:
             return
+        now = (len(sim.requests), backlog)
+        idle, seen = (idle + 1 if now == seen else 0), now
 
 
-async def pass_time(app: App, seconds: float) -> None:
+async def pass_time(app: App, sim: Simulation, seconds: float) -> None:
     """In small steps at first: back-offs and turns that come due one after the other all run."""
     assert isinstance(app.clock, SimulatedClock)
     for step_s in (1.0, 20.0, 60.0, seconds - 81.0):
         await app.clock.advance(step_s)
-        await quiet(app)
+        await quiet(app, sim)
 
 
 async def test_a_month_loses_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -68,8 +83,8 @@ async def test_a_month_loses_nothing_and_leaves_nothing_behind(tmp_path: Path) -
         tracemalloc.start()
         async with open_app(config, clock=clock) as app, running(app) as outcomes:
             tasks = used = 0
-            for turn in range(DAYS * 6):
-                day, hour = divmod(turn, 6)
+            for turn in range(DAYS * TURNS_A_DAY):
+                day, hour = divmod(turn, TURNS_A_DAY)
                 if hour == 0:
                     sim.faults.clear()
                     if day % 7 == 2:
@@ -78,24 +93,24 @@ async def test_a_month_loses_nothing_and_leaves_nothing_behind(tmp_path: Path) -
                         sim.faults.add(Fault("throttled", tenant=config.tenants[1].tenant_id))
                     # One tenant leaves every fifth day and comes back the day after.
                     app.replace_tenants(config.tenants[: 2 if day % 5 == 3 else 3])
-                await pass_time(app, STEP_S)
-                if turn == 36:
+                await pass_time(app, sim, STEP_S)
+                if turn == 8 * TURNS_A_DAY:
                     gc.collect()
-                    tasks, used = len(asyncio.all_tasks()), tracemalloc.get_traced_memory()[0]
+                    tasks, used = len(asyncio.all_tasks()), held()
             gc.collect()
-            grown = tracemalloc.get_traced_memory()[0] - used
-            assert len(asyncio.all_tasks()) == tasks
-            assert grown < GROWTH_BYTES
+            grown = held() - used
+            assert len(asyncio.all_tasks()) <= tasks + 6  # a poll or a turn more may be under way
+            assert grown < GROWTH_BYTES, grown
             sim.faults.clear()
-            await pass_time(app, STEP_S)
+            await pass_time(app, sim, STEP_S)
             committed = await app.store.history(Query())
-            assert outcomes["failed"] >= 20
-            assert outcomes["ok"] + outcomes["unchanged"] >= 300
+            assert outcomes["failed"] >= 10
+            assert outcomes["ok"] + outcomes["unchanged"] >= 100
         tracemalloc.stop()
         written = [cloudevents.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
         assert {e.id for e in written} == {e.id for e in committed}
         beats = [e for e in written if e.type == "connector.heartbeat"]
-        assert len(beats) >= DAYS * 6 - 3
+        assert len(beats) >= DAYS * TURNS_A_DAY - 3
         assert len({e.id for e in beats}) == len(beats)
         # The heartbeats account for every delivery but those after the last one.
         counted = sum(e.data["delivered"]["out"] for e in beats)

@@ -205,6 +205,8 @@ class Pipe(RuleBasedStateMachine):
         for life in self.lives.values():
             life.days = [dict(day) for day in days]
         self.start()
+        for tenant in TENANTS:
+            self.poll(tenant, None)
 
     def start(self) -> None:
         async def opened() -> SqliteStore:
@@ -267,18 +269,19 @@ class Pipe(RuleBasedStateMachine):
         config = TenantConfig(tenant, TENANTS[tenant], source="files")
         self.live(lambda: self.poller.poll(config), fuse)
 
-    @rule(sink=sinks, mode=st.sampled_from(MODES))
-    def weather(self, sink: str, mode: str) -> None:
-        self.receivers[sink].mode = mode
-
-    @rule(sink=sinks, turns=st.integers(1, 12), fuse=fuses)
-    def deliver(self, sink: str, turns: int, fuse: int | None) -> None:
+    @rule(sink=sinks, weather=st.lists(st.sampled_from(MODES), min_size=1, max_size=10), fuse=fuses)
+    def deliver(self, sink: str, weather: list[str], fuse: int | None) -> None:
         async def work() -> None:
-            for _ in range(turns):
+            for mode in weather:
+                self.receivers[sink].mode = mode
                 turn = await self.loops[sink].turn()
                 await self.clock.sleep(turn.wait_s)
 
         self.live(work, fuse)
+
+    @rule(sink=sinks, mode=st.sampled_from(MODES), turns=st.integers(5, 20))
+    def a_long_spell(self, sink: str, mode: str, turns: int) -> None:
+        self.deliver(sink, [mode] * turns, None)
 
     @rule(fuse=fuses)
     def look(self, fuse: int | None) -> None:

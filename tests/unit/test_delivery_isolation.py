@@ -10,7 +10,7 @@ from connector.errors import Unavailable
 from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Start
 from connector.stores.sqlite import SqliteStore, open_store
-from tests.contract.store_contract import add, event, events
+from tests.contract.store_contract import FABRIKAM, add, event, events
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
@@ -165,6 +165,22 @@ async def test_what_receipts_keep_leaving_out_is_set_aside_and_parked(
         await work(loop, clock, 120)
     assert {p.event.id for p in await store.parked()} == {e.id for e in left}
     assert sink.got == [event(n).id for n in range(10, 100)]
+
+
+async def test_a_tenant_whose_own_place_is_down_is_not_parked_for_others_being_taken(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    waiting = events(range(3), tenant=FABRIKAM)
+    sink.behave = leaves_out(*waiting)
+    await add(store, waiting, FABRIKAM)
+    for number in range(10, 100):
+        await add(store, [event(number)])
+        await work(loop, clock, 120)
+    assert not await store.parked()
+    assert loop.standing().stuck == ()
+    sink.behave = accept_all
+    await work(loop, clock, 1200)
+    assert set(sink.got) == {e.id for e in waiting} | {event(n).id for n in range(10, 100)}
 
 
 async def test_a_batch_that_was_taken_up_to_a_point_leaves_nothing_out(

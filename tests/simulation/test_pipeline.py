@@ -52,6 +52,12 @@ async def poll(app: App) -> list[Event]:
     return [e for e in await app.store.history(Query()) if e.id not in before]
 
 
+async def advance(sim: Simulation, seconds: float) -> None:
+    """Let time pass, for the simulated Graph and for the engine that shares its clock."""
+    assert isinstance(sim.clock, SimulatedClock)
+    await sim.clock.advance(seconds)
+
+
 def delivered(folder: Path) -> list[str]:
     lines = (folder / "events.jsonl").read_text().splitlines()
     return [cloudevents.loads(line).id for line in lines]
@@ -77,7 +83,7 @@ async def test_ids_are_the_same_on_another_machine(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         async with simulated(tmp_path / name) as (sim, config), open_app(config, clock=sim.clock) as app:
             events = await poll(app)
-            await sim.clock.advance(86_400)
+            await advance(sim, 86_400)
             found.append([e.id for e in events + await poll(app)])
     assert found[0] == found[1]
     assert len(set(found[0])) == len(found[0])
@@ -87,13 +93,12 @@ async def test_five_days_switched_off_all_five_come(tmp_path: Path) -> None:
     async with simulated(tmp_path) as (sim, config):
         async with open_app(config, clock=sim.clock) as app:
             await poll(app)
-        await sim.clock.advance(5 * 86_400)
+        await advance(sim, 5 * 86_400)
         async with open_app(config, clock=sim.clock) as app:
             new = await poll(app)
-        known = set(
-            sim.world.tenants[0].id and [v.day for v in sim.world.views(sim.world.tenants[0].id, sim.clock.now())]
-        )
-        expected = sorted(sim.world.day_text(d) for d in known if sim.world.day_text(d) > NOW.date().isoformat())
+        who = sim.world.tenants[0].id
+        there = [sim.world.day_text(view.day) for view in sim.world.views(who, sim.clock.now())]
+        expected = sorted(day for day in there if day > NOW.date().isoformat())
         got = sorted(
             e.data["day"] for e in new if e.type == "score.observed" and e.data["day"] > NOW.date().isoformat()
         )
@@ -105,7 +110,7 @@ async def test_every_score_change_sums_exactly_and_owns_its_control_events(tmp_p
     async with simulated(tmp_path, tenants=2) as (sim, config), open_app(config, clock=sim.clock) as app:
         await poll(app)
         for _ in range(20):
-            await sim.clock.advance(6 * 3600)
+            await advance(sim, 6 * 3600)
             await poll(app)
         events = await app.store.history(Query())
     moves = {e.id: e for e in events if e.type == "score.changed"}
@@ -125,14 +130,14 @@ async def test_partial_reads_remove_nothing_and_are_told_once(tmp_path: Path) ->
     async with simulated(tmp_path) as (sim, config), open_app(config, clock=sim.clock) as app:
         await poll(app)
         sim.faults.add(Fault("partial", path="secureScoreControlProfiles", times=1))
-        await sim.clock.advance(86_400)
+        await advance(sim, 86_400)
         outcomes = await app.poll_once()
         assert [o.status for o in outcomes] == ["partial"]
         events = await app.store.history(Query())
         assert [e.data["part"] for e in events if e.type == "feed.partial"] == ["catalogue"]
         assert not [e for e in events if e.type in ("profile.removed", "control.removed") and not e.backfilled]
         assert max(e.data["day"] for e in events if e.type == "score.observed") == "2026-09-09"
-        await sim.clock.advance(3600)
+        await advance(sim, 3600)
         new = await poll(app)
         assert [e.type for e in new if e.stream == "health"] == ["feed.recovered"]
 
@@ -158,7 +163,7 @@ async def test_a_frozen_feed_is_stale_after_48_hours_and_recovers(tmp_path: Path
         sim.faults.add(Fault("frozen", until=NOW + timedelta(days=4)))
         told: list[str] = []
         for _ in range(12):
-            await sim.clock.advance(12 * 3600)
+            await advance(sim, 12 * 3600)
             told += [e.type for e in await poll(app) if e.stream == "health"]
         assert told.count("feed.recovered") == 1
         assert told[0] == "feed.stale"

@@ -45,8 +45,8 @@ PAGE = 1_000
 
 SHRINK_AFTER = 5
 """Failed turns in a row after which batches hold one event; they double with each success."""
-ISOLATE_AFTER = 8
-"""Failed turns in a row after which the event behind the first is tried too, then the one behind that, and so on."""
+ISOLATE_AFTER = 3
+"""Failures of the first event alone, in a row, after which the one behind it is tried too, then the next, and so on."""
 BEHIND = 50
 """How far behind; then the same again."""
 LEFT_OUT = 3
@@ -161,6 +161,7 @@ class Delivery:
     _left_out: dict[int, int] = Factory(dict)
     _aside: dict[int, _Aside] = Factory(dict)
     _lone_turn: bool = False
+    _alone: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.max_records = max(1, self.max_records)
@@ -183,7 +184,7 @@ class Delivery:
 
     async def _turn(self, tenant_id: str | None) -> Outcome:
         name = self.sink.name
-        behind = BEHIND + 1 if self.attempt >= ISOLATE_AFTER else 0
+        behind = BEHIND + 1 if self._alone >= ISOLATE_AFTER else 0
         limit = len(self._aside) + (PAGE if self._skimming else min(PAGE, self._room + behind))
         due = await self.store.due(name, limit, tenant_id)
         if self._settled.intersection(p.seq for p in due if p.kind == "first"):
@@ -202,10 +203,12 @@ class Delivery:
             return self._nothing_new(now, waiting=bool(due))
         batch = await self._offer(fresh, self._room)
         batches = [batch]
-        if self._looks_poisoned(batch):
-            batches.append(await self._try_behind(fresh))
-            if batches[-1].moved:
-                batch.error = None
+        if self._failed_alone(batch):
+            self._alone += 1
+            if self._alone > ISOLATE_AFTER and len(self._aside) < PAGE:
+                batches.append(await self._try_behind(fresh))
+                if batches[-1].moved:
+                    batch.error = None
         self._skimming = not batch.records
         result = await self._settle(batches, now)
         self._count_left_out(batch)
@@ -214,12 +217,12 @@ class Delivery:
             return self._failed(batch.error, result)
         if batch.records:
             self._room = min(self.max_records, self._room * 2)
-        self.attempt = 0
+        self.attempt = self._alone = 0
         return result
 
     def _nothing_new(self, now: datetime, *, waiting: bool) -> Outcome:
         """Nothing is due, or only what was set aside."""
-        self.attempt = 0
+        self.attempt = self._alone = 0
         self._room = self.max_records
         if not (waiting and self._aside):
             return Outcome(self.sink.name, "idle", wait_s=IDLE_S)
@@ -347,15 +350,11 @@ class Delivery:
 
     # ------------------------------------------------------------------------------------------------- isolation
 
-    def _looks_poisoned(self, batch: _Batch) -> bool:
-        """One event failed alone, again and again, and the sink does not ask for time."""
-        return (
-            isinstance(batch.error, Unavailable)
-            and batch.error.retry_after_s is None
-            and len(batch.records) == 1
-            and self.attempt >= ISOLATE_AFTER
-            and len(self._aside) < PAGE
-        )
+    def _failed_alone(self, batch: _Batch) -> bool:
+        """Whether the first event was refused by itself, after larger batches were, and the sink asks for no time."""
+        error = batch.error
+        plain = isinstance(error, Unavailable) and error.retry_after_s is None
+        return plain and len(batch.records) == 1 and self.attempt >= SHRINK_AFTER
 
     async def _try_behind(self, fresh: Sequence[Pending]) -> _Batch:
         """Offer one event behind those that failed alone in this row of failures: one further with each of them.
@@ -365,7 +364,7 @@ class Delivery:
         before: list[Pending] = []
         skipped: set[int] = set()
         rest = fresh
-        for _ in range((self.attempt - ISOLATE_AFTER) % BEHIND + 1):
+        for _ in range((self._alone - ISOLATE_AFTER - 1) % BEHIND + 1):
             passed = self._pack(rest, 1)
             before += passed.pending
             skipped |= passed.skipped

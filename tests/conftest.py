@@ -14,6 +14,11 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import settings
 
+# Suites that other files import: their asserts explain themselves too, whichever test file comes first.
+pytest.register_assert_rewrite(
+    *(f"tests.contract.{suite}_contract" for suite in ("store", "documents", "sink", "source")),
+)
+
 # Examples differ from run to run while one works; in CI a failure must come from the change, not from luck.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

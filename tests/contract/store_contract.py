@@ -2,7 +2,6 @@
 
 Nothing about any particular store. A store adds about fifteen lines:
 
-    pytest.register_assert_rewrite("tests.contract.store_contract")
     from tests.contract.store_contract import Home, StoreContract
 
     class Folder:  # fits Home

@@ -11,14 +11,12 @@ from connector.clock import SimulatedClock
 from connector.errors import StoreError
 from connector.stores.blob import Blobs, open_store
 from connector.stores.documents import DocumentsStore
+from tests.contract.documents_contract import DocumentsContract
+from tests.contract.store_contract import CONTOSO, Home, StoreContract
 from tests.real.azurite import azurite
 
-pytest.register_assert_rewrite("tests.contract.store_contract", "tests.contract.documents_contract")
-from tests.contract.documents_contract import DocumentsContract  # noqa: E402 (rewritten first)
-from tests.contract.store_contract import CONTOSO, Home, StoreContract  # noqa: E402
-
 pytest.importorskip("azure.storage.blob", reason="pip install secure-score-connector[azure]")
-from azure.storage.blob.aio import ContainerClient  # noqa: E402
+from azure.storage.blob.aio import ContainerClient
 
 # aiohttp's advice about bodies above 1 MiB: a document goes in one request on purpose (see blob.py), as bytes.
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")

@@ -8,10 +8,8 @@ import pytest
 from connector.clock import SimulatedClock
 from connector.stores.directory import Directory, open_store
 from connector.stores.documents import DocumentsStore
-
-pytest.register_assert_rewrite("tests.contract.store_contract", "tests.contract.documents_contract")
-from tests.contract.documents_contract import DocumentsContract  # noqa: E402 (rewritten first)
-from tests.contract.store_contract import Home, StoreContract  # noqa: E402
+from tests.contract.documents_contract import DocumentsContract
+from tests.contract.store_contract import Home, StoreContract
 
 
 class Folder:

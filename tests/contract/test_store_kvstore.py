@@ -10,11 +10,9 @@ from connector.errors import StoreError
 from connector.ports import State
 from connector.stores.documents import DocumentsStore
 from connector.stores.kvstore import KvStore, open_store
+from tests.contract.documents_contract import DocumentsContract
+from tests.contract.store_contract import CONTOSO, Home, StoreContract, events
 from tests.fakes.kvstore import MAX_RECORD_BYTES, Splunkd, collection, splunkd
-
-pytest.register_assert_rewrite("tests.contract.store_contract", "tests.contract.documents_contract")
-from tests.contract.documents_contract import DocumentsContract  # noqa: E402 (rewritten first)
-from tests.contract.store_contract import CONTOSO, Home, StoreContract, events  # noqa: E402
 
 pytest.importorskip("splunklib", reason="pip install secure-score-connector[splunk]")
 

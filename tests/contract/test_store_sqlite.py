@@ -7,9 +7,7 @@ import pytest
 
 from connector.clock import SimulatedClock
 from connector.stores.sqlite import SqliteStore, open_store
-
-pytest.register_assert_rewrite("tests.contract.store_contract")
-from tests.contract.store_contract import Home, StoreContract  # noqa: E402 (rewritten first)
+from tests.contract.store_contract import Home, StoreContract
 
 
 class File:

@@ -16,10 +16,8 @@ from connector.errors import Conflict, StoreBusy, StoreError
 from connector.ports import Documents, Query, Start, State
 from connector.stores.directory import open_store
 from connector.stores.documents import DocumentsStore
-
-pytest.register_assert_rewrite("tests.contract.store_contract", "tests.contract.documents_contract")
-from tests.contract.documents_contract import DocumentsContract  # noqa: E402 (rewritten first)
-from tests.contract.store_contract import (  # noqa: E402
+from tests.contract.documents_contract import DocumentsContract
+from tests.contract.store_contract import (
     AFTER_ALL,
     CONTOSO,
     FABRIKAM,
@@ -31,7 +29,7 @@ from tests.contract.store_contract import (  # noqa: E402
     stats_of,
     take_all,
 )
-from tests.fakes.documents import Crash, Memory, Perilous  # noqa: E402
+from tests.fakes.documents import Crash, Memory, Perilous
 
 
 def opened(documents: Documents, **options: Any) -> DocumentsStore:

@@ -145,7 +145,10 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         work.out.append(_recovered(refusal, newest, now))
         refusal = None
     if memory.catalogue_refusal is not None and catalogue_refusal is None:
-        work.out.append(_recovered(memory.catalogue_refusal, newest, now))
+        if done:
+            work.out.append(_recovered(memory.catalogue_refusal, newest, now))
+        else:  # told once all days are folded, as if they had been folded at once
+            catalogue_refusal = memory.catalogue_refusal
     result = Memory(
         first_newest=work.first_newest or None,
         newest=newest,

@@ -29,15 +29,17 @@ class Cloud:
     login: str
     monitor_audience: str
     exchange: str
+    resource_manager: str
 
 
-def _cloud(name: str, graph: str, login: str, monitor: str, exchange: str) -> Cloud:
-    return Cloud(name, graph, graph, login, monitor, exchange)
+def _cloud(name: str, graph: str, login: str, monitor: str, exchange: str, manager: str) -> Cloud:
+    return Cloud(name, graph, graph, login, monitor, exchange, manager)
 
 
 _US_LOGIN = "https://login.microsoftonline.us"
 _US_MONITOR = "https://monitor.azure.us"
 _US_EXCHANGE = "api://AzureADTokenExchangeUSGov"
+_US_MANAGER = "https://management.usgovcloudapi.net"
 
 CLOUDS: Mapping[str, Cloud] = {
     "global": _cloud(
@@ -46,9 +48,10 @@ CLOUDS: Mapping[str, Cloud] = {
         "https://login.microsoftonline.com",
         "https://monitor.azure.com",
         "api://AzureADTokenExchange",
+        "https://management.azure.com",
     ),
-    "usgov": _cloud("usgov", "https://graph.microsoft.us", _US_LOGIN, _US_MONITOR, _US_EXCHANGE),
-    "dod": _cloud("dod", "https://dod-graph.microsoft.us", _US_LOGIN, _US_MONITOR, _US_EXCHANGE),
+    "usgov": _cloud("usgov", "https://graph.microsoft.us", _US_LOGIN, _US_MONITOR, _US_EXCHANGE, _US_MANAGER),
+    "dod": _cloud("dod", "https://dod-graph.microsoft.us", _US_LOGIN, _US_MONITOR, _US_EXCHANGE, _US_MANAGER),
 }
 
 _VIANET = (".chinacloudapi.cn", ".microsoftonline.cn", ".azure.cn")

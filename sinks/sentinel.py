@@ -47,6 +47,9 @@ OPTIONS: Mapping[str, Option] = {
         choices=STREAMS,
         doc="Which streams it gets, and the stream of the rule for each.",
     ),
+    "rule_resource_id": Option(
+        "str", doc="Azure resource id of the rule: `check` then compares its columns with ours (needs the role Reader)."
+    ),
     "unrouted": Option(
         "enum",
         default="default",

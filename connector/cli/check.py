@@ -16,16 +16,20 @@ from typing import Any
 
 from attrs import Factory, asdict, define, evolve, frozen
 
+from connector import mapping as mappings
 from connector import token_claims
 from connector.app import READ, WRITE, Transports, build_sink, concurrency, open_source, open_store, token_provider
+from connector.auth import azure_credential
 from connector.cli.common import clean, config_of, console, dump, table
 from connector.clock import SystemClock, iso
-from connector.clouds import cloud_of, consent_url
+from connector.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.config import Config, SinkConfig, TenantConfig, unmatched_tenants
 from connector.credentials import expiries, fault
 from connector.errors import ConfigError, Denied, SecureScoreError
 from connector.http import MAX_BODY_BYTES, Response, Transport
 from connector.model import Absent, Known
+from connector.ports import Clock
+from connector.rule_columns import declared, differences, resource_id_problem
 from connector.signin_errors import CONSENT_REASONS, SignInRefused
 from connector.token_claims import Claims
 
@@ -93,6 +97,9 @@ async def collect(config: Config) -> list[Finding]:
     findings += skew.finding()
     findings += [finding for of_tenant in read for finding in of_tenant]
     findings += await asyncio.gather(*(_sink(s, config.tenants) for s in config.sinks))
+    for sink in config.sinks:
+        if sink.options.get("rule_resource_id"):
+            findings += await rule_findings(sink, config.base_dir, clock)
     return findings
 
 
@@ -333,6 +340,34 @@ async def _sink(config: SinkConfig, tenants: Sequence[TenantConfig]) -> Finding:
     except SecureScoreError as error:
         return _failed("sink", config.name, error)
     return Finding("sink", config.name, True, f"{config.kind} answers")
+
+
+async def rule_findings(sink: SinkConfig, base_dir: str, clock: Clock, root: str | None = None) -> list[Finding]:
+    """Whether the rule of a sentinel sink declares every column we send; `root` overrides the cloud's own address."""
+    options = sink.options
+    cloud = cloud_of_ingestion(options["endpoint"])
+    root = root or cloud.resource_manager
+    credential = azure_credential(options["auth"], cloud, sink.network, clock)
+    transports = Transports(clock)
+    try:
+        if problem := resource_id_problem(options["rule_resource_id"]):
+            raise problem
+        token = await credential.get_token(f"{cloud.resource_manager}/.default")
+        streams = await declared(transports.get(sink.network), root, options["rule_resource_id"], token.token)
+    except SecureScoreError as error:
+        return [_failed("columns", sink.name, error)]
+    finally:
+        await credential.close()
+        await transports.close()
+    mapping = mappings.load(sink.mapping or sink.format or "sentinel", base_dir)
+    findings = []
+    for stream, target in (sink.stream_targets or options["streams"]).items():
+        ours = mapping.columns(stream)
+        found = differences(ours, streams.get(target))
+        hint = "add the columns to the rule's stream, its transformation and the table" if found else ""
+        detail = "; ".join(found) or f"all {len(ours)} columns of {target} are declared"
+        findings.append(Finding("columns", f"{sink.name}: {stream}", not found, detail, hint))
+    return findings
 
 
 # ---------------------------------------------------------------------------------------------------------------- show

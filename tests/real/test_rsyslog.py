@@ -104,6 +104,8 @@ async def test_a_dead_receiver_is_unavailable_until_it_is_back(tmp_path: Path, n
         tails = [Tail(server.plain_file), Tail(server.tls_file)]
         for sink in sinks:
             assert (await sink.send(corpus(1, seed=1))).accepted
+        for tail in tails:  # what it confirmed is in its memory: a kill before it is written is the replay window's case
+            assert len(tail.wait(1)) == 1
         server.process.stop(number)
         for sink in sinks:
             for attempt in (sink.send(corpus(1, seed=2)), sink.probe()):

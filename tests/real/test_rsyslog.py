@@ -104,7 +104,7 @@ async def test_a_dead_receiver_is_unavailable_until_it_is_back(tmp_path: Path, n
         tails = [Tail(server.plain_file), Tail(server.tls_file)]
         for sink in sinks:
             assert (await sink.send(corpus(1, seed=1))).accepted
-        for tail in tails:  # what it confirmed is in its memory: a kill before it is written is the replay window's case
+        for tail in tails:  # confirmed is in memory: a kill before it is written is for the replay window
             assert len(tail.wait(1)) == 1
         server.process.stop(number)
         for sink in sinks:

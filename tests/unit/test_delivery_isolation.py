@@ -154,6 +154,27 @@ async def test_a_flapping_sink_gets_everything_in_order(
     assert sink.got == [e.id for e in new]
 
 
+async def test_events_are_offered_for_the_first_time_in_order_whatever_the_weather(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    new = events(range(100))
+    await add(store, new)
+    loop.max_records = loop._room = 1
+
+    def throttled(_: Sequence[Record]) -> Receipt:
+        raise Unavailable("429", 5.0)
+
+    def down(_: Sequence[Record]) -> Receipt:
+        raise Unavailable("connection refused")
+
+    for weather, turns in ((throttled, 15), (down, 8), (throttled, 5), (down, 12), (accept_all, 120)):
+        sink.behave = weather
+        for _ in range(turns):
+            await loop.turn()
+    first_offers = list(dict.fromkeys(i for batch in sink.offered for i in batch))
+    assert first_offers == [e.id for e in new]
+
+
 async def test_what_receipts_keep_leaving_out_is_set_aside_and_parked(
     store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
 ) -> None:

@@ -38,7 +38,8 @@ log = logging.getLogger("securescore.poll")
 
 UNAVAILABLE_AFTER = 2
 """How many failed polls in a row make unavailability a problem: one alone is weather."""
-COMMIT_TRIES = 5
+COMMIT_TRIES = 20
+"""A conflict means that an operator's command committed in between, so tries are as many as one may well commit."""
 MAX_DAYS_A_COMMIT = 400
 
 

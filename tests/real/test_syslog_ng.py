@@ -83,6 +83,7 @@ async def test_a_dead_receiver_is_unavailable_until_it_is_back(tmp_path: Path, n
         sinks = [SyslogSink(kind, receiver(server, kind)) for kind in ("octet", "lf", "tls")]
         for sink in sinks:
             assert (await sink.send(corpus(1, seed=1))).accepted
+        assert len(tail.wait(3)) == 3  # confirmed is in memory: a kill before it is written is for the replay window
         server.process.stop(number)
         for sink in sinks:
             for attempt in (sink.send(corpus(1, seed=2)), sink.probe()):

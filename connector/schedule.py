@@ -4,15 +4,23 @@ A tenant costs one entry here, however long it waits: no task, no timer.
 """
 
 import heapq
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from attrs import define, field
 
-from connector.config import TenantConfig
+from connector.config import PollConfig, TenantConfig
 
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def concurrency(poll: PollConfig, tenants: int) -> int:
+    """How many tenants are polled at once: tenants x 4 s / interval within 8..64, unless stated (DESIGN §10)."""
+    if poll.concurrency is not None:
+        return poll.concurrency
+    return min(64, max(8, math.ceil(tenants * 4 / poll.interval_s)))
 
 
 def offset_s(tenant_id: str, interval_s: float) -> float:

@@ -18,7 +18,7 @@ from attrs import Factory, asdict, define, evolve, frozen
 
 from connector import mapping as mappings
 from connector import token_claims
-from connector.app import READ, WRITE, Transports, build_sink, concurrency, open_source, open_store, token_provider
+from connector.app import READ, WRITE, Transports, build_sink, open_source, open_store, token_provider
 from connector.auth import azure_credential
 from connector.cli.common import clean, config_of, console, dump, table
 from connector.clock import SystemClock, iso
@@ -30,6 +30,7 @@ from connector.http import MAX_BODY_BYTES, Response, Transport
 from connector.model import Absent, Known
 from connector.ports import Clock
 from connector.rule_columns import declared, differences, resource_id_problem
+from connector.schedule import concurrency
 from connector.signin_errors import CONSENT_REASONS, SignInRefused
 from connector.token_claims import Claims
 
@@ -86,7 +87,7 @@ async def collect(config: Config) -> list[Finding]:
     ]
     findings.append(await _state(config))
     findings += await asyncio.to_thread(_expiring, config)
-    gate = asyncio.Semaphore(concurrency(config))
+    gate = asyncio.Semaphore(concurrency(config.poll, len(config.tenants)))
     clock = SystemClock()
     skew = Skew()
     transports = Transports(clock, skew.in_front_of)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from connector.app import App, open_app
+from connector.app import open_app
 from connector.cli import events as event_table
 from connector.cli.common import clean, console
 from connector.cli.explain import show as show_waterfall
@@ -18,6 +18,7 @@ from connector.clock import SimulatedClock
 from connector.config import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
 from connector.errors import ConfigError
 from connector.logs import log_to_stderr
+from connector.loops import App
 from connector.model import Event
 from connector.ports import Query
 from connector.simulator.server import serve, token_for

@@ -18,11 +18,12 @@ from aiohttp import web
 from attrs import Factory, define, evolve
 
 from connector import __version__, health
-from connector.app import App, check_sinks, open_app
+from connector.app import check_sinks, open_app
 from connector.cli.common import config_of
 from connector.config import Config
 from connector.errors import ConfigError, SecureScoreError
 from connector.logs import log_to_stderr
+from connector.loops import App
 from connector.poller import PollOutcome
 from connector.service import Notifier
 

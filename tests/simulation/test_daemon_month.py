@@ -10,10 +10,11 @@ from pathlib import Path
 
 from attrs import evolve
 
-from connector.app import App, open_app
+from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config import Config, HealthConfig, PollConfig
 from connector.formats import cloudevents
+from connector.loops import App
 from connector.ports import Query
 from connector.simulator.faults import Fault
 from connector.simulator.server import Simulation

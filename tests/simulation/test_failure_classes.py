@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 from attrs import define, evolve
 
-from connector.app import App, open_app, severity_rules
+from connector.app import open_app, severity_rules
 from connector.clock import SimulatedClock, iso
 from connector.config import Config, SinkConfig, StateConfig
 from connector.delivery import Delivery
 from connector.errors import Unavailable
+from connector.loops import App
 from connector.model import Event, Receipt, Record, accept_all
 from connector.poller import PollOutcome
 from connector.ports import Query, Start

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from connector.app import App, open_app
+from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config import (
     AuthConfig,
@@ -24,6 +24,7 @@ from connector.config import (
     StateConfig,
     TenantConfig,
 )
+from connector.loops import App
 from connector.poller import PollOutcome
 from connector.ports import Query
 from connector.simulator.faults import Fault, Faults

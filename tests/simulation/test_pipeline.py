@@ -8,10 +8,11 @@ from pathlib import Path
 
 from attrs import evolve
 
-from connector.app import App, open_app
+from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
 from connector.formats import cloudevents
+from connector.loops import App
 from connector.model import Event
 from connector.ports import Query
 from connector.simulator.faults import Fault, Faults

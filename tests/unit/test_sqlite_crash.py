@@ -6,13 +6,14 @@ pytest itself would copy its threads' locks.)
 
 import asyncio
 import json
+import logging
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-import traceback
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -168,8 +169,8 @@ def run(path: Path, seed: int, ledger: Ledger, statement: int | None, after_s: f
 
         try:
             asyncio.run(work(path, seed, lambda line: void(os.write(theirs, json.dumps(line).encode() + b"\n")), arm))
-        except BaseException:
-            traceback.print_exc()
+        except Exception:
+            logging.exception("a worker failed")
         os._exit(1)  # only its death may end it
     os.close(theirs)
     if after_s is not None:

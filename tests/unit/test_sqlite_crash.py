@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -170,7 +169,7 @@ def run(path: Path, seed: int, ledger: Ledger, statement: int | None, after_s: f
         try:
             asyncio.run(work(path, seed, lambda line: void(os.write(theirs, json.dumps(line).encode() + b"\n")), arm))
         except Exception:
-            logging.exception("a worker failed")
+            logging.getLogger(__name__).exception("a worker failed")
         os._exit(1)  # only its death may end it
     os.close(theirs)
     if after_s is not None:

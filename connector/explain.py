@@ -318,12 +318,12 @@ def severity(rules: SeverityRules, event_type: str, data: Mapping[str, Any]) -> 
     if data.get("backfilled"):
         return 0
     for rule in rules.rules:
-        if _holds(rule.get("when", {}), event_type, data):
+        if holds(rule.get("when", {}), event_type, data):
             return int(rule["severity"])
     return rules.default
 
 
-def _holds(when: Mapping[str, Any], event_type: str, data: Mapping[str, Any]) -> bool:
+def holds(when: Mapping[str, Any], event_type: str, data: Mapping[str, Any]) -> bool:
     control = data.get("control") or {}
     for key, wanted in when.items():
         if key == "type":

@@ -205,7 +205,8 @@ class Heart:
                 return False
             origin = Origin(None, head.get("instance") or self.instance, source="connector")
             left = head.get("uncounted") or {"since": self._since, "delivered": {}}
-            change = self._change(this, origin.name, tenants, delivered, left)
+            counts = self._sum(delivered, left["delivered"])
+            change = heartbeat(this, origin.name, self.interval_s, left["since"], tenants, counts)
             event = stamp(change, origin, iso(now), self.severity)
             values = {**head, "instance": origin.name, "heartbeat": this, "uncounted": None}
             try:
@@ -235,25 +236,27 @@ class Heart:
         names = sorted({*delivered, *left})
         return {n: delivered.get(n, 0) - self._counted.get(n, 0) + left.get(n, 0) for n in names}
 
-    def _change(
-        self,
-        this: str,
-        instance: str,
-        tenants: Mapping[str, int],
-        delivered: Mapping[str, int],
-        left: Mapping[str, Any],
-    ) -> Change:
-        counts = {state: n for state, n in tenants.items() if n or state != "pending"}
-        words = f"{counts['ok']} tenants ok, {counts['stale']} stale, {counts['failing']} failing"
-        data: dict[str, Any] = {
-            "summary": f"Heartbeat: {words}",
-            "instance": instance,
-            "interval_s": int(self.interval_s),
-            "since": left["since"],
-            "tenants": counts,
-            "delivered": self._sum(delivered, left["delivered"]),
-        }
-        return Change("connector.heartbeat", "connector", "", this, "", data)
+
+def heartbeat(
+    beat: str,
+    instance: str,
+    interval_s: float,
+    since: str,
+    tenants: Mapping[str, int],
+    delivered: Mapping[str, int],
+) -> Change:
+    """The heartbeat of the slot that began at `beat`; `delivered` counts by sink since `since`."""
+    counts = {state: n for state, n in tenants.items() if n or state != "pending"}
+    words = f"{counts['ok']} tenants ok, {counts['stale']} stale, {counts['failing']} failing"
+    data: dict[str, Any] = {
+        "summary": f"Heartbeat: {words}",
+        "instance": instance,
+        "interval_s": int(interval_s),
+        "since": since,
+        "tenants": counts,
+        "delivered": dict(delivered),
+    }
+    return Change("connector.heartbeat", "connector", "", beat, "", data)
 
 
 async def tell_new(store: Store, clock: Clock, severity: SeverityRules, instance: str, key: str) -> bool:

@@ -16,6 +16,7 @@ from connector.explain import Context
 from connector.ids import content_hash, digest, event_id
 from connector.memory import Baseline, Memory, Refusal, slim
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version
+from connector.problems import Fault
 
 PERSISTENCE_S = 24 * 3600.0
 """How long a suspicious day must stay before it is believed without an operator."""
@@ -163,6 +164,21 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         targets=work.targets,
     )
     return Observation(result, tuple(work.out), done)
+
+
+def stale(newest_day: str, now: str, stale_after_s: float) -> Fault | None:
+    """The fault of a feed whose newest day began longer ago than `stale_after_s`."""
+    age_s = (parse_iso(now) - parse_iso(newest_day)).total_seconds()
+    if age_s < stale_after_s:
+        return None
+    return Fault(
+        "feed.stale",
+        "stale",
+        "feed",
+        f"Feed stale: newest day is {newest_day}, {int(age_s // 3600)} hours old",
+        hint="Microsoft publishes nothing new for this tenant; compare with the portal before opening a case",
+        data={"newest_day": newest_day, "age_s": int(age_s), "stale_after_s": int(stale_after_s)},
+    )
 
 
 def _one_a_day(days: Sequence[Day]) -> list[Day]:

@@ -28,7 +28,7 @@ from connector.errors import (
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
 from connector.model import Absent, Change, Event, EvidenceFile, Known, Snapshot, Unchanged
-from connector.observe import Rules, observe
+from connector.observe import Rules, observe, stale
 from connector.ports import Clock, Source, State, Store
 from connector.problems import Fault, advance
 from connector.signin_errors import SignInRefused
@@ -285,19 +285,8 @@ class Poller:
         """A feed is stale when its newest day began longer ago than `stale_after`; a refused day shows it is alive."""
         if newest_day is None or head.get("refusal"):
             return []
-        age_s = (parse_iso(now) - parse_iso(newest_day)).total_seconds()
-        if age_s < self.changes.stale_after_s:
-            return []
-        return [
-            Fault(
-                "feed.stale",
-                "stale",
-                "feed",
-                f"Feed stale: newest day is {newest_day}, {int(age_s // 3600)} hours old",
-                hint="Microsoft publishes nothing new for this tenant; compare with the portal before opening a case",
-                data={"newest_day": newest_day, "age_s": int(age_s), "stale_after_s": int(self.changes.stale_after_s)},
-            )
-        ]
+        fault = stale(newest_day, now, self.changes.stale_after_s)
+        return [] if fault is None else [fault]
 
 
 def _known(head: Mapping[str, Any], language: str) -> Known:

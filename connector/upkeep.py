@@ -110,7 +110,7 @@ class Upkeep:
             full = any(f.reason == "outbox_full" for f in faults)
             faults += await self.watch.shared(now) if self.watch else []
             faults += self.more(known)
-            faults += [f for s in sinks if (f := _sink_fault(s, known, failing.get(s.sink), now)) is not None]
+            faults += [f for s in sinks if (f := sink_fault(s, known, failing.get(s.sink), now)) is not None]
             problems, told = advance(known, faults, iso(now), scope=origin.urn)
             values = {**head, "instance": origin.name, "problems": problems, "failing": failing}
             if values == head:
@@ -135,7 +135,7 @@ def _failing(known: Mapping[str, str], sinks: Sequence[Standing], now: str) -> d
     }
 
 
-def _sink_fault(sink: Standing, known: Mapping[str, Any], since: str | None, now: datetime) -> Fault | None:
+def sink_fault(sink: Standing, known: Mapping[str, Any], since: str | None, now: datetime) -> Fault | None:
     """The fault of a sink, if it has one now."""
     subject = f"sink:{sink.sink}"
     was = str(known.get(f"connector.problem:{subject}", {}).get("reason", ""))

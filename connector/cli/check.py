@@ -1,11 +1,12 @@
 """`securescore check`: configuration, clock, state, sign-in, Graph and every sink; one line a fault, with its remedy.
 
-Reads only: nothing is committed and no event is sent.
+Reads only: nothing is committed, and no event is sent unless `--send-test` asks for it (send_test.py).
 """
 
 import argparse
 import asyncio
 import csv
+import logging
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from connector import mapping as mappings
 from connector import token_claims
 from connector.app import READ, WRITE, Transports, build_sink, open_source, open_store, token_provider
 from connector.auth import azure_credential
+from connector.cli import send_test
 from connector.cli.common import clean, config_of, console, dump, table
 from connector.clock import SystemClock, iso
 from connector.clouds import cloud_of, cloud_of_ingestion, consent_url
@@ -61,21 +63,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the findings as one JSON document")
     csv_help = "write the tenants that lack consent, each with the address where its administrator grants it"
     parser.add_argument("--consent-csv", metavar="FILE", type=Path, help=csv_help)
+    test_help = "also send one event for each shipped alert rule, of tenant TEST, marked as simulated, never history"
+    parser.add_argument("--send-test", action="store_true", help=test_help)
+    parser.add_argument("--sink", metavar="S", action="append", default=[], help="with --send-test: only this sink")
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
+    if args.sink and not args.send_test:
+        raise ConfigError(["--sink needs --send-test"], "without it every sink is checked")
+    sinks = send_test.chosen(config, args.sink)
+    logging.getLogger("securescore").addHandler(logging.NullHandler())  # the findings say it better
     findings = asyncio.run(collect(config))
+    test = asyncio.run(send_test.send_test(config, sinks)) if args.send_test else None
+    if test is not None:
+        findings += [Finding("send_test", s.sink, not s.error, s.words, s.hint) for s in test.sinks]
     if args.json:
-        dump([asdict(f) for f in findings])
+        told = [] if test is None else [Finding("alert", a.name, True, send_test.words(a)) for a in test.alerts]
+        dump([asdict(f) for f in [*findings, *told]])
     else:
+        if test is not None:
+            send_test.show(test)
         show(findings)
     if args.consent_csv is not None:
         lacking = write_consents(args.consent_csv, config, findings)
         if not args.json:
             console().print(f"{lacking} tenants lack consent: {clean(args.consent_csv)}")
     bad = [f for f in findings if f.ok is False]
-    return 0 if not bad else 3 if any(f.ok for f in findings if f.what in ("tenant", "sink")) else 1
+    return 0 if not bad else 3 if any(f.ok for f in findings if f.what in ("tenant", "sink", "send_test")) else 1
 
 
 async def collect(config: Config) -> list[Finding]:

@@ -1,0 +1,147 @@
+"""`securescore check --send-test`: one event for each alert rule that ships, through every sink's mapping and delivery.
+
+The events go through a state of their own, in a temporary folder that is deleted afterwards: nothing is committed to
+the history, and a daemon beside it notices nothing. A sink's own filters hold, except that each takes tenant TEST.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+
+from attrs import evolve, frozen
+
+from connector.app import open_app, severity_rules
+from connector.cli.common import clean, console, table
+from connector.clock import SystemClock
+from connector.config import Config, HealthConfig, RawConfig, SinkConfig, StateConfig
+from connector.delivery import Outcome
+from connector.errors import ConfigError, SecureScoreError
+from connector.loops import App
+from connector.model import Event
+from connector.ports import State
+from connector.rehearsal import TENANT, TENANT_ID, Alert, alerts
+
+DEADLINE_S = 15.0
+"""How long a sink's transient faults are retried; the check before has named them already."""
+_ADDRESS = ("host", "url", "endpoint", "path")
+"""The keys of a sink that say where it goes; the first that it has."""
+
+
+@frozen
+class Sent:
+    """What became of the test at one sink. `left_out` names the alerts whose events its filters keep back."""
+
+    sink: str
+    to: str
+    taken: int = 0
+    left_out: tuple[str, ...] = ()
+    error: str = ""
+    hint: str = ""
+
+    @property
+    def words(self) -> str:
+        """For people, in one sentence."""
+        said = f"{self.taken} test events taken by {self.to}"
+        if self.left_out:
+            said += f"; left out by this sink's filters: {', '.join(self.left_out)}"
+        return f"{self.error} ({said})" if self.error else said
+
+
+@frozen
+class Rehearsal:
+    """One run: what was meant to fire, and what each sink took."""
+
+    alerts: tuple[Alert, ...]
+    sinks: tuple[Sent, ...]
+
+
+def chosen(config: Config, names: Sequence[str]) -> list[SinkConfig]:
+    """The named sinks, all when none is named. Raises ConfigError for one that is not configured."""
+    known = {s.name: s for s in config.sinks}
+    if unknown := [n for n in names if n not in known]:
+        raise ConfigError(
+            [f"no sink named {n!r} is configured" for n in unknown], f"sinks: {', '.join(known) or 'none'}"
+        )
+    return [known[n] for n in names] if names else list(config.sinks)
+
+
+async def send_test(config: Config, sinks: Sequence[SinkConfig], deadline_s: float = DEADLINE_S) -> Rehearsal:
+    """Send every test event to these sinks, each on its own: one that cannot be built or reached stops no other."""
+    now = SystemClock().now()
+    told = alerts(now, severity_rules(), [s.name for s in sinks])
+    sent = await asyncio.gather(*(_to_one(config, sink, told, deadline_s) for sink in sinks))
+    return Rehearsal(tuple(told), tuple(sent))
+
+
+async def _to_one(config: Config, sink: SinkConfig, told: Sequence[Alert], deadline_s: float) -> Sent:
+    to = next((f"{sink.kind} {sink.options[key]}" for key in _ADDRESS if sink.options.get(key)), sink.kind)
+    with tempfile.TemporaryDirectory(prefix="securescore-test-") as folder:
+        apart = evolve(
+            config,
+            state=StateConfig(path=f"{folder}/state.db"),
+            raw=RawConfig(keep_days=0),
+            health=HealthConfig(listen=None),
+            sinks=(evolve(sink, tenants=()),),
+        )
+        try:
+            async with open_app(apart) as app:
+                return await _deliver(app, Sent(sink.name, to), told, deadline_s)
+        except ConfigError as error:
+            return Sent(sink.name, to, error="; ".join(error.problems), hint=error.hint)
+        except SecureScoreError as error:
+            return Sent(sink.name, to, error=error.what, hint=error.hint)
+
+
+async def _deliver(app: App, sent: Sent, told: Sequence[Alert], deadline_s: float) -> Sent:
+    delivery = app.deliveries[sent.sink]
+    events = list({event.id: event for alert in told for event in alert.events}.values())
+    await app.store.commit(TENANT_ID, State(), events)
+    outcome = await delivery.drain(deadline_s)
+    refused = await app.store.parked(sent.sink)
+    error, hint = _fault(outcome, len(refused), refused[0].reason if refused else "")
+    return evolve(
+        sent,
+        taken=sum(delivery.delivered.values()),
+        left_out=tuple(a.name for a in told if a.events and sum(map(delivery.wants.wants, a.events)) < a.least),
+        error=error,
+        hint=hint,
+    )
+
+
+def _fault(outcome: Outcome, refused: int, reason: str) -> tuple[str, str]:
+    """What went wrong, and what to do; two empty texts when all that concerns the sink was taken."""
+    if refused:
+        return f"{refused} test events were refused for good: {reason}", "correct what the sink names, then test again"
+    return outcome.error or "", outcome.hint
+
+
+def rule_names(alert: Alert) -> list[str]:
+    """The shipped rules that an alert's events should fire."""
+    return [*(f"Splunk: {name}" for name in alert.splunk), *(f"Sentinel: {name}" for name in alert.sentinel)]
+
+
+def words(alert: Alert) -> str:
+    """What was sent for an alert, in one line: for --json."""
+    if not alert.events:
+        return f"no event: {alert.absence}"
+    ids = ", ".join(e.id for e in alert.events)
+    return f"{len(alert.events)} events ({ids}) should fire {'; '.join(rule_names(alert)) or 'rules of your own'}"
+
+
+def show(test: Rehearsal) -> None:
+    """Each alert, the event that fires it, and the shipped rules that should."""
+    out = console()
+    made = table("alert", "events>", "first of them", "rule that should fire")
+    for alert in test.alerts:
+        first = f"{_summary(alert.events[0])}\n{alert.events[0].id}" if alert.events else f"no event: {alert.absence}"
+        made.add_row(clean(alert.name), str(len(alert.events)), _lines(first), _lines("\n".join(rule_names(alert))))
+    out.print(made)
+    out.print(f"Look for tenant or host {TENANT}; every one is marked as simulated. Nothing of it is in the history.")
+
+
+def _summary(event: Event) -> str:
+    return f"[{event.severity}] {event.data['summary']}"
+
+
+def _lines(text: str) -> str:
+    return "\n".join(clean(line) for line in text.split("\n"))

@@ -18,7 +18,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format lock wheel clean deb rpm bundle sbom
+.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ demo: $(VENV)/.runtime ## a simulated tenant, its change events and why they hap
 
 test: $(VENV)/.dev ## all tests
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+bench: $(VENV)/.bench ## performance beside rivals: a table, then one JSON object (ARGS=--quick only proves that it runs)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint, types, import rules, then all tests
 	@$(BIN)/ruff format --check --quiet .
@@ -46,6 +49,7 @@ lock: ## resolve the lock files again (maintainers; needs uv)
 	@$(LOCK) --constraint requirements-dev.lock pyproject.toml -o requirements.lock
 	@sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | tr -d '",' | tr ' ' '\n' \
 	  | $(LOCK) --constraint requirements-dev.lock - -o requirements-build.lock
+	@$(LOCK) --constraint requirements-dev.lock --group bench -o tests/bench/requirements.lock
 
 wheel: $(VENV)/.runtime ## dist/*.whl
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -78,6 +82,10 @@ $(VENV)/.runtime: $(VENV)/pyvenv.cfg requirements.lock requirements-build.lock p
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev tests/bench/requirements.lock
+	@$(PIP) install --require-hashes -r tests/bench/requirements.lock
 	@touch $@
 
 # Host packages (packaging/host). HOST_PYTHON is the target's own interpreter: one build for each of its minor versions.

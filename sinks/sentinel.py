@@ -389,13 +389,22 @@ class SentinelSink:
     max_bytes = 4 * ingestion.MAX_BODY_BYTES
     replay_window_s = 0.0
 
-    def __init__(self, name: str, rules: Rules, http: Wire, credential: Credential, deadline_s: float = 90.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        rules: Rules,
+        http: Wire,
+        credential: Credential,
+        deadline_s: float = 90.0,
+        gzip_level: int = _GZIP_LEVEL,
+    ) -> None:
         """`deadline_s` bounds one call with all its signing in; `http` bounds each request."""
         self.name = name
         self._rules = rules
         self._http = http
         self._credential = credential
         self._deadline_s = deadline_s
+        self._gzip_level = gzip_level
         self._clients: dict[str, Any] = {}
         self._proven: set[Place] = set()  # what ever took a row
         self._closed = False
@@ -500,7 +509,7 @@ class SentinelSink:
 
     async def _post(self, at: Place, batch: Sequence[Line]) -> Verdict:
         """One chunk, once more with a new token if that is what is wrong. Raises Unavailable and Denied."""
-        chunk = await asyncio.to_thread(_gzipped, batch)
+        chunk = await asyncio.to_thread(_gzipped, batch, self._gzip_level)
         verdict = await self._upload(at, chunk)
         if verdict.kind == "token":
             self._credential.forget()
@@ -533,9 +542,9 @@ class SentinelSink:
         return _TAKEN
 
 
-def _gzipped(batch: Sequence[Line]) -> bytes:
+def _gzipped(batch: Sequence[Line], level: int) -> bytes:
     """The array of a chunk, compressed; for a worker thread."""
-    return gzip.compress(ingestion.body(batch), _GZIP_LEVEL, mtime=0)
+    return gzip.compress(ingestion.body(batch), level, mtime=0)
 
 
 def _halves(batch: list[Line]) -> list[list[Line]]:

@@ -1,0 +1,244 @@
+"""The read path: a first poll, an unchanged poll, and the diff of two days, each beside its rival."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from connector import diff
+from connector.app import App, open_app
+from connector.clock import SimulatedClock
+from connector.config import (
+    AuthConfig,
+    Config,
+    GraphConfig,
+    NetworkConfig,
+    RawConfig,
+    SinkConfig,
+    StateConfig,
+    TenantConfig,
+)
+from connector.simulator.world import World
+from connector.sources import wire
+from connector.sources.graph import GraphSource
+from tests.bench.measure import Figure, cpu, in_turn, ratio, times
+from tests.bench.servers import CLIENT, NOW, SECRET, START, Server, started
+
+_LINK = re.compile(rb'"@odata\.nextLink"\s*:\s*("[^"]+")')
+SCORES, PROFILES = "/v1.0/security/secureScores", "/v1.0/security/secureScoreControlProfiles"
+ALL_DAYS, OVERLAP = "?$top=90", "?$top=3"
+
+
+def config(server: Server, folder: Path, *, raw_days: int = 0, sinks: Sequence[SinkConfig] = ()) -> Config:
+    """Every tenant of the server, with a client secret; evidence off unless asked for."""
+    secret = folder / "secret"
+    secret.touch(0o600)
+    secret.write_text(SECRET)
+    auth = AuthConfig("client_secret", {"client_id": CLIENT, "client_secret": f"${{file:{secret}}}"})
+    graph = GraphConfig(base_url=server.at["graph"], authority=server.at["entra"])
+    pairs = zip(server.at["names"], server.at["ids"], strict=True)
+    return Config(
+        tenants=tuple(TenantConfig(name, tenant_id, auth=auth, graph=graph) for name, tenant_id in pairs),
+        sinks=tuple(sinks),
+        state=StateConfig(path=str(folder / "state.db")),
+        raw=RawConfig(keep_days=raw_days),
+        network=NetworkConfig(ca_file=server.at["ca"]),
+    )
+
+
+async def ready(app: App, tenant: TenantConfig) -> GraphSource:
+    """The tenant's source with its token held and its connection open: signing in is not what is measured."""
+    source = await app.poller.open_source(tenant)
+    assert isinstance(source, GraphSource)
+    await source.newest()
+    return source
+
+
+class Bare:
+    """A bare aiohttp client: it knows every address beforehand and only reads."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self._base_url = base_url
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", "Accept-Encoding": "gzip"}
+        self._session = aiohttp.ClientSession()
+
+    async def get(self, url: str) -> bytes:
+        async with self._session.get(url, headers=self._headers) as response:
+            assert response.status == 200
+            return await response.read()
+
+    async def addresses(self, query: str, wanted: int) -> list[str]:
+        """What a poll asks for: the days, in one page here, and every page of the catalogue."""
+        found = [f"{self._base_url}{SCORES}{query}"]
+        assert (await self.get(found[0])).count(b'"controlScores"') >= wanted
+        url = f"{self._base_url}{PROFILES}"
+        while True:
+            found.append(url)
+            link = _LINK.search(await self.get(url))
+            if link is None:
+                return found
+            url = json.loads(link[1])
+
+    async def read(self, urls: Sequence[str]) -> list[bytes]:
+        return [await self.get(url) for url in urls]
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+@asynccontextmanager
+async def bare(server: Server, source: GraphSource) -> AsyncIterator[Bare]:
+    client = Bare(server.at["graph"], await source._token.token())
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def first_poll(folder: Path, rounds: int, *, raw_days: int = 0) -> Figure:
+    """Each round is another tenant's first contact, in one process and one state file."""
+    with started("graph", tenants=rounds + 2, size="mid") as server:
+        settings = config(server, folder, raw_days=raw_days)
+        async with open_app(settings, clock=SimulatedClock(NOW)) as app:
+            bodies: dict[str, list[bytes]] = {}
+            for tenant in settings.tenants:
+                source = await ready(app, tenant)
+                async with bare(server, source) as client:
+                    bodies[tenant.name] = await client.read(await client.addresses(ALL_DAYS, 90))
+            turns, others = iter(settings.tenants), iter(settings.tenants)
+            events = []
+
+            async def ours() -> float:
+                tenant = next(turns)
+                with cpu() as spent:
+                    outcome = await app.poller.poll(tenant)
+                assert outcome.status == "ok", outcome.error
+                events.append(outcome.events)
+                return spent.seconds
+
+            async def theirs() -> float:
+                pages = bodies[next(others).name]
+                with cpu() as spent:
+                    for page in pages:
+                        json.loads(page)
+                return spent.seconds
+
+            measured = await in_turn(ours, theirs, rounds)
+    size = sum(len(page) for pages in bodies.values() for page in pages) / len(bodies)
+    method = (
+        "CPU of the whole poll in this process (HTTP, parsing, diff, events, state, SQLite commit); Graph in another; "
+        "signed in before, evidence archive off"
+    )
+    return ratio(
+        "poll_vs_json_loads",
+        measured,
+        method,
+        ms_a_poll=1000 * sum(r.ours for r in measured) / len(measured),
+        ms_json_loads=1000 * sum(r.theirs for r in measured) / len(measured),
+        mb_read=size / 1e6,
+        events=sum(events) / len(events),
+    )
+
+
+async def unchanged_poll(folder: Path, rounds: int, polls: int) -> Figure:
+    """Each round is so many polls of one tenant whose bytes do not change."""
+    with started("graph", tenants=1, size="mid") as server:
+        settings = config(server, folder)
+        [tenant] = settings.tenants
+        async with open_app(settings, clock=SimulatedClock(NOW)) as app:
+            source = await ready(app, tenant)
+            # The budget would space so many polls in a row: it is measured, but may not wait.
+            await app.poller.poll(tenant)
+            assert (await app.poller.poll(tenant)).status == "ok"  # another number of days: read anew
+            async with bare(server, source) as client:
+                urls = await client.addresses(OVERLAP, 3)
+
+                async def ours() -> float:
+                    clock = app.clock
+                    assert isinstance(clock, SimulatedClock)
+                    seconds = 0.0
+                    for _ in range(polls):
+                        await clock.advance(3)
+                        with cpu() as spent:
+                            outcome = await app.poller.poll(tenant)
+                        assert outcome.status == "unchanged", outcome
+                        seconds += spent.seconds
+                    return seconds
+
+                async def theirs() -> float:
+                    seconds = 0.0
+                    for _ in range(polls):
+                        with cpu() as spent:
+                            await client.read(urls)
+                        seconds += spent.seconds
+                    return seconds
+
+                measured = await in_turn(ours, theirs, rounds)
+                size = sum(map(len, await client.read(urls)))
+    method = "CPU of the whole poll, commit included; the rival knows every address, checks nothing and stores nothing"
+    return ratio(
+        "unchanged_poll_vs_bare_client",
+        measured,
+        method,
+        ms_a_poll=1000 * sum(r.ours for r in measured) / len(measured) / polls,
+        ms_bare=1000 * sum(r.theirs for r in measured) / len(measured) / polls,
+        mb_read=size / 1e6,
+        requests=len(urls),
+    )
+
+
+def _two_days() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two adjacent closed days of a large tenant between which something moved."""
+    world = World(7, 1, START, sizes=("e5",), missing=0.0)
+    documents = world.score_documents(world.tenants[0].id, NOW)[1:]
+    for after, before in pairwise(documents):
+        pairs = zip(after["controlScores"], before["controlScores"], strict=False)
+        if sum(a["score"] != b["score"] for a, b in pairs) >= 3:
+            return before, after
+    raise RuntimeError("nothing ever moved")
+
+
+async def two_days(rounds: int, loops: int) -> Figure:
+    """The decomposition of a score change, against DeepDiff of the same two documents, keyed as it likes them best."""
+    deep_diff = import_module("deepdiff").DeepDiff  # `make bench` installs it, nothing else needs it
+    before, after = _two_days()
+    tenant_id = before["azureTenantId"]
+    old, new = wire.parse_days([before, after], tenant_id, "", "2026-12-31")
+    old_raw, new_raw = (
+        _keyed(document, {row["controlName"]: row for row in document["controlScores"]}) for document in (before, after)
+    )
+    found = diff.decompose(old, new)
+    assert found.contributions
+
+    async def ours() -> float:
+        with cpu() as spent:
+            for _ in range(loops):
+                diff.decompose(old, new)
+        return spent.seconds / loops
+
+    async def theirs() -> float:
+        with cpu() as spent:
+            result = deep_diff(old_raw, new_raw)
+        assert result
+        return spent.seconds
+
+    measured = await in_turn(ours, theirs, rounds)
+    method = f"CPU; ours from parsed days ({len(old.controls)} controls), DeepDiff from parsed JSON keyed by control"
+    return times(
+        "diff_vs_deepdiff",
+        measured,
+        method,
+        us_ours=1e6 * sum(r.ours for r in measured) / len(measured),
+        ms_deepdiff=1000 * sum(r.theirs for r in measured) / len(measured),
+        contributions=len(found.contributions),
+    )
+
+
+def _keyed(document: dict[str, Any], controls: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "controlScores": controls}

@@ -1,0 +1,69 @@
+"""The benchmark's own arithmetic: turns, ratios, medians, verdicts, and what it prints."""
+
+import json
+
+import pytest
+
+from tests.bench.__main__ import WORK
+from tests.bench.measure import TARGETS, Figure, Round, as_json, in_turn, plain, ratio, rounded, table, times
+
+
+async def test_both_sides_are_measured_in_turn_and_the_warm_up_is_dropped() -> None:
+    order = ""
+
+    async def ours() -> float:
+        nonlocal order
+        order += "a"
+        return len(order) * 1.0
+
+    async def theirs() -> float:
+        nonlocal order
+        order += "b"
+        return 100.0
+
+    found = await in_turn(ours, theirs, rounds=2, warm_up=1)
+    assert order == "abbaab"
+    assert [round_.ours for round_ in found] == [4.0, 5.0]
+    assert {round_.theirs for round_ in found} == {100.0}
+
+
+def test_a_figure_is_the_median_of_the_rounds_ratios() -> None:
+    rounds = [Round(2.0, 1.0), Round(30.0, 10.0), Round(4.0, 1.0)]  # one round in which everything was slow
+    figure = ratio("k", rounds, "how", more=1.0)
+    assert (figure.value, figure.low, figure.high) == (3.0, 2.0, 4.0)
+    assert figure.more == {"more": 1.0}
+    assert times("k", rounds, "how").value == pytest.approx(1 / 3)
+    assert plain("k", [3.0, 1.0, 2.0], "how").value == 2.0
+
+
+def test_each_bound_is_a_bound_in_its_own_direction() -> None:
+    verdicts = {target.key: (target.met(0.01), target.met(10_000.0)) for target in TARGETS}
+    at_least = {key for key, verdict in verdicts.items() if verdict == (False, True)}
+    assert at_least == {
+        "diff_vs_deepdiff",
+        "cef_tcp_vs_sysloghandler",
+        "cef_tls_vs_sysloghandler",
+        "hec_vs_one_post_an_event",
+        "outbox_vs_sqlite_insert",
+    }
+    assert all(verdict == (True, False) for key, verdict in verdicts.items() if key not in at_least)
+    assert all(target.met(target.bound) for target in TARGETS)
+
+
+def test_every_key_has_its_measurement() -> None:
+    assert list(WORK) == [target.key for target in TARGETS]
+
+
+def test_the_table_names_a_miss_and_json_has_every_key_in_order() -> None:
+    figures = [Figure(target.key, target.bound, 0.0, 1.0, "how") for target in reversed(TARGETS)]
+    found = json.loads(as_json(figures))
+    assert list(found) == [target.key for target in TARGETS]
+    assert "MISSED" not in table(figures)
+    figures[0] = Figure(TARGETS[-1].key, 1.0, 0.5, 2.0, "how")
+    [line] = [line for line in table(figures).splitlines() if "MISSED" in line]
+    assert line.startswith("help_s")
+    assert "0.5 … 2" in line
+
+
+def test_figures_have_three_digits() -> None:
+    assert [rounded(n) for n in (0.123456, 12.3456, 12_345.6)] == [0.123, 12.3, 12_300.0]

@@ -22,10 +22,11 @@ from typing import Any
 
 from attrs import asdict, evolve, frozen
 
-from connector.app import App, open_app
+from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config import ChangesConfig, PollConfig, SinkConfig, TenantConfig
 from connector.logs import log_to_stderr
+from connector.loops import App
 from connector.poller import PollOutcome
 from connector.schedule import Schedule
 from tests.bench.reading import config

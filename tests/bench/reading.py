@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from connector import diff
-from connector.app import App, open_app
+from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config import (
     AuthConfig,
@@ -24,6 +24,7 @@ from connector.config import (
     StateConfig,
     TenantConfig,
 )
+from connector.loops import App
 from connector.simulator.world import World
 from connector.sources import wire
 from connector.sources.graph import GraphSource

@@ -224,6 +224,12 @@ def score_changed(
     return Change("score.changed", "score", before.ref, after.ref, after.day.day, data, backfilled=backfilled)
 
 
+def between(before: Version, after: Version, profiles: Mapping[str, Profile] | None) -> dict[str, Any]:
+    """What `score.changed` says, for any two known days; without the catalogue that went before the last one."""
+    context = explain.Context(before.day, after.day, profiles or {}, None, profiles is not None)
+    return dict(score_changed(before, after, diff.decompose(before.day, after.day), context, backfilled=False).data)
+
+
 # ---------------------------------------------------------------------------------------------------------- controls
 
 

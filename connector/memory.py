@@ -63,6 +63,13 @@ class Memory:
     refused: tuple[str, ...] = ()
     targets: Mapping[str, float] = Factory(dict)
 
+    def versions(self) -> dict[str, Version]:
+        """Every known day, oldest first: the closed ones and the newest."""
+        known = dict(self.days)
+        if self.newest is not None:
+            known[self.newest.day.day] = self.newest
+        return dict(sorted(known.items()))
+
 
 def head(state: State | None) -> dict[str, Any]:
     """The small part that every poll and `status` read; {} for a new tenant."""

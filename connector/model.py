@@ -98,6 +98,15 @@ class Day:
         return 100.0 * self.score / self.max_score
 
 
+PORTAL: Mapping[str, str] = {
+    "Default": "To address",
+    "Ignored": "Risk accepted",
+    "ThirdParty": "Resolved through third party",
+    "Reviewed": "Resolved through alternate mitigation",
+}
+"""What the portal calls a state of the API."""
+
+
 @frozen
 class StateUpdate:
     """One entry of a profile's state history; `state` is Default, Ignored, ThirdParty, Reviewed, or as sent."""

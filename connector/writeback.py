@@ -24,7 +24,7 @@ from connector.events import Origin, stamp
 from connector.explain import SeverityRules
 from connector.http import Transport, error_for
 from connector.ids import digest
-from connector.model import Change, Control, Event, Profile, StateUpdate
+from connector.model import PORTAL, Change, Control, Event, Profile, StateUpdate
 from connector.ports import Clock, State, Store
 from connector.sources.graph import Throttled, profile_path
 
@@ -35,14 +35,6 @@ STATES: Mapping[str, str] = {
     "reviewed": "Reviewed",
 }
 """What an operator writes → what the API takes. The portal's "Planned" has no value in the API."""
-
-PORTAL: Mapping[str, str] = {
-    "Default": "To address",
-    "Ignored": "Risk accepted",
-    "ThirdParty": "Resolved through third party",
-    "Reviewed": "Resolved through alternate mitigation",
-}
-"""What the portal calls a state of the API."""
 
 VENDOR = {"provider": "SecureScore", "vendor": "Microsoft"}
 DEVICE = "scid_"

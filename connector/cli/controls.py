@@ -36,10 +36,9 @@ from connector.delivery import DurableStore
 from connector.diff import effective_state, max_of, ordered_updates
 from connector.errors import ConfigError, SecureScoreError
 from connector.events import Origin
-from connector.model import Control, Day, Profile
+from connector.model import PORTAL, Control, Day, Profile
 from connector.sources.graph import GraphSource
 from connector.writeback import (
-    PORTAL,
     STATES,
     Operator,
     Plan,

@@ -5,11 +5,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from connector import changes, diff, memory
+from connector import changes, memory
 from connector.cli.common import clean, config_of, console, dump, store_beside
 from connector.config import Config, TenantConfig
 from connector.errors import ConfigError
-from connector.explain import Context, number, signed
+from connector.explain import number, signed
 from connector.memory import Memory
 from connector.model import Version
 
@@ -43,7 +43,7 @@ async def _explain(config: Config, tenant: TenantConfig, start: str | None, end:
         state = await store.load(tenant.tenant_id)
     known = memory.decode(state)
     before, after = pick(known, start, end, tenant.name)
-    data = explanation(known, before, after)
+    data = changes.between(before, after, known.profiles)
     if as_json:
         dump({"tenant": {"id": tenant.tenant_id, "name": tenant.name}, **data})
     else:
@@ -53,10 +53,8 @@ async def _explain(config: Config, tenant: TenantConfig, start: str | None, end:
 
 def pick(known: Memory, start: str | None, end: str | None, name: str) -> tuple[Version, Version]:
     """The two versions to compare. Raises ConfigError naming the known days when one is unknown."""
-    days = dict(known.days)
-    if known.newest is not None:
-        days[known.newest.day.day] = known.newest
-    ordered = sorted(days)
+    days = known.versions()
+    ordered = list(days)
     if len(ordered) < 2:
         raise ConfigError([f"{name} has {len(ordered)} known days; a change needs two"], "run `securescore once` first")
     span = f"known days: {ordered[0]} to {ordered[-1]} ({len(ordered)} of them)"
@@ -70,13 +68,6 @@ def pick(known: Memory, start: str | None, end: str | None, name: str) -> tuple[
     if first >= last:
         raise ConfigError([f"--from {first} is not before --to {last}"], span)
     return days[first], days[last]
-
-
-def explanation(known: Memory, before: Version, after: Version) -> dict[str, Any]:
-    """What `score.changed` says, for any two days."""
-    context = Context(before.day, after.day, known.profiles or {}, None, known.profiles is not None)
-    change = changes.score_changed(before, after, diff.decompose(before.day, after.day), context, backfilled=False)
-    return dict(change.data)
 
 
 def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:

@@ -16,10 +16,9 @@ from attrs import Factory, define, evolve
 
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.http import Http
-from connector.model import Profile, StateUpdate
+from connector.model import PORTAL, Profile, StateUpdate
 from connector.sources.graph import Throttled
 from connector.writeback import (
-    PORTAL,
     STATES,
     Operator,
     Result,

@@ -50,6 +50,13 @@ class Evidence:
                 hint="free space or correct raw.path; scores and events are not affected",
             ) from error
 
+    async def verified(self, tenant_id: str, days: Sequence[str]) -> list[tuple[str, str, str, str]]:
+        """What is kept of some days, as (day, file, recorded SHA-256, state); changes nothing.
+
+        The state is "verified" when the file's bytes have that hash, else "altered" or "missing".
+        """
+        return await asyncio.to_thread(_verified, self.root / tenant_id, days)
+
     async def forget(self, tenant_id: str) -> None:
         """Delete all evidence of a tenant. Raises Unavailable when something of it is still there."""
         try:
@@ -124,6 +131,20 @@ def read_sums(folder: Path) -> dict[str, str]:
         return {}
     pairs = (line.split("  ", 1) for line in path.read_text("utf-8", errors="replace").splitlines())
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+
+
+def _verified(home: Path, days: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    found = []
+    for day in days:
+        folder = home / day
+        for name, digest in sorted(read_sums(folder).items()) if _DAY.fullmatch(day) else ():
+            path = folder / Path(name).name
+            if not path.is_file():
+                state = "missing"
+            else:
+                state = "verified" if hashlib.sha256(path.read_bytes()).hexdigest() == digest else "altered"
+            found.append((day, name, digest, state))
+    return found
 
 
 def _remove(folder: Path) -> None:

@@ -42,6 +42,19 @@ async def test_a_day_is_kept_as_received_and_can_be_checked(tmp_path: Path) -> N
     assert checked.returncode == 0
 
 
+async def test_what_is_kept_is_compared_with_its_hashes(tmp_path: Path) -> None:
+    evidence = archive(tmp_path)
+    await evidence.save(TENANT, pages("secureScores", 3), DAY)
+    folder = tmp_path / TENANT / DAY
+    (folder / "secureScores-2.json.gz").write_bytes(b"something else")
+    (folder / "secureScores-3.json.gz").unlink()
+    sums = read_sums(folder)
+    assert await evidence.verified(TENANT, [DAY, "2026-11-21", "../..", ""]) == [
+        (DAY, f"secureScores-{n}.json.gz", sums[f"secureScores-{n}.json.gz"], state)
+        for n, state in ((1, "verified"), (2, "altered"), (3, "missing"))
+    ]
+
+
 async def test_nobody_else_may_read_it(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

@@ -1,0 +1,183 @@
+"""`securescore report`: the posture of one tenant, or of all, over a period as HTML, JSON or CSV in one file.
+
+Reads beside a running daemon. What a report says is in report/; this module finds the material and writes the file,
+tenant by tenant, so that thousands of them need no more memory than a few.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+
+from connector import __version__, memory
+from connector.app import evidence
+from connector.cli.common import clean, config_of, console, progress, store_beside
+from connector.clock import SystemClock, iso
+from connector.config import Config, TenantConfig
+from connector.delivery import DurableStore
+from connector.errors import ConfigError, SecureScoreError
+from connector.evidence import Evidence
+from connector.ports import Query
+from connector.report import build, document, page, table
+from connector.report.values import Cover, EvidenceFile, Material, Period, Summary
+
+HELP = "the posture of a tenant, or of all, over a period: HTML, JSON or CSV in one file"
+FORMATS: Mapping[str, ModuleType] = {"html": page, "json": document, "csv": table}
+MAX_DETAILED = 20
+"""Up to so many tenants `--all-tenants` reports each in full; of more, only those that --tenant names."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tenant", action="append", default=[], metavar="T", help="which tenant (may be repeated)")
+    all_help = f"compare all tenants; up to {MAX_DETAILED} follow in full, of more only those named with --tenant"
+    parser.add_argument("--all-tenants", action="store_true", help=all_help)
+    parser.add_argument("--from", dest="start", metavar="DAY", help="first day (default: 90 days up to the last)")
+    parser.add_argument("--to", dest="end", metavar="DAY", help="last day (default: the newest known)")
+    parser.add_argument("--format", choices=tuple(FORMATS), default="html", help="default: html")
+    parser.add_argument("--out", required=True, metavar="FILE", help="where it goes; - is standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    config = config_of(args)
+    tenants, named = _tenants(config, args.tenant, compare=args.all_tenants)
+    return asyncio.run(_report(config, tenants, named, args))
+
+
+def _tenants(
+    config: Config, names: Sequence[str], *, compare: bool
+) -> tuple[Sequence[TenantConfig], Sequence[TenantConfig]]:
+    """Which tenants are compared, and which were named. Raises ConfigError."""
+    strange = [n for n in names if not any(n in (t.name, t.tenant_id) for t in config.tenants)]
+    if strange:
+        raise ConfigError([f"no tenant named {n!r} is configured" for n in strange], "see `securescore tenants list`")
+    named = [t for t in config.tenants if {t.name, t.tenant_id} & set(names)]
+    if compare:
+        return config.tenants, named
+    if not named and len(config.tenants) > 1:
+        raise ConfigError([f"{len(config.tenants)} tenants are configured"], "say --tenant NAME, or --all-tenants")
+    return named or config.tenants, named
+
+
+async def _report(
+    config: Config, tenants: Sequence[TenantConfig], named: Sequence[TenantConfig], args: argparse.Namespace
+) -> int:
+    form = FORMATS[args.format]
+    archive = evidence(config)
+    now = SystemClock().now()
+    async with store_beside(config) as store:
+        when = await _period(store, tenants, args.start, args.end, iso(now)[:10])
+        summaries = []
+        with progress("Reading", len(tenants)) as done:
+            for tenant in tenants:
+                summaries.append(build.summarise(await material(store, tenant, when), when))
+                done()
+        known = {s.tenant_id: s for s in summaries if s.error is None}
+        if not known:
+            raise SecureScoreError(_silence(summaries, when), "run `securescore once` first, or choose other days")
+        full = [t for t in (tenants if len(tenants) <= MAX_DETAILED else named) if t.tenant_id in known]
+        ordered = sorted(summaries, key=lambda s: (s.percent is not None, s.percent or 0.0, s.name))
+        names = tuple(t.name for t in full)
+        cover = Cover(__version__, iso(now), when, tuple(ordered), names)
+        with writing(args.out) as write, progress("Reporting", len(full)) as done:
+            write(form.opening(cover))
+            for number, tenant in enumerate(full):
+                found = build.build(await material(store, tenant, when, archive), when)
+                write(form.tenant(found, number))
+                done()
+            write(form.closing(cover))
+    _tell(args.out, when, summaries, len(full))
+    return 3 if len(known) < len(summaries) else 0
+
+
+def _silence(summaries: Sequence[Summary], when: Period) -> str:
+    if len(summaries) == 1:
+        return f"{summaries[0].name}: {summaries[0].error}"
+    return f"nothing is known of any of {len(summaries)} tenants from {when.start} to {when.end}"
+
+
+def _tell(out: str, when: Period, summaries: Sequence[Summary], full: int) -> None:
+    """What was written, on stderr when the report itself is on stdout; each tenant without data by name."""
+    said = console(stderr=out == "-")
+    rest = len(summaries) - full
+    more = f", {full} of {len(summaries)} tenants in full" if rest else ""
+    said.print(f"{when.start} to {when.end}{more}: {clean(out)}")
+    for one in [s for s in summaries if s.error is not None][:20]:
+        print(f"error: {one.name}: {one.error}", file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------------------------- period and material
+
+
+async def _period(
+    store: DurableStore, tenants: Sequence[TenantConfig], start: str | None, end: str | None, today: str
+) -> Period:
+    """The days asked for; else 90 up to the newest known one. A single tenant's period begins when it became known."""
+    first, last = _day(start, "--from"), _day(end, "--to")
+    if last is None:
+        heads = [memory.head(await store.load(t.tenant_id)) for t in tenants]
+        last = max((str(h["newest"]) for h in heads if h.get("newest")), default=today)
+    last = min(last, today)
+    if first is None:
+        first = build.days_before(last, build.DEFAULT_DAYS - 1)
+        if len(tenants) == 1:
+            known = memory.decode(await store.load(tenants[0].tenant_id)).versions()
+            first = max(first, min((d for d in known if d <= last), default=first))
+    if first > last:
+        raise ConfigError([f"--from {first} is after {last}"], "the period ends at --to, or today")
+    return build.period(first, last)
+
+
+def _day(text: str | None, option: str) -> str | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise ConfigError([f"{option} {text!r} is not a day"], "write it as 2026-11-22") from error
+
+
+async def material(
+    store: DurableStore, tenant: TenantConfig, when: Period, archive: Evidence | None = None
+) -> Material:
+    """What is stored of a tenant; the archived responses only when an archive is given."""
+    state = await store.load(tenant.tenant_id)
+    known = memory.decode(state, since=when.start)
+    events = await store.history(Query(tenant_id=tenant.tenant_id, types=build.EVENT_TYPES, since=when.start))
+    files: list[EvidenceFile] = []
+    if archive is not None:
+        days = {day for day in known.versions() if when.start <= day <= when.end} | {known.first_newest or ""}
+        files = [EvidenceFile(*row) for row in await archive.verified(tenant.tenant_id, sorted(days))]
+    problems = sorted({str(p["reason"]) for p in memory.head(state).get("problems", {}).values()})
+    return Material(
+        tenant.name, tenant.tenant_id, tenant.labels, tenant.source, known, tuple(events), tuple(files), tuple(problems)
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- file
+
+
+@contextmanager
+def writing(out: str) -> Iterator[Callable[[str], None]]:
+    """Write UTF-8 to a file that appears whole or not at all, readable by its owner only; "-" is standard output.
+
+    Raises SecureScoreError when it cannot be written.
+    """
+    if out == "-":
+        yield lambda text: print(text, end="")
+        return
+    path = Path(out)
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield lambda text: print(text, end="", file=file)
+        beside.replace(path)
+    except OSError as error:
+        raise SecureScoreError(f"cannot write {out}: {error.strerror}", "name another file: --out FILE") from error
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,561 @@
+"""What is known of a tenant → the values of its report. Pure.
+
+Every number comes from stored days, the stored catalogue and committed events, by the functions that also make events
+(changes.py, diff.py, explain.py, frameworks.py): nothing is decomposed here a second time. No I/O, no clock, no layout.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+from attrs import frozen
+
+from connector import changes, diff, explain, frameworks
+from connector.explain import Cause
+from connector.ids import sha256
+from connector.model import PORTAL, Control, Day, Event, Profile, StateUpdate, Version
+from connector.report.values import (
+    Bridge,
+    CauseSum,
+    Comparative,
+    DayPoint,
+    Exemption,
+    Framework,
+    Frameworks,
+    Gap,
+    Group,
+    Material,
+    Move,
+    Notice,
+    Period,
+    Quality,
+    Recorded,
+    Reference,
+    StateChange,
+    Step,
+    Summary,
+    TenantReport,
+)
+
+DEFAULT_DAYS = 90
+SHOWN_STEPS = 8
+STEP_MOVES = 3
+STEP_SHARE = 0.05
+"""A step names its largest contributions that reach this share of the largest one."""
+HELD = frozenset({*diff.ASSERTED, "Ignored"})
+"""States that take a control out of measuring: they make the exceptions register."""
+EVENT_TYPES = ("score.observed", "control.*changed", "control.added", "control.removed", "feed.*", "posture.*")
+"""The committed events that a report reads."""
+_TITLES = {"attack": "MITRE ATT&CK", "nist_csf": "NIST CSF", "cis_m365": "CIS Microsoft 365"}
+
+
+def period(start: str, end: str) -> Period:
+    return Period(start, end, (date.fromisoformat(end) - date.fromisoformat(start)).days + 1)
+
+
+def days_before(day: str, days: int) -> str:
+    return (date.fromisoformat(day) - timedelta(days=days)).isoformat()
+
+
+def build(material: Material, when: Period) -> TenantReport:
+    """The whole report of a tenant of which at least one day of the period is known."""
+    profiles = material.memory.profiles
+    versions = _observed(material, when)
+    rows: changes.Rows = {}
+    totals = [changes.totals(v.day, profiles, rows) for v in versions]
+    points = tuple(_point(v, t) for v, t in zip(versions, totals, strict=True))
+    events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
+    recorded = _recorded(events)
+    bridge, steps = _bridge(versions, _Known(profiles or {}, recorded, _told(events)), profiles)
+    grouped = {} if bridge is None else changes.between(versions[0], versions[-1], profiles)
+    last = versions[-1].day
+    exceptions = None if profiles is None else _exceptions(profiles, last, when)
+    moved = {} if bridge is None else {m.control: diff.fixed(m.delta) for m in bridge.moves}
+    quality = _quality(material, when, versions, events)
+    return TenantReport(
+        summary=_summary(material, when, points, quality, bridge, exceptions),
+        source=material.source,
+        period=when,
+        quality=quality,
+        days=points,
+        bridge=bridge,
+        steps=steps,
+        categories=_groups("by_category", totals, grouped, last, profiles),
+        services=_groups("by_service", totals, grouped, last, profiles) if profiles else (),
+        controls=totals[-1]["controls"],
+        exceptions=exceptions,
+        state_changes=_state_changes(profiles or {}, when),
+        frameworks=_frameworks(last, profiles or {}, moved),
+        comparatives=_comparatives(versions),
+        targets=tuple(_notice(e) for e in events if e.type.startswith("posture.")),
+        evidence=material.evidence,
+        fingerprint=sha256("".join(f"{v.day.day} {v.revision} {v.hash}\n" for v in versions).encode("ascii")),
+    )
+
+
+def summarise(material: Material, when: Period) -> Summary:
+    """One line of the comparison, without the cost of a whole report: the first and the last day only."""
+    versions = _observed(material, when)
+    if not versions:
+        known = list(material.memory.versions())
+        why = f"no day of the period is known (known: {known[0]} to {known[-1]})" if known else "nothing is known yet"
+        return Summary(
+            material.name,
+            material.tenant_id,
+            material.labels,
+            newest_day=known[-1] if known else None,
+            days_observed=0,
+            days_in_period=when.days,
+            issues=("gaps",),
+            error=why,
+        )
+    ends = (versions[0], versions[-1]) if len(versions) > 1 else (versions[0],)
+    profiles = material.memory.profiles
+    points = tuple(_point(v, changes.totals(v.day, profiles)) for v in ends)
+    events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
+    exceptions = None if profiles is None else _exceptions(profiles, ends[-1].day, when)
+    bridge, _ = _bridge(ends, _Known(profiles or {}, {}, {}), profiles)
+    return _summary(material, when, points, _quality(material, when, versions, events), bridge, exceptions)
+
+
+def _observed(material: Material, when: Period) -> list[Version]:
+    return [v for day, v in material.memory.versions().items() if when.start <= day <= when.end]
+
+
+def _summary(
+    material: Material,
+    when: Period,
+    points: Sequence[DayPoint],
+    quality: Quality,
+    bridge: Bridge | None,
+    exceptions: Sequence[Exemption] | None,
+) -> Summary:
+    last = points[-1]
+    losers = [] if bridge is None else [m for m in bridge.moves if m.delta < 0]
+    gainers = [] if bridge is None else [m for m in bridge.moves if m.delta > 0]
+    measured_percent = None
+    if last.measured is not None and last.max_score:
+        measured_percent = diff.rounded(100.0 * last.measured / last.max_score)
+    return Summary(
+        name=material.name,
+        tenant_id=material.tenant_id,
+        labels=dict(material.labels),
+        newest_day=last.day,
+        days_observed=quality.days_observed,
+        days_in_period=when.days,
+        issues=quality.issues,
+        score=last.score,
+        max_score=last.max_score,
+        percent=last.percent,
+        delta=bridge.delta if bridge else None,
+        percent_delta=bridge.percent["delta"] if bridge else None,
+        measured=last.measured,
+        asserted=last.asserted,
+        measured_percent=measured_percent,
+        exceptions=None if exceptions is None else len(exceptions),
+        regressed=len(losers),
+        improved=len(gainers),
+        worst=None if not losers else f"{losers[0].control} {explain.signed(losers[0].delta)}",
+    )
+
+
+def _point(version: Version, totals: Mapping[str, Any]) -> DayPoint:
+    day = version.day
+    return DayPoint(
+        day=day.day,
+        score=diff.rounded(day.score),
+        max_score=diff.rounded(day.max_score),
+        percent=diff.rounded(day.percent),
+        measured=totals["points"]["measured"],
+        asserted=totals["points"]["asserted"],
+        controls=len(day.controls),
+        revision=version.revision,
+        detailed=day.detailed,
+        flags=day.flags,
+        sha256=version.hash,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ data quality
+
+
+def _quality(material: Material, when: Period, versions: Sequence[Version], events: Sequence[Event]) -> Quality:
+    observed = [v.day.day for v in versions]
+    gaps = _gaps(when, observed)
+    feed = [e for e in events if e.type.startswith("feed.") and e.type != "feed.gap"]
+    late = sorted({str(e.data["day"]) for e in events if e.type == "score.observed" and e.data.get("late")})
+    flags: dict[str, tuple[str, ...]] = {}
+    for version in versions:
+        for flag in version.day.flags:
+            flags[flag] = (*flags.get(flag, ()), version.day.day)
+    kinds = {e.type.partition(".")[2] for e in feed}
+    issues = [
+        word
+        for word, found in (
+            ("gaps", gaps),
+            ("late", late),
+            ("inconsistent", "inconsistent" in flags),
+            ("suspicious", "suspicious" in kinds or material.memory.refusal),
+            ("stale", "stale" in kinds or "stale" in material.problems),
+            ("partial", "partial" in kinds),
+            ("odd", set(flags) - {"inconsistent", "sentinel"}),  # a sentinel is Microsoft's own "unknown"
+        )
+        if found
+    ]
+    first_newest = material.memory.first_newest or ""
+    return Quality(
+        days_in_period=when.days,
+        days_observed=len(observed),
+        issues=tuple(issues),
+        gaps=gaps,
+        late=tuple(late),
+        revised=tuple(v.day.day for v in versions if v.revision),
+        detailed=sum(v.day.detailed for v in versions),
+        backfilled=sum(day < first_newest for day in observed),
+        flags=dict(sorted(flags.items())),
+        notices=tuple(_notice(e) for e in feed),
+        open_problems=material.problems,
+    )
+
+
+def _gaps(when: Period, observed: Sequence[str]) -> tuple[Gap, ...]:
+    found = []
+    known = set(observed)
+    run: list[str] = []
+    for offset in range(when.days + 1):
+        day = days_before(when.start, -offset)
+        if day not in known and day <= when.end:
+            run.append(day)
+        elif run:
+            found.append(Gap(run[0], run[-1], len(run)))
+            run = []
+    return tuple(found)
+
+
+def _notice(event: Event) -> Notice:
+    return Notice(event.time, event.type, event.severity, str(event.data.get("summary", "")), event.id)
+
+
+# -------------------------------------------------------------------------------------------------------- the change
+
+
+@frozen
+class _Known:
+    """What is known of controls besides two days: the catalogue, recorded causes, and what events said of those that
+    have left the catalogue since.
+    """
+
+    profiles: Mapping[str, Profile]
+    recorded: Mapping[str, Sequence[Recorded]]
+    told: Mapping[str, Mapping[str, Any]]
+
+
+def _told(events: Iterable[Event]) -> dict[str, Mapping[str, Any]]:
+    """The `control` object of each control's latest event that knew its title."""
+    found = {}
+    for event in sorted(events, key=lambda e: e.time):
+        control = event.data.get("control")
+        if control and control["title"] != control["id"]:
+            found[str(control["id"])] = control
+    return found
+
+
+def _recorded(events: Iterable[Event]) -> dict[str, list[Recorded]]:
+    """What committed events said about each control, oldest first; those that knew no cause say nothing."""
+    found: dict[str, list[Recorded]] = {}
+    for event in events:
+        told = event.data.get("cause")
+        if event.type.startswith("control.") and told and told["label"] != "unknown":
+            day = str(event.data.get("day") or event.time[:10])
+            entry = Recorded(day, told["label"], told["confidence"], tuple(told["evidence"]), event.id)
+            found.setdefault(event.subject, []).append(entry)
+    return {name: sorted(entries, key=lambda r: r.day) for name, entries in found.items()}
+
+
+def _cause(told: Mapping[str, Any]) -> Cause:
+    return Cause(told["label"], told["confidence"], tuple(told["evidence"]), tuple(told["also"]))
+
+
+def _known_cause(part: Mapping[str, Any], day: str, recorded: Mapping[str, Sequence[Recorded]]) -> str:
+    """The label of one contribution; where two days alone prove nothing, what was recorded on that day."""
+    label = str(part["cause"]["label"])
+    if label != "unknown":
+        return label
+    return next((r.label for r in recorded.get(part["control"], ()) if r.day == day), label)
+
+
+def _bridge(
+    versions: Sequence[Version], known: _Known, profiles: Mapping[str, Profile] | None
+) -> tuple[Bridge | None, tuple[Step, ...]]:
+    """From the first day to the last, and the largest steps on the way."""
+    if len(versions) < 2:
+        return None, ()
+    first, last = versions[0], versions[-1]
+    whole = changes.between(first, last, profiles)
+    pairs = [changes.between(a, b, profiles) for a, b in pairwise(versions)]
+    causes, residual = _by_cause(pairs, whole["delta"], known.recorded)
+    before, after = whole["before"], whole["after"]
+    bridge = Bridge(
+        before_day=before["day"],
+        after_day=after["day"],
+        before_score=before["current"],
+        after_score=after["current"],
+        before_max=before["max"],
+        after_max=after["max"],
+        delta=whole["delta"],
+        max_delta=whole["max_delta"],
+        residual=whole["residual"],
+        percent=whole["percent"],
+        cause=_cause(whole["cause"]),
+        summary=whole["summary"],
+        moves=tuple(_move(p, first.day, last.day, known) for p in whole["contributions"]),
+        causes=causes,
+        causes_residual=residual,
+    )
+    return bridge, _steps({v.day.day: v.day for v in versions}, pairs, known)
+
+
+def _move(part: Mapping[str, Any], before: Day, after: Day, known: _Known) -> Move:
+    name = part["control"]
+    control = after.controls.get(name) or before.controls.get(name)
+    info: Mapping[str, Any] = changes.control_info(name, control, known.profiles.get(name))
+    if name not in known.profiles:
+        info = {**info, **{k: v for k, v in known.told.get(name, {}).items() if k in ("title", "service") and v}}
+    return Move(
+        control=name,
+        title=info["title"],
+        category=info["category"] or "unknown",
+        service=info["service"] or "unknown",
+        kind=part["kind"],
+        before=part["before"],
+        after=part["after"],
+        max_score=info["max_score"],
+        delta=part["delta"],
+        cause=_cause(part["cause"]),
+        recorded=tuple(r for r in known.recorded.get(name, ()) if before.day < r.day <= after.day),
+    )
+
+
+def _by_cause(
+    pairs: Sequence[Mapping[str, Any]], delta: float | None, recorded: Mapping[str, Sequence[Recorded]]
+) -> tuple[tuple[CauseSum, ...], float | None]:
+    """The same change, day by day and by cause, and what no control explains."""
+    sums: dict[str, list[int]] = {}
+    for pair in pairs:
+        for part in pair["contributions"]:
+            units = diff.fixed(part["delta"])
+            row = sums.setdefault(_known_cause(part, pair["after"]["day"], recorded), [0, 0, 0])
+            row[units < 0] += units
+            row[2] += units != 0
+    found = [
+        CauseSum(label, diff.points(up), diff.points(down), diff.points(up + down), n)
+        for label, (up, down, n) in sums.items()
+        if n
+    ]
+    rest = None if delta is None else diff.points(diff.fixed(delta) - sum(up + down for up, down, _ in sums.values()))
+    return tuple(sorted(found, key=lambda c: (c.lost - c.gained, c.label))), rest
+
+
+def _steps(days: Mapping[str, Day], pairs: Sequence[Mapping[str, Any]], known: _Known) -> tuple[Step, ...]:
+    """The largest steps by points, or by the maximum, in order of time."""
+
+    def size(pair: Mapping[str, Any]) -> float:
+        return float(max(abs(pair["delta"] or 0.0), abs(pair["max_delta"] or 0.0)))
+
+    def moves(pair: Mapping[str, Any]) -> tuple[Move, ...]:
+        parts = pair["contributions"][:STEP_MOVES]
+        least = STEP_SHARE * abs(parts[0]["delta"]) if parts else 0.0
+        ends = days[pair["before"]["day"]], days[pair["after"]["day"]]
+        return tuple(_move(p, *ends, known) for p in parts if abs(p["delta"]) >= least)
+
+    largest = sorted(pairs, key=lambda p: (-size(p), p["after"]["day"]))[:SHOWN_STEPS]
+    return tuple(
+        Step(
+            before_day=p["before"]["day"],
+            day=p["after"]["day"],
+            delta=p["delta"],
+            max_delta=p["max_delta"],
+            percent_delta=p["percent"]["delta"],
+            residual=p["residual"],
+            cause=_cause(p["cause"]),
+            moves=moves(p),
+            moved=len(p["contributions"]),
+        )
+        for p in sorted(largest, key=lambda p: str(p["after"]["day"]))
+        if size(p)
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ groups
+
+
+def _groups(
+    key: str,
+    totals: Sequence[Mapping[str, Any]],
+    change: Mapping[str, Any],
+    last: Day,
+    profiles: Mapping[str, Profile] | None,
+) -> tuple[Group, ...]:
+    """Groups of the last day, and those that left it since the first: their deltas sum to those of the moves."""
+    counts = Counter(_group_of(key, control, (profiles or {}).get(name)) for name, control in last.controls.items())
+    deltas: Mapping[str, float] = change.get(key, {})
+    gone = {"score": 0.0, "max": None, "percent": None}
+    return tuple(
+        Group(
+            name=name,
+            controls=counts[name],
+            score=group["score"],
+            max_score=group["max"],
+            percent=group["percent"],
+            delta=deltas.get(name, 0.0),
+            percents=tuple(t[key].get(name, {}).get("percent") for t in totals),
+        )
+        for name in sorted({*totals[-1][key], *deltas})
+        for group in (totals[-1][key].get(name, gone),)
+    )
+
+
+def _group_of(key: str, control: Control, profile: Profile | None) -> str:
+    if key == "by_category":
+        return control.category or (profile.category if profile else "") or "unknown"
+    return (profile.service if profile else "") or "unknown"
+
+
+# -------------------------------------------------------------------------------------------------------- exceptions
+
+
+def _exceptions(profiles: Mapping[str, Profile], last: Day, when: Period) -> tuple[Exemption, ...]:
+    """Every control whose state at the period's end is accepted or asserted: most asserted points first."""
+    found = []
+    for name in sorted(profiles):
+        profile = profiles[name]
+        state = diff.state_on(profile, when.end)
+        if state.state in HELD:
+            found.append(_exemption(profile, state, last.controls.get(name), when))
+    return tuple(sorted(found, key=lambda e: (-e.asserted_points, e.state, e.at or "", e.control)))
+
+
+def _exemption(profile: Profile, state: StateUpdate, control: Control | None, when: Period) -> Exemption:
+    score = None if control is None else diff.rounded(control.score)
+    most = diff.max_of(control, profile)
+    forgone = None if score is None or most is None else diff.points(diff.fixed(most) - diff.fixed(score))
+    day = state.at[:10] if state.at else None
+    return Exemption(
+        control=profile.id,
+        title=profile.title or profile.id,
+        category=(control.category if control else "") or profile.category or "unknown",
+        service=profile.service or "unknown",
+        tier=profile.tier,
+        state=state.state,
+        portal=PORTAL.get(state.state, "unknown"),
+        by=state.by,
+        at=state.at,
+        age_days=None if day is None else (date.fromisoformat(when.end) - date.fromisoformat(day)).days,
+        comment=state.comment or None,
+        assigned_to=state.assigned_to or None,
+        new_in_period=day is not None and when.start <= day <= when.end,
+        score=score,
+        max_score=most,
+        asserted_points=score or 0.0 if state.state in diff.ASSERTED else 0.0,
+        forgone_points=forgone,
+    )
+
+
+def _state_changes(profiles: Mapping[str, Profile], when: Period) -> tuple[StateChange, ...]:
+    found = []
+    for profile in profiles.values():
+        before = diff.DEFAULT_STATE
+        for update in diff.ordered_updates(profile):
+            if update.at is not None and when.start <= update.at[:10] <= when.end:
+                title = profile.title or profile.id
+                entry = (update.at, profile.id, title, before.state, update.state, update.by, update.comment or None)
+                found.append(StateChange(*entry))
+            before = update
+    return tuple(sorted(found, key=lambda c: (c.at, c.control)))
+
+
+# --------------------------------------------------------------------------------------------- frameworks, averages
+
+
+def _frameworks(last: Day, profiles: Mapping[str, Profile], moved: Mapping[str, int]) -> Frameworks:
+    table = frameworks.shipped()
+    by_reference: dict[str, dict[str, dict[str, None]]] = {}
+    heads: dict[str, frameworks.Ref] = {}
+    classes: dict[str, dict[str, None]] = {}
+    for name in sorted({*last.controls, *moved}):
+        for ref in table.references(name):
+            heads.setdefault(ref.framework, ref)
+            by_reference.setdefault(ref.framework, {}).setdefault(ref.id, {})[name] = None
+        group = table.class_of(name)
+        if group is not None:
+            classes.setdefault(group, {})[name] = None
+    coverage = table.coverage(last.controls)
+
+    def row(ref_id: str, names: Iterable[str]) -> Reference:
+        return _reference(ref_id, tuple(names), last, profiles, moved)
+
+    return Frameworks(
+        label=table.label,
+        table_version=table.version,
+        frameworks=tuple(
+            Framework(
+                name=name,
+                title=_TITLES.get(name, name),
+                version=heads[name].version,
+                provenance=heads[name].provenance,
+                mapped=coverage.by_framework.get(name, 0),
+                total=coverage.total,
+                references=tuple(row(ref_id, names) for ref_id, names in sorted(refs.items())),
+            )
+            for name, refs in sorted(by_reference.items(), key=lambda item: len(item[1]))
+        ),
+        classes=tuple(row(name, names) for name, names in classes.items()),
+        unmapped=coverage.unmapped,
+    )
+
+
+def _reference(
+    ref_id: str, names: tuple[str, ...], last: Day, profiles: Mapping[str, Profile], moved: Mapping[str, int]
+) -> Reference:
+    controls = [last.controls[name] for name in names if name in last.controls]
+    maxima = [diff.max_of(c, profiles.get(c.name)) for c in controls]
+    score = sum(diff.fixed(c.score or 0.0) for c in controls)
+    most = None if None in maxima else sum(diff.fixed(m or 0.0) for m in maxima)
+    return Reference(
+        id=ref_id,
+        controls=tuple(c.name for c in controls),
+        full=sum(c.percent is not None and c.percent >= 100 for c in controls),
+        score=diff.points(score),
+        max_score=None if most is None else diff.points(most),
+        percent=round(100.0 * score / most, 2) if most else None,
+        delta=diff.points(sum(moved.get(name, 0) for name in names)),
+    )
+
+
+def _comparatives(versions: Sequence[Version]) -> tuple[Comparative, ...]:
+    """The averages of the latest day that has any."""
+    version = next((v for v in reversed(versions) if v.day.averages), None)
+    if version is None:
+        return ()
+    ours = version.day.percent
+    found = []
+    for average in version.day.averages:
+        seats = [_whole(average.detail.get(f"seatSizeRange{end}Value")) for end in ("Lower", "Upper")]
+        known = ours is not None and average.percent is not None
+        found.append(
+            Comparative(
+                basis=average.basis,
+                seats=" to ".join(seats) if all(seats) else None,
+                day=version.day.day,
+                average=diff.rounded(average.percent),
+                ours=diff.rounded(ours),
+                difference=diff.rounded((ours or 0.0) - (average.percent or 0.0)) if known else None,
+            )
+        )
+    return tuple(found)
+
+
+def _whole(value: float | str | None) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,70 @@
+"""HTML by functions: every text is escaped unless it is `Markup`, and only harmless attributes exist.
+
+No layout and no words live here. Nothing can make an element load, run or submit anything: there is no `src`, no
+`style`, no `on…`, and `href` leads within the document only.
+"""
+
+import re
+from collections.abc import Iterable
+from html import escape
+
+from connector.formats.text import printable
+
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ATTRIBUTES = frozenset(
+    {
+        *("class", "id", "lang", "role", "scope", "colspan", "tabindex", "href", "datetime", "data-label", "open"),
+        *("aria-label", "aria-labelledby", "aria-hidden"),
+        *("viewBox", "preserveAspectRatio", "focusable", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx"),
+        *("width", "height", "points", "d", "text-anchor"),
+    }
+)
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+Content = str | int | Markup | None | Iterable["Content"]
+
+
+def plain(text: str) -> str:
+    """Text from outside as one harmless line: control characters become spaces, marks that turn the reading go."""
+    return _BIDI.sub("", printable(text))
+
+
+def html(content: Content) -> Markup:
+    """Content as HTML: text escaped, markup as it is, None as nothing, the parts of a sequence one after another."""
+    if content is None:
+        return Markup("")
+    if isinstance(content, Markup):
+        return content
+    if isinstance(content, str | int):
+        return Markup(escape(plain(str(content)), quote=True))
+    return Markup("".join(html(part) for part in content))
+
+
+def el(name: str, *content: Content, **attributes: str | float | None) -> Markup:
+    """An element. Attributes in Python's spelling (`class_`, `data_label`); None leaves one out."""
+    return Markup(f"{open_tag(name, **attributes)}{html(content)}</{name}>")
+
+
+def open_tag(name: str, **attributes: str | float | None) -> Markup:
+    """The start of an element whose end comes later, or of one that has none. Raises ValueError for what may harm."""
+    parts = [name]
+    for key, value in attributes.items():
+        if value is None:
+            continue
+        attribute = key.removesuffix("_").replace("_", "-")
+        text = _figure(value) if isinstance(value, int | float) else plain(value)
+        if attribute not in _ATTRIBUTES or (attribute == "href" and not text.startswith("#")):
+            raise ValueError(f"attribute {attribute}={text!r} has no place in a report")
+        parts.append(f'{attribute}="{escape(text, quote=True)}"')
+    return Markup(f"<{' '.join(parts)}>")
+
+
+def _figure(value: float) -> str:
+    """A coordinate with at most two decimals."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") or "0"

@@ -1,0 +1,741 @@
+"""The sections of one tenant in HTML: values of values.py in, markup out. No computing beyond what a layout needs.
+
+Every number stands as text; drawings only repeat it. All texts pass through markup.py, which escapes them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, timedelta
+
+from attrs import frozen
+
+from connector import diff
+from connector.explain import number, signed
+from connector.report import charts
+from connector.report.markup import Content, Markup, el
+from connector.report.values import (
+    Bridge,
+    Comparative,
+    DayPoint,
+    Exemption,
+    Framework,
+    Group,
+    Move,
+    Notice,
+    Quality,
+    Reference,
+    StateChange,
+    Step,
+    TenantReport,
+)
+from connector.report.words import CAUSES, CLASSES, FLAGS, ISSUES, METHOD, SERVICES, STATES
+
+SHOWN_MOVES = 12
+"""Bars of the waterfall; the rest is one bar, and every move stands in the tables below it."""
+UNFOLDED = 25
+"""References of a framework that are shown at once."""
+OLD_DAYS = 365
+"""From this age on an exception is called old."""
+UNSEEN = (
+    "“No evidence” means that the two days hold nothing that would prove a cause. Microsoft removes the counts behind "
+    "a score as soon as a newer day appears, so what moved before the first poll usually stays without a cause."
+)
+MINUS = "\N{MINUS SIGN}"
+
+
+@frozen
+class Section:
+    """Where a section lies in its tenant's part: its id's end, its heading, what stands under it."""
+
+    key: str
+    title: str
+    content: Content
+
+
+def sections(report: TenantReport, prefix: str) -> list[Section]:
+    """All sections of a tenant, in order; those with nothing to say say so."""
+    return [
+        Section("quality", "Data quality", _quality(report.quality, report.days, report)),
+        Section("score", "Score over time", _score(report, prefix)),
+        Section("why", "Why it moved", _why(report.bridge)),
+        Section("groups", "Categories and services", _groups(report)),
+        Section("controls", "Controls that moved", _controls(report.bridge)),
+        Section("exceptions", "Exceptions register", _exceptions(report)),
+        Section("frameworks", "Frameworks", _frameworks(report)),
+        Section("averages", "Comparatives", _comparatives(report.comparatives)),
+        *([Section("targets", "Targets", _notices(report.targets))] if report.targets else []),
+        Section("evidence", "Method and evidence", _evidence(report)),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------ figures
+
+
+def points(value: float | None) -> str:
+    """Points as the commands write them, with a minus sign made for reading."""
+    return number(value).replace("-", MINUS)
+
+
+def change(value: float | None) -> Markup:
+    """A signed number of points, coloured by its direction."""
+    return _signed(value, signed(value))
+
+
+def _signed(value: float | None, text: str) -> Markup:
+    class_ = "unknown" if value is None else "up" if value > 0 else "down" if value < 0 else "same"
+    return el("span", text.replace("-", MINUS), class_=f"n {class_}")
+
+
+def percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} %".replace("-", MINUS)
+
+
+def percent_change(value: float | None) -> Markup:
+    """A difference of two percentages, in percentage points."""
+    return _signed(value, "unknown" if value is None else f"{signed(round(value, 2))} pp")
+
+
+def of(score: float | None, most: float | None) -> str:
+    return f"{points(score)} of {points(most)}"
+
+
+def count(amount: int, one: str, many: str | None = None) -> str:
+    return f"{amount} {one if amount == 1 else many or one + 's'}"
+
+
+def day(value: str) -> Markup:
+    """A day as people write it, its ISO form for machines."""
+    return el("time", f"{charts.short_day(value)} {value[:4]}", datetime=value)
+
+
+# -------------------------------------------------------------------------------------------------------------- tables
+
+Column = tuple[str, str]
+"""Heading, and class of its cells: "" for words, "num" for figures, "wide" for long words, "draw" for drawings."""
+
+
+def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Content]], class_: str = "") -> Markup:
+    """A table whose first column heads its rows; on a narrow page each row becomes a card with its labels."""
+    head = el("tr", [el("th", title, scope="col", class_=kind or None) for title, kind in columns])
+    body = []
+    for row in rows:
+        cells = [el("th", row[0], scope="row")]
+        for (title, kind), cell in zip(columns[1:], row[1:], strict=True):
+            cells.append(el("td", cell, class_=kind or None, data_label=title))
+        body.append(el("tr", cells))
+    return el("table", el("caption", caption), el("thead", head), el("tbody", body), class_=class_ or None)
+
+
+def named(title: str, control: str) -> Content:
+    """A control by its title, with its id below."""
+    if title == control:
+        return el("span", control, class_="title")
+    return (el("span", title, class_="title"), " ", el("span", control, class_="id"))
+
+
+def service(code: str) -> Content:
+    """A service in words, with the API's code below."""
+    words = SERVICES.get(code, code)
+    return words if code in (words, "unknown") else (words, " ", el("span", code, class_="id"))
+
+
+def _facts(rows: Iterable[tuple[str, Content]]) -> Markup:
+    return el("dl", [(el("dt", name), el("dd", value)) for name, value in rows], class_="facts")
+
+
+def _folded(summary: str, content: Content, *, unfolded: bool = False) -> Markup:
+    return el("details", el("summary", summary), content, open="" if unfolded else None)
+
+
+def _nothing(text: str) -> Markup:
+    return el("p", text, class_="nothing")
+
+
+# -------------------------------------------------------------------------------------------------------- data quality
+
+
+def _quality(quality: Quality, days: Sequence[DayPoint], report: TenantReport) -> Content:
+    rows: list[tuple[str, Content]] = [
+        ("Days observed", f"{quality.days_observed} of {quality.days_in_period}"),
+        ("Missing days", _list(_run(g.first, g.last, g.days) for g in quality.gaps) or "none"),
+        (
+            "In full detail",
+            f"{count(quality.detailed, 'day')}; of the others Microsoft keeps scores without the counts behind them",
+        ),
+    ]
+    if quality.backfilled:
+        rows.append(("Before first contact", count(quality.backfilled, "day")))
+    if quality.late:
+        rows.append(("Came late", _list(day(d) for d in quality.late)))
+    if quality.revised:
+        rows.append(("Revised during the day", _list(day(d) for d in quality.revised)))
+    for flag, flagged in quality.flags.items():
+        rows.append((FLAGS.get(flag, flag).capitalize(), _list(day(d) for d in flagged)))
+    if quality.open_problems:
+        rows.append(("Open problems", ", ".join(quality.open_problems)))
+    states = _day_states(days, report)
+    legend = el(
+        "p",
+        [
+            el("span", el("span", class_=f"key {state}", aria_hidden="true"), words)
+            for state, words in (
+                ("full", "read in full"),
+                ("history", "scores only"),
+                ("odd", "inconsistent"),
+                ("none", "missing"),
+            )
+            if state in states
+        ],
+        class_="legend",
+    )
+    return (charts.strip(states), legend, _facts(rows), _notices(quality.notices) if quality.notices else None)
+
+
+def _day_states(days: Sequence[DayPoint], report: TenantReport) -> list[str]:
+    known = {d.day: "odd" if "inconsistent" in d.flags else "full" if d.detailed else "history" for d in days}
+    return [known.get(each, "none") for each in _each_day(report.period.start, report.period.days)]
+
+
+def _each_day(start: str, days: int) -> list[str]:
+    first = date.fromisoformat(start)
+    return [(first + timedelta(days=n)).isoformat() for n in range(days)]
+
+
+def _run(first: str, last: str, days: int) -> Content:
+    return day(first) if days == 1 else (day(first), " to ", day(last), f" ({days} days)")
+
+
+def _list(items: Iterable[Content]) -> list[Content]:
+    found: list[Content] = []
+    for item in items:
+        found += [", ", item] if found else [item]
+    return found
+
+
+def issues(found: Sequence[str], missing: int) -> str:
+    """What is to be said about the data, in words; `missing` days are named by their number."""
+    gap = "1 day is missing" if missing == 1 else f"{missing} days are missing"
+    return "; ".join(gap if one == "gaps" else ISSUES.get(one, one) for one in found) or "complete and consistent"
+
+
+def _notices(notices: Sequence[Notice]) -> Markup:
+    rows = [
+        (day(n.at[:10]), n.summary, n.type, str(n.severity)) for n in sorted(notices, key=lambda n: (n.at, n.event_id))
+    ]
+    columns = (("Day", ""), ("What", "wide"), ("Event", ""), ("Severity", "num"))
+    return table("Events of the period", columns, rows)
+
+
+# --------------------------------------------------------------------------------------------------------------- score
+
+
+def _score(report: TenantReport, prefix: str) -> Content:
+    marks = [step.day for step in report.steps]
+
+    def drawing(name: str, size: charts.Size) -> Markup:
+        return charts.timeline(f"{prefix}-{name}", report.days, report.period, report.quality.gaps, marks, size)
+
+    return (
+        el("figure", drawing("wide", charts.WIDE), class_="wide-only"),
+        el("figure", drawing("narrow", charts.NARROW), class_="narrow-only"),
+        el("h4", "The largest steps") if report.steps else None,
+        el("ol", [_step(step) for step in report.steps], class_="steps") if report.steps else None,
+    )
+
+
+def _step(step: Step) -> Markup:
+    maximum: Content = None
+    if step.max_delta:
+        maximum = ("; the maximum moved by ", change(step.max_delta))
+    rest = step.moved - len(step.moves)
+    return el(
+        "li",
+        el("p", day(step.day), " ", change(step.delta), " points", maximum),
+        [el("p", _step_move(move), class_="small") for move in step.moves],
+        el("p", f"and {count(rest, 'smaller move')}", class_="small") if rest else None,
+        el("p", change(step.residual), " explained by no control", class_="small") if step.residual else None,
+    )
+
+
+def _step_move(move: Move) -> Content:
+    was = "new" if move.before is None else points(move.before)
+    now = "gone" if move.after is None else points(move.after)
+    known = move.cause if move.cause.label != "unknown" or not move.recorded else move.recorded[-1]
+    why: Content = None
+    if known.label != "unknown":
+        why = (": ", known.evidence[0] if known.evidence else CAUSES.get(known.label, known.label))
+    return (el("span", move.title, class_="title"), f" {was} → {now} (", change(move.delta), ")", why)
+
+
+def _cause_words(label: str, evidence: Sequence[str]) -> Content:
+    words = CAUSES.get(label, label)
+    shown = "" if not evidence else f": {evidence[0]}" if label != "unknown" else ""
+    return el(
+        "span",
+        f"{words[:1].upper()}{words[1:]}{shown}",
+        class_=f"cause {'unknown' if label == 'unknown' else ''}".strip(),
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- waterfall
+
+
+def _why(bridge: Bridge | None) -> Content:
+    if bridge is None:
+        return _nothing("A change needs two observed days.")
+    split = bridge.percent
+    effect: Content = None
+    if split["delta"] is not None:
+        effect = (
+            "The percentage moved by ",
+            percent_change(split["delta"]),
+            " (percentage points): points account for ",
+            percent_change(split["numerator"]),
+            ", the maximum for ",
+            percent_change(split["denominator"]),
+            ".",
+        )
+    return (
+        el(
+            "p",
+            (
+                "From ",
+                day(bridge.before_day),
+                " to ",
+                day(bridge.after_day),
+                " the score moved by ",
+                change(bridge.delta),
+            ),
+            f" points: {len(bridge.moves)} controls and the residual account for all of it. ",
+            effect,
+        ),
+        el("p", UNSEEN, class_="small") if any(m.cause.label == "unknown" for m in bridge.moves) else None,
+        _waterfall(bridge),
+        _causes(bridge),
+    )
+
+
+def _waterfall(bridge: Bridge) -> Markup:
+    """Floating bars: each begins where the one above it ended."""
+    shown, rest = bridge.moves[:SHOWN_MOVES], bridge.moves[SHOWN_MOVES:]
+    steps: list[tuple[Content, float | None, Content]] = [
+        (named(m.title, m.control), m.delta, _move_cause(m)) for m in shown
+    ]
+    if rest:
+        together = diff.points(sum(diff.fixed(m.delta) for m in rest))
+        steps.append((f"{len(rest)} smaller moves together", together, "listed below, under Controls that moved"))
+    steps.append(("Residual", bridge.residual, "explained by no control"))
+    at = bridge.before_score or 0.0
+    ends = [at]
+    for _, delta, _ in steps:
+        at += delta or 0.0
+        ends.append(at)
+    low, high = min(ends), max(ends)
+    room = (high - low) * 1.16 or 1.0
+    low -= (high - low) * 0.08 or 0.5
+
+    def place(value: float) -> float:
+        return (value - low) / room
+
+    rows: list[Sequence[Content]] = [
+        (day(bridge.before_day), el("b", points(bridge.before_score)), _tick(place(ends[0])), "score at the beginning")
+    ]
+    for (name, delta, why), start, end in zip(steps, ends, ends[1:], strict=False):
+        direction = "rise" if (delta or 0) > 0 else "fall" if (delta or 0) < 0 else "flat"
+        rows.append((name, change(delta), charts.span(place(start), place(end), direction), why))
+    rows.append(
+        (day(bridge.after_day), el("b", points(bridge.after_score)), _tick(place(ends[-1])), "score at the end")
+    )
+    columns = (("Control", ""), ("Points", "num"), ("", "draw"), ("Cause", "wide"))
+    return table("Waterfall of the period", columns, rows, "waterfall")
+
+
+def _tick(place: float) -> Markup:
+    """A score itself: a mark, not a bar, since the axis does not begin at zero."""
+    return charts.span(place - 0.006, place + 0.006, "total")
+
+
+def _move_cause(move: Move) -> Content:
+    """What two days alone prove; else what events recorded on the way; else that nothing is known."""
+    if move.cause.label != "unknown":
+        return _cause_words(move.cause.label, move.cause.evidence)
+    if move.recorded:
+        last = move.recorded[-1]
+        more = f" and {count(len(move.recorded) - 1, 'earlier record')}" if len(move.recorded) > 1 else ""
+        return (_cause_words(last.label, last.evidence), el("span", f" (recorded {last.day}{more})", class_="small"))
+    if move.kind != "moved":
+        words = "newly scored" if move.kind == "added" else "no longer scored"
+        return el("span", f"{words.capitalize()}; no evidence why", class_="cause unknown")
+    return _cause_words("unknown", ())
+
+
+def _causes(bridge: Bridge) -> Content:
+    rows: list[Sequence[Content]] = [
+        (
+            f"{CAUSES.get(c.label, c.label)[:1].upper()}{CAUSES.get(c.label, c.label)[1:]}",
+            change(c.gained),
+            change(c.lost),
+            change(c.net),
+            str(c.moves),
+        )
+        for c in bridge.causes
+    ]
+    rows.append(("Residual", "", "", change(bridge.causes_residual), ""))
+    rows.append((el("b", "Together"), "", "", el("b", change(bridge.delta)), ""))
+    columns = (("Cause", ""), ("Gained", "num"), ("Lost", "num"), ("Net", "num"), ("Moves", "num"))
+    return (
+        el("h4", "The same change, day by day"),
+        el(
+            "p",
+            "What went up and down again inside the period is in here, by the cause of each day's move.",
+            class_="small",
+        ),
+        table("Points by cause", columns, rows, "dense"),
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- groups
+
+
+def _groups(report: TenantReport) -> Content:
+    return (
+        _group_table("Categories", report.categories),
+        _group_table("Services", report.services)
+        if report.services
+        else _nothing("Without a catalogue services are unknown."),
+    )
+
+
+def _group_table(title: str, groups: Sequence[Group]) -> Markup:
+    rows = [
+        (
+            service(g.name) if title == "Services" else g.name,
+            str(g.controls),
+            of(g.score, g.max_score),
+            percent(g.percent),
+            charts.level(None if g.percent is None else g.percent / 100),
+            change(g.delta),
+            charts.spark(g.percents),
+        )
+        for g in sorted(groups, key=lambda g: (-(g.max_score or 0.0), g.name))
+    ]
+    columns = (
+        (title, ""),
+        ("Controls", "num"),
+        ("Points", "num"),
+        ("Percent", "num"),
+        ("", "draw"),
+        ("Change", "num"),
+        ("Course", "draw"),
+    )
+    return table(f"{title} on the last observed day", columns, rows, "groups")
+
+
+# ------------------------------------------------------------------------------------------------------------ controls
+
+
+def _controls(bridge: Bridge | None) -> Content:
+    if bridge is None:
+        return _nothing("A change needs two observed days.")
+    down = [m for m in bridge.moves if m.delta < 0]
+    up = [m for m in bridge.moves if m.delta > 0]
+    other = [m for m in bridge.moves if m.delta == 0]
+    return (
+        _moves("Regressed", down, "No control lost points."),
+        _moves("Improved", up, "No control gained points."),
+        _moves("Came or went without points", other, "") if other else None,
+    )
+
+
+def _moves(title: str, moves: Sequence[Move], nothing: str) -> Content:
+    if not moves:
+        return (el("h4", title), _nothing(nothing))
+    total = diff.points(sum(diff.fixed(m.delta) for m in moves))
+
+    def rows(some: Sequence[Move]) -> Markup:
+        found = [
+            (
+                named(m.title, m.control),
+                SERVICES.get(m.service, m.service),
+                "new" if m.before is None else points(m.before),
+                "gone" if m.after is None else points(m.after),
+                points(m.max_score),
+                change(m.delta),
+                _move_cause(m),
+            )
+            for m in some
+        ]
+        columns = (
+            ("Control", ""),
+            ("Service", ""),
+            ("Before", "num"),
+            ("After", "num"),
+            ("Maximum", "num"),
+            ("Change", "num"),
+            ("Cause", "wide"),
+        )
+        return table(title, columns, found, "moves")
+
+    large, small = moves[:SHOWN_MOVES], moves[SHOWN_MOVES:]
+    return (
+        el("h4", f"{title}: {count(len(moves), 'control')}, ", change(total), " points"),
+        rows(large),
+        _folded(f"{len(small)} smaller ones", rows(small)) if small else None,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- exceptions
+
+
+def _exceptions(report: TenantReport) -> Content:
+    if report.exceptions is None:
+        return _nothing("The catalogue has not been read yet: states are unknown.")
+    held = report.exceptions
+    asserted = report.summary.asserted
+    lead = el(
+        "p",
+        f"{count(len(held), 'control')} declared accepted or solved elsewhere on ",
+        day(report.period.end),
+        ". ",
+        (
+            f"{points(asserted)} of {points(report.summary.score)} points are asserted: awarded for a statement, "
+            f"measured by nobody. {points(report.summary.measured)} points are measured."
+        ),
+    )
+    attention = _attention(held)
+    return (
+        lead,
+        charts.level(
+            _share(report.summary.score, report.summary.max_score), _share(asserted, report.summary.max_score) or 0.0
+        ),
+        el(
+            "p",
+            el(
+                "span",
+                el("span", class_="key measured", aria_hidden="true"),
+                f"measured {points(report.summary.measured)}",
+            ),
+            el("span", el("span", class_="key stated", aria_hidden="true"), f"asserted {points(asserted)}"),
+            el("span", el("span", class_="key open", aria_hidden="true"), f"not achieved {_open(report)}"),
+            class_="legend",
+        ),
+        el("p", attention, class_="attention") if attention else None,
+        table(
+            "Exceptions in force",
+            (
+                ("Control", ""),
+                ("State", ""),
+                ("Points", "num"),
+                ("Who", ""),
+                ("Since", ""),
+                ("Comment", "wide"),
+            ),
+            [_exemption(e) for e in held],
+            "register",
+        )
+        if held
+        else _nothing("No control is ignored, third-party or reviewed."),
+        _state_changes(report.state_changes),
+    )
+
+
+def _share(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else part / whole
+
+
+def _open(report: TenantReport) -> str:
+    score, most = report.summary.score, report.summary.max_score
+    return "unknown" if score is None or most is None else points(diff.points(diff.fixed(most) - diff.fixed(score)))
+
+
+def _attention(held: Sequence[Exemption]) -> str:
+    """What an auditor asks about first."""
+    silent = sum(e.comment is None for e in held)
+    old = sum(e.age_days is not None and e.age_days > OLD_DAYS for e in held)
+    undated = sum(e.age_days is None for e in held)
+    parts = [
+        f"{silent} without a comment" if silent else "",
+        f"{old} older than a year" if old else "",
+        f"{undated} without a date" if undated else "",
+    ]
+    words = ", ".join(p for p in parts if p)
+    return f"To look at: {words}." if words else ""
+
+
+def _exemption(one: Exemption) -> Sequence[Content]:
+    age = "age unknown" if one.age_days is None else f"{count(one.age_days, 'day')} ago"
+    new = el("span", "new", class_="tag") if one.new_in_period else None
+    old = el("span", "old", class_="tag warn") if one.age_days is not None and one.age_days > OLD_DAYS else None
+    score = "not scored" if one.score is None else of(one.score, one.max_score)
+    weight: Content = None
+    if one.asserted_points:
+        weight = el("span", f"{points(one.asserted_points)} asserted", class_="small stated-text")
+    elif one.forgone_points:
+        weight = el("span", f"{points(one.forgone_points)} forgone", class_="small")
+    assigned = el("span", f"assigned to {one.assigned_to}", class_="small") if one.assigned_to else None
+    return (
+        (named(one.title, one.control), " ", el("span", SERVICES.get(one.service, one.service), class_="small")),
+        (STATES.get(one.state, one.portal), " ", el("span", one.state, class_="id")),
+        (score, " ", weight) if weight else score,
+        (one.by or "unknown", " ", assigned) if assigned else one.by or "unknown",
+        (day(one.at[:10]) if one.at else "undated", " ", el("span", age, class_="small"), new, old),
+        one.comment or el("span", "none given", class_="cause unknown"),
+    )
+
+
+def _state_changes(changes: Sequence[StateChange]) -> Content:
+    if not changes:
+        return el("p", "No state was declared or taken back in the period.", class_="small")
+    rows = [
+        (
+            day(c.at[:10]),
+            named(c.title, c.control),
+            f"{c.before} → {c.after}",
+            c.by or "unknown",
+            c.comment or "none given",
+        )
+        for c in changes
+    ]
+    columns = (("Day", ""), ("Control", "wide"), ("State", ""), ("Who", ""), ("Comment", "wide"))
+    return (el("h4", "Declared or taken back in the period"), table("State changes", columns, rows))
+
+
+# ---------------------------------------------------------------------------------------------------------- frameworks
+
+
+def _frameworks(report: TenantReport) -> Content:
+    found = report.frameworks
+    return (
+        el("p", METHOD["frameworks"], el("span", f" Table version {found.table_version}, {found.label}.")),
+        _class_table(found.classes),
+        [_framework(f) for f in found.frameworks],
+        _folded(
+            f"{count(len(found.unmapped), 'scored control')} without a reference",
+            el("p", ", ".join(found.unmapped), class_="small ids"),
+        )
+        if found.unmapped
+        else None,
+    )
+
+
+def _class_table(classes: Sequence[Reference]) -> Content:
+    if not classes:
+        return None
+    return (
+        el("h4", "By subject"),
+        _references("Controls by subject", "Subject", classes, lambda r: CLASSES.get(r.id, r.id)),
+    )
+
+
+def _framework(framework: Framework) -> Content:
+    return (
+        el("h4", f"{framework.title} {framework.version}"),
+        el(
+            "p",
+            f"{framework.mapped} of {framework.total} scored controls have a reference. ",
+            f"Provenance: {framework.provenance}.",
+            class_="small",
+        ),
+        _folded(
+            f"{count(len(framework.references), 'reference')}",
+            _references(f"{framework.title}, indicative", "Reference", framework.references, lambda r: r.id),
+            unfolded=len(framework.references) <= UNFOLDED,
+        ),
+    )
+
+
+def _references(
+    caption: str, heading: str, references: Sequence[Reference], name: Callable[[Reference], str]
+) -> Markup:
+    rows = [
+        (
+            name(r),
+            f"{r.full} of {len(r.controls)} in full" if r.controls else "no longer scored",
+            of(r.score, r.max_score),
+            percent(r.percent) if r.percent is not None else "–",
+            charts.level(None if r.percent is None else r.percent / 100),
+            change(r.delta),
+        )
+        for r in references
+    ]
+    columns = (
+        (heading, ""),
+        ("Controls", "num"),
+        ("Points", "num"),
+        ("Percent", "num"),
+        ("", "draw"),
+        ("Change", "num"),
+    )
+    return table(caption, columns, rows, "dense")
+
+
+def _comparatives(averages: Sequence[Comparative]) -> Content:
+    if not averages:
+        return _nothing("Microsoft sent no averages in the period.")
+    names = {"AllTenants": "All tenants", "TotalSeats": "Tenants of similar size", "IndustryTypes": "Same industry"}
+    rows = [
+        (
+            f"{names.get(a.basis, a.basis)}{f' ({a.seats} seats)' if a.seats else ''}",
+            percent(a.average),
+            charts.level(None if a.average is None else a.average / 100),
+            percent(a.ours),
+            percent_change(a.difference),
+        )
+        for a in averages
+    ]
+    columns = (("Average of", ""), ("Average", "num"), ("", "draw"), ("This tenant", "num"), ("Difference", "num"))
+    return (
+        table(f"Averages of {averages[0].day}", columns, rows, "dense"),
+        el("p", METHOD["comparatives"], class_="small"),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ evidence
+
+
+def _evidence(report: TenantReport) -> Content:
+    files = report.evidence
+    states: Mapping[str, int] = {s: sum(f.state == s for f in files) for s in ("verified", "altered", "missing")}
+    told = ", ".join(f"{n} {state}" for state, n in states.items() if n) or "none is kept for this period"
+    rows = [(f.day, f.name, f.state, el("code", f.sha256)) for f in files]
+    days = [
+        (
+            d.day,
+            points(d.score),
+            points(d.max_score),
+            percent(d.percent),
+            points(d.measured),
+            points(d.asserted),
+            str(d.revision),
+            el("code", d.sha256),
+        )
+        for d in report.days
+    ]
+    figures = tuple((name, "num") for name in ("Points", "Maximum", "Percent", "Measured", "Asserted", "Revision"))
+    return (
+        _facts(
+            [
+                ("Tenant", el("code", report.summary.tenant_id)),
+                ("Source", report.source),
+                ("Archived responses", told),
+                ("Fingerprint of the data", el("code", report.fingerprint)),
+            ]
+        ),
+        el(
+            "p",
+            "The fingerprint is the SHA-256 of one line for each observed day: day, revision and content hash, parted "
+            "by spaces; the content hash is the one that event ids are made of.",
+            class_="small",
+        ),
+        _folded(
+            "Archived responses and their SHA-256",
+            table(
+                "Evidence archive", (("Day", ""), ("File", ""), ("State", ""), ("SHA-256", "wide")), rows, "dense annex"
+            ),
+        )
+        if files
+        else None,
+        _folded(
+            "Every observed day and its content hash",
+            table("Score by day", (("Day", ""), *figures, ("SHA-256", "wide")), days, "dense annex"),
+        ),
+    )

@@ -1,0 +1,361 @@
+"""What a posture report says, as frozen values: the JSON form is these fields, the HTML and CSV forms show them.
+
+No computing and no rendering live here. Points have four decimals, percentages run 0-100, days are ISO dates, moments
+ISO 8601 UTC text. `None` means "unknown", never zero.
+"""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from connector.explain import Cause
+from connector.memory import Memory
+from connector.model import Event
+
+
+@frozen
+class Period:
+    """Both days belong to it."""
+
+    start: str
+    end: str
+    days: int
+
+
+@frozen
+class EvidenceFile:
+    """One archived response of a tenant. `state`: "verified" (its bytes have this hash), "altered" or "missing"."""
+
+    day: str
+    name: str
+    sha256: str
+    state: str
+
+
+@frozen
+class Material:
+    """All that a tenant's report is made of. `events` may be more than the period's; `problems` are open now."""
+
+    name: str
+    tenant_id: str
+    labels: Mapping[str, str]
+    source: str
+    memory: Memory
+    events: tuple[Event, ...] = ()
+    evidence: tuple[EvidenceFile, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------------------------------------------ data quality
+
+
+@frozen
+class Gap:
+    """A run of days of the period that were not observed."""
+
+    first: str
+    last: str
+    days: int
+
+
+@frozen
+class Notice:
+    """An event of the feed or about a target, in its own words."""
+
+    at: str
+    type: str
+    severity: int
+    summary: str
+    event_id: str
+
+
+@frozen
+class Quality:
+    """How far the data can be trusted. `issues` are stable words, empty when there is nothing to say.
+
+    Issues: "gaps", "late", "inconsistent", "suspicious", "stale", "partial", "odd". `detailed` counts days read in full
+    while they were the newest; of all others Microsoft keeps no counts, so their causes are mostly unknown. `flags`
+    maps what is odd about a document to the days it concerns.
+    """
+
+    days_in_period: int
+    days_observed: int
+    issues: tuple[str, ...]
+    gaps: tuple[Gap, ...]
+    late: tuple[str, ...]
+    revised: tuple[str, ...]
+    detailed: int
+    backfilled: int
+    flags: Mapping[str, tuple[str, ...]]
+    notices: tuple[Notice, ...]
+    open_problems: tuple[str, ...]
+
+
+# -------------------------------------------------------------------------------------------------------------- score
+
+
+@frozen
+class DayPoint:
+    """One observed day. `sha256` is its content hash, the same that event ids are made of."""
+
+    day: str
+    score: float | None
+    max_score: float | None
+    percent: float | None
+    measured: float | None
+    asserted: float | None
+    controls: int
+    revision: int
+    detailed: bool
+    flags: tuple[str, ...]
+    sha256: str
+
+
+@frozen
+class Recorded:
+    """What an event of the period said about one control: the day, the cause with its evidence, the event's id."""
+
+    day: str
+    label: str
+    confidence: str
+    evidence: tuple[str, ...]
+    event_id: str
+
+
+@frozen
+class Move:
+    """One control's share of a change; `recorded` are the causes that events named on the way, oldest first."""
+
+    control: str
+    title: str
+    category: str
+    service: str
+    kind: str  # moved | added | removed
+    before: float | None
+    after: float | None
+    max_score: float | None
+    delta: float
+    cause: Cause
+    recorded: tuple[Recorded, ...]
+
+
+@frozen
+class Step:
+    """The change between two neighbouring observed days. `moves` are its largest contributions, of `moved` in all."""
+
+    before_day: str
+    day: str
+    delta: float | None
+    max_delta: float | None
+    percent_delta: float | None
+    residual: float | None
+    cause: Cause
+    moves: tuple[Move, ...]
+    moved: int
+
+
+@frozen
+class CauseSum:
+    """Points gained and lost for one cause, day by day over the period; `moves` counts contributions."""
+
+    label: str
+    gained: float
+    lost: float
+    net: float
+    moves: int
+
+
+@frozen
+class Bridge:
+    """From the first observed day of the period to the last: delta == sum of the moves' deltas + residual, exactly.
+
+    `percent` splits the percentage's change into what points and what the maximum did. `causes` follows the same change
+    day by day: delta == sum of their nets + `causes_residual`.
+    """
+
+    before_day: str
+    after_day: str
+    before_score: float | None
+    after_score: float | None
+    before_max: float | None
+    after_max: float | None
+    delta: float | None
+    max_delta: float | None
+    residual: float | None
+    percent: Mapping[str, float | None]
+    cause: Cause
+    summary: str
+    moves: tuple[Move, ...]
+    causes: tuple[CauseSum, ...]
+    causes_residual: float | None
+
+
+@frozen
+class Group:
+    """A category or service on the last observed day; `delta` is its controls' share of the change."""
+
+    name: str
+    controls: int
+    score: float
+    max_score: float | None
+    percent: float | None
+    delta: float
+    percents: tuple[float | None, ...]
+
+
+# --------------------------------------------------------------------------------------------------------- exceptions
+
+
+@frozen
+class Exemption:
+    """A control that somebody declared accepted or solved elsewhere, in force at the period's end.
+
+    `asserted_points` are awarded for the statement and measured by nobody; `forgone_points` is what the control lacks.
+    `age_days` counts from the statement to the period's end; None when Graph gives no date.
+    """
+
+    control: str
+    title: str
+    category: str
+    service: str
+    tier: str
+    state: str
+    portal: str
+    by: str | None
+    at: str | None
+    age_days: int | None
+    comment: str | None
+    assigned_to: str | None
+    new_in_period: bool
+    score: float | None
+    max_score: float | None
+    asserted_points: float
+    forgone_points: float | None
+
+
+@frozen
+class StateChange:
+    """One entry of a control's state history that falls into the period."""
+
+    at: str
+    control: str
+    title: str
+    before: str
+    after: str
+    by: str | None
+    comment: str | None
+
+
+# --------------------------------------------------------------------------------------------------------- frameworks
+
+
+@frozen
+class Reference:
+    """Controls that one reference of a framework stands for. `full` counts those with all their points."""
+
+    id: str
+    controls: tuple[str, ...]
+    full: int
+    score: float
+    max_score: float | None
+    percent: float | None
+    delta: float
+
+
+@frozen
+class Framework:
+    """Indicative: an assignment of ours, with its provenance. `mapped` of `total` scored controls have a reference."""
+
+    name: str
+    title: str
+    version: str
+    provenance: str
+    mapped: int
+    total: int
+    references: tuple[Reference, ...]
+
+
+@frozen
+class Frameworks:
+    """`classes` groups the controls that insurers ask about; `unmapped` have no reference: nothing is said of them."""
+
+    label: str
+    table_version: int
+    frameworks: tuple[Framework, ...]
+    classes: tuple[Reference, ...]
+    unmapped: tuple[str, ...]
+
+
+@frozen
+class Comparative:
+    """An average as Microsoft sends it (a percentage), beside ours of the same day."""
+
+    basis: str
+    seats: str | None
+    day: str
+    average: float | None
+    ours: float | None
+    difference: float | None
+
+
+# -------------------------------------------------------------------------------------------------------------- whole
+
+
+@frozen
+class Summary:
+    """One tenant's line in the comparison. `error` says why there is nothing to compare."""
+
+    name: str
+    tenant_id: str
+    labels: Mapping[str, str]
+    newest_day: str | None
+    days_observed: int
+    days_in_period: int
+    issues: tuple[str, ...]
+    score: float | None = None
+    max_score: float | None = None
+    percent: float | None = None
+    delta: float | None = None
+    percent_delta: float | None = None
+    measured: float | None = None
+    asserted: float | None = None
+    measured_percent: float | None = None
+    exceptions: int | None = None
+    regressed: int = 0
+    improved: int = 0
+    worst: str | None = None
+    error: str | None = None
+
+
+@frozen
+class TenantReport:
+    """Everything about one tenant. `bridge` is None when fewer than two days were observed."""
+
+    summary: Summary
+    source: str
+    period: Period
+    quality: Quality
+    days: tuple[DayPoint, ...]
+    bridge: Bridge | None
+    steps: tuple[Step, ...]
+    categories: tuple[Group, ...]
+    services: tuple[Group, ...]
+    controls: Mapping[str, int]
+    exceptions: tuple[Exemption, ...] | None
+    state_changes: tuple[StateChange, ...]
+    frameworks: Frameworks
+    comparatives: tuple[Comparative, ...]
+    targets: tuple[Notice, ...]
+    evidence: tuple[EvidenceFile, ...]
+    fingerprint: str
+
+
+@frozen
+class Cover:
+    """What a report opens with. `summaries` has every tenant, `detailed` names those that follow in full."""
+
+    version: str
+    generated_at: str
+    period: Period
+    summaries: tuple[Summary, ...]
+    detailed: tuple[str, ...]

@@ -1,0 +1,130 @@
+"""`securescore report` over a real store: periods, tenants, forms, files, and what it says when there is nothing."""
+
+import asyncio
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from connector import memory
+from connector.cli import report as command
+from connector.cli.main import main
+from connector.clock import SystemClock
+from connector.ports import State
+from connector.report.values import Material
+from connector.stores.sqlite import open_store
+from tests.fakes.posture import simulated
+
+EMPTY = "99999999-9999-9999-9999-999999999999"
+
+
+async def keep(path: Path, made: list[Material]) -> None:
+    store = await open_store(path, clock=SystemClock(), writer=True)
+    for one in made:
+        head = {"newest": one.memory.newest.day.day if one.memory.newest else None, "tenant": one.name}
+        state = memory.encode(None, memory.Memory(), one.memory, head)
+        await store.commit(one.tenant_id, State(0, state.parts), one.events)
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration with two known tenants and one that was never polled."""
+    folder = tmp_path_factory.mktemp("home")
+    made = [simulated(7), simulated(8)]
+    asyncio.run(keep(folder / "state.db", made))
+    for name, tenants in {
+        "one": [("alpha", made[0].tenant_id)],
+        "all": [("alpha", made[0].tenant_id), ("beta", made[1].tenant_id), ("gamma", EMPTY)],
+        "none": [("gamma", EMPTY)],
+    }.items():
+        lines = [f"  - {{name: {n}, tenant_id: {i}, source: files, path: .}}" for n, i in tenants]
+        text = "state: {path: state.db}\ntenants:\n" + "\n".join(lines)
+        sinks = "\nsinks: [{name: out, kind: file, path: out.jsonl}]\n"
+        (folder / f"{name}.yaml").write_text(text + sinks)
+    return folder
+
+
+def test_one_tenant_as_html_in_a_file_of_its_own(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = home / "r.html"
+    out.write_text("an older report")
+    assert main(["report", "-c", str(home / "one.yaml"), "--out", str(out)]) == 0
+    assert out.read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert out.stat().st_mode & 0o777 == 0o600
+    days = list(simulated(7).memory.versions())
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith(f"{days[0]} to {days[-1]}: ")
+    assert not list(home.glob(".*.new"))
+
+
+def test_the_period_is_the_one_asked_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    span = ["--from", "2026-06-20", "--to", "2026-06-30"]
+    assert main(["report", "-c", str(home / "one.yaml"), *span, "--format", "json", "--out", "-"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    (tenant,) = data["tenants"]
+    assert data["period"] == {"start": "2026-06-20", "end": "2026-06-30", "days": 11}
+    assert "2026-06-20" <= tenant["days"][0]["day"] <= tenant["days"][-1]["day"] <= "2026-06-30"
+    assert tenant["quality"]["days_in_period"] == 11
+
+
+def test_all_tenants_and_the_one_without_data_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["report", "-c", str(home / "all.yaml"), "--all-tenants", "--format", "csv", "--out", "-"]
+    assert main(arguments) == 3
+    said = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    compared = [r["tenant"] for r in rows if r["record"] == "tenant"]
+    assert compared[0] == "gamma"
+    assert set(compared) == {"alpha", "beta", "gamma"}
+    assert {r["tenant"] for r in rows if r["record"] == "day"} == {"alpha", "beta"}
+    assert "error: gamma: nothing is known yet" in said.err
+
+
+def test_of_very_many_tenants_only_the_named_follow_in_full(home: Path, tmp_path: Path) -> None:
+    config = (home / "all.yaml").read_text()
+    more = "".join(
+        f"  - {{name: t{n}, tenant_id: 10000000-0000-0000-0000-{n:012}, source: files, path: .}}\n"
+        for n in range(command.MAX_DETAILED)
+    )
+    (home / "many.yaml").write_text(config.replace("sinks:", more + "sinks:"))
+    out = tmp_path / "r.json"
+    arguments = ["report", "-c", str(home / "many.yaml"), "--all-tenants", "--tenant", "beta", "--format", "json"]
+    assert main([*arguments, "--out", str(out)]) == 3
+    data = json.loads(out.read_text())
+    assert len(data["summaries"]) == command.MAX_DETAILED + 3
+    assert [t["summary"]["name"] for t in data["tenants"]] == data["detailed"] == ["beta"]
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "code", "words"),
+    [
+        ("none", [], 1, ["gamma: nothing is known yet", "next: run `securescore once`"]),
+        ("one", ["--from", "2020-01-01", "--to", "2020-02-01"], 1, ["known: 2026-06-", "next:"]),
+        ("one", ["--from", "2026-13-01"], 2, ["--from '2026-13-01' is not a day", "next:"]),
+        ("one", ["--from", "2026-06-20", "--to", "2026-06-10"], 2, ["is after 2026-06-10", "next:"]),
+        ("one", ["--tenant", "delta"], 2, ["no tenant named 'delta'", "next:"]),
+        ("all", [], 2, ["3 tenants are configured", "--all-tenants"]),
+    ],
+)
+def test_what_cannot_be_reported_says_what_to_do(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    config: str,
+    arguments: list[str],
+    code: int,
+    words: list[str],
+) -> None:
+    out = tmp_path / "r.html"
+    assert main(["report", "-c", str(home / f"{config}.yaml"), *arguments, "--out", str(out)]) == code
+    said = capsys.readouterr().err
+    assert [w for w in words if w not in said] == []
+    assert not out.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "-c", str(home / "one.yaml"), "--out", str(home / "no" / "where.html")]) == 1
+    said = capsys.readouterr().err
+    assert "cannot write" in said
+    assert "next: name another file" in said

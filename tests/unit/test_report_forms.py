@@ -1,0 +1,295 @@
+"""The three forms: the HTML is well built, inert and exact, the JSON fits its schema, the CSV computes nothing."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+from html.parser import HTMLParser
+from importlib import resources
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from attrs import evolve, fields, has
+from jsonschema import Draft202012Validator
+
+from connector import diff
+from connector.report import build, document, page, table, values
+from connector.report.values import Cover, Summary, TenantReport
+from tests.fakes.posture import HOSTILE, hostile, simulated, whole
+
+VOID = {"meta", "link"}
+
+
+def reports(*, harmed: bool = False) -> list[TenantReport]:
+    made = [simulated(7), simulated(8)]
+    made = [hostile(m) for m in made] if harmed else made
+    return [build.build(m, whole(m)) for m in made]
+
+
+def cover(found: list[TenantReport], *more: Summary) -> Cover:
+    names = tuple(r.summary.name for r in found)
+    return Cover("1.2.3", "2026-07-11T08:00:00Z", found[0].period, (*(r.summary for r in found), *more), names)
+
+
+def written(form: Any, found: list[TenantReport], *more: Summary) -> str:
+    front = cover(found, *more)
+    parts = [form.opening(front), *(form.tenant(r, n) for n, r in enumerate(found)), form.closing(front)]
+    return "".join(parts)
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every tag is closed by its own end, every id is used once."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.labels: list[str] = []
+        self.headings: list[int] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.rows: list[list[str]] = []
+        self.policy = ""
+        self.style = ""
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        given = {k: v or "" for k, v in attrs}
+        self.attributes |= set(given)
+        self.ids += [given["id"]] if "id" in given else []
+        self.labels += given.get("aria-labelledby", "").split()
+        if tag == "a":
+            self.links.append(given["href"])
+        if given.get("http-equiv") == "Content-Security-Policy":
+            self.policy = given["content"]
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "style":
+            self.style += data
+            return
+        self.text += data
+        if {"td", "th"} & set(self.open) and "title" not in self.open:
+            self.rows[-1][-1] += data
+
+
+def read(text: str) -> Page:
+    parser = Page()
+    parser.feed(text)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+@pytest.mark.parametrize("harmed", [False, True])
+def test_the_page_is_well_built(harmed: bool) -> None:
+    found = read(written(page, reports(harmed=harmed)))
+    assert len(found.ids) == len(set(found.ids))
+    assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
+    assert set(found.labels) <= set(found.ids)
+    assert found.headings[0] == 1
+    assert found.headings.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(found.headings))
+
+
+@pytest.mark.parametrize("harmed", [False, True])
+def test_nothing_in_it_can_load_run_or_lead_away(harmed: bool) -> None:
+    text = written(page, reports(harmed=harmed))
+    found = read(text)
+    assert not found.tags & {
+        "script",
+        "img",
+        "iframe",
+        "object",
+        "embed",
+        "form",
+        "input",
+        "base",
+        "video",
+        "audio",
+        "use",
+    }
+    assert not [
+        a for a in found.attributes if a.startswith("on") or a in ("src", "srcset", "style", "action", "xlink:href")
+    ]
+    assert all(link.startswith("#") for link in found.links)
+    assert harmed or "//" not in text
+    assert not re.search(r"url\(|@import|https?:", found.style)
+
+
+def test_the_policy_allows_this_style_sheet_and_nothing_else() -> None:
+    text = written(page, reports(harmed=True))
+    found = read(text)
+    inside = re.search("<style>(.*?)</style>", text, re.DOTALL)
+    assert inside is not None
+    assert text.count("<style>") == 1
+    digest = base64.b64encode(hashlib.sha256(inside[1].encode()).digest()).decode()
+    assert found.policy.split("; ") == [
+        "default-src 'none'",
+        f"style-src 'sha256-{digest}'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+
+
+def test_hostile_texts_are_shown_as_they_are() -> None:
+    found = read(written(page, reports(harmed=True)))
+    for text in HOSTILE[:6]:
+        assert text in found.text
+    assert "&lt;b&gt; &amp; &#60;i&#62;" in found.text
+    assert "\x1b" not in found.text
+    assert "\u202e" not in found.text
+
+
+def number(text: str) -> int:
+    return diff.fixed(float(text.replace("\N{MINUS SIGN}", "-")))
+
+
+def test_the_waterfall_that_is_shown_adds_up() -> None:
+    for report in reports():
+        bridge = report.bridge
+        assert bridge is not None
+        found = read(written(page, [report]))
+        start = next(i for i, row in enumerate(found.rows) if row[-1] == "score at the beginning")
+        end = next(i for i, row in enumerate(found.rows) if row[-1] == "score at the end")
+        steps = [number(row[1]) for row in found.rows[start + 1 : end]]
+        assert found.rows[end - 1][0] == "Residual"
+        assert (
+            number(found.rows[start][1]) + sum(steps)
+            == number(found.rows[end][1])
+            == diff.fixed(bridge.after_score or 0)
+        )
+        moved = {m.control for m in bridge.moves if m.delta}
+        listed = [row for row in found.rows if len(row) == 7 and any(row[0].endswith(name) for name in moved)]
+        assert sum(number(row[5]) for row in listed) == sum(diff.fixed(m.delta) for m in bridge.moves)
+
+
+def test_the_opening_says_how_good_the_data_is() -> None:
+    report = reports()[0]
+    quality = report.quality
+    text = read(written(page, [report])).text
+    lead = text[: text.index("Data quality")]
+    assert f"{quality.days_observed} of {quality.days_in_period} days were observed" in lead
+    missing = sum(g.days for g in quality.gaps)
+    assert f"{missing} days are missing" in lead or "1 day is missing" in lead
+    assert report.fingerprint in text
+    assert report.evidence[0].sha256 in text
+
+
+def test_several_tenants_are_compared_before_each_follows() -> None:
+    found = reports()
+    silent = Summary("quiet & co", "0", {}, None, 0, 40, ("gaps",), error="nothing is known yet")
+    text = written(page, found, silent)
+    assert 0 < text.index('id="comparison"') < text.index('id="t1"') < text.index('id="t2"')
+    assert "quiet &amp; co" in text
+    assert "nothing is known yet" in text
+    alone = written(page, found[:1])
+    assert "comparison" not in read(alone).ids
+
+
+def test_a_tenant_without_a_catalogue_and_with_one_day_has_a_page() -> None:
+    made = simulated(7)
+    bare = evolve(made, memory=evolve(made.memory, profiles=None, days={}), events=(), evidence=())
+    one = build.build(bare, whole(bare))
+    text = read(written(page, [one])).text
+    assert "A change needs two observed days." in text
+    assert "The catalogue has not been read yet: states are unknown." in text
+    json.loads(written(document, [one]))
+    assert written(table, [one])
+
+
+# ------------------------------------------------------------------------------------------------------------ JSON
+
+SCHEMA: dict[str, Any] = json.loads((resources.files("connector.report") / "report.schema.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("harmed", [False, True])
+def test_the_document_fits_the_shipped_schema(harmed: bool) -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    data = json.loads(written(document, reports(harmed=harmed)))
+    assert [e.message for e in Draft202012Validator(SCHEMA).iter_errors(data)] == []
+    assert len(data["tenants"]) == 2
+
+
+def test_the_schema_knows_exactly_the_fields_there_are() -> None:
+    described = {name: d["properties"] for name, d in SCHEMA["$defs"].items() if "properties" in d}
+    described["Cover"] = {k: v for k, v in SCHEMA["properties"].items() if k not in ("schema", "tenants", "method")}
+    known = {
+        n: c
+        for n, c in vars(values).items()
+        if isinstance(c, type) and has(c) and n not in ("Material", "Event", "Memory")
+    }
+    assert {n: list(p) for n, p in described.items()} == {n: [f.name for f in fields(c)] for n, c in known.items()}
+    required = {n: d["required"] for n, d in SCHEMA["$defs"].items() if "properties" in d}
+    assert all(required[n] == list(described[n]) for n in required)
+
+
+# ------------------------------------------------------------------------------------------------------------- CSV
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_no_cell_begins_like_a_formula() -> None:
+    text = written(table, reports(harmed=True))
+    seen = 0
+    for row in rows(text):
+        for cell in row.values():
+            if cell[:1] in tuple("=+-@\t\r\n＝＋－＠"):
+                float(cell)  # a number of ours, or this raises
+            seen += cell.startswith("'=HYPERLINK")
+    assert seen
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "\x00=1"])
+def test_what_a_spreadsheet_would_compute_becomes_text(text: str) -> None:
+    report = reports()[0]
+    assert report.exceptions
+    named = evolve(report, exceptions=(evolve(report.exceptions[0], comment=text),))
+    comment = next(r["comment"] for r in rows(written(table, [named])) if r["record"] == "exception")
+    assert comment.startswith("'")
+
+
+def test_the_table_is_rfc_4180() -> None:
+    text = written(table, reports(harmed=True))
+    assert text.endswith("\r\n")
+    lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    assert {len(line) for line in lines} == {len(table.COLUMNS)}
+    assert "\n" not in text.replace("\r\n", "")
+    assert lines[0] == list(table.COLUMNS)
+
+
+def test_the_rows_add_up_to_the_change() -> None:
+    report = reports()[0]
+    found = rows(written(table, [report]))
+    assert report.bridge is not None
+    assert report.bridge.delta is not None
+    total = sum(diff.fixed(float(r["delta"])) for r in found if r["record"] in ("change", "residual"))
+    assert total == diff.fixed(report.bridge.delta)
+    assert {r["record"] for r in found} >= {
+        "tenant",
+        "day",
+        "cause",
+        "category",
+        "service",
+        "reference",
+        "class",
+        "gap",
+    }

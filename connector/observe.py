@@ -311,12 +311,14 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
     first_contact = backfilled or before.day.day < after.day.day <= work.first_newest
     old_profiles = None if first_contact else work.old.profiles
     context = Context(before.day, after.day, work.profiles or {}, old_profiles, work.fresh, work.whole)
-    decomposition = diff.decompose(before.day, after.day)
+    total = _last_with_total(work, before) if after.day.score is not None else before
+    decomposition = diff.decompose(total.day, after.day)
     moved = max(abs(n or 0) for n in (decomposition.delta, decomposition.residual, decomposition.max_delta))
     transition = None
     if moved and moved >= diff.fixed(rules.min_score_points):
-        transition = event_id(work.rules.tenant_id, "score.changed", "score", before.ref, after.ref)
-        work.out.append(changes.score_changed(before, after, decomposition, context, backfilled=backfilled))
+        transition = event_id(work.rules.tenant_id, "score.changed", "score", total.ref, after.ref)
+        since = context if total is before else evolve(context, before=total.day)
+        work.out.append(changes.score_changed(total, after, decomposition, since, backfilled=backfilled))
     tenant = changes.tenant_changed(before, after, backfilled=backfilled)
     if tenant is not None:
         work.out.append(tenant)
@@ -358,6 +360,14 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
             work.out.append(
                 changes.control_evidence_changed(was, control, before, after, work.profile(name), backfilled=backfilled)
             )
+
+
+def _last_with_total(work: _Work, before: Version) -> Version:
+    """The version a score is compared with: of a day without a total nothing can be said, so one before it serves."""
+    if before.day.score is not None:
+        return before
+    known = (day for day, version in work.days.items() if day < before.day.day and version.day.score is not None)
+    return work.days.get(max(known, default=""), before)
 
 
 def _control_changed(

@@ -56,6 +56,9 @@ PARK_AFTER = 10
 """Lone tries, each with others of its tenant taken since the last, until an event is reported stuck, or parked."""
 
 
+_WISH, _WISH_HINT = "the receiver took a part and wants to be left alone for now", "the rest is offered next time"
+
+
 class DurableStore(Store, Operator):
     """What a delivery loop needs of a store: settlement, and the replay window."""
 
@@ -86,7 +89,7 @@ class Filter:
 
 @frozen
 class Outcome:
-    """What one turn of a sink came to. `state` is ok, idle, unavailable or denied."""
+    """What one turn of a sink came to. `state` is ok, idle, unavailable or denied; ok may ask for a wait, too."""
 
     sink: str
     state: str
@@ -108,6 +111,7 @@ class _Batch:
     parked: dict[int, str] = Factory(dict)
     accepted: set[int] = Factory(set)
     error: Unavailable | Denied | None = None
+    wish_s: float | None = None
     seen: int = 0
 
     @property
@@ -218,7 +222,7 @@ class Delivery:
         if batch.records:
             self._room = min(self.max_records, self._room * 2)
         self.attempt = self._alone = 0
-        return result
+        return result if batch.wish_s is None else evolve(result, wait_s=batch.wish_s)
 
     def _nothing_new(self, now: datetime, *, waiting: bool) -> Outcome:
         """Nothing is due, or only what was set aside."""
@@ -239,6 +243,7 @@ class Delivery:
         if not batch.records:
             return batch
         receipt, batch.error = await self._send(batch.records)
+        batch.wish_s = receipt.retry_after_s
         for pending in batch.pending:
             if pending.event.id in receipt.rejected:
                 batch.parked[pending.seq] = receipt.rejected[pending.event.id]
@@ -246,7 +251,7 @@ class Delivery:
                 batch.accepted.add(pending.seq)
         if batch.error is None and not batch.moved:
             what = "the sink accepted nothing and rejected nothing"
-            batch.error = Unavailable(what, hint="look at the receiver's own log")
+            batch.error = Unavailable(what, batch.wish_s, hint="look at the receiver's own log")
         return batch
 
     def _pack(self, due: Iterable[Pending], room: int) -> _Batch:
@@ -440,11 +445,11 @@ class Delivery:
             )
             if turn.state == "idle":
                 return evolve(total, state="ok")
-            if turn.state == "ok":
+            if turn.state == "ok" and not turn.wait_s:
                 continue
             remaining_s = (end - self.clock.now()).total_seconds()
             if turn.state == "denied" or turn.wait_s >= remaining_s:
-                return total
+                return total if turn.state != "ok" else evolve(total, state="unavailable", error=_WISH, hint=_WISH_HINT)
             await self.clock.sleep(turn.wait_s)
 
     async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
@@ -453,7 +458,7 @@ class Delivery:
         while True:
             wake.clear()  # before looking: a commit after this look wakes the wait below
             turn = await self._guarded_turn()
-            if stop.is_set() and turn.state != "ok":
+            if stop.is_set() and (turn.state != "ok" or turn.wait_s):
                 return
             idle_s = min(IDLE_CAP_S, idle_s * 2) if turn.state == "idle" else IDLE_S
             if turn.wait_s and turn.state == "idle":

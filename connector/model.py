@@ -272,10 +272,14 @@ class Record:
 
 @frozen
 class Receipt:
-    """What a sink says became of a batch, by event id. An id in neither part is sent again."""
+    """What a sink says became of a batch, by event id. An id in neither part is sent again.
+
+    `retry_after_s` is the far end's wish to be left alone, where it took only a part.
+    """
 
     accepted: frozenset[str] = frozenset()
     rejected: Mapping[str, str] = Factory(dict)
+    retry_after_s: float | None = None
 
 
 def accept_all(records: Sequence[Record]) -> Receipt:

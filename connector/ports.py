@@ -54,6 +54,8 @@ class Sink(Protocol):
     async def send(self, records: Sequence[Record]) -> Receipt:
         """Deliver a batch, in order. An event id in neither part of the receipt is sent again.
 
+        Where only a part was taken, the receipt may carry the far end's wish to be left alone.
+
         Raises Unavailable when nothing can be said to be accepted, Denied when the operator must act.
         """
         ...

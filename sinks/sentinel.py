@@ -258,8 +258,12 @@ class Verdict:
 
     def error(self) -> Denied | Unavailable:
         if self.kind == "retry":
-            return Unavailable(self.fact, self.retry_after_s, self.hint)
+            return _Busy(self.fact, self.retry_after_s, self.hint)
         return Denied(self.fact, self.hint)
+
+
+class _Busy(Unavailable):
+    """The endpoint answered, but not now: other rules behind it may be well."""
 
 
 _TAKEN = Verdict("taken")
@@ -416,13 +420,18 @@ class SentinelSink:
         """
         ledger = _Ledger()
         unreachable: set[str] = set()
-        for at, lines in self._lines(records, ledger).items():
-            if at.endpoint in unreachable:
+        busy: set[str] = set()
+        by_place = self._lines(records, ledger)
+        for at, lines in by_place.items():
+            if at.endpoint in unreachable or at.rule_id in busy:
                 continue
             try:
                 await self._deliver(at, lines, ledger)
             except Denied as error:
                 ledger.faults.append(error)  # of this stream: another one, or another customer's, may be well
+            except _Busy as error:
+                ledger.faults.append(error)  # of this rule: it has limits of its own
+                busy.add(at.rule_id)
             except Unavailable as error:
                 ledger.faults.append(error)
                 unreachable.add(at.endpoint)
@@ -430,7 +439,10 @@ class SentinelSink:
             raise ledger.faults[0]
         for fault in ledger.faults:
             log.warning("%s: a part of a batch has to wait: %s", self.name, fault.what)
-        return Receipt(accepted=frozenset(ledger.accepted), rejected=ledger.rejected)
+        wishes = [f.retry_after_s for f in ledger.faults if isinstance(f, Unavailable) and f.retry_after_s is not None]
+        # With several rules the wish concerns one of them: the others' customers need not wait.
+        alone = len({(at.endpoint, at.rule_id) for at in by_place}) == 1
+        return Receipt(frozenset(ledger.accepted), ledger.rejected, max(wishes, default=None) if alone else None)
 
     async def probe(self) -> None:
         """Post an empty array to every stream of every rule: identity, role, rule and stream are checked, no row sent.

@@ -424,7 +424,8 @@ class HecSink:
         if self._pause_s and records:
             await self._clock.sleep(self._pause_s)
         ledger = _Ledger()
-        for token, lines in self._lines(records, ledger).items():
+        by_token = self._lines(records, ledger)
+        for token, lines in by_token.items():
             try:
                 await self._deliver(self._channels[token], lines, ledger)
             except Denied as error:
@@ -444,7 +445,11 @@ class HecSink:
             raise next((fault for fault in ledger.faults if isinstance(fault, Unavailable)), ledger.faults[0])
         for fault in ledger.faults:
             log.warning("%s: a part of a batch has to wait: %s", self.name, fault.what)
-        return Receipt(accepted=frozenset(ledger.accepted), rejected=ledger.rejected)
+        wishes = [f.retry_after_s for f in ledger.faults if isinstance(f, Unavailable) and f.retry_after_s is not None]
+        # With several tokens the wish concerns one of them: the others' customers need not wait.
+        return Receipt(
+            frozenset(ledger.accepted), ledger.rejected, max(wishes, default=None) if len(by_token) == 1 else None
+        )
 
     async def probe(self) -> None:
         """Ask the collector for its health with every token, and for acknowledgements where these are a must."""

@@ -249,19 +249,14 @@ class WebhookSink:
         self._now = now
         self._taken = False  # whether this endpoint ever took anything
         self._in_a_row = 0
-        self._unsaid: Unavailable | None = None
         self._secret_words = _secret_words(endpoint)
 
     async def send(self, records: Sequence[Record]) -> Receipt:
         """Post a batch, in order, until it is done or the receiver falters.
 
         Raises Unavailable (no answer, busy) or Denied (credentials, address, redirect, gone) when nothing was accepted
-        and nothing rejected. A wish to be left alone that came half-way is raised by the next call, before anything is
-        sent.
+        and nothing rejected.
         """
-        if self._unsaid is not None and records:
-            wish, self._unsaid = self._unsaid, None
-            raise wish
         ledger = _Ledger()
         items = []
         for record in records:
@@ -280,12 +275,10 @@ class WebhookSink:
         elif ledger.refused and ledger.fault is None:
             hint = "Nothing was ever taken: check `format` and `mode`, and the receiver's log."
             ledger.fault = Denied(next(iter(ledger.refused.values())), hint)
-        if ledger.fault is not None:
-            if not ledger.accepted and not ledger.rejected:
-                raise ledger.fault
-            if isinstance(ledger.fault, Unavailable) and ledger.fault.retry_after_s is not None:
-                self._unsaid = ledger.fault
-        return Receipt(accepted=frozenset(ledger.accepted), rejected=ledger.rejected)
+        if ledger.fault is not None and not ledger.accepted and not ledger.rejected:
+            raise ledger.fault
+        wish_s = ledger.fault.retry_after_s if isinstance(ledger.fault, Unavailable) else None
+        return Receipt(frozenset(ledger.accepted), ledger.rejected, wish_s)
 
     async def probe(self) -> None:
         """Ask the endpoint for its OPTIONS: any answer of the receiver's own will do, for nothing is sent."""

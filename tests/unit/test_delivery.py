@@ -333,6 +333,22 @@ async def test_the_servers_wish_is_the_least_wait(store: SqliteStore, sink: Fake
         assert (await loop.turn()).wait_s >= 4_000
 
 
+async def test_the_servers_wish_counts_where_it_took_only_a_part(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    new = events(range(3))
+    await add(store, new)
+    sink.behave = lambda records: Receipt(frozenset({records[0].event_id}), {}, 40.0)
+    outcome = await loop.turn()
+    assert (outcome.state, outcome.sent, outcome.wait_s) == ("ok", 1, 40.0)
+    assert loop.standing().state == "ok"
+    before = clock.now()
+    outcome = await loop.drain(45)
+    assert (outcome.state, outcome.sent) == ("unavailable", 2), "the first wish fits into the time left, no other"
+    assert (clock.now() - before).total_seconds() == 40
+    assert sink.got == ids(new)
+
+
 async def test_a_denied_sink_is_tried_again_slowly_for_ever(store: SqliteStore, sink: FakeSink, loop: Delivery) -> None:
     await add(store, events([1]))
     sink.behave = denied

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from connector.config import NetworkConfig, parse
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
@@ -87,7 +88,7 @@ async def test_every_answer_but_204_is_no_success_and_tells_what_to_do(
     bench = Bench()
     bench.service.next.extend([Fault(kind, status)] * (2 if status == 401 else 1))
     caught = await bench.fails(rec(1))
-    assert type(caught) is error
+    assert isinstance(caught, error)
     assert f"HTTP {status}" in caught.what
     assert caught.hint
     assert await bench.send(rec(1)) == taken(1)
@@ -300,10 +301,18 @@ async def test_what_was_taken_before_a_fault_is_in_the_receipt() -> None:
     bench = Bench()
     records = [rec(n, Text="x" * 60_000) for n in range(40)]
     bench.service.requests_per_minute = 1
-    assert await bench.sink.send(records) == taken(*range(16))
+    assert await bench.sink.send(records) == evolve(taken(*range(16)), retry_after_s=61.0)
     caught = await bench.fails(*records[16:])
     assert isinstance(caught, Unavailable)
     assert caught.retry_after_s == 61.0
+
+
+async def test_a_wish_of_one_customers_rule_does_not_slow_the_others() -> None:
+    """A rule's limits are its own, even behind one endpoint; its other streams share them."""
+    bench = Bench(Rules(Rule(ENDPOINT, RULE), STREAMS, {"fabrikam": Rule(ENDPOINT, OTHER)}))
+    bench.service.next.append(Fault("status", 429, (("Retry-After", "600"),)))
+    assert await bench.send(rec(1), rec(2, "health"), rec(3, tenant="fabrikam")) == taken(3)
+    assert bench.service.ids() == ["id-3"]
 
 
 # --------------------------------------------------------------------------------------------------------------- faults

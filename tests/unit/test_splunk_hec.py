@@ -209,6 +209,19 @@ async def test_a_wrong_index_holds_back_its_events_only() -> None:
     assert (await bench.send([rec(1, index="gone")])).accepted == {"id-1"}
 
 
+async def test_a_wish_to_be_left_alone_comes_with_what_was_taken_before_it() -> None:
+    records = recs(3, size=400_000)
+    bench = Bench()
+    bench.splunk.next.extend([Fault("code", 0), Fault("code", 26, headers=(("retry-after", "60"),))])
+    receipt = await bench.send(records)
+    assert receipt.accepted == ids(records[:2])
+    assert receipt.retry_after_s == 60.0
+    bench = Bench(routes={"fabrikam": Route(token=OTHER_TOKEN)})
+    bench.splunk.next.extend([Fault("code", 0), Fault("code", 26, headers=(("retry-after", "60"),))])
+    receipt = await bench.send([rec(0), rec(1, "fabrikam")])
+    assert receipt == Receipt(frozenset({"id-0"})), "one token of several need not slow all"
+
+
 async def test_what_time_heals_is_told_before_what_the_operator_must_do() -> None:
     """Else a wrong index of one customer would put everybody on hold while the collector is only busy."""
     bench = Bench(routes={"fabrikam": Route(token=OTHER_TOKEN)})

@@ -47,8 +47,8 @@ SHRINK_AFTER = 5
 """Failed turns in a row after which batches hold one event; they double with each success."""
 ISOLATE_AFTER = 3
 """Failures of the first event alone, in a row, after which the one behind it is tried too, then the next, and so on."""
-BEHIND = 50
-"""How far behind; then the same again."""
+BEHIND, STRIDE, FAR, SEARCH_S = 50, 25, PAGE - 100, 30.0
+"""From this far behind so many are tried in one turn, as far as that, while it takes no longer; then from the start."""
 LEFT_OUT = 3
 """How often in a row a receipt may leave an event out, while it takes later ones, before that is set aside."""
 STUCK_AFTER = 3
@@ -166,6 +166,7 @@ class Delivery:
     _aside: dict[int, _Aside] = Factory(dict)
     _lone_turn: bool = False
     _alone: int = 0
+    _behind: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.max_records = max(1, self.max_records)
@@ -188,7 +189,7 @@ class Delivery:
 
     async def _turn(self, tenant_id: str | None) -> Outcome:
         name = self.sink.name
-        behind = BEHIND + 1 if self._alone >= ISOLATE_AFTER else 0
+        behind = self._behind + STRIDE + 1 if self._alone >= ISOLATE_AFTER else 0
         limit = len(self._aside) + (PAGE if self._skimming else min(PAGE, self._room + behind))
         due = await self.store.due(name, limit, tenant_id)
         if self._settled.intersection(p.seq for p in due if p.kind == "first"):
@@ -210,7 +211,7 @@ class Delivery:
         if self._failed_alone(batch):
             self._alone += 1
             if self._alone > ISOLATE_AFTER and len(self._aside) < PAGE:
-                batches.append(await self._try_behind(fresh))
+                batches += await self._try_behind(fresh)
                 if batches[-1].moved:
                     batch.error = None
         self._skimming = not batch.records
@@ -221,12 +222,12 @@ class Delivery:
             return self._failed(batch.error, result)
         if batch.records:
             self._room = min(self.max_records, self._room * 2)
-        self.attempt = self._alone = 0
+        self.attempt = self._alone = self._behind = 0
         return result if batch.wish_s is None else evolve(result, wait_s=batch.wish_s)
 
     def _nothing_new(self, now: datetime, *, waiting: bool) -> Outcome:
         """Nothing is due, or only what was set aside."""
-        self.attempt = self._alone = 0
+        self.attempt = self._alone = self._behind = 0
         self._room = self.max_records
         if not (waiting and self._aside):
             return Outcome(self.sink.name, "idle", wait_s=IDLE_S)
@@ -361,26 +362,41 @@ class Delivery:
         plain = isinstance(error, Unavailable) and error.retry_after_s is None
         return plain and len(batch.records) == 1 and self.attempt >= SHRINK_AFTER
 
-    async def _try_behind(self, fresh: Sequence[Pending]) -> _Batch:
-        """Offer one event behind those that failed alone in this row of failures: one further with each of them.
+    async def _try_behind(self, fresh: Sequence[Pending]) -> list[_Batch]:
+        """Offer events behind those that failed alone in this row of failures, one by one, each further than the last.
 
-        If it is taken, those before it are set aside. Thus every event is offered for the first time in commit order.
+        If one is taken, those before it are set aside. Thus every event is offered for the first time in commit order.
         """
-        before: list[Pending] = []
-        skipped: set[int] = set()
-        rest = fresh
-        for _ in range((self._alone - ISOLATE_AFTER - 1) % BEHIND + 1):
-            passed = self._pack(rest, 1)
-            before += passed.pending
-            skipped |= passed.skipped
-            rest = rest[passed.seen :]
-        candidate = await self._offer(rest, 1)
-        candidate.skipped |= skipped  # or a long run of them would hide every candidate
-        if candidate.moved:
-            log.warning("deliver.set_aside", extra={"sink": self.sink.name, "ids": [p.event.id for p in before]})
-            for pending in before:
-                self._set_aside(pending)
-        return candidate
+        if self._behind >= FAR:
+            self._behind = 0
+        passed = self._passed(fresh, self._behind + 1)
+        before, skipped, rest = list(passed.pending), passed.skipped, fresh[passed.seen :]
+        end = self.clock.now() + timedelta(seconds=SEARCH_S)
+        tried: list[_Batch] = []
+        for _ in range(1 if self._behind < BEHIND else STRIDE):
+            candidate = await self._offer(rest, 1)
+            candidate.skipped |= skipped  # or a long run of them would hide every candidate
+            tried.append(candidate)
+            self._behind = self._behind + 1 if candidate.records else 0
+            if candidate.moved:
+                log.warning("deliver.set_aside", extra={"sink": self.sink.name, "ids": [p.event.id for p in before]})
+                for pending in before:
+                    self._set_aside(pending)
+            if candidate.moved or not candidate.records or self.clock.now() >= end:
+                break
+            before += candidate.pending
+            rest = rest[candidate.seen :]
+        return tried
+
+    def _passed(self, due: Sequence[Pending], count: int) -> _Batch:
+        """So many of the first that concern this sink, of any size, with those between them that do not."""
+        found = _Batch()
+        while len(found.pending) < count and found.seen < len(due):
+            each = self._pack(due[found.seen :], 1)
+            found.pending += each.pending
+            found.skipped |= each.skipped
+            found.seen += each.seen
+        return found
 
     def _count_left_out(self, batch: _Batch) -> None:
         """Events that the receipt left out although it took or refused a later one of the same batch."""

@@ -1,6 +1,7 @@
 """One event that a sink chokes on must not hold up the others, and an outage must not pass for such an event."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
@@ -78,6 +79,41 @@ async def test_the_queue_moves_on_past_events_the_sink_chokes_on(
     assert sink.got == [e.id for e in new if e not in poison], "all others, in order"
     (stats,) = (await store.stats()).sinks
     assert (stats.backlog, stats.parked) == (len(poison), 0), "kept, and not parked without proof"
+
+
+async def test_hundreds_of_such_events_in_a_row_are_passed_within_a_day(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    new = events(range(310))
+    await add(store, new)
+    poison = new[5:305]
+    sink.behave = chokes_on(*poison)
+    good = [e.id for e in new if e not in poison]
+    end = clock.now() + timedelta(days=1)
+    while len(sink.got) < len(good) and clock.now() < end:
+        await clock.sleep((await loop.turn()).wait_s)
+    assert sink.got == good, "all others, in order"
+    first = list(dict.fromkeys(i for batch in sink.offered for i in batch))
+    assert first == [e.id for e in new], "and each was offered for the first time in its place"
+
+
+async def test_the_search_for_one_that_is_taken_ends_its_turn_in_time(
+    store: SqliteStore, sink: FakeSink, clock: JumpClock
+) -> None:
+    """A dead receiver that lets every try run into its time-out must not make the loop look stuck."""
+    await add(store, events(range(200)))
+
+    class Slow(FakeSink):
+        async def send(self, records: Sequence[Record]) -> Receipt:
+            await clock.sleep(20)
+            raise Unavailable("timed out")
+
+    loop = delivery(store, Slow(), clock)
+    for _ in range(120):
+        before = clock.now()
+        turn = await loop.turn()
+        assert (clock.now() - before).total_seconds() <= 80
+        await clock.sleep(turn.wait_s)
 
 
 async def test_it_is_reported_as_stuck_and_parked_when_others_keep_being_taken(

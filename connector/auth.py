@@ -260,13 +260,21 @@ def _direct(network: NetworkConfig) -> NetworkConfig:
 class AzureCredential:
     """The same tokens for libraries built on azure-core: an `AsyncTokenCredential` and `AsyncSupportsTokenInfo`.
 
-    `held` gives the token of an audience. Raises our errors, which azure-core passes on as they are.
+    `held` gives the token of a directory and an audience; `directory` is where this one signs in. Raises our errors,
+    which azure-core passes on as they are.
     """
 
-    def __init__(self, held: Callable[[str], HeldToken], close: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, held: Callable[[str, str], HeldToken], directory: str, close: Callable[[], Awaitable[None]]
+    ) -> None:
         self._held = held
+        self._directory = directory
         self._close = close
         self._refresh = False
+
+    def of_directory(self, tenant_id: str) -> "AzureCredential":
+        """The same app in another directory. It ends with this one; closing it alone does nothing."""
+        return AzureCredential(self._held, tenant_id, _nothing)
 
     async def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> "AccessTokenInfo":
         """The token of one scope ("https://monitor.azure.com/.default") with its times."""
@@ -289,7 +297,8 @@ class AzureCredential:
 
     async def _get(self, scopes: tuple[str, ...], claims: str) -> Token:
         refresh, self._refresh = self._refresh, False
-        return await self._held(scopes[0].removesuffix("/.default")).get(refresh=refresh, claims=claims)
+        held = self._held(self._directory, scopes[0].removesuffix("/.default"))
+        return await held.get(refresh=refresh, claims=claims)
 
     async def close(self) -> None:
         """Close what was opened for this credential; harmless when repeated."""
@@ -333,7 +342,11 @@ def azure_credential(auth: AuthConfig, cloud: Cloud, network: NetworkConfig, clo
         for http in transports:
             await http.close()
 
-    def held(audience: str) -> HeldToken:
-        return sign_in.held(auth, Target(str(auth.options.get("tenant_id") or ""), cloud, audience), network)
+    def held(directory: str, audience: str) -> HeldToken:
+        return sign_in.held(auth, Target(directory, cloud, audience), network)
 
-    return AzureCredential(held, close)
+    return AzureCredential(held, str(auth.options.get("tenant_id") or ""), close)
+
+
+async def _nothing() -> None:
+    """What there is to close where somebody else closes it."""

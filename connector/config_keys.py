@@ -118,9 +118,10 @@ TENANT: Mapping[str, Option] = {
     "index": Option("str", doc="Splunk index for this tenant's events, instead of the sink's."),
     "endpoint": Option("url", doc="Logs ingestion endpoint for this tenant's events, instead of the sink's."),
     "rule_id": Option("str", doc="Data collection rule for this tenant's events, instead of the sink's."),
+    "rule_tenant_id": Option("guid", doc="Directory of that rule's subscription, where the sink's app then signs in."),
     "token": Option("secret", doc="HEC token for this tenant's events, instead of the sink's."),
 }
-OVERRIDES = ("index", "endpoint", "rule_id", "token")
+OVERRIDES = ("index", "endpoint", "rule_id", "rule_tenant_id", "token")
 """Tenant keys that replace the sink option of the same name."""
 
 _CLIENT_ID = Option("guid", required=True, doc="Application (client) id of the app registration.")

@@ -58,11 +58,12 @@ OPTIONS: Mapping[str, Option] = {
     ),
 }
 
-ROUTES = ("endpoint", "rule_id")
+ROUTES = ("endpoint", "rule_id", "rule_tenant_id")
 """What a tenant may have of its own here; see `build`."""
 
 _RULE_ID = re.compile(r"dcr-[A-Za-z0-9-]{1,80}")
 _STREAM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
+_ONE_DIRECTORY = frozenset({"managed_identity", "device_code", "token"})
 _LEAST_BODY_BYTES = 10_000  # what calls less than this too large (413) is broken, and no row is at fault
 _LONE_REFUSALS = 20  # of a stream that never took anything, before the stream itself is blamed
 _GZIP_LEVEL = 1  # 27:1 against 32:1 at level 6, for a third of the CPU
@@ -76,6 +77,8 @@ class Credential(Protocol):
     async def get_token_info(self, *scopes: str, options: Any = None) -> Any: ...
 
     def forget(self) -> None: ...
+
+    def of_directory(self, tenant_id: str) -> Self: ...
 
     async def close(self) -> None: ...
 
@@ -91,10 +94,11 @@ class Wire(Transport, Protocol):
 
 @frozen
 class Rule:
-    """One data collection rule and the endpoint it is reached by."""
+    """One data collection rule, the endpoint it is reached by, and the directory to sign in to ("" = the sink's)."""
 
     endpoint: str
     rule_id: str
+    directory: str = ""
 
 
 @frozen
@@ -144,23 +148,30 @@ def build(
 def _rules(name: str, given: Mapping[str, Any], routes: Mapping[str, Mapping[str, str]]) -> Rules:
     problems = []
 
-    def rule(endpoint: str, rule_id: str, place: str) -> Rule:
+    def rule(endpoint: str, rule_id: str, place: str, directory: str = "") -> Rule:
         try:
             endpoint = root(endpoint)
         except ValueError as error:
             problems.append(f"{place}.endpoint: {error}")
         if not _RULE_ID.fullmatch(rule_id):
             problems.append(f"{place}.rule_id: expected the immutable id of the rule: dcr- and 32 hexadecimal digits")
-        return Rule(endpoint, rule_id)
+        if directory and getattr(given.get("auth"), "kind", "") in _ONE_DIRECTORY:
+            problems.append(f"{place}.rule_tenant_id: an auth of kind {given['auth'].kind} has one directory only")
+        return Rule(endpoint, rule_id, directory)
 
     own = rule(given["endpoint"], given["rule_id"], f"sinks.{name}")
     found = {}
     for tenant, of_tenant in routes.items():
         if of_tenant.get("rule_id"):
             endpoint = of_tenant.get("endpoint") or given["endpoint"]
-            found[tenant] = rule(endpoint, of_tenant["rule_id"], f"tenants.{tenant}")
-        elif of_tenant.get("endpoint"):
-            problems.append(f"tenants.{tenant}.endpoint: needs the rule_id behind it, or it would get another's rule")
+            directory = of_tenant.get("rule_tenant_id") or ""
+            found[tenant] = rule(endpoint, of_tenant["rule_id"], f"tenants.{tenant}", directory)
+        else:
+            problems += [
+                f"tenants.{tenant}.{key}: needs the rule_id behind it, or it would get another's rule"
+                for key in ("endpoint", "rule_tenant_id")
+                if of_tenant.get(key)
+            ]
     problems += [
         f"sinks.{name}.streams.{stream}: expected the name of a stream of the rule, such as Custom-SecureScoreDaily_CL"
         for stream, target in given["streams"].items()
@@ -216,8 +227,7 @@ class _SystemTime:
 class Place:
     """One stream of one rule: what a call is addressed to."""
 
-    endpoint: str
-    rule_id: str
+    rule: Rule
     stream: str
 
 
@@ -236,8 +246,7 @@ def place(rules: Rules, tenant: str, stream: str) -> Place:
         raise ValueError(f"tenant {tenant} has no rule of its own, and `unrouted` is reject")
     if stream not in rules.streams:
         raise ValueError(f"`streams` names no stream of the rule for {stream}")
-    rule = own or rules.own
-    return Place(rule.endpoint, rule.rule_id, rules.streams[stream])
+    return Place(own or rules.own, rules.streams[stream])
 
 
 # -------------------------------------------------------------------------------------------- answers of the service
@@ -409,7 +418,8 @@ class SentinelSink:
         self._credential = credential
         self._deadline_s = deadline_s
         self._gzip_level = gzip_level
-        self._clients: dict[str, Any] = {}
+        self._credentials: dict[str, Credential] = {"": credential}
+        self._clients: dict[tuple[str, str], Any] = {}
         self._proven: set[Place] = set()  # what ever took a row
         self._closed = False
 
@@ -420,10 +430,10 @@ class SentinelSink:
         """
         ledger = _Ledger()
         unreachable: set[str] = set()
-        busy: set[str] = set()
+        busy: set[Rule] = set()
         by_place = self._lines(records, ledger)
         for at, lines in by_place.items():
-            if at.endpoint in unreachable or at.rule_id in busy:
+            if at.rule.endpoint in unreachable or at.rule in busy:
                 continue
             try:
                 await self._deliver(at, lines, ledger)
@@ -431,17 +441,17 @@ class SentinelSink:
                 ledger.faults.append(error)  # of this stream: another one, or another customer's, may be well
             except _Busy as error:
                 ledger.faults.append(error)  # of this rule: it has limits of its own
-                busy.add(at.rule_id)
+                busy.add(at.rule)
             except Unavailable as error:
                 ledger.faults.append(error)
-                unreachable.add(at.endpoint)
+                unreachable.add(at.rule.endpoint)
         if ledger.faults and not ledger.accepted and not ledger.rejected:
             raise ledger.faults[0]
         for fault in ledger.faults:
             log.warning("%s: a part of a batch has to wait: %s", self.name, fault.what)
         wishes = [f.retry_after_s for f in ledger.faults if isinstance(f, Unavailable) and f.retry_after_s is not None]
         # With several rules the wish concerns one of them: the others' customers need not wait.
-        alone = len({(at.endpoint, at.rule_id) for at in by_place}) == 1
+        alone = len({at.rule for at in by_place}) == 1
         return Receipt(frozenset(ledger.accepted), ledger.rejected, max(wishes, default=None) if alone else None)
 
     async def probe(self) -> None:
@@ -452,7 +462,7 @@ class SentinelSink:
         """
         for rule in dict.fromkeys([self._rules.own, *self._rules.routes.values()]):
             for stream in self._rules.streams.values():
-                verdict = await self._post(Place(rule.endpoint, rule.rule_id, stream), [])
+                verdict = await self._post(Place(rule, stream), [])
                 if verdict.kind not in ("taken", "isolate"):
                     raise verdict.error()
 
@@ -524,23 +534,29 @@ class SentinelSink:
         chunk = await asyncio.to_thread(_gzipped, batch, self._gzip_level)
         verdict = await self._upload(at, chunk)
         if verdict.kind == "token":
-            self._credential.forget()
+            self._credential_of(at.rule.directory).forget()
             verdict = await self._upload(at, chunk)
         return verdict
+
+    def _credential_of(self, directory: str) -> Credential:
+        if directory not in self._credentials:
+            self._credentials[directory] = self._credential.of_directory(directory)
+        return self._credentials[directory]
 
     async def _upload(self, at: Place, chunk: bytes) -> Verdict:
         from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError  # noqa: PLC0415
 
         if self._closed:
             raise Unavailable(f"the sink {self.name} is closed", hint="Start the connector again.")
-        if at.endpoint not in self._clients:
-            self._clients[at.endpoint] = _client(at.endpoint, self._http, self._credential)
-        client = self._clients[at.endpoint]
+        whose = (at.rule.endpoint, at.rule.directory)
+        if whose not in self._clients:
+            self._clients[whose] = _client(at.rule.endpoint, self._http, self._credential_of(at.rule.directory))
+        client = self._clients[whose]
         try:
             async with asyncio.timeout(self._deadline_s):
-                await client.upload(rule_id=at.rule_id, stream_name=at.stream, logs=io.BytesIO(chunk))
+                await client.upload(rule_id=at.rule.rule_id, stream_name=at.stream, logs=io.BytesIO(chunk))
         except TimeoutError:
-            what = f"{at.endpoint} and the sign-in took longer than {self._deadline_s:g} s"
+            what = f"{at.rule.endpoint} and the sign-in took longer than {self._deadline_s:g} s"
             raise Unavailable(what, hint="Check network, proxy and firewall.") from None
         except HttpResponseError as error:
             if isinstance(answer := error.response, _Answer):

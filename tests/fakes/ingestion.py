@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aiohttp import web
@@ -322,6 +322,7 @@ class Credential:
     forgotten: int = 0
     closed: int = 0
     error: Exception | None = None
+    others: "dict[str, Credential]" = Factory(dict)
 
     async def get_token_info(self, *scopes: str, options: Any = None) -> Any:
         from azure.core.credentials import AccessTokenInfo  # noqa: PLC0415 - comes with the sink's extra
@@ -333,6 +334,10 @@ class Credential:
             self.claims.append(options["claims"])
             self.forget()
         return AccessTokenInfo(self.tokens[0], 4_000_000_000 + self.expires_in_s)
+
+    def of_directory(self, tenant_id: str) -> Self:
+        """The same, with that directory's tokens in `others`."""
+        return cast("Self", self.others[tenant_id])
 
     def forget(self) -> None:
         self.forgotten += 1

@@ -118,8 +118,13 @@ async def test_azure_libraries_get_the_same_tokens(entra: Bench) -> None:
         assert (await credential.get_token("https://monitor.azure.com/.default")).token == info.token
         assert len(entra.token_requests()) == 1
         credential.forget()
-        assert (await credential.get_token_info("https://monitor.azure.com/.default")).token != info.token
+        renewed = (await credential.get_token_info("https://monitor.azure.com/.default")).token
+        assert renewed != info.token
         assert len(entra.token_requests()) == 2
+        entra.app.roles[OTHER] = entra.app.roles[TENANT]  # consented to there
+        theirs = await credential.of_directory(OTHER).get_token_info("https://monitor.azure.com/.default")
+        assert claims(theirs.token).tenant_id == OTHER
+        assert (await credential.get_token_info("https://monitor.azure.com/.default")).token == renewed
 
 
 # ------------------------------------------------------------------------------------------------------- device code

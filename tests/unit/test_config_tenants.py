@@ -46,6 +46,7 @@ def test_a_tenant_with_everything() -> None:
             index="security",
             endpoint="https://dce.example",
             rule_id="dcr-1",
+            rule_tenant_id=TENANT_ID.upper(),
             token="${credential:hec}",
         ),
         targets={"percent_min": 70, "drop_points": 20},
@@ -62,6 +63,7 @@ def test_a_tenant_with_everything() -> None:
         "index": "security",
         "endpoint": "https://dce.example",
         "rule_id": "dcr-1",
+        "rule_tenant_id": TENANT_ID,
         "token": "${credential:hec}",
     }
 
@@ -229,7 +231,7 @@ def test_rows_are_tenants_and_name_their_file_and_line() -> None:
 
 KNOWN = (
     *("name", "tenant_id", "labels", "source", "path", "auth", "write_auth", "cloud", "language"),
-    *("index", "endpoint", "rule_id", "token", "graph", "targets"),
+    *("index", "endpoint", "rule_id", "rule_tenant_id", "token", "graph", "targets"),
 )
 
 

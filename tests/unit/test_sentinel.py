@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.config import NetworkConfig, parse
+from connector.config import AuthConfig, NetworkConfig, parse
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.http import Response
 from connector.model import Receipt, Record
@@ -377,6 +377,19 @@ async def test_a_customers_broken_rule_neither_blocks_nor_diverts(fault: Fault) 
     assert {(s.rule_id, s.row["EventId"]) for s in bench.service.stored} == {(RULE, "id-2")}
 
 
+async def test_a_customers_rule_may_lie_in_the_customers_directory() -> None:
+    """The same app signs in there: each rule sees its own directory's token only; a refused one is renewed there."""
+    theirs = Credential(tokens=["theirs-old", "theirs"])
+    rules = Rules(ROUTED.own, STREAMS, {"fabrikam": Rule(ENDPOINT, OTHER, "dir-fabrikam")})
+    bench = Bench(rules, Credential(others={"dir-fabrikam": theirs}))
+    bench.service.grants = {TOKEN: {RULE}, "theirs": {OTHER}}
+    assert await bench.send(rec(1), rec(2, tenant="fabrikam"), rec(3, "health")) == taken(1, 2, 3)
+    assert {(s.rule_id, s.row["EventId"]) for s in bench.service.stored} == {
+        (RULE, "id-1"), (OTHER, "id-2"), (RULE, "id-3"),
+    }  # fmt: skip
+    assert (bench.credential.forgotten, theirs.forgotten) == (0, 1)
+
+
 async def test_a_payload_cannot_choose_its_rule() -> None:
     """What an event says of itself, names and labels included, moves nothing: only the record's tenant counts."""
     bench = Bench(ROUTED)
@@ -483,9 +496,14 @@ def test_only_an_immutable_id_is_a_rule(rule_id: str) -> None:
 
 def test_all_problems_are_told_at_once() -> None:
     options = {"endpoint": "http://x", "rule_id": "x", "streams": {"change": "../other"}}
-    routes = {"contoso": {"endpoint": "https://other.example"}, "fabrikam": {"rule_id": "x", "endpoint": "https://h/p"}}
+    routes = {
+        "contoso": {"endpoint": "https://other.example"},
+        "fabrikam": {"rule_id": "x", "endpoint": "https://h/p"},
+        "tailspin": {"rule_tenant_id": OTHER},
+        "wingtip": {"endpoint": ENDPOINT, "rule_id": RULE, "rule_tenant_id": OTHER},
+    }
     with pytest.raises(ConfigError) as caught:
-        build("s", options, NetworkConfig(), routes, Credential())
+        build("s", {**options, "auth": AuthConfig("managed_identity")}, NetworkConfig(), routes, Credential())
     places = [problem.split(": ")[0] for problem in caught.value.problems]
     assert places == [
         "sinks.s.endpoint",
@@ -493,6 +511,8 @@ def test_all_problems_are_told_at_once() -> None:
         "tenants.contoso.endpoint",
         "tenants.fabrikam.endpoint",
         "tenants.fabrikam.rule_id",
+        "tenants.tailspin.rule_tenant_id",
+        "tenants.wingtip.rule_tenant_id",
         "sinks.s.streams.change",
     ]
 

@@ -1,8 +1,8 @@
 """The host README keeps its word: commands, options and reasons it names are those of the program."""
 
 import re
-import subprocess
-import sys
+
+import pytest
 
 from tests.artefacts.host_packages import HOST, ROOT
 
@@ -10,8 +10,8 @@ README = (HOST / "README.md").read_text()
 COMMAND = re.compile(r"`?(?:sudo )?securescore ([a-z][a-z-]+)((?: [^`\n#|;]*)?)")
 
 
-def test_every_command_the_host_readme_names_exists_with_its_options() -> None:
-    from connector.cli.main import COMMANDS  # noqa: PLC0415 - a broken command shall fail this test only
+def test_every_command_the_host_readme_names_exists_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    from connector.cli.main import COMMANDS, main  # noqa: PLC0415 - a broken command shall fail this test only
 
     named: dict[str, set[str]] = {match[1]: set() for match in COMMAND.finditer(README) if match[1] in COMMANDS}
     unknown = {match[1] for match in COMMAND.finditer(README)} - set(COMMANDS)
@@ -20,8 +20,8 @@ def test_every_command_the_host_readme_names_exists_with_its_options() -> None:
     for match in COMMAND.finditer(README):
         named[match[1]] |= set(re.findall(r"--[a-z-]+", match[2]))
     for command, options in named.items():
-        words = [sys.executable, "-m", "connector.cli.main", command, "--help"]
-        shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+        assert main([command, "--help"]) == 0
+        shown = capsys.readouterr().out
         assert {option for option in options if option not in shown} == set(), command
 
 

@@ -22,7 +22,7 @@ from connector.ports import Query
 from connector.stores.sqlite import open_store
 from tests.fakes.daemon import Recorder, securescore, surroundings
 
-KILLS = int(os.environ.get("SECURESCORE_KILLS", "20"))
+KILLS = int(os.environ.get("SECURESCORE_KILLS", "10"))
 
 
 def sound(path: Path) -> None:

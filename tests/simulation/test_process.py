@@ -1,6 +1,7 @@
 """The command as a process: killed at any moment it loses nothing, and tells clearly what is wrong with its input."""
 
 import asyncio
+import os
 import random
 import signal
 import sys
@@ -14,13 +15,13 @@ from connector.formats import cloudevents
 from connector.simulator.server import Simulation, serve, token_for
 from connector.simulator.world import World
 
-KILLS = 12
+KILLS = int(os.environ.get("SECURESCORE_KILLS", "8"))
 SHARED_TENANT = "12345678-1234-1234-1234-1234567890ab"
 
 
-async def securescore(folder: Path, *words: str, kill_after_s: float | None = None) -> tuple[int, str, str]:
-    """Run the command in a folder: (exit code, stdout, stderr)."""
-    process = await asyncio.create_subprocess_exec(
+async def start(folder: Path, *words: str) -> asyncio.subprocess.Process:
+    """Start the command in a folder."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "connector.cli.main",
@@ -30,6 +31,11 @@ async def securescore(folder: Path, *words: str, kill_after_s: float | None = No
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def securescore(folder: Path, *words: str, kill_after_s: float | None = None) -> tuple[int, str, str]:
+    """Run the command in a folder: (exit code, stdout, stderr)."""
+    process = await start(folder, *words)
     if kill_after_s is not None:
         await asyncio.sleep(kill_after_s)
         if process.returncode is None:
@@ -98,13 +104,19 @@ async def test_once_twice_in_a_row_emits_nothing_new(tmp_path: Path) -> None:
 async def test_a_second_process_is_refused_and_told_who_holds_the_state(tmp_path: Path) -> None:
     async with simulated(tmp_path):
         assert (await securescore(tmp_path, "once"))[0] == 0
-        daemon = asyncio.create_task(securescore(tmp_path, "run", kill_after_s=4))
-        await asyncio.sleep(2)
+        lock = tmp_path / "state.db.lock"
+        assert lock.stat().st_size == 0, "`once` let go of it"
+        daemon = await start(tmp_path, "run")
+        async with asyncio.timeout(60):
+            while not lock.stat().st_size:
+                await asyncio.sleep(0.02)
         code, _, error = await securescore(tmp_path, "once")
         assert code == 1
         assert "in use by process" in error
         assert (await securescore(tmp_path, "status"))[0] == 0  # reading goes on beside the daemon
-        await daemon
+        assert daemon.returncode is None
+        daemon.send_signal(signal.SIGKILL)
+        await daemon.communicate()
 
 
 async def test_five_mistakes_are_all_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from connector import changes, diff, explain, frameworks
+from connector import changes, diff, frameworks
 from connector.explain import Cause
 from connector.ids import sha256
 from connector.model import PORTAL, Control, Day, Event, Profile, StateUpdate, Version
@@ -157,7 +157,8 @@ def _summary(
         exceptions=None if exceptions is None else len(exceptions),
         regressed=len(losers),
         improved=len(gainers),
-        worst=None if not losers else f"{losers[0].control} {explain.signed(losers[0].delta)}",
+        worst=losers[0].control if losers else None,
+        worst_delta=losers[0].delta if losers else None,
     )
 
 

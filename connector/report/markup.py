@@ -46,6 +46,11 @@ def html(content: Content) -> Markup:
     return Markup("".join(html(part) for part in content))
 
 
+def soft(text: str) -> Markup:
+    """A long name that may be broken behind its own separators."""
+    return Markup(re.sub("([@_.])", r"\1<wbr>", html(text)))
+
+
 def el(name: str, *content: Content, **attributes: str | float | None) -> Markup:
     """An element. Attributes in Python's spelling (`class_`, `data_label`); None leaves one out."""
     return Markup(f"{open_tag(name, **attributes)}{html(content)}</{name}>")

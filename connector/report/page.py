@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib import resources
 
 from connector.report import charts
-from connector.report.markup import Content, Markup, el, html, open_tag
+from connector.report.markup import Content, Markup, el, html, open_tag, soft
 from connector.report.sections import (
     Section,
     change,
@@ -218,7 +218,8 @@ def _line(one: Summary, link: str | None) -> Sequence[Content]:
     if one.error is not None:
         days = f"0 of {one.days_in_period}"
         return (name, "unknown", charts.level(None), "unknown", "unknown", "unknown", "unknown", days, one.error)
-    words = [issues(one.issues, one.days_in_period - one.days_observed).capitalize(), one.worst or ""]
+    data = issues(one.issues, one.days_in_period - one.days_observed).capitalize()
+    loss = ("; ", soft(one.worst), " ", change(one.worst_delta)) if one.worst else None
     return (
         name,
         percent(one.percent),
@@ -228,5 +229,5 @@ def _line(one: Summary, link: str | None) -> Sequence[Content]:
         points(one.asserted),
         "unknown" if one.exceptions is None else str(one.exceptions),
         f"{one.days_observed} of {one.days_in_period}",
-        "; ".join(w for w in words if w),
+        (data, loss),
     )

@@ -11,7 +11,7 @@ from attrs import frozen
 from connector import diff
 from connector.explain import number, signed
 from connector.report import charts
-from connector.report.markup import Content, Markup, el
+from connector.report.markup import Content, Markup, el, soft
 from connector.report.values import (
     Bridge,
     Comparative,
@@ -128,8 +128,8 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Conte
 def named(title: str, control: str) -> Content:
     """A control by its title, with its id below."""
     if title == control:
-        return el("span", control, class_="title")
-    return (el("span", title, class_="title"), " ", el("span", control, class_="id"))
+        return el("span", soft(control), class_="title")
+    return (el("span", title, class_="title"), " ", el("span", soft(control), class_="id"))
 
 
 def service(code: str) -> Content:
@@ -525,7 +525,7 @@ def _exceptions(report: TenantReport) -> Content:
                 ("Control", ""),
                 ("State", ""),
                 ("Points", "num"),
-                ("Who", ""),
+                ("Who", "who"),
                 ("Since", ""),
                 ("Comment", "wide"),
             ),
@@ -571,12 +571,12 @@ def _exemption(one: Exemption) -> Sequence[Content]:
         weight = el("span", f"{points(one.asserted_points)} asserted", class_="small stated-text")
     elif one.forgone_points:
         weight = el("span", f"{points(one.forgone_points)} forgone", class_="small")
-    assigned = el("span", f"assigned to {one.assigned_to}", class_="small") if one.assigned_to else None
+    assigned = el("span", "assigned to ", soft(one.assigned_to), class_="small") if one.assigned_to else None
     return (
         (named(one.title, one.control), " ", el("span", SERVICES.get(one.service, one.service), class_="small")),
         (STATES.get(one.state, one.portal), " ", el("span", one.state, class_="id")),
         (score, " ", weight) if weight else score,
-        (one.by or "unknown", " ", assigned) if assigned else one.by or "unknown",
+        (soft(one.by or "unknown"), " ", assigned),
         (day(one.at[:10]) if one.at else "undated", " ", el("span", age, class_="small"), new, old),
         one.comment or el("span", "none given", class_="cause unknown"),
     )
@@ -590,12 +590,12 @@ def _state_changes(changes: Sequence[StateChange]) -> Content:
             day(c.at[:10]),
             named(c.title, c.control),
             f"{c.before} → {c.after}",
-            c.by or "unknown",
+            soft(c.by or "unknown"),
             c.comment or "none given",
         )
         for c in changes
     ]
-    columns = (("Day", ""), ("Control", "wide"), ("State", ""), ("Who", ""), ("Comment", "wide"))
+    columns = (("Day", ""), ("Control", "wide"), ("State", ""), ("Who", "who"), ("Comment", "wide"))
     return (el("h4", "Declared or taken back in the period"), table("State changes", columns, rows))
 
 

@@ -303,7 +303,7 @@ class Comparative:
 
 @frozen
 class Summary:
-    """One tenant's line in the comparison. `error` says why there is nothing to compare."""
+    """One tenant's line in the comparison: `worst` is the control that lost most, `error` why nothing is compared."""
 
     name: str
     tenant_id: str
@@ -324,6 +324,7 @@ class Summary:
     regressed: int = 0
     improved: int = 0
     worst: str | None = None
+    worst_delta: float | None = None
     error: str | None = None
 
 

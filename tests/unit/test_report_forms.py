@@ -20,7 +20,7 @@ from connector.report import build, document, page, table, values
 from connector.report.values import Cover, Summary, TenantReport
 from tests.fakes.posture import HOSTILE, hostile, simulated, whole
 
-VOID = {"meta", "link"}
+VOID = {"meta", "link", "wbr"}
 
 
 def reports(*, harmed: bool = False) -> list[TenantReport]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.report.charts import spread
-from connector.report.markup import Markup, el, html, open_tag, plain
+from connector.report.markup import Markup, el, html, open_tag, plain, soft
 
 
 class Read(HTMLParser):
@@ -38,6 +38,13 @@ def test_any_text_comes_back_as_text_and_makes_no_tag(text: str, label: str) -> 
     found = read(el("td", text, data_label=label))
     assert found.tags == [("td", {"data-label": plain(label)})]
     assert found.text == plain(text)
+
+
+@given(st.text(alphabet=st.sampled_from("a@_.&<;1\u202e")))
+def test_a_name_that_may_be_broken_reads_the_same(text: str) -> None:
+    found = read(soft(text))
+    assert found.text == plain(text)
+    assert {tag for tag, _ in found.tags} <= {"wbr"}
 
 
 @given(st.text())

@@ -146,7 +146,9 @@ def score_observed(
     final: bool = False,
     late: bool = False,
     rows: Rows | None = None,
+    controls: bool = False,
 ) -> Change:
+    """The totals of a day; `controls` adds every control, in Graph's own names and types."""
     day = version.day
     score = score_info(day)
     words = f"Secure Score of {day.day}: {explain.number(score['current'])} of {explain.number(score['max'])} points"
@@ -166,9 +168,25 @@ def score_observed(
         "late": late,
         "detailed": day.detailed,
         "flags": list(day.flags),
+        **({"control_scores": [_as_graph_has_it(c) for c in day.controls.values()]} if controls else {}),
         **_snapshot(version),
     }
     return Change("score.observed", "score", "", version.ref, day.day, data, backfilled=backfilled)
+
+
+def _as_graph_has_it(control: Control) -> dict[str, Any]:
+    """One entry of `controlScores`; Graph sends truth and counts as text, and leaves out what it does not say."""
+    found = {
+        "controlName": control.name,
+        "controlCategory": control.category,
+        "score": diff.rounded(control.score),
+        "scoreInPercentage": diff.rounded(control.percent),
+        "on": None if control.on is None else str(control.on).lower(),
+        "count": None if control.count is None else str(control.count),
+        "total": None if control.total is None else str(control.total),
+        "implementationStatus": control.status,
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def control_observed(version: Version, control: Control, profile: Profile | None) -> Change:

@@ -62,6 +62,10 @@ class PollConfig:
     requests_at_once: int = 4
 
 
+OLD_ADD_ON = "graphsecurity"
+"""The format of the older Splunk add-on's documents, which hold every control of a day."""
+
+
 @frozen
 class ChangesConfig:
     """What is worth an event. Shares are fractions 0-1."""
@@ -74,6 +78,7 @@ class ChangesConfig:
     catalogue: str = "each"  # each | off
     stale_after_s: float = 48 * 3600.0
     suspicious_loss: float = 0.50
+    control_scores: bool = False
 
 
 @frozen
@@ -225,9 +230,13 @@ def parse(
         drop_points=v["targets.drop_points"],
         controls=v["targets.controls"],
     )
+    sinks = _sinks(reader, top.get("sinks"), sink_options, network)
+    control_scores = v["changes.control_scores"]
+    if control_scores is None:
+        control_scores = any(sink.format == OLD_ADD_ON for sink in sinks)
     config = Config(
         tenants=_tenants(reader, top, tenant_rows, graph, targets, v["poll.language"]),
-        sinks=_sinks(reader, top.get("sinks"), sink_options, network),
+        sinks=sinks,
         state=_state(reader, v),
         raw=RawConfig(keep_days=v["raw.keep_days"], path=v["raw.path"]),
         poll=PollConfig(
@@ -245,6 +254,7 @@ def parse(
             min_score_points=v["changes.min_score_points"],
             evidence=v["changes.evidence"],
             inventory=v["changes.inventory"],
+            control_scores=control_scores,
             catalogue=v["changes.catalogue"],
             stale_after_s=v["changes.stale_after"],
             suspicious_loss=v["changes.suspicious_loss"],
@@ -515,6 +525,8 @@ def _sink(
             v[name] = _auth(reader, v[name], (*path, name), of_sink=True)
     targets = v["streams"] if isinstance(v["streams"], Mapping) else {}
     streams = tuple(stream for stream in STREAMS if stream in v["streams"])
+    if v["format"] == OLD_ADD_ON and streams != ("score",):
+        reader.note((*path, "format"), f"{OLD_ADD_ON} has a form for whole days only: write streams: [score]")
     if not streams:
         reader.note((*path, "streams"), f"selects nothing: one or more of {', '.join(STREAMS)}")
     overridden = {key: v[key] for key in ("proxy", "no_proxy", "ca_file", "timeout_s") if key in raw}

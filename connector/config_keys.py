@@ -72,6 +72,9 @@ TOP: Mapping[str, Option] = {
     ),
     "changes.evidence": Option("bool", default=False, doc="Events for changed evidence texts of a control."),
     "changes.inventory": Option("enum", "daily", choices=("daily", "baseline", "off"), doc="Every control, every day."),
+    "changes.control_scores": Option(
+        "bool", doc="Put every control into score.observed, too; on where a sink has format: graphsecurity."
+    ),
     "changes.catalogue": Option("enum", "each", choices=("each", "off"), doc="Events for control profiles."),
     "changes.stale_after": Option("duration", 48 * 3600.0, minimum=3600, doc="No new day for so long = feed.stale."),
     "changes.suspicious_loss": Option("share", 0.50, doc="A day that lost this share of known controls is refused."),

@@ -126,7 +126,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         elif known is None and day.day < known_before:
             if _identity(version) not in work.refused:
                 work.days[day.day] = slim(version)
-                work.out.append(changes.score_observed(version, work.profiles, backfilled=False, final=True, late=True))
+                _tell_day(work, version, final=True, late=True)
         else:
             version = version if known is None else evolve(version, revision=known.revision + 1)
             next_refusal = _suspicion(work, refusal, newest, version, days[position + 1 :])
@@ -255,9 +255,7 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
         _close(work, newest, observed)
         _gap(work, newest.day.day, day, backfilled=backfilled)
     if not revision:
-        work.out.append(
-            changes.score_observed(version, work.profiles, backfilled=backfilled, final=not last, rows=work.rows)
-        )
+        _tell_day(work, version, backfilled=backfilled, final=not last)
         observed = version.ref
     if newest is not None:
         _compare(work, newest, version, backfilled=backfilled, hysteresis=True)
@@ -275,9 +273,17 @@ def _close(work: _Work, newest: Version, observed: str) -> None:
     """A newer day appeared: tell the final state of the day that closes, from our own detailed copy."""
     work.days[newest.day.day] = slim(newest)
     if newest.ref != observed:
-        work.out.append(changes.score_observed(newest, work.profiles, backfilled=False, final=True))
+        _tell_day(work, newest, final=True)
     if newest.day.day > work.first_newest or newest.revision > 0:  # else it is the past, or was told at first contact
         _inventory(work, newest, first=False)
+
+
+def _tell_day(work: _Work, version: Version, *, final: bool, backfilled: bool = False, late: bool = False) -> None:
+    controls = work.rules.changes.control_scores
+    told = changes.score_observed(
+        version, work.profiles, backfilled=backfilled, final=final, late=late, rows=work.rows, controls=controls
+    )
+    work.out.append(told)
 
 
 def _inventory(work: _Work, version: Version, *, first: bool) -> None:
@@ -450,7 +456,7 @@ def _closed_day_revised(work: _Work, known: Version, version: Version) -> None:
             )
         )
         return
-    work.out.append(changes.score_observed(version, work.profiles, backfilled=False, final=True))
+    _tell_day(work, version, final=True)
     _compare(work, known, version, backfilled=False, hysteresis=False)
     work.days[version.day.day] = slim(version)
 

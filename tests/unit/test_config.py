@@ -67,6 +67,20 @@ def test_the_defaults_of_the_tables_are_those_of_the_classes() -> None:
     assert config == defaults
 
 
+def test_documents_of_the_older_add_on_need_every_control_and_nothing_but_days() -> None:
+    def config(*sinks: dict[str, Any], **changes: Any) -> Config:
+        return parsed(minimal(sinks=list(sinks), changes=changes))
+
+    archive = {"name": "a", "kind": "file", "path": "a"}
+    old = {"name": "old", "kind": "file", "path": "old", "format": "graphsecurity", "streams": ["score"]}
+    assert not config(archive).changes.control_scores
+    assert config(archive, old).changes.control_scores
+    assert not config(old, control_scores=False).changes.control_scores
+    assert config(archive, control_scores=True).changes.control_scores
+    with pytest.raises(ConfigError, match=r"write streams: \[score\]"):
+        config({**old, "streams": ["score", "change"]})
+
+
 @pytest.mark.parametrize(
     ("section", "kind"),
     [

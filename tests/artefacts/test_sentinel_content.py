@@ -1,0 +1,142 @@
+"""The Sentinel content within the limits of Microsoft Sentinel and the rules of the Azure-Sentinel content repository.
+
+Sources: Azure/Azure-Sentinel `.script/tests/detectionTemplateSchemaValidation` (rules, entities). What the queries
+mean is judged in tests/real (test_kusto.py, test_kql_rows.py).
+"""
+
+import re
+import uuid
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests import sentinel_content
+from tests.sentinel_content import hunts, rules, tables
+
+IDENTIFIERS = {
+    "Account": {"Name", "FullName", "UPNSuffix", "AadTenantId", "AadUserId"},
+    "CloudApplication": {"AppId", "Name", "InstanceName"},
+    "Host": {"HostName", "FullName", "DnsDomain"},
+    "URL": {"Url"},
+}
+"""Those of Microsoft's that we use; at least one of REQUIRED must be among them."""
+REQUIRED = {"Name", "FullName", "AppId", "HostName", "Url"}
+SECONDS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> int:
+    hit = re.fullmatch(r"(\d+)([mhd])", text)
+    assert hit, text
+    return int(hit[1]) * SECONDS[hit[2]]
+
+
+@pytest.mark.parametrize("name", rules())
+def test_a_rule_is_within_the_limits(name: str) -> None:
+    rule = rules()[name]
+    assert uuid.UUID(rule["id"]).version == 4
+    assert (rule["kind"], rule["status"], rule["triggerOperator"], rule["triggerThreshold"]) == (
+        "Scheduled",
+        "Available",
+        "gt",
+        0,
+    )
+    assert len(rule["name"]) <= 256
+    assert len(rule["description"]) <= 5000
+    assert rule["severity"] in ("Informational", "Low", "Medium", "High")
+    assert 1 <= len(rule["query"]) <= 10_000
+    assert re.fullmatch(r"\d+\.\d+\.\d+", rule["version"])
+    assert re.fullmatch(r"T\d{4}", rule["relevantTechniques"][0])
+    frequency, period = seconds(rule["queryFrequency"]), seconds(rule["queryPeriod"])
+    assert 300 <= frequency <= period <= 14 * 86400
+    assert frequency >= 3600 or period < 2 * 86400, "a period of two days or more needs a frequency of an hour or more"
+
+
+@pytest.mark.parametrize("name", rules())
+def test_a_rule_shows_what_it_found(name: str) -> None:
+    rule = rules()[name]
+    entities(rule)
+    details = rule["customDetails"]
+    assert len(details) <= 20
+    assert [key for key in details if not re.fullmatch(r"[A-Za-z]\w{0,19}", key)] == []
+    override = rule["alertDetailsOverride"]
+    for key, limit in (("alertDisplayNameFormat", 256), ("alertDescriptionFormat", 5000)):
+        assert len(override[key]) <= limit
+        assert len(re.findall(r"\{\{\w+\}\}", override[key])) <= 3, "three columns at most"
+
+
+def entities(document: dict[str, Any]) -> None:
+    mappings = document["entityMappings"]
+    assert 1 <= len(mappings) <= 5
+    for entity in mappings:
+        fields = [one["identifier"] for one in entity["fieldMappings"]]
+        assert 1 <= len(fields) <= 3
+        assert set(fields) <= IDENTIFIERS[entity["entityType"]]
+        assert set(fields) & REQUIRED, f"{entity['entityType']} is not identified"
+
+
+@pytest.mark.parametrize("name", rules())
+def test_a_rule_makes_one_incident_for_each_transition(name: str) -> None:
+    rule = rules()[name]
+    assert rule["eventGroupingSettings"] == {"aggregationKind": "AlertPerResult"}
+    grouping = rule["incidentConfiguration"]["groupingConfiguration"]
+    assert rule["incidentConfiguration"]["createIncident"]
+    assert (grouping["enabled"], grouping["matchingMethod"], grouping["groupByCustomDetails"]) == (
+        True,
+        "Selected",
+        ["Transition"],
+    )
+    assert 300 <= seconds(grouping["lookbackDuration"]) <= 7 * 86400
+    assert rule["customDetails"]["Transition"] == "Transition"
+
+
+@pytest.mark.parametrize("name", rules())
+def test_a_rule_looks_at_what_was_stored_since_it_last_ran(name: str) -> None:
+    """By the time of ingestion: what was delivered late would be missed by the time of the event."""
+    rule = rules()[name]
+    windows = set(re.findall(r"IngestedAt > ago\((\w+)\)", rule["query"]))
+    own: dict[str, set[str]] = {"SecureScoreConnectorSilent.yaml": set(), "SecureScoreRowsMissing.yaml": set()}
+    assert windows == own.get(name, {rule["queryFrequency"]})
+    if name == "SecureScoreRowsMissing.yaml":
+        assert f"let Window = {rule['queryFrequency']};" in rule["query"]
+    if name == "SecureScoreConnectorSilent.yaml":
+        assert f"let Margin = {int(rule['queryFrequency'][:-1]) + 5}m;" in rule["query"]
+
+
+def queried() -> dict[str, dict[str, Any]]:
+    return {**rules(), **hunts()}
+
+
+@pytest.mark.parametrize("name", queried())
+def test_tables_are_named_as_they_are_read(name: str) -> None:
+    document = queried()[name]
+    (connector,) = document["requiredDataConnectors"]
+    assert connector["connectorId"] == "SecureScoreConnector"
+    read = set(re.findall(r"\b(SecureScore(?:Daily|Inventory|Change|Health))(?:_CL|\(\))", document["query"]))
+    assert set(connector["dataTypes"]) == {f"{table}_CL" for table in read}
+
+
+def queries() -> dict[str, str]:
+    found = {name: document["query"] for name, document in queried().items()}
+    return found | {name: body for name, _, body in sentinel_content.functions()}
+
+
+@pytest.mark.parametrize("name", queries())
+def test_no_column_hides_a_variable(name: str) -> None:
+    """KQL takes the column where both bear one name, without a word."""
+    variables = set(re.findall(r"\blet\s+(\w+)\s*=", queries()[name]))
+    assert variables & {column for columns in tables().values() for column in columns} == set()
+
+
+def test_ids_are_used_once() -> None:
+    folders = ("Analytic Rules", "Hunting Queries", "Parsers")
+    ids = Counter(one["id"] for folder in folders for one in sentinel_content.documents(folder).values())
+    assert [one for one, count in ids.items() if count > 1] == []
+
+
+def test_every_table_has_its_parser() -> None:
+    names = [name for name, _, _ in sentinel_content.functions()]
+    assert [table for table in tables() if table.removesuffix("_CL") not in names] == []
+    assert [name for name in names if f"{name}_CL" in names or name in tables()] == [], (
+        "a function would hide the table"
+    )

@@ -1,0 +1,97 @@
+"""Every KQL text we ship, judged by Microsoft's own language service against the tables the connector fills."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests import sentinel_content
+from tests.real import kusto
+from tests.sentinel_content import ROOT
+
+DCR_TYPES = {"boolean": "bool"}
+
+
+def texts() -> dict[str, str]:
+    """Every query by where it stands."""
+    found = {f"rule {name}": rule["query"] for name, rule in sentinel_content.rules().items()}
+    found.update({f"parser {name}": f"{name}()" for name, _, _ in sentinel_content.functions()})
+    return found
+
+
+def transforms() -> dict[str, dict[str, Any]]:
+    """Every transformation of a data collection rule in our templates: source columns, text, and the columns wanted."""
+    found = {}
+    for path in sorted((ROOT / "packaging" / "azure").rglob("*.json")):
+        for number, flow in enumerate(_flows(json.loads(path.read_text("utf-8")))):
+            table = flow.get("outputStream", flow["streams"][0]).removeprefix("Custom-")
+            source = sentinel_content.tables()[table]
+            found[f"{path.name} {number} {table}"] = {
+                "source": source,
+                "query": flow.get("transformKql", "source"),
+                "wanted": source,
+            }
+    return found
+
+
+def _flows(node: Any) -> list[dict[str, Any]]:
+    if isinstance(node, dict):
+        own = node.get("dataFlows")
+        return (own if isinstance(own, list) else []) + [f for v in node.values() for f in _flows(v)]
+    return [f for v in node for f in _flows(v)] if isinstance(node, list) else []
+
+
+BAD_TRANSFORMS = {
+    "summarize": "source | summarize count() by TimeGenerated",
+    "a function": "source | extend Top = strcat_array(parse_json(Summary), ',')",
+    "a dynamic literal": "source | extend Extra = dynamic({'a': 1})",
+    "eleven columns": "source | parse Summary with " + " ' ' ".join(f"c{n}" for n in range(11)),
+    "no time": "source | project Summary",
+    "a wrong column": "source | where Sumary has 'x'",
+}
+GOOD_TRANSFORM = "source | extend Summary = iif(isempty(Summary), tolower(EventType), Summary) | where Severity >= 0"
+
+
+@pytest.fixture(scope="module")
+def judged() -> dict[str, Any]:
+    source = sentinel_content.tables()["SecureScoreChange_CL"]
+    tried = {
+        name: {"source": source, "query": text} for name, text in {**BAD_TRANSFORMS, "good": GOOD_TRANSFORM}.items()
+    }
+    wrong = {"wrong column": "SecureScoreChange() | where Sverity > 3", "wrong table": "SecureScoreChanges_CL | count"}
+    return kusto.analysed({**texts(), **wrong}, {**transforms(), **tried})
+
+
+@pytest.mark.parametrize("name", texts())
+def test_every_query_is_understood(name: str, judged: dict[str, Any]) -> None:
+    assert judged["queries"][name]["problems"] == []
+
+
+@pytest.mark.parametrize("name", ["wrong column", "wrong table"])
+def test_a_wrong_name_is_found(name: str, judged: dict[str, Any]) -> None:
+    (problem,) = judged["queries"][name]["problems"]
+    assert "does not refer to any known" in problem
+
+
+@pytest.mark.parametrize("name", sentinel_content.rules())
+def test_a_rule_gives_every_column_it_maps(name: str, judged: dict[str, Any]) -> None:
+    """Entities, details, titles: a column that is missing shows as nothing in the incident, without a word."""
+    columns = judged["queries"][f"rule {name}"]["columns"]
+    assert sentinel_content.columns_used(sentinel_content.rules()[name]) - set(columns) == set()
+    assert columns["TimeGenerated"] == "datetime"
+
+
+def test_every_transformation_is_allowed_and_fills_its_table(judged: dict[str, Any]) -> None:
+    for name, wanted in transforms().items():
+        found = judged["transforms"][name]
+        assert found["problems"] == [], name
+        assert found["columns"] == {c: DCR_TYPES.get(t, t) for c, t in wanted["wanted"].items()}, name
+
+
+@pytest.mark.parametrize("name", BAD_TRANSFORMS)
+def test_a_transformation_the_service_would_refuse_is_refused(name: str, judged: dict[str, Any]) -> None:
+    assert judged["transforms"][name]["problems"] != []
+
+
+def test_an_allowed_transformation_is_accepted(judged: dict[str, Any]) -> None:
+    assert judged["transforms"]["good"]["problems"] == []

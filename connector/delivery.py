@@ -143,7 +143,8 @@ class _Aside:
 class Delivery:
     """One sink's loop. Everything but the parts it is made of lives in memory only.
 
-    `delivered` counts events accepted since the start of the process, by stream: what a heartbeat tells.
+    With a `tenant_id` it offers the events of that tenant alone ("" = the connector's own). `delivered` counts events
+    accepted since the start of the process, by stream: what a heartbeat tells.
     """
 
     store: DurableStore
@@ -155,6 +156,7 @@ class Delivery:
     max_bytes: int
     dice: Random = field(factory=Random, repr=False)
     send_limit_s: float = SEND_LIMIT_S
+    tenant_id: str | None = None
     delivered: dict[str, int] = Factory(dict)
     _taken: dict[str, int] = Factory(dict)
     attempt: int = 0
@@ -172,9 +174,23 @@ class Delivery:
         self.max_records = max(1, self.max_records)
         self._room = self.max_records
 
-    async def turn(self, tenant_id: str | None = None) -> Outcome:
+    def of_tenant(self, tenant_id: str) -> "Delivery":
+        """The same sink's loop for one tenant, with a memory of its own."""
+        return Delivery(
+            store=self.store,
+            sink=self.sink,
+            mapping=self.mapping,
+            clock=self.clock,
+            wants=self.wants,
+            max_records=self.max_records,
+            max_bytes=self.max_bytes,
+            send_limit_s=self.send_limit_s,
+            tenant_id=tenant_id,
+        )
+
+    async def turn(self) -> Outcome:
         """Offer one batch. Never raises for a fault of the far end; StoreError is raised."""
-        self.last = await self._turn(tenant_id)
+        self.last = await self._turn()
         return self.last
 
     def standing(self) -> Standing:
@@ -187,17 +203,16 @@ class Delivery:
             state = "ok"  # only what was set aside is waiting
         return Standing(self.sink.name, state, self.last.error or "", self.last.hint, stuck)
 
-    async def _turn(self, tenant_id: str | None) -> Outcome:
+    async def _turn(self) -> Outcome:
         name = self.sink.name
         behind = self._behind + STRIDE + 1 if self._alone >= ISOLATE_AFTER else 0
         limit = len(self._aside) + (PAGE if self._skimming else min(PAGE, self._room + behind))
-        due = await self.store.due(name, limit, tenant_id)
+        due = await self.store.due(name, limit, self.tenant_id)
         if self._settled.intersection(p.seq for p in due if p.kind == "first"):
             # Sending the same events for ever would look like success from here and like a flood from there.
             what = "the state offers again what was settled: its position does not move"
             return self._failed(Unavailable(what, hint="this is a bug: report it with the log"), Outcome(name, "ok"))
-        if tenant_id is None:
-            self._forget(due, complete=len(due) < limit)
+        self._forget(due, complete=len(due) < limit)
         now = self.clock.now()
         fresh = [p for p in due if p.seq not in self._aside]
         lone = next((p for p in due if p.seq in self._aside and self._aside[p.seq].ripe(now)), None)

@@ -14,6 +14,7 @@ from attrs import Factory, define, field, frozen
 
 from connector import memory
 from connector.clock import iso, parse_iso
+from connector.config import Config
 from connector.credentials import Expiry
 from connector.errors import Conflict
 from connector.events import Origin, stamp
@@ -205,8 +206,8 @@ class Heart:
                 return False
             origin = Origin(None, head.get("instance") or self.instance, source="connector")
             left = head.get("uncounted") or {"since": self._since, "delivered": {}}
-            counts = self._sum(delivered, left["delivered"])
-            change = heartbeat(this, origin.name, self.interval_s, left["since"], tenants, counts)
+            counted = self._sum(delivered, left["delivered"])
+            change = heartbeat(this, origin.name, self.interval_s, left["since"], iso(now), tenants, counted)
             event = stamp(change, origin, iso(now), self.severity)
             values = {**head, "instance": origin.name, "heartbeat": this, "uncounted": None}
             try:
@@ -242,10 +243,11 @@ def heartbeat(
     instance: str,
     interval_s: float,
     since: str,
+    until: str,
     tenants: Mapping[str, int],
     delivered: Mapping[str, int],
 ) -> Change:
-    """The heartbeat of the slot that began at `beat`; `delivered` counts by sink since `since`."""
+    """The heartbeat of the slot that began at `beat`; `delivered` counts by sink from `since` to `until` (exclusive)."""
     counts = {state: n for state, n in tenants.items() if n or state != "pending"}
     words = f"{counts['ok']} tenants ok, {counts['stale']} stale, {counts['failing']} failing"
     data: dict[str, Any] = {
@@ -253,6 +255,7 @@ def heartbeat(
         "instance": instance,
         "interval_s": int(interval_s),
         "since": since,
+        "until": until,
         "tenants": counts,
         "delivered": dict(delivered),
     }
@@ -277,6 +280,42 @@ async def tell_new(store: Store, clock: Clock, severity: SeverityRules, instance
     event = stamp(Change("connector.problem", "state", f"state_new#{now}", "0", "", data), origin, now, severity)
     await store.commit(key, memory.with_head(State(), {"instance": origin.name}), [event])
     return True
+
+
+# ----------------------------------------------------------------------------------------------------------- overview
+
+
+def overview(config: Config, heads: Mapping[str, Mapping[str, Any]], stats: Stats, now: datetime) -> dict[str, Any]:
+    """{tenants: {name: {newest_day, data_age_s, last_success, error}}, sinks: {name: {state, backlog, …}}, store}.
+
+    `heads` are what is remembered of the tenants (memory.head), by name. The document is a stable interface.
+    """
+    tenants = {}
+    for tenant in config.tenants:
+        head = heads.get(tenant.name, {})
+        newest = head.get("newest")
+        tenants[tenant.name] = {
+            "newest_day": newest,
+            "data_age_s": int((now - parse_iso(newest)).total_seconds()) if newest else None,
+            "last_success": head.get("last_success"),
+            "error": head.get("error"),
+            "problems": sorted(p["reason"] for p in head.get("problems", {}).values()),
+        }
+    sinks = {
+        s.name: {
+            "state": "abandoned" if s.abandoned else "ok" if not s.backlog else "behind",
+            "backlog": s.backlog,
+            "parked": s.parked,
+            "last_success": s.last_success,
+            "oldest_due": s.oldest_due,
+        }
+        for s in stats.sinks
+    }
+    for sink in config.sinks:
+        sinks.setdefault(
+            sink.name, {"state": "new", "backlog": 0, "parked": 0, "last_success": None, "oldest_due": None}
+        )
+    return {"tenants": tenants, "sinks": sinks, "store": {"events": stats.events, "bytes": stats.bytes}}
 
 
 # ---------------------------------------------------------------------------------------------------------- endpoints

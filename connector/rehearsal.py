@@ -147,4 +147,4 @@ def _heartbeat(now: datetime, sinks: Sequence[str]) -> Change:
     hour_s = 3600.0
     since, counts = iso(now - timedelta(seconds=hour_s)), dict.fromkeys(sinks, DELIVERED)
     tenants: Mapping[str, Any] = {"ok": 1, "stale": 0, "failing": 0}
-    return health.heartbeat(iso(now), TENANT, hour_s, since, tenants, counts)
+    return health.heartbeat(iso(now), TENANT, hour_s, since, iso(now), tenants, counts)

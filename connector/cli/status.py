@@ -6,8 +6,9 @@ from typing import Any
 
 from connector import memory
 from connector.cli.common import clean, config_of, console, dump, store_beside, table
-from connector.clock import SystemClock, parse_iso
+from connector.clock import SystemClock
 from connector.config import Config
+from connector.health import overview
 
 HELP = "tenants: newest day, data age, last success; sinks: backlog, parked"
 
@@ -30,33 +31,8 @@ async def collect(config: Config) -> dict[str, Any]:
     """{tenants: {name: {newest_day, data_age_s, last_success, error}}, sinks: {name: {state, backlog, …}}}."""
     now = SystemClock().now()
     async with store_beside(config) as store:
-        tenants: dict[str, Any] = {}
-        for tenant in config.tenants:
-            head = memory.head(await store.load(tenant.tenant_id))
-            newest = head.get("newest")
-            tenants[tenant.name] = {
-                "newest_day": newest,
-                "data_age_s": int((now - parse_iso(newest)).total_seconds()) if newest else None,
-                "last_success": head.get("last_success"),
-                "error": head.get("error"),
-                "problems": sorted(p["reason"] for p in head.get("problems", {}).values()),
-            }
-        stats = await store.stats()
-    sinks = {
-        s.name: {
-            "state": "abandoned" if s.abandoned else "ok" if not s.backlog else "behind",
-            "backlog": s.backlog,
-            "parked": s.parked,
-            "last_success": s.last_success,
-            "oldest_due": s.oldest_due,
-        }
-        for s in stats.sinks
-    }
-    for sink in config.sinks:
-        sinks.setdefault(
-            sink.name, {"state": "new", "backlog": 0, "parked": 0, "last_success": None, "oldest_due": None}
-        )
-    return {"tenants": tenants, "sinks": sinks, "store": {"events": stats.events, "bytes": stats.bytes}}
+        heads = {t.name: memory.head(await store.load(t.tenant_id)) for t in config.tenants}
+        return overview(config, heads, await store.stats(), now)
 
 
 def _show(status: dict[str, Any]) -> None:

@@ -41,6 +41,9 @@ TOP: Mapping[str, Option] = {
     "state.blob.container": Option("str", required=True, doc="Blob container; it must exist."),
     "state.blob.prefix": Option("str", doc="Put before every blob name, to share a container."),
     "state.blob.client_id": Option("guid", doc="User-assigned managed identity that may write the container."),
+    "state.blob.token_file": Option(
+        "path", doc="Bearer token for Azure Storage, kept fresh from outside, where there is no managed identity."
+    ),
     "state.kvstore.collection": Option("str", required=True, doc="Splunk KV store collection."),
     "state.kvstore.app": Option("str", doc="Splunk app that owns the collection."),
     "state.kvstore.owner": Option("str", doc="Splunk user that owns the documents; nobody shares them."),

@@ -155,6 +155,19 @@ class Stats:
 
 
 @frozen
+class Survey:
+    """All tenants at one moment: `heads` is the part "head" of each tenant that has one (memory.py), by tenant id.
+
+    `accepted` counts, by sink, the events it took within the window asked for; `behind` are the tenants ("" = the
+    connector itself) that have events some attached sink has not settled.
+    """
+
+    heads: Mapping[str, bytes]
+    accepted: Mapping[str, int]
+    behind: frozenset[str]
+
+
+@frozen
 class Parked:
     """An event one sink refused for good, with the sink's own words."""
 

@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
+
 from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError
+from connector.http import tls_context
 from connector.ports import Clock
 from connector.stores.documents import DocumentsStore
 
@@ -32,12 +35,14 @@ def open_store(
     prefix: str = "",
     max_bytes: int | None = None,
     proxy: str | None = None,
+    ca_file: str | None = None,
     close: Callable[[], Awaitable[None]] | None = None,
 ) -> DocumentsStore:
     """The store in a container that exists.
 
-    `credential` is whatever azure-core takes; `connection_string` replaces it and `account_url`. `close` ends what the
-    credential holds. Raises ConfigError when the library is missing.
+    `credential` is whatever azure-core takes; `connection_string` replaces it and `account_url`. `ca_file` adds to the
+    system's authorities; call it on the event loop then. `close` ends what the credential holds. Raises ConfigError
+    when the library is missing, Denied for a `ca_file` of no use.
     """
     try:
         from azure.storage.blob.aio import ContainerClient  # noqa: PLC0415 - an extra, and only for this home
@@ -52,6 +57,8 @@ def open_store(
     }
     if proxy:
         options["proxies"] = {"http": proxy, "https": proxy}
+    if ca_file:
+        options["transport"] = _transport(ca_file)
     try:
         if connection_string:
             client = ContainerClient.from_connection_string(connection_string, container, **options)
@@ -60,6 +67,18 @@ def open_store(
     except ValueError as error:
         raise ConfigError([f"state.blob: {error}"], "Correct `state.blob.account_url`.") from None
     return DocumentsStore(Blobs(client, prefix, close), clock, max_bytes=max_bytes)
+
+
+def _transport(ca_file: str) -> Any:
+    """azure-core's own transport over a session with our TLS settings.
+
+    With its option `connection_verify` it would make a new TLS context, and so a new connection, for every request.
+    """
+    from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415
+
+    connector = aiohttp.TCPConnector(ssl=tls_context(ca_file))
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+    return AioHttpTransport(session=session)
 
 
 class Blobs:

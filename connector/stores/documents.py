@@ -26,7 +26,19 @@ from connector.clock import iso
 from connector.errors import Conflict, StoreError
 from connector.formats import cloudevents
 from connector.model import Event
-from connector.ports import Clock, Documents, Parked, Pending, Query, Settlement, SinkStats, Start, State, Stats
+from connector.ports import (
+    Clock,
+    Documents,
+    Parked,
+    Pending,
+    Query,
+    Settlement,
+    SinkStats,
+    Start,
+    State,
+    Stats,
+    Survey,
+)
 from connector.stores import settling
 from connector.stores.cursors import (
     INDEX_BITS,
@@ -175,9 +187,13 @@ class DocumentsStore:
     # ---------------------------------------------------------------------------------------------------- the sinks
 
     async def attach(self, sinks: Sequence[Start]) -> None:
+        wanted = {start.sink: start for start in sinks}
+
         async def attempt() -> None:
+            there = await self._sinks(await self._logs.list("sinks/"))
+            if {name for name, sink in there.items() if not sink.abandoned} == wanted.keys():
+                return  # as it mostly is; then thousands of tenants need not be looked at
             view = await self._view(None)
-            wanted = {start.sink: start for start in sinks}
             for name, start in wanted.items():
                 known = view.sinks.get(name)
                 if known is None:
@@ -212,6 +228,28 @@ class DocumentsStore:
 
     async def stats(self) -> Stats:
         return await steady(self._stats)
+
+    async def survey(self, since: str, until: str) -> Survey:
+        """Look at all tenants; accepted events are counted from `since` (inclusive) to `until` (exclusive)."""
+
+        async def look() -> Survey:
+            view = await self._view(None)
+            heads = {text_of(t.key): head for t in view.tenants.values() if (head := await self._head(t)) is not None}
+            accepted = dict.fromkeys(view.sinks, 0)
+            behind = set()
+            for tenant, sink, cursor in await self._cursors(view, None):
+                accepted[sink.name] += sum(
+                    last - first + 1
+                    for entry in cursor.ledger
+                    if entry.outcome == settling.ACCEPTED and since <= entry.settled < until
+                    for first, last in settling.ranges(entry.spans)
+                )
+                waits = cursor.of(settling.DUE, settling.AGAIN) or beyond(tenant, cursor.position)
+                if waits and not sink.abandoned:
+                    behind.add(text_of(tenant.key))
+            return Survey(heads, accepted, frozenset(behind))
+
+        return await steady(look)
 
     # ----------------------------------------------------------------------------------------------------- Operator
 
@@ -412,6 +450,12 @@ class DocumentsStore:
                 return None
             parts[name] = page.parts()[name]
         return parts
+
+    async def _head(self, tenant: Tenant) -> bytes | None:
+        """The part "head" of the state; None when there is none, or it is damaged."""
+        n, _ = tenant.root.header["parts"].get("head", (0, "")) if tenant.root else (0, "")
+        page = await self._logs.read(tenant.key, n) if n in tenant.numbers else None
+        return page.parts()["head"] if page else None
 
     async def _known_ids(self, tenant: Tenant) -> set[str]:
         return {i for held in tenant.held for i in (await self._logs.page(tenant.key, held.n)).header["ids"]}

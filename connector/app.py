@@ -258,14 +258,16 @@ async def open_store(
 
 
 def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
-    """The store in Azure blobs, signed in as the managed identity of this machine."""
+    """The store in Azure blobs, signed in as the managed identity of this machine, or with a token from outside."""
     from connector.auth import azure_credential  # noqa: PLC0415 - few need it
     from connector.stores.blob import open_store as open_blob  # noqa: PLC0415
 
     blob = dict(config.state.blob or {})
-    identity = {"client_id": blob["client_id"]} if blob.get("client_id") else {}
+    auth = AuthConfig("managed_identity", {"client_id": blob["client_id"]} if blob.get("client_id") else {})
+    if blob.get("token_file"):
+        auth = AuthConfig("token", {"file": blob["token_file"]})
     network = _resolved(config.network)
-    credential = azure_credential(AuthConfig("managed_identity", identity), CLOUDS["global"], network, clock)
+    credential = azure_credential(auth, CLOUDS["global"], network, clock)
     return open_blob(
         clock=clock,
         container=str(blob["container"]),
@@ -274,6 +276,7 @@ def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
         prefix=f"{str(blob['prefix']).strip('/')}/" if blob.get("prefix") else "",
         max_bytes=bound,
         proxy=network.proxy if network.proxy != "env" else None,
+        ca_file=network.ca_file,
         close=credential.close,
     )
 

@@ -74,7 +74,7 @@ class App:
         await self.look()
         if self.full:
             return [self._paused(tenant) for tenant in tenants]
-        await self._announce()
+        await self.announce()
         outcomes = await self.poller.poll_all(tenants, self.concurrency)
         for outcome in outcomes:
             self._note(outcome)
@@ -109,7 +109,7 @@ class App:
         After `stop` what is under way may end, for STOP_S at most; what is not delivered by then stays and is offered
         after the next start. Raises StoreError: without durability nothing goes on.
         """
-        await self._announce()
+        await self.announce()
         await self.look()
         loops = asyncio.ensure_future(self._loops(stop, on_poll))
         cut = asyncio.ensure_future(self._cut(stop))
@@ -144,7 +144,7 @@ class App:
             if self.heart is not None:
                 tasks.create_task(self._beat(stop, self.heart, list(wake.values())), name="heartbeat")
 
-    async def _announce(self) -> None:
+    async def announce(self) -> None:
         """Say once that the state is new."""
         try:
             await health.tell_new(self.store, self.clock, self.poller.severity, self.upkeep.instance, CONNECTOR)

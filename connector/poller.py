@@ -41,6 +41,8 @@ UNAVAILABLE_AFTER = 2
 COMMIT_TRIES = 20
 """A conflict means that an operator's command committed in between, so tries are as many as one may well commit."""
 MAX_DAYS_A_COMMIT = 400
+UNJUDGED = ("feed.partial:", "connector.problem:turn")
+"""Open problems that a poll which read nothing cannot judge: they stay open."""
 
 
 class Archive(Protocol):
@@ -214,7 +216,7 @@ class Poller:
             now,
             scope=tenant.tenant_id,
             newest_day=newest_day,
-            unchecked=lambda key: key.startswith("feed.partial:"),
+            unchecked=lambda key: key.startswith(UNJUDGED),
         )
         problems, told = self._calmed(tenant, head, problems, told, now)
         origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)

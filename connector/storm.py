@@ -37,7 +37,7 @@ class Storms:
     @property
     def limit(self) -> int:
         """The least number of tenants that is a storm."""
-        return max(LEAST, int(self.total * SHARE) + 1)
+        return limit_of(self.total)
 
     def resume(self, problems: Mapping[str, Mapping[str, Any]]) -> None:
         """After a start: the storms that were told and are not over, as far as anybody knows. Heeded once."""
@@ -95,7 +95,7 @@ class Storms:
         for state in list(self._raging):
             if not pending and len(self._members.get(state, ())) < (self.limit + 1) // 2:
                 self._raging.discard(state)
-        return [self._fault(state) for state in sorted(self._raging)]
+        return [storm_fault(s, sorted(self._members.get(s, ())), self.total) for s in sorted(self._raging)]
 
     def _enter(self, state: State, tenant: str, at: datetime) -> None:
         self._members.setdefault(state, {}).setdefault(tenant, at)
@@ -106,15 +106,21 @@ class Storms:
             self._raging.add(state)
         return state in self._raging
 
-    def _fault(self, state: State) -> Fault:
-        kind, reason = state
-        names = sorted(self._members.get(state, ()))
-        return Fault(
-            "connector.problem",
-            reason,
-            f"tenants:{kind}:{reason}",
-            f"Problem: {len(names)} of {self.total} tenants at once: {reason} ({kind})",
-            detail=", ".join(names[:NAMED]),
-            hint="look for what they share: the credential, the proxy, the service; `securescore check` groups them",
-            data={"tenants": {"count": len(names), "total": self.total, "first": names[:NAMED]}},
-        )
+
+def limit_of(total: int) -> int:
+    """The least number of so many tenants that is a storm."""
+    return max(LEAST, int(total * SHARE) + 1)
+
+
+def storm_fault(state: State, names: Sequence[str], total: int) -> Fault:
+    """The one problem that stands for those of all these tenants."""
+    kind, reason = state
+    return Fault(
+        "connector.problem",
+        reason,
+        f"tenants:{kind}:{reason}",
+        f"Problem: {len(names)} of {total} tenants at once: {reason} ({kind})",
+        detail=", ".join(names[:NAMED]),
+        hint="look for what they share: the credential, the proxy, the service; `securescore check` groups them",
+        data={"tenants": {"count": len(names), "total": total, "first": list(names[:NAMED])}},
+    )

@@ -258,7 +258,8 @@ class Authority:
         tenant = self.identities.get(query.get("client_id", ""))
         if tenant is None:
             raise Refusal(400, "invalid_request", 0, "Identity not found.")
-        claims = {"aud": query.get("resource", ""), "tid": tenant, "roles": [READ], "idtyp": "app"}
+        issuer = f"https://sts.windows.net/{tenant}/"
+        claims = {"iss": issuer, "aud": query.get("resource", ""), "tid": tenant, "roles": [READ], "idtyp": "app"}
         token = self.issue({**claims, "sub": f"identity:{query.get('client_id', '')}"})
         expires = int(self.clock.now().timestamp()) + self.lifetime_s
         times = {"expires_on": str(expires), "expires_in": str(self.lifetime_s)}

@@ -1,0 +1,378 @@
+"""One tenant's turn, for homes that are called instead of running: a queue hands out tenants to any number of workers.
+
+`plan` says whose turn it is, `turn` polls and delivers one tenant against its state in the store, `tend` looks after
+all of them. Workers share nothing but the store. A message may come twice, or to two workers at once: commits that
+meet are resolved by the store, and events keep their ids. A fault of a sink never fails a message, so that only a fault
+of observation can make the queue give a message up (`given_up`). No queue and no platform is known here.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol, cast
+
+from attrs import Factory, define, evolve
+
+from connector import health, memory
+from connector.clock import iso, parse_iso
+from connector.config import TenantConfig
+from connector.delivery import Delivery, Outcome
+from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError, Unavailable
+from connector.events import Origin, stamp
+from connector.loops import App
+from connector.poller import COMMIT_TRIES, PollOutcome
+from connector.ports import Clock, State, Stats, Store, Survey
+from connector.problems import Fault, advance
+from connector.storm import limit_of, storm_fault
+from connector.upkeep import CONNECTOR
+
+log = logging.getLogger("securescore.turns")
+
+POLL_LIMIT_S = 480.0
+"""How long one poll may take: below the platform's own limit, which would end the turns beside it too."""
+DELIVER_S = 30.0
+"""How long one turn retries a sink's transient faults; what is left goes with the next one."""
+AGAIN = frozenset({"unavailable", "bug", "conflict"})
+"""Reasons of a failed poll that another try may mend. The others wait for an operator, who has been told."""
+HELD_AFTER = 3
+HOLD_S = 120.0
+BEHIND_S = 3 * 3600.0
+"""A sink whose oldest event waits longer than this is a problem, although others may go through."""
+KINDS = ("sentinel", "splunk_hec", "webhook")
+"""Sinks that a turn can deliver to: those that need neither a disk nor a connection of their own."""
+ONE_AT_A_TIME = frozenset({"splunk_hec"})
+"""Kinds whose sends must not overlap: acknowledgements hold within one channel."""
+
+
+class FleetStore(Store, Protocol):
+    """A store that can look at all tenants at once (stores/documents.py)."""
+
+    async def survey(self, since: str, until: str) -> Survey: ...
+
+
+@define
+class Circuit:
+    """Whether a sink is worth trying, as this process knows: it is not while tenant after tenant fails there.
+
+    Every `HOLD_S` one of them tries for all. One fault may be a tenant's own, so it takes HELD_AFTER different ones.
+    """
+
+    failing: dict[str, None] = Factory(dict)
+    until: datetime | None = None
+
+    def closed(self, now: datetime) -> bool:
+        if len(self.failing) < HELD_AFTER or self.until is None:
+            return True
+        if now < self.until:
+            return False
+        self.until = now + timedelta(seconds=HOLD_S)
+        return True
+
+    def note(self, tenant_id: str, outcome: Outcome, now: datetime) -> None:
+        if outcome.sent or outcome.parked:
+            self.failing.clear()
+        elif outcome.state in ("unavailable", "denied"):
+            self.failing[tenant_id] = None
+            self.until = now + timedelta(seconds=HOLD_S)
+
+
+@define
+class Turns:
+    """Everything a called home does, over one App. `deliver_s` as DELIVER_S."""
+
+    app: App
+    deliver_s: float = DELIVER_S
+    poll_limit_s: float = POLL_LIMIT_S
+    _locks: dict[str, asyncio.Lock] = Factory(dict)
+    _lanes: dict[str, asyncio.Lock] = Factory(dict)
+    _circuits: dict[str, Circuit] = Factory(dict)
+    _deliveries: dict[tuple[str, str], Delivery] = Factory(dict)
+    _stats: Stats | None = None
+    _survey: Survey | None = None
+
+    def __attrs_post_init__(self) -> None:
+        # Each process sees a part of the tenants only, so a storm is told by `tend`, which sees them all.
+        self.app.poller = evolve(self.app.poller, storms=None)
+        self.app.upkeep.more = self._faults
+
+    @property
+    def store(self) -> FleetStore:
+        return cast("FleetStore", self.app.store)
+
+    @property
+    def clock(self) -> Clock:
+        return self.app.clock
+
+    def knows(self, tenant_id: str) -> bool:
+        """Whether this tenant is configured here."""
+        return any(t.tenant_id == tenant_id for t in self.app.config.tenants)
+
+    async def status(self) -> dict[str, Any]:
+        """As `securescore status --json`."""
+        now = self.clock.now()
+        survey = await self.store.survey("", "")
+        heads = {tenant.name: head for tenant, head in self._heads(survey)}
+        return health.overview(self.app.config, heads, await self.store.stats(), now)
+
+    # ------------------------------------------------------------------------------------------------------ messages
+
+    async def plan(self) -> list[str]:
+        """A message for every tenant; none while the outbox is full, for then polling pauses."""
+        await self.app.announce()
+        head = memory.head(await self.store.load(CONNECTOR))
+        if head.get("problems", {}).get("connector.problem:outbox", {}).get("reason") == "outbox_full":
+            log.error("plan.outbox_full", extra={"hint": "`securescore sinks list` shows which sink holds the outbox"})
+            return []
+        return [message(tenant) for tenant in self.app.config.tenants]
+
+    async def turn(self, body: bytes) -> PollOutcome | None:
+        """Poll and deliver the tenant a message names; None when it is only to be delivered, or is gone.
+
+        Raises ValueError for what is no message of ours, Unavailable or StoreError when the message shall come again.
+        """
+        tenant_id, poll = read(body)
+        tenant = next((t for t in self.app.config.tenants if t.tenant_id == tenant_id), None)
+        if tenant is None:
+            log.warning("turn.unknown_tenant", extra={"tenant": tenant_id})
+            return None
+        async with self._locks.setdefault(tenant_id, asyncio.Lock()):
+            outcome = await self._poll(tenant) if poll else None
+            await self.deliver(tenant_id)
+        if outcome is not None and outcome.status == "failed" and outcome.reason in AGAIN:
+            raise Unavailable(f"tenant {tenant.name}: {outcome.error}", hint=outcome.hint)
+        return outcome
+
+    async def given_up(self, body: bytes) -> None:
+        """Tell that the queue gave a message up: as a problem of its tenant, which the next good poll closes.
+
+        Where the tenant's poll has told the fault itself nothing is added. What cannot be told of the tenant is told
+        of the connector, and closed by the next `tend`.
+        """
+        try:
+            tenant_id, _ = read(body)
+        except ValueError as error:
+            await self._tell(CONNECTOR, _poisoned("a message", "turn:message", str(error)))
+            return
+        tenant = next((t for t in self.app.config.tenants if t.tenant_id == tenant_id), None)
+        name = tenant.name if tenant is not None else tenant_id
+        subject = "turn" if tenant is not None else f"turn:{name}"
+        fault = _poisoned(f"tenant {name}", subject, "every try to poll it failed or was cut off")
+        try:
+            await self._tell(tenant_id if tenant is not None else CONNECTOR, fault, tenant)
+        except SecureScoreError as error:
+            log.warning("given_up.elsewhere", extra={"tenant": name, "error": error.what})
+            detail = f"{fault.detail}; its state: {error.what}"
+            await self._tell(CONNECTOR, evolve(fault, subject=f"turn:{name}", detail=detail))
+
+    async def tend(self) -> list[str]:
+        """Look after the whole: problems, heartbeat, disk bound, the connector's own events.
+
+        Returns a message, to deliver only, for each tenant that has events waiting.
+        """
+        now = self.clock.now()
+        beat_s = self.app.config.health.heartbeat_s or 3600.0
+        slot = health.slot(now, beat_s)
+        head = memory.head(await self.store.load(CONNECTOR))
+        since = head.get("heartbeat") or iso(parse_iso(slot) - timedelta(seconds=beat_s))
+        self._survey = await self.store.survey(since, slot)
+        self._stats = await self.store.stats()
+        await self.deliver(CONNECTOR)
+        standings = [self._delivery(name, CONNECTOR).standing() for name in self.app.deliveries]
+        first_today = head.get("heartbeat", "")[:10] != slot[:10]
+        await self.app.upkeep.look(standings, purge=first_today)
+        if self.app.config.health.heartbeat_s:
+            await self._beat(slot, since, self._survey)
+        await self.deliver(CONNECTOR)
+        waiting = self._survey.behind
+        return [message(t, poll=False) for t in self.app.config.tenants if t.tenant_id in waiting]
+
+    # ------------------------------------------------------------------------------------------------------ one turn
+
+    async def _poll(self, tenant: TenantConfig) -> PollOutcome:
+        try:
+            async with asyncio.timeout(self.poll_limit_s):
+                outcome = await self.app.poller.poll(tenant)
+        except TimeoutError:
+            what = f"the poll took longer than {self.poll_limit_s:g} s"
+            outcome = PollOutcome(tenant.name, "failed", error=what, reason="unavailable")
+        log.log(
+            logging.INFO if outcome.error is None else logging.WARNING,
+            "turn.polled",
+            extra={"tenant": tenant.name, "status": outcome.status, "events": outcome.events, "error": outcome.error},
+        )
+        return outcome
+
+    async def deliver(self, tenant_id: str) -> list[Outcome]:
+        """Offer what a tenant has waiting ("" = the connector) to every sink, side by side. Never raises."""
+        return list(await asyncio.gather(*(self._deliver(name, tenant_id) for name in self.app.deliveries)))
+
+    async def _deliver(self, name: str, tenant_id: str) -> Outcome:
+        circuit = self._circuits.setdefault(name, Circuit())
+        if not circuit.closed(self.clock.now()):
+            return Outcome(name, "unavailable", error="held: the sink fails for everybody")
+        try:
+            async with self._lane(name):
+                outcome = await self._delivery(name, tenant_id).drain(self.deliver_s)
+        except StoreError as error:
+            log.warning("turn.not_delivered", extra={"sink": name, "error": error.what, "hint": error.hint})
+            return Outcome(name, "unavailable", error=error.what, hint=error.hint)
+        except Exception as bug:
+            log.exception("turn.bug", extra={"sink": name})
+            return Outcome(name, "unavailable", error=f"{type(bug).__name__}; the log has the traceback")
+        circuit.note(tenant_id, outcome, self.clock.now())
+        return outcome
+
+    def _lane(self, name: str) -> asyncio.Lock:
+        """A lock of its own, or the one that all sends to this sink share."""
+        kind = next((s.kind for s in self.app.config.sinks if s.name == name), "")
+        return self._lanes.setdefault(name, asyncio.Lock()) if kind in ONE_AT_A_TIME else asyncio.Lock()
+
+    def _delivery(self, name: str, tenant_id: str) -> Delivery:
+        """The sink's loop for one tenant: what it learnt of single events lasts as long as this process."""
+        key = (name, tenant_id)
+        if key not in self._deliveries:
+            self._deliveries[key] = self.app.deliveries[name].of_tenant(tenant_id)
+        return self._deliveries[key]
+
+    # ------------------------------------------------------------------------------------------------ looking after all
+
+    async def _tell(self, tenant_id: str, fault: Fault, tenant: TenantConfig | None = None) -> None:
+        """Open a problem in the scope of a tenant or of the connector; what else is open there stays as it is."""
+        for _ in range(COMMIT_TRIES):
+            now = iso(self.clock.now())
+            state = await self.store.load(tenant_id) or State()
+            head = memory.head(state)
+            known = head.get("problems", {})
+            if "connector.problem:access" in known:
+                return
+            if tenant is None:
+                origin = Origin(None, head.get("instance") or self.app.upkeep.instance, source="connector")
+            else:
+                origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
+            others = {key: was for key, was in known.items() if key != fault.key}
+            scope = origin.tenant_id or origin.urn
+            problems, told = advance({k: known[k] for k in known if k == fault.key}, [fault], now, scope=scope)
+            events = [stamp(change, origin, now, self.app.poller.severity) for change in told]
+            values = {**head, "problems": {**others, **problems}}
+            if tenant is None:
+                values["instance"] = origin.name
+            try:
+                await self.store.commit(tenant_id, memory.with_head(state, values), events)
+            except Conflict:
+                continue
+            await self.deliver(tenant_id)
+            return
+        raise StoreError("another process keeps committing", "The message comes again.")
+
+    async def _beat(self, slot: str, since: str, survey: Survey) -> None:
+        """The heartbeat of a slot, with what all workers delivered in the time before it, counted in the store."""
+        for _ in range(COMMIT_TRIES):
+            state = await self.store.load(CONNECTOR) or State()
+            head = memory.head(state)
+            if head.get("heartbeat", "") == slot:
+                return
+            origin = Origin(None, head.get("instance") or self.app.upkeep.instance, source="connector")
+            delivered = {name: survey.accepted.get(name, 0) for name in sorted(self.app.deliveries)}
+            beat_s = self.app.config.health.heartbeat_s
+            change = health.heartbeat(slot, origin.name, beat_s, self._states(survey), since, slot, delivered)
+            event = stamp(change, origin, iso(self.clock.now()), self.app.poller.severity)
+            values = {**head, "instance": origin.name, "heartbeat": slot}
+            try:
+                await self.store.commit(CONNECTOR, memory.with_head(state, values), [event])
+            except Conflict:
+                continue
+            return
+
+    def _states(self, survey: Survey) -> dict[str, int]:
+        """How many tenants are ok, stale, failing and pending, from their heads alone."""
+        board = health.Board(self.app.config.changes.stale_after_s, tuple(t.name for t in self.app.config.tenants))
+        for tenant, head in self._heads(survey):
+            failed = bool(head.get("failures"))
+            status = "failed" if failed else "ok"
+            board.polled(tenant.name, status, head.get("reason") or "", head.get("newest"), 0, self.clock.now())
+        return board.states(self.clock.now())
+
+    def _heads(self, survey: Survey) -> list[tuple[TenantConfig, Mapping[str, Any]]]:
+        """The heads of the configured tenants that can be read; a damaged one is told by its own poll."""
+        found: list[tuple[TenantConfig, Mapping[str, Any]]] = []
+        for tenant in self.app.config.tenants:
+            if tenant.tenant_id in survey.heads:
+                try:
+                    head = memory.head(State(1, {"head": survey.heads[tenant.tenant_id]}))
+                except StoreError:
+                    continue
+                found.append((tenant, head))
+        return found
+
+    def _faults(self, known: Mapping[str, Any]) -> list[Fault]:
+        """What concerns many tenants at once, and sinks that leave some of them waiting."""
+        assert self._survey is not None
+        assert self._stats is not None
+        entered: dict[tuple[str, str], list[str]] = {}
+        for tenant, head in self._heads(self._survey):
+            for problem in head.get("problems", {}).values():
+                entered.setdefault((problem["type"], problem["reason"]), []).append(tenant.name)
+        total = len(self.app.config.tenants)
+        storms = sorted((state, names) for state, names in entered.items() if len(names) >= limit_of(total))
+        faults = [storm_fault(state, names, total) for state, names in storms]
+        for sink in self._stats.sinks:
+            if sink.oldest_due is None or sink.abandoned:
+                continue
+            age_s = (self.clock.now() - parse_iso(sink.oldest_due)).total_seconds()
+            if age_s >= BEHIND_S and f"connector.problem:sink:{sink.name}" not in known:
+                faults.append(_behind(sink.name, sink.backlog, sink.oldest_due))
+        return faults
+
+
+# ------------------------------------------------------------------------------------------------------- small parts
+
+
+def message(tenant: TenantConfig, *, poll: bool = True) -> str:
+    """The message that gives a tenant its turn; without `poll` it is only delivered."""
+    return json.dumps({"v": 1, "tenant": tenant.tenant_id, "name": tenant.name, "poll": poll})
+
+
+def read(body: bytes) -> tuple[str, bool]:
+    """The tenant a message names, and whether it is to be polled. Raises ValueError."""
+    try:
+        found = json.loads(body)
+        tenant_id, poll = found["tenant"], found.get("poll", True)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no message of ours: {type(error).__name__}") from None
+    if not isinstance(tenant_id, str) or not isinstance(poll, bool) or not tenant_id:
+        raise ValueError("no message of ours: its fields are of other types")
+    return tenant_id, poll
+
+
+def refuse_kinds(kinds: Sequence[str]) -> None:
+    """Raise ConfigError for a kind of sink that a called home cannot serve."""
+    wrong = sorted(set(kinds) - set(KINDS))
+    if wrong:
+        raise ConfigError(
+            [f"a sink of kind {kind} needs a process and a disk that last" for kind in wrong],
+            f"here the kinds {', '.join(KINDS)} work; run the daemon for the others",
+        )
+
+
+def _poisoned(whose: str, subject: str, detail: str) -> Fault:
+    return Fault(
+        "connector.problem",
+        "given_up",
+        subject,
+        f"Problem: the queue gave {whose} up",
+        detail=detail,
+        hint="the log of the failed invocations says why; the tenant gets its next turn as planned",
+    )
+
+
+def _behind(sink: str, backlog: int, oldest: str) -> Fault:
+    return Fault(
+        "connector.problem",
+        "behind",
+        f"sink:{sink}:behind",
+        f"Problem: sink {sink} leaves {backlog} events waiting, the oldest since {oldest}",
+        hint="a tenant's own rule or token may be refused: the warnings deliver.refused in the log name the reason",
+        data={"sink": sink},
+    )

@@ -1,0 +1,70 @@
+"""App settings → the raw configuration: steps, lists, JSON, and every form that is refused."""
+
+import pytest
+
+from connector.config_settings import in_words, tree
+
+
+def settings(**values: str) -> dict[str, str]:
+    return {f"SECURESCORE__{name}": value for name, value in values.items()}
+
+
+def test_steps_lists_and_plain_values() -> None:
+    raw, problems = tree(
+        {
+            **settings(
+                poll__interval="1h",
+                poll__backfill=" 90 ",
+                tenants__0__name="contoso",
+                tenants__0__auth__kind="managed_identity",
+                tenants__1__name="fabrikam",
+                changes__evidence="true",
+                state__blob__container="state",
+            ),
+            "SECURESCORE_QUEUE": "is none of ours",
+            "PATH": "/usr/bin",
+        }
+    )
+    assert problems == []
+    assert raw == {
+        "poll": {"interval": "1h", "backfill": 90},
+        "tenants": [{"name": "contoso", "auth": {"kind": "managed_identity"}}, {"name": "fabrikam"}],
+        "changes": {"evidence": True},
+        "state": {"blob": {"container": "state"}},
+    }
+
+
+def test_eleven_items_stay_in_order() -> None:
+    raw, _ = tree(settings(**{f"targets__controls__{n}": f"c{n}" for n in range(11)}))
+    assert raw == {"targets": {"controls": [f"c{n}" for n in range(11)]}}
+
+
+def test_json_gives_a_whole_branch() -> None:
+    raw, problems = tree(settings(sinks='[{"name": "soc", "kind": "webhook"}]', defaults='{"labels": {"0": "x"}}'))
+    assert problems == []
+    assert raw == {"sinks": [{"name": "soc", "kind": "webhook"}], "defaults": {"labels": ["x"]}}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (settings(poll="[1, 2"), "app setting SECURESCORE__poll: begins like JSON but is none"),
+        (settings(poll__="1"), "app setting SECURESCORE__poll__: has an empty step"),
+        (settings(poll="1h", poll__interval="1h"), "poll has a value of its own"),
+        (settings(poll='{"interval": "1h"}', poll__interval="2h"), "both whole and in parts"),
+    ],
+)
+def test_what_is_refused_names_the_setting(given: dict[str, str], words: str) -> None:
+    _, problems = tree(given)
+    assert [words in problem.text for problem in problems] == [True], problems
+
+
+def test_problems_of_the_parser_name_the_setting() -> None:
+    assert in_words("sinks[0].stream_targets.score: is missing") == (
+        "app setting SECURESCORE__sinks__0__stream_targets__score: is missing"
+    )
+    assert in_words("tenants.csv line 3: auth: is missing") == "tenants.csv line 3: auth: is missing"
+
+
+def test_no_setting_is_an_empty_configuration() -> None:
+    assert tree({"HOME": "/"}) == ({}, [])

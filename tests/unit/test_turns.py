@@ -1,0 +1,320 @@
+"""A tenant's turn: who is polled, what fails a message and what never does, what is told of all tenants together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector import memory
+from connector.app import open_app
+from connector.clock import SimulatedClock
+from connector.config import (
+    AuthConfig,
+    ChangesConfig,
+    Config,
+    GraphConfig,
+    PollConfig,
+    RawConfig,
+    SinkConfig,
+    StateConfig,
+    TenantConfig,
+)
+from connector.delivery import Outcome
+from connector.errors import ConfigError, Denied, StoreError, Unavailable
+from connector.model import Receipt, Record, accept_all
+from connector.ports import Query, State
+from connector.simulator.faults import Fault, Faults
+from connector.simulator.server import Simulation, serve, token_for
+from connector.simulator.world import World
+from connector.turns import HELD_AFTER, HOLD_S, Circuit, Turns, message, read, refuse_kinds
+from connector.upkeep import CONNECTOR
+from tests.fakes.sink import FakeSink, delivery
+
+NOW = datetime(2026, 9, 8, 8, 3, tzinfo=UTC)
+HOUR = 3600.0
+
+
+@asynccontextmanager
+async def home(folder: Path, tenants: int = 1, **graph: Any) -> AsyncIterator[tuple[Turns, FakeSink, Simulation]]:
+    """Turns over a simulated Graph and one sink in memory; time stands still, so nothing is retried within a turn."""
+    world = World(7, tenants, date(2026, 6, 1), sizes=("small",))
+    async with serve(world, SimulatedClock(NOW), faults=Faults()) as sim:
+        entries = []
+        for who in world.tenants:
+            token = folder / f"{who.name}.token"
+            token.touch(0o600)
+            token.write_text(token_for(who.id))
+            auth = AuthConfig("token", {"file": str(token)})
+            reached = GraphConfig(base_url=sim.base_url)
+            entries.append(TenantConfig(who.name, who.id, auth=auth, graph=graph.get(who.name, reached)))
+        config = Config(
+            tenants=tuple(entries),
+            sinks=(SinkConfig("siem", "webhook", options={"url": "https://127.0.0.1/hook"}),),
+            state=StateConfig(directory=str(folder / "state")),
+            raw=RawConfig(keep_days=0),
+            poll=PollConfig(backfill_days=2),
+            changes=ChangesConfig(inventory="off"),
+        )
+        async with open_app(config, clock=sim.clock) as app:
+            sink = FakeSink()
+            app.deliveries = {"siem": delivery(app.store, sink, sim.clock)}
+            yield Turns(app, deliver_s=0), sink, sim
+
+
+async def events(turns: Turns, kind: str = "") -> list[dict[str, Any]]:
+    return [dict(e.data) for e in await turns.app.store.history(Query()) if not kind or e.type == kind]
+
+
+async def one_round(turns: Turns) -> None:
+    for text in await turns.plan():
+        await turns.turn(text.encode())
+
+
+def refuse(error: Exception) -> Any:
+    def behave(_: Sequence[Record]) -> Receipt:
+        raise error
+
+    return behave
+
+
+# ----------------------------------------------------------------------------------------------------------- messages
+
+
+async def test_every_tenant_gets_a_message_that_its_turn_understands(tmp_path: Path) -> None:
+    async with home(tmp_path, 3) as (turns, sink, _):
+        texts = await turns.plan()
+        assert [read(t.encode()) for t in texts] == [(t.tenant_id, True) for t in turns.app.config.tenants]
+        for text in texts:
+            outcome = await turns.turn(text.encode())
+            assert outcome is not None
+            assert outcome.status == "ok"
+        told = [e.id for e in await turns.app.store.history(Query()) if e.tenant_id]
+        assert sorted(sink.got) == sorted(told)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"tenant": 1}', b'{"tenant": "a", "poll": "no"}'])
+async def test_what_is_no_message_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match="no message of ours"):
+        read(body)
+
+
+async def test_a_tenant_that_is_gone_is_no_fault(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, _, sim):
+        gone = TenantConfig("gone", "99999999-9999-4999-8999-999999999999")
+        assert await turns.turn(message(gone).encode()) is None
+        assert not turns.knows(gone.tenant_id)
+        assert len(sim.requests) == 0
+
+
+async def test_nobody_is_polled_while_the_outbox_is_full(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, _, _):
+        full = {"connector.problem:outbox": {"reason": "outbox_full", "type": "connector.problem", "subject": "outbox"}}
+        assert len(await turns.plan()) == 1
+        state = await turns.store.load(CONNECTOR)
+        assert state is not None
+        await turns.store.commit(CONNECTOR, memory.with_head(state, {**memory.head(state), "problems": full}), [])
+        assert await turns.plan() == []
+
+
+# ------------------------------------------------------------------------------------------------- what fails a message
+
+
+@pytest.mark.parametrize("error", [Unavailable("down"), Denied("no role"), StoreError("odd"), RuntimeError("bug")])
+async def test_a_fault_of_a_sink_never_fails_a_message(tmp_path: Path, error: Exception) -> None:
+    async with home(tmp_path) as (turns, sink, _):
+        sink.behave = refuse(error)
+        await one_round(turns)
+        assert sink.got == []
+        sink.behave = accept_all
+        await one_round(turns)
+        assert sorted(sink.got) == sorted(e.id for e in await turns.app.store.history(Query()) if e.tenant_id)
+
+
+async def test_what_an_operator_must_mend_is_told_and_fails_no_message(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, sink, sim):
+        sim.faults.add(Fault("denied"))
+        await one_round(turns)
+        (problem,) = [e for e in await events(turns, "connector.problem") if e["tenant"]]
+        assert problem["reason"] == "denied"
+        assert len(sink.got) == 1, "and it is delivered in the same turn"
+
+
+async def test_what_time_may_mend_fails_the_message_after_delivering(tmp_path: Path) -> None:
+    nowhere = GraphConfig(base_url="http://127.0.0.1:9")
+    async with home(tmp_path, contoso=nowhere) as (turns, _, _):
+        turns.poll_limit_s = 0.2  # the source waits between its own tries, and time stands still
+        (text,) = await turns.plan()
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=r"tenant contoso: the poll took longer than 0\.2 s"):
+                await turns.turn(text.encode())
+
+
+async def test_a_state_that_cannot_be_read_fails_the_message_and_is_told_of_the_connector(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, _, _):
+        (tenant,) = turns.app.config.tenants
+        await turns.store.commit(tenant.tenant_id, State(parts={"head": b'{"format": 99}'}), [])
+        (text,) = await turns.plan()
+        with pytest.raises(StoreError, match="format 99"):
+            await turns.turn(text.encode())
+        await turns.given_up(text.encode())
+        (told,) = [e for e in await events(turns, "connector.problem") if e["reason"] == "given_up"]
+        assert told["tenant"] is None
+        assert "format 99" in told["detail"]
+        await turns.tend()
+        assert [e["reason"] for e in await events(turns, "connector.recovered")] == ["given_up"]
+
+
+async def test_a_message_given_up_is_a_problem_until_a_poll_works(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, sink, sim):
+        await one_round(turns)
+        (tenant,) = turns.app.config.tenants
+        for _ in range(2):
+            await turns.given_up(message(tenant).encode())
+        (told,) = [e for e in await events(turns, "connector.problem") if e["tenant"]]
+        assert (told["reason"], told["tenant"]["name"]) == ("given_up", tenant.name)
+        sim.faults.add(Fault("denied"))
+        await one_round(turns)
+        assert await events(turns, "connector.recovered") == [], "a poll that read nothing proves nothing"
+        sim.faults.clear()
+        await one_round(turns)
+        recovered = {e["reason"] for e in await events(turns, "connector.recovered")}
+        assert recovered == {"given_up", "denied"}
+        assert sink.got == [e.id for e in await turns.app.store.history(Query()) if e.tenant_id]
+
+
+async def test_a_message_given_up_adds_nothing_to_a_fault_that_is_told_already(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, _, sim):
+        sim.faults.add(Fault("denied"))
+        await one_round(turns)
+        await turns.given_up(message(turns.app.config.tenants[0]).encode())
+        assert [e["reason"] for e in await events(turns, "connector.problem") if e["tenant"]] == ["denied"]
+
+
+async def test_two_turns_of_one_tenant_in_one_process_wait_for_each_other(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, sink, _):
+        (text,) = await turns.plan()
+        outcomes = await asyncio.gather(*(turns.turn(text.encode()) for _ in range(3)))
+        assert {o.status for o in outcomes if o} <= {"ok", "unchanged"}
+        assert len(sink.got) == len(set(sink.got))
+
+
+# --------------------------------------------------------------------------------------------------- looking after all
+
+
+async def test_the_heartbeat_counts_what_all_workers_delivered(tmp_path: Path) -> None:
+    async with home(tmp_path, 2) as (turns, sink, sim):
+        assert isinstance(sim.clock, SimulatedClock)
+        await one_round(turns)
+        mine = len(sink.got)
+        await sim.clock.advance(HOUR)
+        await turns.tend()
+        await turns.tend()
+        (beat,) = await events(turns, "connector.heartbeat")
+        assert beat["delivered"] == {"siem": mine}
+        assert (beat["since"], beat["until"]) == ("2026-09-08T08:00:00Z", "2026-09-08T09:00:00Z")
+        assert beat["tenants"] == {"ok": 2, "stale": 0, "failing": 0}
+        own = len(sink.got) - mine
+        assert own >= 1
+        await sim.clock.advance(HOUR)
+        await turns.tend()
+        second = (await events(turns, "connector.heartbeat"))[1]
+        assert second["delivered"] == {"siem": own}
+        assert second["since"] == beat["until"]
+
+
+async def test_tenants_with_events_waiting_are_delivered_without_a_poll(tmp_path: Path) -> None:
+    async with home(tmp_path, 2) as (turns, sink, sim):
+        sink.behave = refuse(Unavailable("down"))
+        await one_round(turns)
+        sink.behave = accept_all
+        texts = await turns.tend()
+        assert [read(t.encode()) for t in texts] == [(t.tenant_id, False) for t in turns.app.config.tenants]
+        asked = len(sim.requests)
+        for text in texts:
+            assert await turns.turn(text.encode()) is None
+        assert len(sim.requests) == asked
+        assert await turns.tend() == []
+
+
+async def test_a_sink_that_refuses_everything_is_a_problem_of_the_connector(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, sink, _):
+        sink.behave = refuse(Denied("no role on the rule", "give it"))
+        await one_round(turns)
+        await turns.tend()
+        (told,) = [e for e in await events(turns, "connector.problem") if e["reason"] == "denied"]
+        assert told["sink"] == "siem"
+        sink.behave = accept_all
+        await turns.tend()
+        assert "denied" in {e["reason"] for e in await events(turns, "connector.recovered")}
+
+
+async def test_a_sink_that_leaves_one_tenant_waiting_is_a_problem(tmp_path: Path) -> None:
+    async with home(tmp_path, 2) as (turns, sink, sim):
+        assert isinstance(sim.clock, SimulatedClock)
+        bad = turns.app.config.tenants[1].name
+        sink.behave = lambda records: (
+            refuse(Denied("its own rule"))(records) if records[0].tenant == bad else accept_all(records)
+        )
+        await one_round(turns)
+        await sim.clock.advance(4 * HOUR)
+        await turns.tend()
+        (told,) = [e for e in await events(turns, "connector.problem") if e["reason"] == "behind"]
+        assert "siem leaves" in told["summary"]
+
+
+async def test_many_tenants_in_one_state_are_told_once_more_together(tmp_path: Path) -> None:
+    async with home(tmp_path, 6) as (turns, _, sim):
+        sim.faults.add(Fault("denied"))
+        await one_round(turns)
+        await turns.tend()
+        together = [e for e in await events(turns, "connector.problem") if not e["tenant"] and e["reason"] == "denied"]
+        assert [e["tenants"]["count"] for e in together] == [6]
+
+
+async def test_the_overview_is_that_of_the_command(tmp_path: Path) -> None:
+    async with home(tmp_path, 2) as (turns, _, sim):
+        first, second = turns.app.config.tenants
+        sim.faults.add(Fault("denied", tenant=second.tenant_id))
+        await one_round(turns)
+        found = await turns.status()
+        assert found["tenants"][first.name]["newest_day"] == "2026-09-08"
+        assert found["tenants"][second.name]["problems"] == ["denied"]
+        assert set(found) == {"tenants", "sinks", "store"}
+
+
+# ------------------------------------------------------------------------------------------------------------- circuit
+
+
+def test_a_sink_is_held_when_tenant_after_tenant_fails_and_tried_by_one_for_all() -> None:
+    circuit, now = Circuit(), NOW
+    down = Outcome("siem", "unavailable")
+    for _ in range(5):
+        circuit.note("a", down, now)
+        assert circuit.closed(now), "one tenant's fault may be its own"
+    for name in "bc"[: HELD_AFTER - 1]:
+        circuit.note(name, down, now)
+    assert not circuit.closed(now)
+    later = datetime.fromtimestamp(now.timestamp() + HOLD_S, UTC)
+    assert [circuit.closed(later) for _ in range(3)] == [True, False, False]
+    circuit.note("d", Outcome("siem", "ok", sent=0), later)
+    assert not circuit.closed(later), "nothing due proves nothing"
+    circuit.note("d", Outcome("siem", "ok", sent=1), later)
+    assert circuit.closed(later)
+
+
+async def test_a_held_sink_is_not_asked(tmp_path: Path) -> None:
+    async with home(tmp_path, 6) as (turns, sink, _):
+        sink.behave = refuse(Unavailable("down"))
+        await one_round(turns)
+        assert len(sink.offered) == HELD_AFTER
+
+
+def test_kinds_that_need_a_process_are_refused() -> None:
+    refuse_kinds(["sentinel", "splunk_hec", "webhook"])
+    with pytest.raises(ConfigError, match="syslog") as caught:
+        refuse_kinds(["sentinel", "syslog", "file"])
+    assert len(caught.value.problems) == 2

@@ -18,7 +18,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom
+.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom azure
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ lock: ## resolve the lock files again (maintainers; needs uv)
 	@sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | tr -d '",' | tr ' ' '\n' \
 	  | $(LOCK) --constraint requirements-dev.lock - -o requirements-build.lock
 	@$(LOCK) --constraint requirements-dev.lock --group bench -o tests/bench/requirements.lock
+	@$(UV) pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+	  --no-annotate --no-header --constraint requirements-dev.lock packaging/azure/requirements.in \
+	  -o packaging/azure/requirements.lock
 
 wheel: $(VENV)/.runtime ## dist/*.whl
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -101,6 +104,9 @@ rpm: $(VENV)/.runtime ## dist/*.rpm for the same interpreter (needs rpmbuild)
 
 bundle: $(VENV)/.runtime ## dist/*-offline-*.tar.gz: wheels, hashes and an installer for hosts without a network
 	@$(HOST_BUILD) bundle
+
+azure: $(VENV)/.runtime ## dist/*-azure.zip: the Azure Functions app, for Python 3.13 on Linux x86-64
+	@$(BIN)/python packaging/azure/build.py
 
 sbom: $(VENV)/.runtime build/.sbom ## all three, each with its bill of materials (CycloneDX)
 	@rm -rf build/tree

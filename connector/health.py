@@ -247,7 +247,7 @@ def heartbeat(
     tenants: Mapping[str, int],
     delivered: Mapping[str, int],
 ) -> Change:
-    """The heartbeat of the slot that began at `beat`; `delivered` counts by sink from `since` to `until` (exclusive)."""
+    """The heartbeat of the slot that began at `beat`; `delivered` counts by sink, from `since` up to `until`."""
     counts = {state: n for state, n in tenants.items() if n or state != "pending"}
     words = f"{counts['ok']} tenants ok, {counts['stale']} stale, {counts['failing']} failing"
     data: dict[str, Any] = {

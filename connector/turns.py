@@ -276,7 +276,7 @@ class Turns:
             origin = Origin(None, head.get("instance") or self.app.upkeep.instance, source="connector")
             delivered = {name: survey.accepted.get(name, 0) for name in sorted(self.app.deliveries)}
             beat_s = self.app.config.health.heartbeat_s
-            change = health.heartbeat(slot, origin.name, beat_s, self._states(survey), since, slot, delivered)
+            change = health.heartbeat(slot, origin.name, beat_s, since, slot, self._states(survey), delivered)
             event = stamp(change, origin, iso(self.clock.now()), self.app.poller.severity)
             values = {**head, "instance": origin.name, "heartbeat": slot}
             try:

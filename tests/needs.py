@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -20,3 +21,17 @@ def missing(reason: str) -> None:
     if os.environ.get("SECURESCORE_REQUIRE_ALL") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def python313() -> str:
+    """The path of a Python 3.13, by its name or as pyenv keeps it. Skips or fails without one."""
+    name = "python3.13"
+    found = shutil.which(name)
+    environ = {**os.environ, "PYENV_VERSION": "3.13"}  # its launchers serve one version at a time
+    show = "import sys; print(sys.executable)"
+    if found:
+        done = subprocess.run([found, "-c", show], env=environ, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    missing(f"{name} is not installed: apt-get install python3.13, or pyenv install 3.13")
+    raise AssertionError

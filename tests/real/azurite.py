@@ -1,4 +1,4 @@
-"""Azurite's blob service on loopback for tests, in memory, on a port of its own; only what was started here is ended.
+"""Azurite on loopback for tests, in memory, on ports of its own; only what was started here is ended.
 
 Its account and key are the fixed ones every Azurite has (Microsoft, "Use the Azurite emulator"): no secret of anybody.
 """
@@ -7,9 +7,12 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from attrs import field, frozen
 
 from tests.needs import missing, program
 
@@ -20,31 +23,67 @@ _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOt
 
 @contextmanager
 def azurite(folder: Path) -> Iterator[str]:
-    """The connection string of a running, empty Azurite. Skips or fails without it (needs.py)."""
+    """The connection string of a running, empty blob service. Skips or fails without Azurite (needs.py)."""
+    with _running(folder, "dist/src/blob/main.js", ("blob",)) as ports:
+        url = f"http://127.0.0.1:{ports['blob']}/{_ACCOUNT}"
+        yield f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};BlobEndpoint={url};"
+
+
+@frozen
+class Account:
+    """Blob and queue services behind TLS that take tokens of Microsoft Entra's form, and `sas` for everything else."""
+
+    blob: str
+    queue: str
+    sas: str = field(repr=False)
+
+
+@contextmanager
+def account(folder: Path, cert_file: Path, key_file: Path) -> Iterator[Account]:
+    """A running, empty storage account. Azurite looks at a token's audience and times, not at its signature."""
+    from azure.storage.blob import generate_account_sas  # noqa: PLC0415 - an extra
+
+    main = "dist/src/azurite.js"
+    flags = ("--oauth", "basic", "--cert", str(cert_file), "--key", str(key_file))
+    with _running(folder, main, ("blob", "queue", "table"), *flags) as ports:
+        expiry = datetime.now(UTC) + timedelta(days=1)
+        sas = generate_account_sas(_ACCOUNT, _KEY, "sco", "rwdlacup", expiry, services="bq")
+        blob, queue = (f"https://127.0.0.1:{ports[service]}/{_ACCOUNT}" for service in ("blob", "queue"))
+        yield Account(blob, queue, sas)
+
+
+@contextmanager
+def _running(folder: Path, script: str, services: Sequence[str], *more: str) -> Iterator[dict[str, int]]:
+    """Port by service while it runs."""
     node = program("node", hint="apt-get install npm")
     home = os.environ.get("SECURESCORE_AZURITE", "")
-    main = Path(home or "/nowhere", "node_modules/azurite/dist/src/blob/main.js")
+    main = Path(home or "/nowhere", "node_modules/azurite", script)
     if not main.is_file():
         missing("Azurite is missing: tests/real/get_azurite.sh FOLDER, then set SECURESCORE_AZURITE=FOLDER")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    flags = ("--silent", "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence", "--loose")
-    with (folder / "azurite.log").open("wb") as log:
+    ports = _free_ports(services)
+    flags = ["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence", "--loose"]
+    for service, port in ports.items():
+        flags += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port)]
+    log = folder / "azurite.log"
+    with log.open("wb") as written:
         process = subprocess.Popen(
-            [node, str(main), *flags, "--blobHost", "127.0.0.1", "--blobPort", str(port)],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            [node, str(main), *flags, *more], cwd=folder, stdin=subprocess.DEVNULL, stdout=written, stderr=written
         )
         try:
-            _wait(process, port, folder / "azurite.log")
-            url = f"http://127.0.0.1:{port}/{_ACCOUNT}"
-            yield (f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};BlobEndpoint={url};")
+            for port in ports.values():
+                _wait(process, port, log)
+            yield ports
         finally:
             process.kill()
             process.wait()
+
+
+def _free_ports(services: Sequence[str]) -> dict[str, int]:
+    with ExitStack() as held:
+        probes = {service: held.enter_context(socket.socket()) for service in services}
+        for probe in probes.values():
+            probe.bind(("127.0.0.1", 0))
+        return {service: probe.getsockname()[1] for service, probe in probes.items()}
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

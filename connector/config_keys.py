@@ -46,6 +46,7 @@ TOP: Mapping[str, Option] = {
     ),
     "state.kvstore.collection": Option("str", required=True, doc="Splunk KV store collection."),
     "state.kvstore.app": Option("str", doc="Splunk app that owns the collection."),
+    "state.kvstore.prefix": Option("str", doc="Put before every key, to share a collection."),
     "state.kvstore.owner": Option("str", doc="Splunk user that owns the documents; nobody shares them."),
     "state.keep_days": Option("days", 400, minimum=1, doc="How long settled events and old days are kept."),
     "state.max_bytes": Option(

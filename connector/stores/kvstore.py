@@ -41,29 +41,36 @@ class Collection(Protocol):
     def delete(self, query: str | None = None) -> Any: ...
 
 
-def open_store(collection: Collection, *, clock: Clock, max_bytes: int | None = None) -> DocumentsStore:
-    """The store in a collection: `KVStoreCollectionData(service.kvstore[name])`, with the session of the caller."""
-    return DocumentsStore(KvStore(collection), clock, max_bytes=max_bytes, max_days_a_commit=MAX_DAYS_A_COMMIT)
+def open_store(
+    collection: Collection, *, clock: Clock, max_bytes: int | None = None, prefix: str = ""
+) -> DocumentsStore:
+    """The store in a collection: `KVStoreCollectionData(service.kvstore[name])`, with the session of the caller.
+
+    Stores with different prefixes (ending in "/") share a collection.
+    """
+    return DocumentsStore(KvStore(collection, prefix), clock, max_bytes=max_bytes, max_days_a_commit=MAX_DAYS_A_COMMIT)
 
 
 class KvStore:
     """Documents of a collection. Records: {_key, of, kind: document|chunk, size, chunks, digest, body (base64)}."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, prefix: str = "") -> None:
         self._collection = collection
+        self._prefix = prefix
 
     async def list(self, prefix: str) -> Mapping[str, int]:
-        return await _in_thread(lambda: self._list(_key(prefix)))
+        found = await in_thread(lambda: self._list(_key(self._prefix + prefix)))
+        return {name.removeprefix(self._prefix): size for name, size in found.items()}
 
     async def get(self, name: str) -> bytes | None:
-        return await _in_thread(lambda: self._get(_key(name)))
+        return await in_thread(lambda: self._get(_key(self._prefix + name)))
 
     async def create(self, name: str, body: bytes) -> None:
-        await _in_thread(lambda: self._create(_key(name), body))
+        await in_thread(lambda: self._create(_key(self._prefix + name), body))
 
     async def delete(self, name: str) -> None:
-        query = json.dumps({"of": _key(name)})  # never empty: without a query all would be deleted
-        await _in_thread(lambda: self._collection.delete(query))
+        query = json.dumps({"of": _key(self._prefix + name)})  # never empty: without a query all would be deleted
+        await in_thread(lambda: self._collection.delete(query))
 
     async def close(self) -> None:
         """The session is the caller's."""
@@ -87,7 +94,7 @@ class KvStore:
         try:
             record = self._collection.query_by_id(key)
         except Exception as error:
-            if _status(error) == 404:
+            if status_of(error) == 404:
                 return None
             raise
         return record if isinstance(record, dict) else None
@@ -127,7 +134,7 @@ class KvStore:
         try:
             self._collection.insert(json.dumps(record))
         except Exception as error:
-            if _status(error) == 409:
+            if status_of(error) == 409:
                 return False
             raise
         return True
@@ -157,7 +164,7 @@ def _bytes(record: Mapping[str, Any]) -> bytes:
         return b""
 
 
-def _status(error: Exception) -> int | None:
+def status_of(error: Exception) -> int | None:
     status = getattr(error, "status", None)
     return status if isinstance(status, int) else None
 
@@ -171,7 +178,7 @@ _HINTS = {
 _DOWN = "See that splunkd and its KV store run: `splunk show kvstore-status`. Committed documents are whole."
 
 
-async def _in_thread(work: Callable[[], _T]) -> _T:
+async def in_thread(work: Callable[[], _T]) -> _T:
     """A blocking call off the event loop; foreign errors become ours here and nowhere else."""
     from splunklib.binding import (  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra, only for this home
         AuthenticationError,
@@ -181,7 +188,7 @@ async def _in_thread(work: Callable[[], _T]) -> _T:
     try:
         return await asyncio.to_thread(work)
     except (HTTPError, AuthenticationError) as error:
-        status = _status(error) or 401
+        status = status_of(error) or 401
         raise StoreError(
             f"the state cannot be used: the KV store answers {status}", _HINTS.get(status, _DOWN)
         ) from error

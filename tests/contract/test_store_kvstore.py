@@ -102,3 +102,16 @@ async def test_a_splunkd_that_is_gone_is_named() -> None:
     with pytest.raises(StoreError, match="reached") as caught:
         await store.load(CONTOSO)
     assert caught.value.hint
+
+
+async def test_stores_with_prefixes_share_a_collection(server: Splunkd) -> None:
+    shared = collection(server, "state")
+    clock = SimulatedClock(datetime(2026, 11, 22, 9, tzinfo=UTC))
+    one, other = (open_store(shared, clock=clock, prefix=prefix) for prefix in ("prod/", "prod.b/"))
+    await one.commit(CONTOSO, State(parts={"head": b"1"}), events(range(2)))
+    assert await other.load(CONTOSO) is None
+    await other.commit(CONTOSO, State(parts={"head": b"2"}), [])
+    for store, head in ((one, b"1"), (other, b"2")):
+        state = await store.load(CONTOSO)
+        assert state is not None
+        assert state.parts == {"head": head}

@@ -1,4 +1,4 @@
-"""splunkd's KV store over HTTP, as far as splunk-sdk's client uses it: collections with its limits, over loopback.
+"""splunkd over HTTP, as far as the add-on uses it: its KV store with its limits, conf stanzas, secrets; over loopback.
 
 Keeps the real contract: 409 for a `_key` that is there, 400 for a record of 1 MB or more, 404, 401 without the session,
 queries ($and, $or, $gt, $gte, $lt, $lte, $ne), `fields`, `sort`, `limit` (at most 50,000 rows), `skip`, batch_save.
@@ -27,19 +27,28 @@ _ATOM = (
     '<s:key name="sharing">app</s:key></s:dict></s:key></s:dict></content></entry>'
 )
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "$gt": lambda a, b: a is not None and a > b,
-    "$gte": lambda a, b: a is not None and a >= b,
-    "$lt": lambda a, b: a is not None and a < b,
-    "$lte": lambda a, b: a is not None and a <= b,
+    "$gt": lambda a, b: type(a) is type(b) and a > b,  # as in MongoDB, kinds do not compare
+    "$gte": lambda a, b: type(a) is type(b) and a >= b,
+    "$lt": lambda a, b: type(a) is type(b) and a < b,
+    "$lte": lambda a, b: type(a) is type(b) and a <= b,
     "$ne": lambda a, b: a != b,
 }
 
 
 @define
 class Splunkd:
-    """What the server holds. `fail` answers every data request with this status instead."""
+    """What the server holds. `fail` answers every data request with this status instead.
+
+    `confs` are by file and stanza; `secrets` are entries of storage/passwords; `roles` and `guid` its own.
+    """
 
     port: int = 0
+    app: str = APP
+    session: str = SESSION
+    confs: dict[str, dict[str, dict[str, str]]] = field(factory=dict)
+    secrets: list[dict[str, str]] = field(factory=list)
+    roles: tuple[str, ...] = ("indexer",)
+    guid: str = "11111111-AAAA-4BBB-8CCC-000000000001"
     collections: dict[str, dict[str, dict[str, Any]]] = field(factory=dict)
     requests: list[str] = field(factory=list)
     largest_bytes: int = 0
@@ -89,22 +98,43 @@ def _handler(state: Splunkd) -> type[BaseHTTPRequestHandler]:
             url = urlsplit(self.path)
             with state.lock:
                 state.requests.append(f"{self.command} {url.path}")
-                if self.headers.get("Authorization") != f"Splunk {SESSION}":
+                if self.headers.get("Authorization") != f"Splunk {state.session}":
                     self.refuse(401, "call not properly authenticated")
                     return
-                marker = f"/servicesNS/nobody/{APP}/storage/collections/"
+                if self.about_itself(url.path):
+                    return
+                marker = f"/servicesNS/nobody/{state.app}/storage/collections/"
                 kind, _, rest = url.path.removeprefix(marker).partition("/")
                 name, _, key = rest.partition("/")
                 if name not in state.collections or not url.path.startswith(marker):
                     self.refuse(404, "Could not find object")
                 elif kind == "config":
                     feed = '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:s="http://dev.splunk.com/ns/rest">'
-                    self.answer(200, feed + _ATOM.format(name=name, app=APP) + "</feed>", xml=True)
+                    self.answer(200, feed + _ATOM.format(name=name, app=state.app) + "</feed>", xml=True)
                 elif state.fail:
                     self.refuse(state.fail, "KV Store is not ready")
                 else:
                     options = {k: v[0] for k, v in parse_qs(url.query).items()}
                     self.data(state.collections[name], unquote_plus(key), options, body)
+
+        def about_itself(self, path: str) -> bool:
+            """Answer what is not the KV store; whether it was that."""
+            own = f"/servicesNS/nobody/{state.app}/"
+            if path == "/services/server/info":
+                content: Any = {"serverName": "sh1", "guid": state.guid, "server_roles": list(state.roles)}
+                self.answer(200, {"entry": [{"name": "server-info", "content": content}]})
+            elif path == f"{own}storage/passwords":
+                self.answer(200, {"entry": [{"name": str(n), "content": s} for n, s in enumerate(state.secrets)]})
+            elif path.startswith(f"{own}configs/conf-"):
+                conf, _, stanza = path.removeprefix(f"{own}configs/conf-").partition("/")
+                found = state.confs.get(conf, {}).get(unquote_plus(stanza))
+                if found is None:
+                    self.refuse(404, f"{stanza} does not exist")
+                else:
+                    self.answer(200, {"entry": [{"name": stanza, "content": {**found, "eai:acl": None}}]})
+            else:
+                return False
+            return True
 
         do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - the names http.server looks for
 
@@ -159,9 +189,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def splunkd(*collections: str) -> Iterator[Splunkd]:
+def splunkd(*collections: str, app: str = APP) -> Iterator[Splunkd]:
     """A running splunkd with these collections, empty."""
-    state = Splunkd(collections={name: {} for name in collections})
+    state = Splunkd(collections={name: {} for name in collections}, app=app)
     server = _Server(("127.0.0.1", 0), _handler(state))
     state.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -174,11 +204,29 @@ def splunkd(*collections: str) -> Iterator[Splunkd]:
         server.server_close()
 
 
-def collection(state: Splunkd, name: str, session: str = SESSION) -> Any:
-    """The collection as the add-on gets it from splunk-sdk."""
+def service(state: Splunkd, session: str = SESSION) -> Any:
+    """The service as the add-on makes it with splunk-sdk."""
     from splunklib import client  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
 
-    service = client.Service(
-        scheme="http", host="127.0.0.1", port=state.port, token=session, owner="nobody", app=APP, autologin=False
+    return client.Service(
+        scheme="http", host="127.0.0.1", port=state.port, token=session, owner="nobody", app=state.app, autologin=False
     )
-    return client.KVStoreCollectionData(service.kvstore[name])
+
+
+def collection(state: Splunkd, name: str, session: str = SESSION) -> Any:
+    """The collection as the add-on gets it from splunk-sdk."""
+    from splunklib import client  # noqa: PLC0415 - an extra
+
+    return client.KVStoreCollectionData(service(state, session).kvstore[name])
+
+
+def stored_secret(app: str, conf: str, stanza: str, fields: Mapping[str, str]) -> list[dict[str, str]]:
+    """Encrypted fields as solnlib stores them: JSON in chunks of 255 characters, then an end mark, then old rubbish."""
+    sep = "``splunk_cred_sep``"
+    text = json.dumps(fields)
+    chunks = [text[n : n + 255] for n in range(0, len(text), 255)]
+    chunks += [f"{sep}S{sep}P{sep}L{sep}U{sep}N{sep}K{sep}", "left over of a longer one"]
+    realm = f"__REST_CREDENTIAL__#{app}#configs/conf-{conf}"
+    return [
+        {"realm": realm, "username": f"{stanza}{sep}{n}", "clear_password": chunk} for n, chunk in enumerate(chunks, 1)
+    ]

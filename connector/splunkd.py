@@ -1,0 +1,110 @@
+"""What the add-on asks of splunkd: conf stanzas, secrets from storage/passwords, and where it runs.
+
+The session is the caller's: a splunklib Service for our app and owner nobody. Nothing is written, and no meaning of a
+stanza is known here. Secrets leave by return value only. Layout of encrypted fields: solnlib 8, `credentials.py`.
+"""
+
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from connector.errors import ConfigError, Denied, Unavailable
+
+_SEP = "``splunk_cred_sep``"
+_END = f"{_SEP}S{_SEP}P{_SEP}L{_SEP}U{_SEP}N{_SEP}K{_SEP}"
+_CLUSTER = ("shc_member", "shc_captain", "shc_deployer")
+
+
+class Service(Protocol):
+    """What splunklib.client.Service offers of it."""
+
+    def get(self, path_segment: str, **query: Any) -> Any: ...
+
+
+@frozen
+class Server:
+    """The splunkd that runs us. `clustered`: the input may move between the members of a search head cluster."""
+
+    name: str
+    guid: str
+    clustered: bool
+
+
+def server(service: Service) -> Server:
+    """Raises Denied and Unavailable."""
+    content = _content(_entries(service, "/services/server/info"))
+    roles = content.get("server_roles") or ()
+    name = str(content.get("serverName") or "splunk")
+    return Server(name, str(content.get("guid") or name), any(role in _CLUSTER for role in roles))
+
+
+def stanza(service: Service, conf: str, name: str) -> dict[str, str]:
+    """One stanza of a conf file, as text; {} when there is none. Raises Denied and Unavailable."""
+    if "/" in name:
+        return {}  # splunklib would take it for a part of the path
+    try:
+        content = _content(_entries(service, f"configs/conf-{conf}/{name}"))
+    except _Missing:
+        return {}
+    return {key: "" if value is None else str(value) for key, value in content.items()}
+
+
+def secrets(service: Service, app: str, conf: str, name: str) -> dict[str, str]:
+    """The encrypted fields of a stanza; {} when none are stored. Raises ConfigError, Denied and Unavailable.
+
+    A long value is cut into numbered chunks. What follows the end mark is the rest of an older, longer one.
+    """
+    realm = f"__REST_CREDENTIAL__#{app}#configs/conf-{conf}"
+    chunks: dict[int, str] = {}
+    for entry in _entries(service, "storage/passwords", count=-1):
+        content = entry.get("content") or {}
+        user, _, number = str(content.get("username") or "").partition(_SEP)
+        if content.get("realm") == realm and user == name and (number or "1").isdigit():
+            chunks[int(number or 1)] = str(content.get("clear_password") or "")
+    text = "".join(itertools.takewhile(lambda chunk: chunk != _END, (chunks[n] for n in sorted(chunks))))
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError([f"the stored secret of {name} is damaged"], "enter it again on the configuration page")
+    return {key: str(value) for key, value in found.items()}
+
+
+class _Missing(Exception):
+    """There is nothing under that path."""
+
+
+def _entries(service: Service, path: str, **query: Any) -> list[Mapping[str, Any]]:
+    """The entries of an answer; foreign errors become ours here and nowhere else."""
+    from splunklib.binding import (  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+        AuthenticationError,
+        HTTPError,
+    )
+
+    try:
+        found = json.loads(service.get(path, output_mode="json", **query).body.read())
+        return [entry for entry in found["entry"] if isinstance(entry, dict)]
+    except AuthenticationError as error:
+        raise Denied("splunkd refuses our session", "let splunkd start the input again") from error
+    except HTTPError as error:
+        if error.status == 404:
+            raise _Missing from error
+        if error.status in (401, 403):
+            hint = "run the input as a user that may read storage/passwords (capability list_storage_passwords)"
+            raise Denied(f"splunkd answers {error.status} for {path}", hint) from error
+        raise Unavailable(f"splunkd answers {error.status} for {path}") from error
+    except OSError as error:
+        raise Unavailable(f"splunkd cannot be reached: {error}", hint="see that splunkd runs on this host") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"splunkd answers nonsense for {path}: {error}") from error
+
+
+def _content(entries: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    found = entries[0].get("content") if entries else None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,151 @@
+"""Conf stanzas of the Splunk add-on become a Config, or one error in the words of its pages."""
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from connector.config_splunk import (
+    PROXY_PASSWORD,
+    SECRET,
+    Home,
+    Stanzas,
+    accept,
+    config_of,
+    home_kind,
+    interval_s,
+    resend_since,
+)
+from connector.errors import ConfigError
+
+TENANT = "11111111-1111-1111-1111-111111111111"
+CLIENT = "22222222-2222-2222-2222-222222222222"
+FILES = Home(directory="/opt/splunk/var/lib/splunk/modinputs/secure_score/prod")
+STANZAS = Stanzas(
+    name="prod",
+    input={
+        "account": "contoso",
+        "interval": "1800",
+        "streams": "score|change",
+        "backfill_days": "30",
+        "min_points": "1.5",
+        "inventory": "baseline",
+        "language": "de",
+        "target_percent": "70",
+        "target_drop": "",
+        "target_controls": "AdminMFAV2, scid_2010",
+    },
+    account={"tenant_id": TENANT, "client_id": CLIENT, "cloud": "usgov", "expires_on": "2027-05-01", "ca_file": ""},
+    proxy={"proxy_enabled": "0", "proxy_url": "ignored"},
+    logging={"loglevel": "WARNING"},
+)
+
+
+def problems(**parts: dict[str, str]) -> list[str]:
+    given: dict[str, Any] = {key: {**getattr(STANZAS, key), **value} for key, value in parts.items()}
+    with pytest.raises(ConfigError) as caught:
+        config_of(evolve(STANZAS, **given), FILES)
+    return caught.value.problems
+
+
+def test_every_field_arrives() -> None:
+    config = config_of(STANZAS, FILES)
+    (tenant,) = config.tenants
+    (sink,) = config.sinks
+    assert (tenant.name, tenant.tenant_id, tenant.graph.cloud, tenant.language) == ("contoso", TENANT, "usgov", "de")
+    assert tenant.auth is not None
+    assert tenant.auth.options == {"client_id": CLIENT, "client_secret": f"${{env:{SECRET}}}"}
+    assert tenant.auth.expires_on == "2027-05-01"
+    assert (tenant.targets.percent_min, tenant.targets.drop_points) == (70.0, None)
+    assert tenant.targets.controls == ("AdminMFAV2", "scid_2010")
+    assert (config.poll.interval_s, config.poll.backfill_days) == (1800.0, 30)
+    assert (config.changes.min_points, config.changes.inventory) == (1.5, "baseline")
+    assert (sink.name, sink.format, sink.streams, sink.start) == ("splunk", "splunk", ("score", "change"), "backfill")
+    assert config.network.proxy is None
+    assert config.network.ca_file is None
+    assert config.state.directory == FILES.directory
+    assert config.raw.keep_days == 0
+    assert config.health.heartbeat_s == 3600
+    assert config.log.level == "warning"
+
+
+def test_what_is_left_empty_has_the_defaults() -> None:
+    config = config_of(
+        evolve(STANZAS, input={"account": "contoso", "streams": "", "min_points": ""}, logging={}), FILES
+    )
+    assert config.sinks[0].streams == ("score", "inventory", "change", "health")
+    assert (config.poll.interval_s, config.poll.backfill_days, config.changes.min_points) == (3600.0, 90, 0.5)
+
+
+@pytest.mark.parametrize("streams", ["score,health", "score | health", "health|score"])
+def test_streams_are_separated_by_what_pages_and_people_write(streams: str) -> None:
+    config = config_of(evolve(STANZAS, input={**STANZAS.input, "streams": streams}), FILES)
+    assert config.sinks[0].streams == ("score", "health")
+
+
+def test_the_proxy_s_password_is_a_reference_and_its_user_is_encoded() -> None:
+    proxy = {"proxy_enabled": "1", "proxy_url": "proxy.example", "proxy_port": "3128", "proxy_username": "corp\\me@x"}
+    config = config_of(evolve(STANZAS, proxy=proxy), FILES)
+    assert config.network.proxy == f"http://corp%5Cme%40x:${{env:{PROXY_PASSWORD}}}@proxy.example:3128"
+    plain = config_of(evolve(STANZAS, proxy={**proxy, "proxy_username": ""}), FILES)
+    assert plain.network.proxy == "http://proxy.example:3128"
+
+
+def test_inputs_share_a_collection_by_prefix() -> None:
+    state = config_of(STANZAS, Home(collection="c", app="TA")).state.kvstore
+    assert state == {"collection": "c", "app": "TA", "prefix": "prod/"}
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "words"),
+    [
+        ("input", "interval", "299", "interval: expected whole seconds from 300 to 86400"),
+        ("input", "interval", "0 * * * *", "no cron"),
+        ("input", "backfill_days", "-1", "backfill days: "),
+        ("input", "min_points", "much", "min points: "),
+        ("input", "streams", "scores", "streams: "),
+        ("input", "account", "a b", "account: "),
+        ("input", "resend_since", "2026-13-01", "re-send since: "),
+        ("account", "tenant_id", "contoso", "account, tenant id: "),
+        ("account", "client_id", "", "account, client id: "),
+        ("account", "cloud", "china", "account, cloud: "),
+        ("account", "expires_on", "soon", "account, secret expires on: "),
+        ("account", "graph_url", "http://graph.example", "account, graph_url: "),
+        ("proxy", "proxy_enabled", "1", "proxy: "),
+    ],
+)
+def test_problems_are_named_as_the_pages_name_them(part: str, field: str, value: str, words: str) -> None:
+    found = problems(**{part: {field: value}})
+    assert any(words in problem for problem in found), found
+
+
+def test_all_problems_at_once() -> None:
+    assert len(problems(input={"interval": "1", "inventory": "x"}, account={"tenant_id": ""})) >= 3
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "ä", "x" * 64])
+def test_names_of_inputs_name_folders(name: str) -> None:
+    with pytest.raises(ConfigError, match="name: letters"):
+        config_of(evolve(STANZAS, name=name), FILES)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "clustered", "kind"),
+    [("auto", False, "files"), ("auto", True, "kvstore"), ("", False, "files"), ("kvstore", False, "kvstore")],
+)
+def test_the_home_of_the_state(chosen: str, clustered: bool, kind: str) -> None:
+    assert home_kind({"state_store": chosen}, clustered=clustered) == kind
+
+
+@pytest.mark.parametrize(("params", "clustered"), [({"state_store": "files"}, True), ({"state_store": "x"}, False)])
+def test_homes_that_are_refused(params: dict[str, str], clustered: bool) -> None:
+    with pytest.raises(ConfigError, match="state"):
+        home_kind(params, clustered=clustered)
+
+
+def test_small_readings() -> None:
+    assert interval_s({}) == 3600
+    assert resend_since({"resend_since": " 2026-11-22 "}) == "2026-11-22"
+    assert resend_since({}) is None
+    on: list[Any] = [accept({"accept_suspicious": word}) for word in ("1", "true", "0", "false", "")]
+    assert on == [True, True, False, False, False]

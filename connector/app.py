@@ -115,11 +115,19 @@ def sink_options(kind: str) -> Mapping[str, Option] | None:
 
 @asynccontextmanager
 async def open_app(
-    config: Config, *, clock: Clock | None = None, writer: bool = True, collection: "Collection | None" = None
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    writer: bool = True,
+    collection: "Collection | None" = None,
+    ready: Mapping[str, Sink] | None = None,
+    called: str | None = None,
 ) -> AsyncIterator[App]:
     """Build the application; `writer` takes the lock of the loops (`run`, `once`), `collection` as in open_store.
 
-    Raises ConfigError for what only shows now (secrets, mappings), StoreError or StoreBusy for the state.
+    `ready` gives, by name, sinks that only the caller can make; `called` is what this connector calls itself, where a
+    host runs several. Raises ConfigError for what only shows now (secrets, mappings), StoreError or StoreBusy for the
+    state.
     """
     check_one_folder()
     clock = clock or SystemClock()
@@ -133,7 +141,8 @@ async def open_app(
         deliveries: dict[str, Callable[[DurableStore], Delivery]] = {}
         for sink_config in config.sinks:
             try:
-                sinks[sink_config.name] = build_sink(sink_config, config.tenants)
+                given = (ready or {}).get(sink_config.name)
+                sinks[sink_config.name] = given or build_sink(sink_config, config.tenants)
                 seconds = asyncio.get_running_loop().time
                 measured = health.Measured(sinks[sink_config.name], board, seconds)
                 deliveries[sink_config.name] = _delivery(sink_config, measured, clock, config.base_dir)
@@ -158,9 +167,10 @@ async def open_app(
             storms=Storms(len(config.tenants), config.poll.interval_s),
         )
         bound, keep = config.state.max_bytes, config.state.keep_days
-        upkeep = Upkeep(store, clock, poller.severity, bound, keep, instance(), watch)
+        name = called or instance()
+        upkeep = Upkeep(store, clock, poller.severity, bound, keep, name, watch)
         beat_s = config.health.heartbeat_s
-        heart = health.Heart(store, clock, poller.severity, beat_s, instance(), CONNECTOR) if beat_s else None
+        heart = health.Heart(store, clock, poller.severity, beat_s, name, CONNECTOR) if beat_s else None
         app = App(
             config=config,
             clock=clock,
@@ -201,9 +211,9 @@ def _home(module: ModuleType) -> Path:
     return Path(module.__file__).resolve().parent.parent
 
 
-def instance() -> str:
-    """What this connector calls itself in its own events: the host's name, as far as it is fit for a URN."""
-    return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:64] or "connector"
+def instance(more: str = "") -> str:
+    """What this connector calls itself in its own events: the host's name, as far as it is fit for a URN; and more."""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", f"{socket.gethostname()}{more}")[:64] or "connector"
 
 
 def severity_rules() -> SeverityRules:
@@ -254,7 +264,8 @@ async def open_store(
         )
     from connector.stores.kvstore import open_store as open_kvstore  # noqa: PLC0415 - few need it
 
-    return cast("DurableStore", open_kvstore(collection, clock=clock, max_bytes=bound))
+    prefix = str((state.kvstore or {}).get("prefix") or "")
+    return cast("DurableStore", open_kvstore(collection, clock=clock, max_bytes=bound, prefix=prefix))
 
 
 def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":

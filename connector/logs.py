@@ -8,7 +8,8 @@ import json
 import logging
 import re
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from connector.clock import SystemClock, iso
 from connector.config import LogConfig
@@ -46,6 +47,13 @@ def log_to_stderr(config: LogConfig | None = None, level: str | None = None) -> 
     root.setLevel(wanted)
 
 
+def log_as_splunkd(config: LogConfig) -> None:
+    """Logs on stderr in the form that splunkd takes from its inputs, from now on."""
+    log_to_stderr(config)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(SplunkdLines())
+
+
 def _facts(record: logging.LogRecord) -> dict[str, Any]:
     return {k: _safe(v) for k, v in vars(record).items() if k not in _PLAIN}
 
@@ -70,6 +78,18 @@ class Words(logging.Formatter):
         message = _one_line(redact(record.getMessage()))
         text = f"{iso(SystemClock().now())} {record.levelname.lower()} {message} {facts}".rstrip()
         return f"{text}\n{redact(self.formatException(record.exc_info))}" if record.exc_info else text
+
+
+class SplunkdLines(logging.Formatter):
+    """`WARN deliver.refused sink="soc" error="…"`: the level in splunkd's words, then a line without line feeds."""
+
+    _LEVELS: ClassVar[Mapping[str, str]] = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{k}={json.dumps(v)}" for k, v in _facts(record).items())
+        trace = redact(self.formatException(record.exc_info)) if record.exc_info else ""
+        level = self._LEVELS.get(record.levelname, record.levelname)
+        return f"{level} {_one_line(redact(f'{record.getMessage()} {facts} {trace}'))}".rstrip()
 
 
 class JsonLines(logging.Formatter):

@@ -97,6 +97,19 @@ class App:
         await self.look(purge=True)
         return outcomes
 
+    async def visit(self, deadline_s: float = ONCE_DEADLINE_S) -> tuple[list[PollOutcome], list[Outcome]]:
+        """Poll every tenant, tell the heartbeat that is due, deliver: for a process that is started anew each time.
+
+        What no heartbeat has counted yet is left to the next process.
+        """
+        polls = await self.poll_once()
+        if self.heart is not None:
+            await self._beat_now(self.heart)
+        sinks = await self.deliver_once(deadline_s)
+        if self.heart is not None:
+            await self.heart.rest(self._delivered())
+        return polls, sinks
+
     async def look(self, *, purge: bool = False) -> bool:
         """Tell problems of sinks and of the disk bound, and purge when it is time; whether anything was told."""
         seen = await self.upkeep.look([d.standing() for d in self.deliveries.values()], purge=purge)

@@ -1,9 +1,10 @@
 """The whole engine against the simulated Graph over real HTTP: nothing new on a second look, nothing lost, same ids."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from attrs import evolve
@@ -13,7 +14,7 @@ from connector.clock import SimulatedClock
 from connector.config import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
 from connector.formats import cloudevents
 from connector.loops import App
-from connector.model import Event
+from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Query
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve, token_for
@@ -175,3 +176,38 @@ def test_events_are_one_json_object_a_line() -> None:
     text = cloudevents.dumps(Event("i", "s", "feed.gap", "x", "t", {"stream": "health", "text": "a\nb\u2028c"}))
     assert "\n" not in text
     assert json.loads(text)["data"]["text"] == "a\nb\u2028c"
+
+
+class Counting:
+    """A sink that takes everything, and only counts."""
+
+    name, max_records, max_bytes, replay_window_s = "out", 100, 10**6, 0.0
+
+    def __init__(self) -> None:
+        self.got: list[Record] = []
+
+    async def send(self, records: Sequence[Record]) -> Receipt:
+        self.got += records
+        return accept_all(records)
+
+    async def probe(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_processes_started_anew_count_on_in_their_heartbeats(tmp_path: Path) -> None:
+    """What each process delivers after its heartbeat is told by the next one: the sums prove completeness."""
+    async with simulated(tmp_path) as (sim, config):
+        sink, taken = Counting(), []
+        for _ in range(4):
+            async with open_app(config, clock=sim.clock, ready={"out": sink}, called="hf1-prod") as app:
+                polls, sinks = await app.visit()
+                assert {poll.status for poll in polls} <= {"ok", "unchanged"}
+                assert [outcome.state for outcome in sinks] == ["ok"]
+            taken.append(len(sink.got))
+            await advance(sim, 3600)
+        beats = [json.loads(str(r.payload)) for r in sink.got if "connector.heartbeat" in str(r.payload)]
+        assert [beat["data"]["instance"] for beat in beats] == ["hf1-prod"] * 4
+        told = [beat["data"]["delivered"]["out"] for beat in beats]
+        assert told == [0, taken[0], *(after - before for before, after in pairwise(taken[:3]))]
+        assert [b["data"]["since"] for b in beats[1:]] == [b["data"]["observed_at"] for b in beats[:-1]]

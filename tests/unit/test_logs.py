@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from connector.logs import JsonLines, Words, redact
+from connector.logs import JsonLines, SplunkdLines, Words, redact
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJ0aWQiOiIxIn0.c2lnbmF0dXJl"
 LEAKS = {
@@ -42,7 +42,7 @@ def test_what_looks_like_a_secret_is_cut_out_wherever_it_stands(text: str) -> No
         record("deliver.bug", error),
         record(text),
     ]
-    for form in (Words(), JsonLines()):
+    for form in (Words(), JsonLines(), SplunkdLines()):
         for one in made:
             line = form.format(one)
             assert "hunter2" not in line
@@ -75,3 +75,9 @@ def test_no_text_from_outside_begins_a_line_of_its_own() -> None:
 
 def test_a_long_fact_is_cut() -> None:
     assert len(Words().format(record("e", words="x" * 100_000))) < 3_000
+
+
+def test_splunkd_reads_the_level_first_and_one_line() -> None:
+    made = record("deliver.refused\nERROR forged", sink="soc")
+    made.levelno, made.levelname = logging.WARNING, "WARNING"
+    assert SplunkdLines().format(made) == 'WARN deliver.refused ERROR forged sink="soc"'

@@ -18,7 +18,7 @@ from attrs import field, frozen
 from connector.auth import TokenProvider, claims_challenge
 from connector.backoff import delay_s
 from connector.changes import control_info, state_data
-from connector.diff import effective_state
+from connector.diff import effective_state, max_of
 from connector.errors import Conflict, Denied, PartialRead, SecureScoreError, StoreError, Unavailable
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
@@ -125,8 +125,11 @@ def refusal(wish: Wanted) -> Plan | None:
     )
 
 
-def plan(wish: Wanted, profile: Profile | None) -> Plan:
-    """Compare a wish with what holds now. `profile` None: the tenant has no such control."""
+def plan(wish: Wanted, profile: Profile | None, control: Control | None = None) -> Plan:
+    """Compare a wish with what holds now.
+
+    `profile` None: the tenant has no such control. `control` is its entry of the newest day, where that is known.
+    """
     early = refusal(wish)
     if early is not None:
         return early
@@ -139,7 +142,24 @@ def plan(wish: Wanted, profile: Profile | None) -> Plan:
             reason=f"the tenant has no control named {wish.control}",
             hint="`securescore controls list` shows the names; upper and lower case count",
         )
-    return Plan(wish, "same" if _is_so(wish, before) else "send", before, profile)
+    if _is_so(wish, before):
+        return Plan(wish, "same", before, profile)
+    if before.state == "Default" and is_full(control, profile):
+        return Plan(
+            wish,
+            "refused",
+            before,
+            profile,
+            reason="it is completed: it has full points by measurement, and Microsoft locks its state",
+            hint="a state can be set once points are missing",
+        )
+    return Plan(wish, "send", before, profile)
+
+
+def is_full(control: Control | None, profile: Profile | None) -> bool:
+    """Whether a control has all its points; with the state Default the portal calls it Completed."""
+    most = max_of(control, profile)
+    return control is not None and control.score is not None and most is not None and control.score >= most > 0
 
 
 def _is_so(wish: Wanted, now: StateUpdate) -> bool:

@@ -34,7 +34,7 @@ from connector.clouds import cloud_of
 from connector.config import Config, TenantConfig
 from connector.delivery import DurableStore
 from connector.diff import effective_state, max_of, ordered_updates
-from connector.errors import ConfigError, SecureScoreError
+from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable
 from connector.events import Origin
 from connector.model import PORTAL, Control, Day, Profile
 from connector.sources.graph import GraphSource
@@ -47,6 +47,7 @@ from connector.writeback import (
     Writer,
     apply,
     change_of,
+    is_full,
     plan,
     record,
     refusal,
@@ -228,7 +229,7 @@ def row_of(tenant: str, profile: Profile, day: Day | None) -> dict[str, Any]:
         "service": profile.service,
         "category": profile.category,
         "state": now.state,
-        "portal": _portal(now.state, control, most),
+        "portal": "Completed" if now.state == "Default" and is_full(control, profile) else _portal(now.state),
         "score": control.score if control else None,
         "max_score": most,
         "updated_by": now.by,
@@ -239,11 +240,7 @@ def row_of(tenant: str, profile: Profile, day: Day | None) -> dict[str, Any]:
     }
 
 
-def _portal(state: str, control: Control | None, most: float | None) -> str:
-    """The portal's word; it calls a measured control with full points Completed, and then locks its state."""
-    full = control is not None and control.score is not None and most is not None and control.score >= most > 0
-    if state == "Default" and full:
-        return "Completed"
+def _portal(state: str) -> str:
     return PORTAL.get(state, "unknown")
 
 
@@ -395,7 +392,7 @@ async def _set(
     async with store_beside(config) as store, _graph(config, tenant, write=True) as (source, transports):
         seen = memory.decode(await store.load(tenant.tenant_id), since="9999")
         scored = seen.newest.day.controls if seen.newest else {}
-        plans = list(zip((line for line, _ in wishes), await _plans(source, wishes), strict=True))
+        plans = list(zip((line for line, _ in wishes), await _plans(source, wishes, scored), strict=True))
         to_send = sum(p.verdict == "send" for _, p in plans)
         if args.dry_run:
             done = [_Done(line, _dry(p)) for line, p in plans]
@@ -417,16 +414,22 @@ async def _set(
     return 0 if good == len(done) else 3 if good else 1
 
 
-async def _plans(source: GraphSource, wishes: Sequence[tuple[int | None, Wanted]]) -> list[Plan]:
-    """One control is asked for by its id; for several the catalogue is read once."""
+async def _plans(
+    source: GraphSource, wishes: Sequence[tuple[int | None, Wanted]], known: Mapping[str, Control]
+) -> list[Plan]:
+    """One control is asked for by its id; for several the catalogue is read once. `known` is from the last poll."""
     early = [refusal(wish) for _, wish in wishes]
     if all(early):
         return [p for p in early if p is not None]
-    if len(wishes) == 1:
-        wish = wishes[0][1]
-        return [plan(wish, await source.control(wish.control))]
-    profiles = await source.catalogue()
-    return [plan(wish, profiles.get(wish.control)) for _, wish in wishes]
+    only = wishes[0][1].control
+    one = len(wishes) == 1
+    profiles = {only: await source.control(only)} if one else await source.catalogue()
+    try:
+        newest = await source.newest()
+    except (Unavailable, PartialRead):  # enough to tell completed controls from others
+        newest = None
+    scored = newest.controls if newest else known
+    return [plan(w, profiles.get(w.control), scored.get(w.control)) for _, w in wishes]
 
 
 def _dry(planned: Plan) -> Result:

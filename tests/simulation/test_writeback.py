@@ -57,11 +57,21 @@ class Bench:
         return [seen.path for seen in self.sim.requests if seen.method == "PATCH"]
 
     def free(self, count: int = 1) -> list[str]:
-        """Controls that nobody has touched."""
-        now = self.sim.clock.now()
-        tenant = self.sim.world.tenants[0].id
-        listed = [p["id"] for p in self.sim.world.profiles(tenant, now) if len(p["controlStateUpdates"]) == 1]
-        return [name for name in listed if not name.startswith("scid_")][:count]
+        """Controls that nobody has touched, and that are not completed."""
+        return [name for name in self._untouched() if name not in self._full()][:count]
+
+    def completed(self) -> str:
+        """A control that nobody has touched and that has full points."""
+        return next(name for name in self._untouched() if name in self._full())
+
+    def _untouched(self) -> list[str]:
+        found = self.sim.world.profiles(self.sim.world.tenants[0].id, self.sim.clock.now())
+        return [p["id"] for p in found if len(p["controlStateUpdates"]) == 1 and not p["id"].startswith("scid_")]
+
+    def _full(self) -> frozenset[str]:
+        (day,) = self.sim.world.score_documents(self.sim.world.tenants[0].id, self.sim.clock.now(), 1)
+        full = (c["controlName"] for c in day["controlScores"] if float(c["scoreInPercentage"]) == 100.0)
+        return frozenset(full)
 
 
 @asynccontextmanager
@@ -213,6 +223,15 @@ async def test_device_controls_are_refused_before_anything_is_asked(
         code, _, error = await bench.set("scid_2010", "--state", "ignored", "--comment", "x")
         assert (code, len(bench.sim.requests)) == (1, requests)
         assert "Defender" in error
+
+
+async def test_a_completed_control_is_refused_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with ready(tmp_path, capsys) as bench:
+        code, _, error = await bench.set(bench.completed(), "--state", "ignored", "--comment", "x")
+        assert (code, bench.sent(), await bench.events()) == (1, [], [])
+        assert "completed" in error
 
 
 async def test_reading_credentials_cannot_write_and_the_attempt_is_recorded(

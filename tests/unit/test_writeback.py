@@ -16,7 +16,7 @@ from attrs import Factory, define, evolve
 
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.http import Http
-from connector.model import PORTAL, Profile, StateUpdate
+from connector.model import PORTAL, Control, Profile, StateUpdate
 from connector.sources.graph import Throttled
 from connector.writeback import (
     STATES,
@@ -123,6 +123,25 @@ def test_device_controls_are_refused_before_anything_is_asked(name: str) -> None
     assert early is not None
     assert early.verdict == plan(Wanted(name, "Ignored", "x"), profile(name=name)).verdict == "refused"
     assert early.hint
+
+
+@pytest.mark.parametrize(
+    ("score", "updates", "state", "verdict"),
+    [
+        (10.0, (), "ThirdParty", "refused"),
+        (10.0, (), "Default", "same"),
+        (9.5, (), "ThirdParty", "send"),
+        (None, (), "ThirdParty", "send"),
+        (10.0, (ACCEPTED,), "Default", "send"),  # asserted, not measured: it may be taken back
+    ],
+)
+def test_a_completed_control_keeps_its_state(
+    score: float | None, updates: tuple[StateUpdate, ...], state: str, verdict: str
+) -> None:
+    control = Control("AdminMFAV2", "Identity", score, None)
+    planned = plan(Wanted("AdminMFAV2", state, "x"), profile(*updates), control)
+    assert planned.verdict == verdict
+    assert planned.hint or verdict != "refused"
 
 
 def test_a_control_that_is_not_there_is_refused() -> None:

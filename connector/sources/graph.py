@@ -7,7 +7,7 @@ day at a time; the catalogue has more pages than one; 206 and an empty 200 both 
 is an address chosen by the far end, while every request carries a token.
 """
 
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import date, timedelta
 from random import Random
 from typing import Any
@@ -204,7 +204,7 @@ class GraphSource:
         found: list[Day] = []
         for page in pages:
             where = f"{wire.SCORES} page {page.number}"
-            found += wire.parse_days(_documents(page, where), self._tenant_id, where, today.isoformat())
+            found += wire.parse_days(_documents(page, where, wire.load_days), self._tenant_id, where, today.isoformat())
         if not found and known.had_days:
             raise PartialRead(f"{wire.SCORES}: an empty list, although days are known", "empty_after_full")
         days, notes = _window(found, wanted, today.isoformat())
@@ -308,8 +308,8 @@ def _evidence(collection: str, pages: Iterable[_Page]) -> tuple[EvidenceFile, ..
     return tuple(EvidenceFile(f"{collection}-{page.number}.json", page.body) for page in pages)
 
 
-def _documents(page: _Page, where: str) -> list[Any]:
-    data = wire.load(page.body, where)
+def _documents(page: _Page, where: str, load: Callable[[bytes, str], Any] = wire.load) -> list[Any]:
+    data = load(page.body, where)
     found = wire.documents(data, where)
     if page.link is None and data.get("@odata.nextLink"):
         raise PartialRead(f"{where}: its nextLink stands where none was looked for", "paging")

@@ -14,11 +14,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from connector.clock import iso, parse_iso
 from connector.errors import PartialRead, WrongTenant
@@ -33,6 +34,7 @@ MAX_DOCUMENTS = 5_000
 MAX_CONTROLS = 5_000
 MAX_NAME = 256
 MAX_TEXT = 4_096
+MAX_WORD = 64  # what is remembered of words from short lists
 MAX_NUMBER = 1e9
 MAX_PERCENT = 100.01  # Graph computes it from a rounded score
 MAX_UPDATES = 10_000
@@ -68,6 +70,53 @@ def load(body: bytes, where: str) -> Any:
         if start[:1] in (b"{", b"[") and (end[-1:] not in (b"}", b"]") or _ends_early(error)):
             raise PartialRead(f"{where}: the JSON text ends early, after {len(body)} bytes", "truncated") from None
         raise PartialRead(f"{where}: not JSON ({str(error)[:120]})", "not_json") from None
+
+
+_ROWS = b'"controlScores":['
+_PLACE = b"Infinity"
+
+
+def load_days(body: bytes, where: str) -> Any:
+    """As `load`, for a page of days. Controls that have the same bytes in many days are parsed once and shared.
+
+    History repeats itself, so this spares most of the parsing. Nothing rests on what the bytes look like: if a text is
+    JSON with its arrays taken out, and so is every piece of these, then the whole is JSON and means just that. Where
+    the pieces are not objects the page is parsed as a whole.
+    """
+    try:
+        data = _by_rows(body)
+    except (ValueError, RecursionError):
+        data = None
+    return load(body, where) if data is None else data
+
+
+def _by_rows(body: bytes) -> Any:
+    """The value of a page, its rows parsed once each; None where nothing can repeat. Raises ValueError."""
+    head, *rest = body.split(_ROWS)
+    if len(rest) < 2 or _PLACE in body or not all(text.startswith(b"{") for text in rest):
+        return None
+    rows: dict[bytes, Any] = {}
+    days: dict[bytes, list[Any]] = {}
+    arrays, around = [], [head]
+    for text in rest:
+        end = text.index(b"]")
+        while text[end - 1 : end] != b"}":  # a bracket inside a text
+            end = text.index(b"]", end + 1)
+        array = text[1 : end - 1]
+        if array not in days:
+            pieces = array.split(b"},{")
+            for piece in pieces:
+                if piece not in rows:
+                    rows[piece] = json.loads(b"{%b}" % piece)
+            days[array] = [rows[piece] for piece in pieces]
+        arrays.append(days[array])
+        around.append(text[end + 1 :])
+    # What stands for an array is a word that Python's parser hands out, in order: no text and no number can be it.
+    turn = iter(arrays)
+    return json.loads(
+        (_ROWS[:-1] + _PLACE).join(around),
+        parse_constant=lambda word: next(turn) if word == "Infinity" else float(word),
+    )
 
 
 def _ends_early(error: BaseException) -> bool:
@@ -123,6 +172,9 @@ def documents(data: Any, where: str) -> list[Any]:
 
 def number(value: Any, flags: set[str]) -> float | None:
     """0..1e9 as a float; None stays None, -1 is Graph's "unknown", anything else unusable is flagged "bad_number"."""
+    if value.__class__ is float and 0.0 <= value <= MAX_NUMBER:
+        found: float = value
+        return found
     if value is None:
         return None
     if isinstance(value, str):
@@ -172,6 +224,9 @@ def text(value: Any, max_chars: int = MAX_TEXT) -> str:
 
     Python accepts lone surrogates in JSON strings, but no UTF-8 file or socket downstream would.
     """
+    if value.__class__ is str and len(value) <= max_chars and value.isascii():
+        plain: str = value
+        return plain
     if not isinstance(value, str):
         if value is None or not isinstance(value, (bool, int, float)):
             return ""
@@ -194,7 +249,18 @@ def moment(value: Any) -> str | None:
 
 
 def _squeezed(value: Any) -> str:
-    return " ".join(text(value, MAX_NAME).split())
+    word: str | None = _one_of_few(value)
+    return " ".join(text(value, MAX_NAME).split()) if word is None else _squeezed_word(word)
+
+
+def _one_of_few(value: Any) -> str | None:
+    """A text so short that it may come from a short list, and be worth remembering; else None."""
+    return value if value.__class__ is str and len(value) <= MAX_WORD else None
+
+
+@lru_cache(maxsize=1024)
+def _squeezed_word(word: str) -> str:
+    return " ".join(text(word, MAX_NAME).split())
 
 
 def _level(value: Any) -> str:
@@ -204,8 +270,18 @@ def _level(value: Any) -> str:
 
 def _threat(value: Any) -> str:
     """One spelling: "Account breach", "Account Breach" and the documented "accountBreach" are "Account Breach"."""
-    words = [word.capitalize() for word in _WORD.findall(text(value, MAX_NAME))]
+    word = _one_of_few(value)
+    return _spelt(text(value, MAX_NAME)) if word is None else _spelt_word(word)
+
+
+def _spelt(threat: str) -> str:
+    words = [word.capitalize() for word in _WORD.findall(threat)]
     return " ".join("of" if index and word == "Of" else word for index, word in enumerate(words))
+
+
+@lru_cache(maxsize=1024)
+def _spelt_word(word: str) -> str:
+    return _spelt(text(word, MAX_NAME))
 
 
 def _names(value: Any) -> list[str]:
@@ -251,11 +327,24 @@ def parse_days(docs: Iterable[Any], tenant_id: str, where: str, today: str) -> l
     """
     docs = list(docs)
     _bounded(docs, MAX_DOCUMENTS, where)
-    seen: dict[str, Control] = {}
+    seen = _Seen()
     return [_day(doc, tenant_id, f"{where}, document {n}", today, seen) for n, doc in enumerate(docs, 1)]
 
 
-def _day(document: Any, tenant_id: str, where: str, today: str, seen: dict[str, Control]) -> Day:
+@frozen
+class _Seen:
+    """Controls of history met in one read: as last met by name, and by the row, or the rows, they came from.
+
+    `load_days` gives equal rows as one object. What is equal in many days thereby becomes one value, too, by which
+    everybody behind tells that nothing moved. (Objects are told apart by id: the documents outlive this.)
+    """
+
+    by_name: dict[str, Control] = Factory(dict)
+    by_row: dict[int, Control] = Factory(dict)
+    by_rows: dict[int, dict[str, Control]] = Factory(dict)
+
+
+def _day(document: Any, tenant_id: str, where: str, today: str, seen: _Seen) -> Day:
     doc = _object(document, where)
     flags: set[str] = set()
     day = _which_day(doc, tenant_id, where, flags)
@@ -267,15 +356,16 @@ def _day(document: Any, tenant_id: str, where: str, today: str, seen: dict[str, 
     if not isinstance(raws, list):  # null is not "no controls"
         raise PartialRead(f"{where}: controlScores is missing", "not_json")
     _bounded(raws, MAX_CONTROLS, f"{where}: controlScores")
-    detailed = _is_detailed(raws)
-    if detailed:
-        found = [_detailed_control(raw, where, index, flags) for index, raw in enumerate(raws)]
-    else:
-        found = _stripped_controls(raws, where, flags, seen)
-    controls = {control.name: control for control in found}
-    if len(controls) != len(found):
-        flags.add("duplicate_control")
-        controls = {control.name: control for control in reversed(found)}  # the first one counts
+    detailed = False
+    controls = seen.by_rows.get(id(raws))
+    if controls is None:
+        found, detailed = _controls(raws, where, flags, seen)
+        controls = {control.name: control for control in found}
+        if len(controls) != len(found):
+            flags.add("duplicate_control")
+            controls = {control.name: control for control in reversed(found)}  # the first one counts
+        if not detailed and not flags:
+            seen.by_rows[id(raws)] = controls
 
     score = number(doc.get("currentScore"), flags)
     scores = [control.score for control in controls.values()]
@@ -344,31 +434,39 @@ def _is_detailed(raws: list[Any]) -> bool:
     )
 
 
-def _stripped_controls(raws: list[Any], where: str, flags: set[str], seen: dict[str, Control]) -> list[Control]:
-    """Controls of a day in history: name, category, score and percentage. The blanked status text is not evidence.
+def _controls(raws: list[Any], where: str, flags: set[str], seen: _Seen) -> tuple[list[Control], bool]:
+    """The controls of a day, and whether it is detailed. Rows of history that were met before are known already."""
+    by_row = seen.by_row
+    found = [by_row.get(id(raw)) for raw in raws]
+    new = [index for index, control in enumerate(found) if control is None]
+    if new and _is_detailed([raws[index] for index in new]):
+        return [_detailed_control(raw, where, index, flags) for index, raw in enumerate(raws)], True
+    for index in new:
+        doubts: set[str] = set()
+        raw = raws[index]
+        control = found[index] = _stripped_control(raw, where, index, doubts, seen.by_name)
+        if not doubts:
+            by_row[id(raw)] = control
+        flags |= doubts
+    return found, False  # type: ignore[return-value]  # no None is left
 
-    `seen` holds each control as last met in this read: history repeats itself, so equal controls become one shared
-    value. This loop decides what a first poll costs.
-    """
-    found = []
-    for index, raw in enumerate(raws):
-        try:
-            name, category, score, percent = _history(raw)
-            known = seen.get(name)
-        except (KeyError, TypeError):  # a field is missing, or is no scalar
-            known = None
-        if known is not None and score.__class__ is float and percent.__class__ is float and category == known.category:
-            if score == known.score and percent == known.percent:
-                found.append(known)
-                continue
-            if 0.0 <= score <= MAX_NUMBER and 0.0 <= percent <= MAX_PERCENT:
-                control = seen[name] = Control(known.name, known.category, score, percent)
-                found.append(control)
-                continue
-        control = _control(raw, where, index, flags)
-        seen[control.name] = control
-        found.append(control)
-    return found
+
+def _stripped_control(raw: Any, where: str, index: int, flags: set[str], by_name: dict[str, Control]) -> Control:
+    """A control of a day in history: name, category, score and percentage. The blanked status text is not evidence."""
+    try:
+        name, category, score, percent = _history(raw)
+        known = by_name.get(name)
+    except (KeyError, TypeError):  # a field is missing, or is no scalar
+        known = None
+    if known is not None and score.__class__ is float and percent.__class__ is float and category == known.category:
+        if score == known.score and percent == known.percent:
+            return known
+        if 0.0 <= score <= MAX_NUMBER and 0.0 <= percent <= MAX_PERCENT:
+            control = by_name[name] = Control(known.name, known.category, score, percent)
+            return control
+    control = _control(raw, where, index, flags)
+    by_name[control.name] = control
+    return control
 
 
 def _control(raw: Any, where: str, index: int, flags: set[str]) -> Control:
@@ -409,13 +507,20 @@ def _average(raw: Mapping[str, Any], flags: set[str]) -> Average:
     detail: dict[str, float | str | None] = {}
     percent = None
     for key, value in islice(raw.items(), MAX_ITEMS):
-        name = key if key[:1].islower() else key[:1].lower() + key[1:]
+        name = _field_name(key) if len(key) <= MAX_NAME else ""
         if name == "averageScore":
             percent = _percent(value, flags)
-        elif name != "basis" and len(name) <= MAX_NAME and name[:1] != "@":
+        elif name:
             plain = value.__class__ is float and 0.0 <= value <= MAX_NUMBER
             detail[name] = value if plain else _figure(value, flags)
     return Average(text(raw.get("basis"), MAX_NAME), percent, detail)
+
+
+@lru_cache(maxsize=256)
+def _field_name(key: str) -> str:
+    """The name of a comparative figure; "" for what is none."""
+    name = key if key[:1].islower() else key[:1].lower() + key[1:]
+    return "" if name == "basis" or name[:1] == "@" else name
 
 
 def _figure(value: Any, flags: set[str]) -> float | str | None:

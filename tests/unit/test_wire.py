@@ -506,6 +506,71 @@ def test_every_encoding_that_scripts_save_is_read(encoding: str) -> None:
     assert wire.load('{"value": ["é"]}'.encode(encoding), "file") == {"value": ["é"]}
 
 
+def compact(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def two_days(**fields: Any) -> list[dict[str, Any]]:
+    """A page's documents: the same two controls in both days, with these fields in one of them."""
+    rows: list[Any] = [{"controlName": "A", "score": 1.0, "text": ""}, {"controlName": "B", "score": 2.0} | fields]
+    return [{"id": 1, "controlScores": rows, "after": [1]}, {"id": 2, "controlScores": rows}]
+
+
+TRICKY = (
+    *("},{", "}]", "]", '"controlScores":[{', "\\", '\\"},{"x":1', "Infinity", "é\ud800", "[{", "{}"),
+    *([{"a": 1}, {"b": 2}], [[{}]], {"controlScores": [{"x": 1}]}, [], {}, None, math.nan, -math.inf, "NaN"),
+)
+
+
+@pytest.mark.parametrize("value", TRICKY)
+def test_a_page_read_row_by_row_means_what_it_means_as_a_whole(value: Any) -> None:
+    pages = [
+        {"value": two_days(text=value)},
+        {"value": two_days(), "more": value},
+        {"value": [*two_days(), {"id": 3, "controlScores": value}, {"id": 4, "controlScores": [value]}]},
+        {"value": [{"controlScores": two_days(text=value)}, *two_days()]},
+    ]
+    for body in map(compact, pages):
+        assert repr(wire.load_days(body, "page")) == repr(wire.load(body, "page"))
+        twice = body.replace(b'"id":2,', b'"controlScores":[{"x":1}],"id":2,')
+        assert repr(wire.load_days(twice, "page")) == repr(wire.load(twice, "page"))
+
+
+def said(load: Any, body: bytes) -> str:
+    try:
+        return repr(load(body, "page"))
+    except PartialRead as error:
+        return f"{error.reason}: {error.what}"
+
+
+@given(st.data())
+def test_no_damage_to_a_page_is_read_over(data: st.DataObject) -> None:
+    body = compact({"value": two_days(text=data.draw(st.sampled_from(TRICKY)))})
+    at = data.draw(st.integers(0, len(body)))
+    until = data.draw(st.integers(at, len(body)))
+    piece = data.draw(
+        st.sampled_from([b"", b"{", b"}", b"]", b'"', b",", b"},{", b"Infinity", b"\xff", body[at:until]])
+    )
+    damaged = body[:at] + piece + body[until:]
+    assert said(wire.load_days, damaged) == said(wire.load, damaged)
+
+
+def test_rows_that_repeat_are_one_value_in_all_days() -> None:
+    page = {"value": [day_document(f"2030-01-{n:02}", {"A": 5, "B": n}) for n in range(1, 10)]}
+    days = wire.parse_days(wire.load_days(compact(page), "page")["value"], TENANT, "page", TODAY)
+    assert len({id(day.controls["A"]) for day in days}) == 1
+    assert [day.controls["B"].score for day in days] == [float(n) for n in range(1, 10)]
+    assert days == wire.parse_days(page["value"], TENANT, "page", TODAY)
+
+
+def test_a_doubtful_row_flags_every_day_it_is_in() -> None:
+    page = {"value": [day_document(f"2030-01-{n:02}", {"A": 5}) for n in range(1, 4)]}
+    for document in page["value"]:
+        document["controlScores"][0]["score"] = "many"
+    days = wire.parse_days(wire.load_days(compact(page), "page")["value"], TENANT, "page", TODAY)
+    assert [day.flags for day in days] == [("bad_number",)] * 3
+
+
 @pytest.mark.parametrize("data", [{}, {"value": None}, {"value": {}}, {"error": {"code": "x"}}, [], None, 5])
 def test_collection_without_list_is_refused(data: Any) -> None:
     with pytest.raises(PartialRead, match="page 1: no `value` list"):

@@ -518,7 +518,7 @@ def two_days(**fields: Any) -> list[dict[str, Any]]:
 
 TRICKY = (
     *("},{", "}]", "]", '"controlScores":[{', "\\", '\\"},{"x":1', "Infinity", "é\ud800", "[{", "{}"),
-    *([{"a": 1}, {"b": 2}], [[{}]], {"controlScores": [{"x": 1}]}, [], {}, None, math.nan, -math.inf, "NaN"),
+    *([{"a": 1}, {"b": 2}], [[{}]], {"controlScores": [{"x": 1}]}, [], {}, None, math.nan, math.inf, -math.inf, "NaN"),
 )
 
 

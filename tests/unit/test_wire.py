@@ -516,7 +516,7 @@ def two_days(**fields: Any) -> list[dict[str, Any]]:
     return [{"id": 1, "controlScores": rows, "after": [1]}, {"id": 2, "controlScores": rows}]
 
 
-TRICKY = (
+TRICKY: tuple[Any, ...] = (
     *("},{", "}]", "]", '"controlScores":[{', "\\", '\\"},{"x":1', "Infinity", "é\ud800", "[{", "{}"),
     *([{"a": 1}, {"b": 2}], [[{}]], {"controlScores": [{"x": 1}]}, [], {}, None, math.nan, math.inf, -math.inf, "NaN"),
 )

@@ -75,6 +75,18 @@ def entities(document: dict[str, Any]) -> None:
         assert set(fields) & REQUIRED, f"{entity['entityType']} is not identified"
 
 
+@pytest.mark.parametrize("name", hunts())
+def test_a_hunting_query_is_complete(name: str) -> None:
+    hunt = hunts()[name]
+    assert uuid.UUID(hunt["id"]).version == 4
+    assert hunt["name"]
+    assert hunt["description"]
+    assert len(hunt["query"]) <= 10_000
+    assert re.fullmatch(r"\d+\.\d+\.\d+", hunt["version"])
+    assert "TimeGenerated" in hunt["query"]
+    entities(hunt)
+
+
 @pytest.mark.parametrize("name", rules())
 def test_a_rule_makes_one_incident_for_each_transition(name: str) -> None:
     rule = rules()[name]

@@ -6,14 +6,17 @@ service (test_kusto.py) accept, and what it computes as we mean it, is as much a
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from attrs import Factory, frozen
 
 from connector import mapping
+from connector.app import severity_rules
 from connector.formats import ingestion
+from connector.model import Event
+from connector.rehearsal import alerts, events
 from sinks.sentinel import OPTIONS
 from tests import sentinel_content
 from tests.golden import samples
@@ -41,8 +44,13 @@ class Seen:
     hours: float = 0.5
 
     def row(self) -> tuple[str, dict[str, Any]]:
-        record = MAPPING.render(samples.event(self.sample, dict(self.changes)))
-        return TABLES[record.stream], {**json.loads(ingestion.row(record.payload)), "ingested": ago(self.hours)}
+        return stored(samples.event(self.sample, dict(self.changes)), self.hours)
+
+
+def stored(event: Event, hours: float) -> tuple[str, dict[str, Any]]:
+    """The table and the row of an event."""
+    record = MAPPING.render(event)
+    return TABLES[record.stream], {**json.loads(ingestion.row(record.payload)), "ingested": ago(hours)}
 
 
 @frozen
@@ -79,8 +87,9 @@ FIRES: dict[str, Seen] = {
     "ControlRegressed": Seen("control.score_changed/regressed"),
     "ControlStateAsserted": Seen("control.state_changed"),
     "TargetMissed": Seen("posture.target_missed"),
-    "MassChange": Seen("score.changed/regressed", {"data.contributions": contributions(12)}),
+    "MassChange": Seen("score.changed/regressed", {"data.contributions": contributions(24)}),
     "FeedStale": Seen("feed.stale"),
+    "ConnectorProblem": Seen("connector.problem"),
 }
 """Rule → the one event that must fire it."""
 
@@ -89,28 +98,45 @@ def again(seen: Seen, hours: float = 0.5, **changes: Any) -> Seen:
     return Seen(seen.sample, {**seen.changes, **{f"data.{key}": value for key, value in changes.items()}}, hours)
 
 
+def transition(seen: Seen) -> str:
+    """What one incident stands for: a score change, a problem, or the event itself."""
+    event = samples.event(seen.sample)
+    found: str = event.data.get("transition") or event.data.get("problem_id") or event.id
+    return found
+
+
+def named(seen: Seen, name: str, hours: float = 0.5, **changes: Any) -> Seen:
+    """As `again`, with an id and a problem of its own; who shares the name shares them."""
+    found = again(seen, hours, **changes)
+    own = {"id": name, **({"data.problem_id": name} if "problem_id" in samples.event(seen.sample).data else {})}
+    return Seen(found.sample, {**found.changes, **own}, found.hours)
+
+
 def every_rule() -> dict[str, Case]:
     """What holds for every rule that an event fires."""
     found = {}
     for name, event in FIRES.items():
         query = rule(name)
-        none: dict[str, tuple[Seen, ...]] = {
-            "a backfilled one": (again(event, backfilled=True),),
-            "severity 0": (again(event, severity=0),),
-            "one of an earlier window": (again(event, hours=1.5),),
-            "one that was told when it first came": (again(event, hours=3), event),
-            "a backfilled copy of an old one": (again(event, hours=30), again(event, backfilled=True, severity=0)),
-        }
+        nothing = (
+            named(event, "backfilled", backfilled=True),
+            named(event, "severity 0", severity=0),
+            named(event, "of an earlier window", hours=1.5),
+            named(event, "told when it first came", hours=3),
+            named(event, "told when it first came"),
+            named(event, "told as live", hours=30),
+            named(event, "told as live", backfilled=True, severity=0),
+        )
         once: dict[str, tuple[Seen, ...]] = {
             "one": (event,),
             "one twice in the window": (event, again(event, hours=0.25)),
             "one whose backfilled copy came before": (again(event, hours=5, backfilled=True, severity=0), event),
             "one that was seen long before it came": (again(event, observed_at="2026-11-20T01:00:00Z"),),
         }
-        found.update({f"{name}: nothing for {what}": Case(query, events) for what, events in none.items()})
+        found[f"{name}: nothing for what is no news"] = Case(query, nothing)
         found.update({f"{name}: one alert for {what}": Case(query, events, ({},)) for what, events in once.items()})
         test = Seen(event.sample, {**event.changes, **TEST})
-        found[f"{name}: a test event fires"] = Case(query, (test,), ({"TenantName": "TEST", "Simulated": True},))
+        fired = {"TenantName": "TEST", "Simulated": True, "Transition": transition(event)}
+        found[f"{name}: a test event fires"] = Case(query, (test,), (fired,))
     return found
 
 
@@ -154,6 +180,7 @@ def rows(count: int, hours: float, first: int = 0, **changes: Any) -> tuple[Seen
     return tuple(Seen("control.observed", {**own, "id": f"row {first + n}"}, hours) for n in range(count))
 
 
+STORM = {"subject": "tenants:feed.stale:stale", "data.reason": "stale"}
 SIMULATED: dict[str, Any] = {"simulated": True}
 
 CASES: dict[str, Case] = {
@@ -218,18 +245,18 @@ CASES: dict[str, Case] = {
     "TargetMissed: nothing when it is met again": Case(rule("TargetMissed"), (Seen("posture.target_met"),)),
     # mass changes
     "MassChange: counts the controls": Case(
-        rule("MassChange"), (FIRES["MassChange"],), ({"ControlCount": 12, "Points": -4.5, "Causes": ["configuration"]},)
+        rule("MassChange"), (FIRES["MassChange"],), ({"ControlCount": 24, "Points": -4.5, "Causes": ["configuration"]},)
     ),
-    "MassChange: nothing for nine": Case(
-        rule("MassChange"), (Seen("score.changed/regressed", {"data.contributions": contributions(9)}),)
+    "MassChange: nothing for nineteen": Case(
+        rule("MassChange"), (Seen("score.changed/regressed", {"data.contributions": contributions(19)}),)
     ),
-    "MassChange: one person declares ten": Case(
+    "MassChange: one person declares twenty": Case(
         rule("MassChange"),
-        tuple(state(n) for n in range(10)),
-        ({"ControlCount": 10, "UpdatedBy": "admin@contoso.example", "AccountName": "admin", "AlertSeverity": "High"},),
+        tuple(state(n) for n in range(20)),
+        ({"ControlCount": 20, "UpdatedBy": "admin@contoso.example", "AccountName": "admin", "AlertSeverity": "High"},),
     ),
-    "MassChange: nothing when two persons declare five each": Case(
-        rule("MassChange"), tuple(state(n, f"admin{n % 2}@contoso.example") for n in range(10))
+    "MassChange: nothing when two persons declare ten each": Case(
+        rule("MassChange"), tuple(state(n, f"admin{n % 2}@contoso.example") for n in range(20))
     ),
     # stale feeds
     "FeedStale: nothing when it is told again the next day": Case(
@@ -238,11 +265,24 @@ CASES: dict[str, Case] = {
     ),
     "FeedStale: many tenants at once": Case(
         rule("FeedStale"),
-        (Seen("connector.problem/tenants", {"subject": "tenants:feed.stale:stale", "data.reason": "stale"}),),
+        (Seen("connector.problem/tenants", STORM),),
         ({"TenantName": "many tenants", "AlertSeverity": "High"},),
     ),
     "FeedStale: nothing for other problems": Case(
         rule("FeedStale"), (Seen("connector.problem"), Seen("connector.problem/tenants"), Seen("feed.partial"))
+    ),
+    # problems
+    "ConnectorProblem: nothing when it is told again the next day": Case(
+        rule("ConnectorProblem"),
+        (again(FIRES["ConnectorProblem"], hours=24.5), Seen("connector.problem", {"id": "later", "data.repeat": 1})),
+    ),
+    "ConnectorProblem: of the connector itself": Case(
+        rule("ConnectorProblem"),
+        (Seen("connector.problem/connector"),),
+        ({"Whose": "the connector", "Instance": "siem-forwarder-1", "SinkName": "soc", "AlertSeverity": "High"},),
+    ),
+    "ConnectorProblem: nothing for stale feeds": Case(
+        rule("ConnectorProblem"), (FIRES["FeedStale"], Seen("connector.problem/tenants", STORM))
     ),
     # silence
     "ConnectorSilent: three hours and a little": Case(
@@ -350,15 +390,135 @@ CASES: dict[str, Case] = {
 }
 
 
+# ------------------------------------------------------------------------------------------------------- audit events
+
+
+def audit(*operators: str, **arguments: str) -> str:
+    """The ASIM parser, and what is asked of its rows. By position: duckdb-kql knows no named arguments."""
+    values = ", ".join(arguments.get(name, default) for name, default in ASIM)
+    return " | ".join([f"vimAuditEventMicrosoftSecureScore({values})", *operators])
+
+
+ASIM = [
+    ("starttime", "datetime(null)"),
+    ("endtime", "datetime(null)"),
+    ("srcipaddr_has_any_prefix", "dynamic([])"),
+    ("eventresult", "'*'"),
+    ("actorusername_has_any", "dynamic([])"),
+    ("eventtype_in", "dynamic([])"),
+    ("operation_has_any", "dynamic([])"),
+    ("object_has_any", "dynamic([])"),
+    ("newvalue_has_any", "dynamic([])"),
+    ("disabled", "false"),
+]
+
+
+BY_OPERATION = "summarize Count = count() by Operation, EventType | order by Operation asc"
+ALL = tuple(Seen(name) for name in samples.names())
+STATE_SET = {
+    "EventType": "Set",
+    "Operation": "control.state_changed",
+    "Object": "AdminMFAV2",
+    "OldValue": "Default",
+    "NewValue": "Ignored",
+    "ActorUsername": "admin@contoso.example",
+    "ActorUsernameType": "UPN",
+    "EventResult": "Success",
+    "EventSeverity": "High",
+    "EventStartTime": "2026-11-22 07:41:19",
+    "Dvc": "Secure Score",
+}
+WRITTEN = {
+    "EventType": "Set",
+    "Operation": "connector.write_back",
+    "Object": "AdminMFAV2",
+    "OldValue": "Ignored",
+    "NewValue": "Default",
+    "ActorUsername": "operator@siem-forwarder-1",
+}
+CASES |= {
+    "audit: what is an operation, and which": Case(
+        audit(BY_OPERATION),
+        ALL,
+        (
+            {"Operation": "connector.write_back", "EventType": "Set", "Count": 1},
+            {"Operation": "control.added", "EventType": "Create", "Count": 1},
+            {"Operation": "control.evidence_changed", "EventType": "Set", "Count": 1},
+            {"Operation": "control.removed", "EventType": "Delete", "Count": 1},
+            {"Operation": "control.score_changed", "EventType": "Set", "Count": 2},  # the third one is backfilled
+            {"Operation": "control.state_changed", "EventType": "Set", "Count": 1},
+            {"Operation": "profile.added", "EventType": "Create", "Count": 1},
+            {"Operation": "profile.changed", "EventType": "Set", "Count": 1},
+            {"Operation": "profile.removed", "EventType": "Delete", "Count": 1},
+            {"Operation": "tenant.changed", "EventType": "Set", "Count": 1},
+        ),
+    ),
+    "audit: a state": Case(audit(newvalue_has_any="dynamic(['Ignored'])"), ALL, (STATE_SET,)),
+    "audit: a score": Case(
+        audit(newvalue_has_any="dynamic(['4'])"),
+        ALL,
+        ({"OldValue": "10.0", "NewValue": "4.0", "ActorUsername": None},),
+    ),
+    "audit: by actor": Case(audit(actorusername_has_any="dynamic(['operator'])"), ALL, (WRITTEN,)),
+    "audit: by operation": Case(audit(operation_has_any="dynamic(['write_back'])"), ALL, (WRITTEN,)),
+    "audit: by kind": Case(audit("count", eventtype_in="dynamic(['Delete'])"), ALL, ({"Count": 2},)),
+    "audit: by object": Case(audit("count", object_has_any="dynamic(['mip_labels'])"), ALL, ({"Count": 2},)),
+    "audit: by result": Case(
+        audit(eventresult="'Failure'"),
+        (*ALL, Seen("connector.write_back", {"id": "refused", "data.outcome": "denied"})),
+        ({"Operation": "connector.write_back", "EventResult": "Failure"},),
+    ),
+    "audit: since": Case(
+        audit(BY_OPERATION, starttime="datetime(2026-11-26)"),
+        ALL,
+        ({"Operation": "control.removed"}, {"Operation": "profile.removed"}),
+    ),
+    "audit: until": Case(audit("count", endtime="datetime(2026-11-22)"), ALL, ({"Count": 0},)),
+    "audit: nobody knows an address": Case(
+        audit("count", srcipaddr_has_any_prefix="dynamic(['10.'])"), ALL, ({"Count": 0},)
+    ),
+    "audit: switched off": Case(audit("count", disabled="true"), ALL, ({"Count": 0},)),
+}
+
+SENT = events(NOW.replace(tzinfo=UTC) - timedelta(minutes=40), severity_rules(), ["sentinel"])
+"""What `check --send-test` sends."""
+ABSENCE = "SecureScoreConnectorSilent.yaml"
+
+
 @pytest.fixture(scope="module")
-def results() -> dict[str, Any]:
-    answers = kusto.rows([case.scenario() for case in CASES.values()])
-    return {name: answer["it"] for name, answer in zip(CASES, answers, strict=True)}
+def answers() -> list[dict[str, Any]]:
+    """One for each case, and one for the test events with every rule."""
+    sent: dict[str, list[dict[str, Any]]] = {}
+    for event in SENT:
+        table, row = stored(event, 0.5)
+        sent.setdefault(table, []).append(row)
+    every = {name: one["query"] for name, one in sentinel_content.rules().items()}
+    test = {"now": NOW.isoformat(), "rows": sent, "queries": every}
+    return kusto.rows([*(case.scenario() for case in CASES.values()), test])
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(name: str, results: dict[str, Any]) -> None:
-    found, wanted = results[name], CASES[name].expected
+def test_case(name: str, answers: list[dict[str, Any]]) -> None:
+    found, wanted = answers[list(CASES).index(name)]["it"], CASES[name].expected
     assert "error" not in found, found
     shown = [{key: row.get(key, "no such column") for key in want} for row, want in zip(found, wanted, strict=False)]
     assert (len(found), shown) == (len(wanted), list(wanted))
+
+
+def test_the_audit_parser_has_the_parameters_of_its_schema() -> None:
+    (parser,) = (one for one in sentinel_content.documents("Parsers").values() if "ParserName" in one)
+    assert [one["Name"] for one in parser["ParserParams"]] == [name for name, _ in ASIM]
+
+
+@pytest.mark.parametrize("name", sentinel_content.rules())
+def test_the_test_events_fire_every_rule(name: str, answers: list[dict[str, Any]]) -> None:
+    found = answers[-1][name]
+    assert "error" not in found, found
+    assert {row["Simulated"] for row in found} == (set() if name == ABSENCE else {True})
+
+
+def test_each_rule_is_named_among_the_alerts() -> None:
+    """So that `check --send-test` says what should fire."""
+    named = [alert.sentinel for alert in alerts(NOW.replace(tzinfo=UTC), severity_rules(), ["sentinel"])]
+    assert all(named)
+    assert {n for names in named for n in names} == {one["name"] for one in sentinel_content.rules().values()}

@@ -15,6 +15,7 @@ DCR_TYPES = {"boolean": "bool"}
 def texts() -> dict[str, str]:
     """Every query by where it stands."""
     found = {f"rule {name}": rule["query"] for name, rule in sentinel_content.rules().items()}
+    found.update({f"hunt {name}": hunt["query"] for name, hunt in sentinel_content.hunts().items()})
     found.update({f"parser {name}": f"{name}()" for name, _, _ in sentinel_content.functions()})
     return found
 
@@ -73,11 +74,13 @@ def test_a_wrong_name_is_found(name: str, judged: dict[str, Any]) -> None:
     assert "does not refer to any known" in problem
 
 
-@pytest.mark.parametrize("name", sentinel_content.rules())
-def test_a_rule_gives_every_column_it_maps(name: str, judged: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", [name for name in texts() if name.startswith(("rule", "hunt"))])
+def test_every_column_that_is_mapped_is_there(name: str, judged: dict[str, Any]) -> None:
     """Entities, details, titles: a column that is missing shows as nothing in the incident, without a word."""
-    columns = judged["queries"][f"rule {name}"]["columns"]
-    assert sentinel_content.columns_used(sentinel_content.rules()[name]) - set(columns) == set()
+    columns = judged["queries"][name]["columns"]
+    kind, _, file = name.partition(" ")
+    document = (sentinel_content.rules() if kind == "rule" else sentinel_content.hunts())[file]
+    assert sentinel_content.columns_used(document) - set(columns) == set()
     assert columns["TimeGenerated"] == "datetime"
 
 

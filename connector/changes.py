@@ -58,7 +58,7 @@ def _snapshot(version: Version) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------ score
 
 
-Rows = dict[int, tuple[str, str, int, int | None, str, Profile | None]]
+Rows = dict[int, tuple[str, str, int | None, int | None, str, Profile | None]]
 """What totals need of a control object: category, service, points and maximum in units, fullness, stated profile.
 
 Shared by the days of one read, in which a control that did not move is one object."""
@@ -67,14 +67,14 @@ Shared by the days of one read, in which a control that did not move is one obje
 def totals(day: Day, profiles: Mapping[str, Profile] | None, rows: Rows | None = None) -> dict[str, Any]:
     """Points measured and asserted, by category and service, and control counts of one day.
 
-    Without a catalogue asserted and measured points are unknown (None), as is the maximum of a group in which one
-    control's maximum is unknown.
+    Without a catalogue asserted and measured points are unknown (None), as are the points, or the maximum, of a group
+    in which those of one control are unknown.
     """
     rows = {} if rows is None else rows
     known = profiles or {}
     by_category: dict[str, list[int | None]] = {}
     by_service: dict[str, list[int | None]] = {}
-    asserted = 0
+    asserted: int | None = 0 if profiles is not None else None
     counts = {"total": len(day.controls), "full": 0, "partial": 0, "zero": 0, "unknown": 0, "asserted": 0, "ignored": 0}
     for control in day.controls.values():
         row = rows.get(id(control))
@@ -87,46 +87,46 @@ def totals(day: Day, profiles: Mapping[str, Profile] | None, rows: Rows | None =
         if stated is not None:
             state = diff.state_on(stated, day.day).state
             if state in diff.ASSERTED:
-                asserted += units
+                asserted = None if asserted is None or units is None else asserted + units
                 counts["asserted"] += 1
             elif state == "Ignored":
                 counts["ignored"] += 1
     measured = None
-    if profiles is not None and day.score is not None:
+    if asserted is not None and day.score is not None:
         measured = diff.points(diff.fixed(day.score) - asserted)
     return {
-        "points": {"measured": measured, "asserted": diff.points(asserted) if profiles is not None else None},
+        "points": {"measured": measured, "asserted": None if asserted is None else diff.points(asserted)},
         "by_category": _groups(by_category),
         "by_service": _groups(by_service) if profiles else {},
         "controls": counts,
     }
 
 
-def _row(control: Control, profile: Profile | None) -> tuple[str, str, int, int | None, str, Profile | None]:
+def _row(control: Control, profile: Profile | None) -> tuple[str, str, int | None, int | None, str, Profile | None]:
     maximum = diff.max_of(control, profile)
     return (
         control.category or (profile.category if profile else "") or "unknown",
         (profile.service if profile else "") or "unknown",
-        diff.fixed(control.score or 0.0),
+        None if control.score is None else diff.fixed(control.score),
         None if maximum is None else diff.fixed(maximum),
         _fullness(control),
         profile if profile and any(u.state != diff.DEFAULT_STATE.state for u in profile.updates) else None,
     )
 
 
-def _add(groups: dict[str, list[int | None]], name: str, units: int, top: int | None) -> None:
-    """Add a control to its group: [points, maximum]; one unknown maximum makes the group's unknown."""
+def _add(groups: dict[str, list[int | None]], name: str, units: int | None, top: int | None) -> None:
+    """Add a control to its group: [points, maximum]; what is unknown of one control is unknown of the group."""
     group = groups.setdefault(name, [0, 0])
-    group[0] = (group[0] or 0) + units
+    group[0] = None if units is None or group[0] is None else group[0] + units
     group[1] = None if top is None or group[1] is None else group[1] + top
 
 
 def _groups(groups: Mapping[str, list[int | None]]) -> dict[str, dict[str, float | None]]:
     return {
         name: {
-            "score": diff.points(score or 0),
+            "score": None if score is None else diff.points(score),
             "max": None if top is None else diff.points(top),
-            "percent": round(100.0 * (score or 0) / top, 2) if top else None,
+            "percent": round(100.0 * score / top, 2) if top and score is not None else None,
         }
         for name, (score, top) in sorted(groups.items())
     }
@@ -294,8 +294,8 @@ def control_presence(
 ) -> Change:
     """control.added or control.removed (`kind` is "added" or "removed")."""
     added = kind == "added"
-    units = diff.fixed(control.score or 0.0)
-    delta = diff.points(units if added else -units)
+    units = None if control.score is None else diff.fixed(control.score)
+    delta = None if units is None else diff.points(units if added else -units)
     why = explain.cause(None if added else control, control if added else None, context)
     profile = context.profiles.get(control.name) or (context.old_profiles or {}).get(control.name)
     data: dict[str, Any] = {

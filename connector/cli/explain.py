@@ -55,8 +55,11 @@ def pick(known: Memory, start: str | None, end: str | None, name: str) -> tuple[
     """The two versions to compare. Raises ConfigError naming the known days when one is unknown."""
     days = known.versions()
     ordered = list(days)
+    if not ordered:
+        raise ConfigError([f"no day of {name} is known yet"], "run `securescore once` first")
     if len(ordered) < 2:
-        raise ConfigError([f"{name} has {len(ordered)} known days; a change needs two"], "run `securescore once` first")
+        hint = "poll again when Microsoft has published another day, or with a longer poll.backfill"
+        raise ConfigError([f"only {ordered[0]} is known of {name}; a change needs two days"], hint)
     span = f"known days: {ordered[0]} to {ordered[-1]} ({len(ordered)} of them)"
     last = end or ordered[-1]
     if last not in days:

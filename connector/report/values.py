@@ -196,7 +196,7 @@ class Group:
 
     name: str
     controls: int
-    score: float
+    score: float | None
     max_score: float | None
     percent: float | None
     delta: float

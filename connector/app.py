@@ -249,7 +249,8 @@ async def open_store(
         from connector.stores.sqlite import open_store as open_sqlite  # noqa: PLC0415 - homes without sqlite3 exist
 
         path = Path(config.base_dir, state.path)
-        return cast("DurableStore", await open_sqlite(path, clock=clock, writer=writer, max_bytes=bound))
+        opened = await open_sqlite(path, clock=clock, writer=writer, mode=state.mode, max_bytes=bound)
+        return cast("DurableStore", opened)
     if state.directory is not None:
         from connector.stores.directory import open_store as open_directory  # noqa: PLC0415 - POSIX only
 

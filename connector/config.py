@@ -31,7 +31,10 @@ from connector.options import Option
 
 @frozen
 class StateConfig:
-    """Exactly one home: `path` (SQLite file), `directory`, `blob` {account_url, container} or `kvstore` {…}."""
+    """Exactly one home: `path` (SQLite file), `directory`, `blob` {account_url, container} or `kvstore` {…}.
+
+    `mode` is for the SQLite file and what lies beside it.
+    """
 
     path: str | None = None
     directory: str | None = None
@@ -39,6 +42,7 @@ class StateConfig:
     kvstore: Mapping[str, Any] | None = None
     keep_days: int = 400
     max_bytes: int = 4 * 1024**3
+    mode: int = 0o600
 
 
 @frozen
@@ -305,6 +309,7 @@ def _state(reader: Reader, v: Mapping[str, Any]) -> StateConfig:
         kvstore=maps["kvstore"] or None,
         keep_days=v["state.keep_days"],
         max_bytes=v["state.max_bytes"],
+        mode=int(v["state.mode"], 8),
     )
 
 

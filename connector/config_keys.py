@@ -36,6 +36,12 @@ DEFAULT_STATE_PATH = "/var/lib/secure-score-connector/state.db"
 
 TOP: Mapping[str, Option] = {
     "state.path": Option("path", doc=f"SQLite file with state, events and backlog. Default {DEFAULT_STATE_PATH}."),
+    "state.mode": Option(
+        "enum",
+        "0600",
+        choices=("0600", "0640"),
+        doc="Permissions of the SQLite file (in quotes): 0640 lets its group read it. The folder is yours to open.",
+    ),
     "state.directory": Option("path", doc="Folder of documents instead of the SQLite file."),
     "state.blob.account_url": Option("url", required=True, doc="https://<account>.blob.core.windows.net"),
     "state.blob.container": Option("str", required=True, doc="Blob container; it must exist."),

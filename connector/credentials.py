@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from connector import secrets
 from connector.clock import iso
@@ -167,12 +167,23 @@ class Expiry:
         return (self.at - now).days
 
 
-def expiries(config: Config) -> list[Expiry]:
-    """When every credential of the configuration expires, each once, however many tenants share it.
+@frozen
+class Credential:
+    """A credential that ends some day. `at` None: nobody stated it (a secret), or the file cannot be read from here."""
 
-    Reads certificate files; one that cannot be read is left out.
+    place: str
+    kind: str
+    at: datetime | None
+    tenants: tuple[str, ...] = ()
+    sink: str | None = None
+
+
+def ending(config: Config) -> list[Credential]:
+    """Every secret and certificate of the configuration, each once, however many tenants share it.
+
+    Reads certificate files.
     """
-    found: dict[Any, Expiry] = {}
+    found: dict[Any, Credential] = {}
     users: dict[Any, list[str]] = {}
     for tenant in config.tenants:
         for key, auth in (("auth", tenant.auth), ("write_auth", tenant.write_auth)):
@@ -180,44 +191,47 @@ def expiries(config: Config) -> list[Expiry]:
                 continue
             same = (key, _identity(auth))
             users.setdefault(same, []).append(tenant.name)
-            if len(users[same]) == 1 and (expiry := _of_auth(auth, f"tenants.{tenant.name}.{key}")):
-                found[same] = expiry
+            if len(users[same]) == 1 and (credential := _of_auth(auth, f"tenants.{tenant.name}.{key}")):
+                found[same] = credential
     result = [
-        Expiry(e.place if len(users[same]) == 1 else f"defaults.{same[0]}", e.kind, e.at, tuple(users[same]))
-        for same, e in found.items()
+        evolve(c, place=c.place if len(users[same]) == 1 else f"defaults.{same[0]}", tenants=tuple(users[same]))
+        for same, c in found.items()
     ]
     for sink in config.sinks:
         for name, value in sink.options.items():
             place = f"sinks.{sink.name}.{name}"
+            own = None
             if isinstance(value, AuthConfig):
                 own = _of_auth(value, place)
             elif name.rpartition(".")[2] == "cert_file" and isinstance(value, str):
-                at = not_after(value)
-                own = Expiry(place, "certificate", at) if at else None
-            else:
-                own = None
+                own = Credential(place, "certificate", not_after(value))
             if own is not None:
-                result.append(Expiry(own.place, own.kind, own.at, sink=sink.name))
+                result.append(evolve(own, sink=sink.name))
     return result
+
+
+def expiries(config: Config) -> list[Expiry]:
+    """When every credential of the configuration expires, as far as that is known."""
+    return [Expiry(c.place, c.kind, c.at, c.tenants, c.sink) for c in ending(config) if c.at is not None]
 
 
 def _identity(auth: AuthConfig) -> tuple[Any, ...]:
     return auth.kind, tuple(sorted(auth.options.items())), auth.expires_on
 
 
-def _of_auth(auth: AuthConfig, place: str) -> Expiry | None:
+def _of_auth(auth: AuthConfig, place: str) -> Credential | None:
+    """The credential of a sign-in; None for the kinds that have nothing that ends."""
     if auth.kind == "certificate":
         try:
             reference = auth.options.get("password")
             password = secrets.resolve(str(reference)) if reference else None
         except ConfigError:
-            return None
-        at = not_after(str(auth.options["file"]), password)
-        return Expiry(place, "certificate", at) if at else None
+            return Credential(place, "certificate", None)
+        return Credential(place, "certificate", not_after(str(auth.options["file"]), password))
     if auth.expires_on is None:
-        return None
+        return Credential(place, "secret", None) if auth.kind == "client_secret" else None
     # The portal shows a day; the secret dies during it, so it counts as expired from its beginning.
-    return Expiry(place, "secret", datetime.fromisoformat(auth.expires_on).replace(tzinfo=UTC))
+    return Credential(place, "secret", datetime.fromisoformat(auth.expires_on).replace(tzinfo=UTC))
 
 
 def fault(expiry: Expiry, now: datetime) -> Fault | None:

@@ -15,14 +15,14 @@ from attrs import Factory, define, field, frozen
 from connector import memory
 from connector.clock import iso, parse_iso
 from connector.config import Config
-from connector.credentials import Expiry
+from connector.credentials import Credential, Expiry
 from connector.errors import Conflict
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
 from connector.http import Response
 from connector.ids import event_id
 from connector.model import Change, Receipt, Record
-from connector.ports import Clock, Sink, State, Stats, Store
+from connector.ports import Clock, Query, Sink, SinkStats, State, Stats, Store
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -285,10 +285,31 @@ async def tell_new(store: Store, clock: Clock, severity: SeverityRules, instance
 # ----------------------------------------------------------------------------------------------------------- overview
 
 
-def overview(config: Config, heads: Mapping[str, Mapping[str, Any]], stats: Stats, now: datetime) -> dict[str, Any]:
-    """{tenants: {name: {newest_day, data_age_s, last_success, error}}, sinks: {name: {state, backlog, …}}, store}.
+async def open_problems(store: Store, key: str) -> list[dict[str, Any]]:
+    """The connector's own open problems (kept under `key`), oldest first, each with what was last said of it."""
+    found = []
+    for entry in memory.head(await store.load(key)).get("problems", {}).values():
+        query = Query(types=(entry["type"],), subject=entry["subject"], newest_first=True, limit=1)
+        told = await store.history(query)
+        said: Mapping[str, Any] = told[0].data if told else {}
+        row = {name: entry[name] for name in ("reason", "subject", "problem_id", "first_seen")}
+        row.update({name: said.get(name) or None for name in ("summary", "detail", "hint")})
+        found.append({**row, "sink": entry.get("sink")})
+    return sorted(found, key=lambda p: (p["first_seen"], p["subject"]))
 
-    `heads` are what is remembered of the tenants (memory.head), by name. The document is a stable interface.
+
+def overview(
+    config: Config,
+    heads: Mapping[str, Mapping[str, Any]],
+    stats: Stats,
+    now: datetime,
+    problems: Sequence[Mapping[str, Any]],
+    credentials: Sequence[Credential],
+) -> dict[str, Any]:
+    """{tenants: {name: {newest_day, …}}, sinks: {name: {state, backlog, …}}, problems: […], credentials: […], store}.
+
+    `heads` are what is remembered of the tenants (memory.head), by name; `problems` those of the connector
+    (open_problems). The document is a stable interface.
     """
     tenants = {}
     for tenant in config.tenants:
@@ -299,23 +320,50 @@ def overview(config: Config, heads: Mapping[str, Mapping[str, Any]], stats: Stat
             "data_age_s": int((now - parse_iso(newest)).total_seconds()) if newest else None,
             "last_success": head.get("last_success"),
             "error": head.get("error"),
+            "hint": head.get("hint") or None,
             "problems": sorted(p["reason"] for p in head.get("problems", {}).values()),
         }
-    sinks = {
-        s.name: {
-            "state": "abandoned" if s.abandoned else "ok" if not s.backlog else "behind",
+    return {
+        "tenants": tenants,
+        "sinks": sink_rows(config, stats.sinks, problems),
+        "problems": list(problems),
+        "credentials": [
+            {
+                "credential": c.place,
+                "kind": c.kind,
+                "expires_at": iso(c.at) if c.at else None,
+                "days_left": (c.at - now).days if c.at else None,
+                "tenants": list(c.tenants),
+                "sink": c.sink,
+            }
+            for c in credentials
+        ],
+        "store": {"events": stats.events, "bytes": stats.bytes},
+    }
+
+
+def sink_rows(
+    config: Config, stats: Sequence[SinkStats], problems: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Each sink, configured or abandoned; `state`: the reason of its open problem, else new, ok, behind, abandoned."""
+    troubled = {p["subject"].removeprefix("sink:"): p for p in problems if p["subject"].startswith("sink:")}
+    rows: dict[str, dict[str, Any]] = {}
+    for s in stats:
+        problem = troubled.get(s.name, {})
+        state = "abandoned" if s.abandoned else "behind" if s.backlog else "ok"
+        rows[s.name] = {
+            "state": state if s.abandoned else problem.get("reason", state),
             "backlog": s.backlog,
             "parked": s.parked,
             "last_success": s.last_success,
             "oldest_due": s.oldest_due,
+            "error": problem.get("detail"),
+            "hint": problem.get("hint"),
         }
-        for s in stats.sinks
-    }
+    new = {"backlog": 0, "parked": 0, "last_success": None, "oldest_due": None, "error": None, "hint": None}
     for sink in config.sinks:
-        sinks.setdefault(
-            sink.name, {"state": "new", "backlog": 0, "parked": 0, "last_success": None, "oldest_due": None}
-        )
-    return {"tenants": tenants, "sinks": sinks, "store": {"events": stats.events, "bytes": stats.bytes}}
+        rows.setdefault(sink.name, {"state": "new", **new})
+    return rows
 
 
 # ---------------------------------------------------------------------------------------------------------- endpoints

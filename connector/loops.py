@@ -71,10 +71,10 @@ class App:
     async def poll_once(self, names: Sequence[str] = ()) -> list[PollOutcome]:
         """Poll the named tenants (all when none are named), every one once, now; none while the outbox is full."""
         tenants = self.tenants(names)
+        await self.announce()  # before a look makes the state its own
         await self.look()
         if self.full:
             return [self._paused(tenant) for tenant in tenants]
-        await self.announce()
         outcomes = await self.poller.poll_all(tenants, self.concurrency)
         for outcome in outcomes:
             self._note(outcome)

@@ -18,6 +18,7 @@ from attrs import Factory, define, evolve
 from connector import health, memory
 from connector.clock import iso, parse_iso
 from connector.config import TenantConfig
+from connector.credentials import ending
 from connector.delivery import Delivery, Outcome
 from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError, Unavailable
 from connector.events import Origin, stamp
@@ -114,7 +115,9 @@ class Turns:
         now = self.clock.now()
         survey = await self.store.survey("", "")
         heads = {tenant.name: head for tenant, head in self._heads(survey)}
-        return health.overview(self.app.config, heads, await self.store.stats(), now)
+        problems = await health.open_problems(self.store, CONNECTOR)
+        credentials = await asyncio.to_thread(ending, self.app.config)
+        return health.overview(self.app.config, heads, await self.store.stats(), now, problems, credentials)
 
     # ------------------------------------------------------------------------------------------------------ messages
 

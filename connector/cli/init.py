@@ -144,6 +144,8 @@ def configuration(answers: Answers, out: str) -> str:
         secret_help="LoadCredential of the unit" if service else "export SECURESCORE_CLIENT_SECRET=…",
         cloud=answers.cloud or "global",
         state=_quoted(f"{home}state.db"),
+        mode=', mode: "0640"' if service else "",
+        readers="   # 0640: group securescore may read" if service else "",
         sink=_SINKS[kind].format(
             address=_quoted(address) + _to_fill(answers.address if kind != "file" else address),
             token=_quoted(reference("hec_token", service=service)),
@@ -198,7 +200,7 @@ sinks:
   # Any sink: streams: [score, inventory, change, health], start: now|backfill|all, tenants: [name*, label=value],
   #           include/exclude: [control.*], min_severity: 0-10, mapping: ./own.yaml
 
-state: {{path: {state}, keep_days: 400, max_bytes: 4GiB}}
+state: {{path: {state}{mode}, keep_days: 400, max_bytes: 4GiB}}{readers}
 # raw: {{keep_days: 400}}               # evidence: each day's last complete responses; 0 = off
 # poll: {{interval: 1h, backfill: 90d, language: en-US}}
 # changes: {{min_points: 0.5, min_share: 10%, min_score_points: 1.0, inventory: daily, stale_after: 48h}}

@@ -3,9 +3,12 @@
 import argparse
 import asyncio
 
-from connector.cli.common import clean, config_of, console, store_beside, table
+from connector.cli.common import config_of, console, store_beside
+from connector.cli.status import sink_table
 from connector.config import Config
 from connector.errors import ConfigError
+from connector.health import open_problems, sink_rows
+from connector.upkeep import CONNECTOR
 
 HELP = "list sinks; release one that holds history"
 
@@ -23,7 +26,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _sinks(config: Config, release: str | None) -> int:
-    kinds = {s.name: s.kind for s in config.sinks}
     async with store_beside(config) as store:
         stats = await store.stats()
         if release is not None:
@@ -32,10 +34,6 @@ async def _sinks(config: Config, release: str | None) -> int:
             count = await store.release(release)
             console().print(f"{release} released: {count} events given up for this sink; they stay in the history")
             return 0
-    shown = table("sink", "kind", "state", "backlog>", "parked>", "last success")
-    for s in stats.sinks:
-        state = "abandoned" if s.abandoned else "ok" if not s.backlog else "behind"
-        kind = kinds.get(s.name, "not configured")
-        shown.add_row(clean(s.name), kind, state, str(s.backlog), str(s.parked), s.last_success or "never")
-    console().print(shown)
+        rows = sink_rows(config, stats.sinks, await open_problems(store, CONNECTOR))
+    console().print(sink_table(rows, {s.name: s.kind for s in config.sinks}))
     return 0

@@ -1,16 +1,19 @@
-"""`securescore status`: how fresh each tenant is and how far each sink got. Reads beside a running daemon."""
+"""`securescore status`: how fresh each tenant is, how far each sink got, what expires. Reads beside a daemon."""
 
 import argparse
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector import memory
 from connector.cli.common import clean, config_of, console, dump, store_beside, table
 from connector.clock import SystemClock
 from connector.config import Config
-from connector.health import overview
+from connector.credentials import ending
+from connector.health import open_problems, overview
+from connector.upkeep import CONNECTOR
 
-HELP = "tenants: newest day, data age, last success; sinks: backlog, parked"
+HELP = "tenants: newest day, data age, last success; sinks: backlog, parked; what expires"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +31,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def collect(config: Config) -> dict[str, Any]:
-    """{tenants: {name: {newest_day, data_age_s, last_success, error}}, sinks: {name: {state, backlog, …}}}."""
+    """The document of health.overview."""
     now = SystemClock().now()
+    credentials = await asyncio.to_thread(ending, config)
     async with store_beside(config) as store:
         heads = {t.name: memory.head(await store.load(t.tenant_id)) for t in config.tenants}
-        return overview(config, heads, await store.stats(), now)
+        problems = await open_problems(store, CONNECTOR)
+        return overview(config, heads, await store.stats(), now, problems, credentials)
 
 
 def _show(status: dict[str, Any]) -> None:
@@ -40,10 +45,56 @@ def _show(status: dict[str, Any]) -> None:
     tenants = table("tenant", "newest day", "data age>", "last success", "error")
     for name, t in status["tenants"].items():
         age = "-" if t["data_age_s"] is None else f"{t['data_age_s'] / 3600:.0f} h"
-        tenants.add_row(clean(name), t["newest_day"] or "-", age, t["last_success"] or "never", clean(t["error"] or ""))
+        error = words(t["error"] or ", ".join(t["problems"]), t["hint"] if t["error"] else None)
+        tenants.add_row(clean(name), t["newest_day"] or "-", age, t["last_success"] or "never", error)
     out.print(tenants)
-    sinks = table("sink", "state", "backlog>", "parked>", "last success")
-    for name, s in status["sinks"].items():
-        sinks.add_row(clean(name), s["state"], str(s["backlog"]), str(s["parked"]), s["last_success"] or "never")
-    out.print(sinks)
+    out.print(sink_table(status["sinks"]))
+    others = [p for p in status["problems"] if not p["subject"].startswith("sink:")]
+    if others:
+        problems = table("problem", "since", "what")
+        for p in others:
+            problems.add_row(p["reason"], p["first_seen"], words(p["summary"] or p["subject"], p["hint"]))
+        out.print(problems)
+    if status["credentials"]:
+        out.print(_credentials(status["credentials"]))
     out.print(f"{status['store']['events']} events kept, {status['store']['bytes'] / 1e6:.1f} MB")
+
+
+def sink_table(rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str] | None = None) -> Any:
+    """A table of sinks; with `kinds` a column more."""
+    kind = [] if kinds is None else ["kind"]
+    made = table("sink", *kind, "state", "backlog>", "parked>", "last success", "error")
+    for name, s in rows.items():
+        made.add_row(
+            clean(name),
+            *([] if kinds is None else [kinds.get(name, "not configured")]),
+            s["state"],
+            str(s["backlog"]),
+            str(s["parked"]),
+            s["last_success"] or "never",
+            words(s["error"], s["hint"]),
+        )
+    return made
+
+
+def _credentials(rows: Sequence[Mapping[str, Any]]) -> Any:
+    made = table("credential", "kind", "expires", "days left>", "used by")
+    unknown = {"secret": "not stated (expires_on)", "certificate": "unknown: its file cannot be read from here"}
+    for c in sorted(rows, key=lambda c: (c["expires_at"] is None, c["expires_at"] or "", c["credential"])):
+        left = c["days_left"]
+        style = None if left is None else "red" if left < 0 else "yellow" if left <= 30 else None
+        users = f"{len(c['tenants'])} tenants" if len(c["tenants"]) > 1 else c["sink"] or ", ".join(c["tenants"])
+        made.add_row(
+            clean(c["credential"]),
+            c["kind"],
+            c["expires_at"][:10] if c["expires_at"] else unknown[c["kind"]],
+            "-" if left is None else str(left),
+            clean(users),
+            style=style,
+        )
+    return made
+
+
+def words(error: str | None, hint: str | None) -> str:
+    """What went wrong, and below it what to do next."""
+    return clean(error or "") + (f"\nnext: {clean(hint)}" if error and hint else "")

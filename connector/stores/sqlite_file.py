@@ -221,15 +221,19 @@ def store_error(error: sqlite3.Error | OSError, path: Path) -> StoreError:
 
 
 def _create(path: Path, mode: int) -> None:
-    """Make the file ours before SQLite sees it, whatever the umask; take away what an older file allows too much."""
+    """Make the file ours before SQLite sees it, whatever the umask.
+
+    An older file loses what it allows too much, and is opened to its group's readers where that is wanted now.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         for existing in (path, _beside(path, "-wal"), _beside(path, "-shm")):
             with suppress(FileNotFoundError):
                 allowed = existing.stat().st_mode & 0o777
-                if allowed & ~mode:
-                    existing.chmod(allowed & mode)
+                wanted = (allowed & mode) | (mode & 0o040)
+                if allowed != wanted:
+                    existing.chmod(wanted)
         return
     try:
         os.fchmod(descriptor, mode)  # -wal and -shm inherit it

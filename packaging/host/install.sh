@@ -18,4 +18,4 @@ fi
     --no-index --find-links wheels --require-hashes -r requirements.lock
 "$prefix/bin/securescore" --help >/dev/null
 echo "Installed: $prefix/bin/securescore"
-echo "As a service: cp securescore.service /etc/systemd/system/ (its ExecStart names /opt/secure-score-connector)."
+echo "As a service: README.md tells how to make its account and where securescore.service goes."

@@ -8,6 +8,7 @@ import fcntl
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,18 +92,25 @@ def shared(folder: Path) -> Built:
     return found(folder)
 
 
-def older(deb: Path, into: Path, version: str) -> Path:
-    """The same package under an older version number."""
-    folder = into / "older"
+def repacked(deb: Path, made: Path, version: str, migration: str = "") -> Path:
+    """The same package under another version number; with one step more in the layout of the state, if one is given."""
+    folder = made.with_suffix("")
     subprocess.run(["dpkg-deb", "-R", str(deb), str(folder)], check=True, capture_output=True)
     control = folder / "DEBIAN" / "control"
     control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
-    made = into / "older.deb"
+    if migration:
+        (source,) = folder.glob(f"{PREFIX}/lib/*/site-packages/connector/stores/sqlite_file.py")
+        text = source.read_text()
+        assert "= (_SCHEMA_1,)\n" in text
+        source.write_text(text.replace("= (_SCHEMA_1,)\n", f"= (_SCHEMA_1, ({migration!r},))\n"))
+        for stale in source.parent.glob("__pycache__/sqlite_file.*"):
+            stale.unlink()  # it is not compared with its source
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", str(folder), str(made)],
         check=True,
         capture_output=True,
     )
+    shutil.rmtree(folder)
     return made
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from connector.clock import SystemClock
 from connector.simulator.server import serve, token_for
 from connector.simulator.world import World
-from tests.artefacts.host_packages import HOST, NAME, PREFIX, Built, build, machine, older
+from tests.artefacts.host_packages import HOST, NAME, PREFIX, Built, build, machine, repacked
 from tests.real.receivers import rsyslog
 
 
@@ -25,7 +25,7 @@ def test_two_builds_give_the_same_bytes(host: Built, tmp_path: Path) -> None:
 
 def test_it_names_the_one_interpreter_it_works_with(host: Built) -> None:
     assert words("dpkg-deb", "-f", str(host.deb), "Depends") == (
-        "python3 (>= 3.11), python3 (<< 3.12), ca-certificates\n"
+        "python3 (>= 3.11), python3 (<< 3.12), ca-certificates, passwd\n"
     )
 
 
@@ -63,52 +63,88 @@ def test_every_bundled_package_states_its_licence(host: Built) -> None:
 
 
 LIFE = f"""
+unit=/usr/lib/systemd/system/securescore.service
 echo "== install"
 dpkg -i /bench/older.deb
 stat -c '%a %U' /etc/{NAME}/config.yaml
+getent passwd securescore | cut -d: -f1,6,7
 securescore --help > /dev/null
 securescore check > /tmp/out 2>&1 && echo "check passed" || echo "check ended with $?"
+useradd --no-create-home --groups securescore analyst
+useradd --no-create-home stranger
 cp /bench/config.yaml /etc/{NAME}/config.yaml
-install -d -m 700 -o 61234 /var/lib/private/{NAME} /run/credentials/securescore.service
-chmod 711 /var/lib/private   # in place of the mount that systemd gives the service
-ln -s private/{NAME} /var/lib/{NAME}
-install -m 400 -o 61234 /bench/token /run/credentials/securescore.service/graph.token
-command=$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/securescore.service)
-serve() {{
+chmod 600 /etc/{NAME}/config.yaml   # as `securescore init` leaves it
+# What systemd does for the service, by the unit's own words.
+install -d -m $(sed -n 's/^StateDirectoryMode=//p' $unit) -o securescore -g securescore /var/lib/{NAME}
+install -d -m 700 -o securescore /run/credentials/securescore.service
+install -m 400 -o securescore /bench/token /run/credentials/securescore.service/graph.token
+sed -n 's/^ExecStartPre=-+//p' $unit > /tmp/before-start
+command=$(sed -n 's/^ExecStart=//p' $unit)
+umask $(sed -n 's/^UMask=//p' $unit)
+start() {{
+    sh -e /tmp/before-start
     env -i PATH=/usr/bin:/bin STATE_DIRECTORY=/var/lib/{NAME} \\
         CREDENTIALS_DIRECTORY=/run/credentials/securescore.service \\
-        setpriv --reuid 61234 --regid 61234 --clear-groups --no-new-privs --bounding-set=-all \\
+        setpriv --reuid securescore --regid securescore --clear-groups --no-new-privs --bounding-set=-all \\
         $command > /tmp/service.log 2>&1 &
     pid=$!
     for try in $(seq 300); do
-        if ! kill -0 $pid 2> /dev/null; then cat /tmp/service.log; exit 1; fi
+        if ! kill -0 $pid 2> /dev/null; then cat /tmp/service.log; return 1; fi
         securescore status --json 2> /dev/null | grep -q '"last_success": "2' && break
         sleep 0.2
     done
-    sleep 3
+}}
+stop() {{  # what is due is offered before the end
     kill -TERM $pid
     wait $pid && echo "stopped with 0" || {{ echo "stopped with $?"; cat /tmp/service.log; }}
 }}
+as() {{
+    who=$1; shift
+    setpriv --reuid $who --regid $who --init-groups --bounding-set=-all "$@" 2>&1
+}}
+told() {{
+    securescore events --limit 0 --format json > /bench/$1
+    cmp /bench/before /bench/$1 && echo "state kept"
+}}
 echo "== first run"
-serve
-securescore events --format jsonl > /bench/before 2> /tmp/err || securescore events --format json > /bench/before
+start
+as analyst securescore status && echo "a member reads beside it"
+as stranger securescore status || echo "a stranger is refused"
+stop
+as analyst securescore events --limit 3 > /tmp/out && echo "a member reads without it"
+as analyst securescore replay --sink soc || echo "a member changes nothing"
+as analyst cat /etc/{NAME}/config.yaml > /tmp/out && echo "a member sees the configuration"
+securescore events --limit 0 --format json > /bench/before
+wc -l < /bench/before
 echo "== upgrade"
 dpkg -i /bench/new.deb
 dpkg-query -W -f '${{Version}}\\n' {NAME}
 cmp /bench/config.yaml /etc/{NAME}/config.yaml && echo "configuration kept"
-echo "== second run"
-serve
-securescore events --format jsonl > /bench/after 2> /tmp/err || securescore events --format json > /bench/after
-wc -l < /bench/before
-cmp /bench/before /bench/after && echo "state kept"
-stat -c '%a %u' /var/lib/{NAME}/state.db
+start
+stop
+told after
+stat -c '%a %U %G' /var/lib/{NAME}/state.db
+ls /var/lib/{NAME} | grep bak || echo "same layout"
+echo "== newer layout"
+dpkg -i /bench/newer.deb
+start
+stop
+told newer
+ls /var/lib/{NAME} | grep bak
+echo "== downgrade"
+dpkg -i --force-downgrade /bench/new.deb
+start || echo "the older program refuses the newer layout"
+cp --preserve=ownership /var/lib/{NAME}/state.db.v1.bak /var/lib/{NAME}/state.db
+start
+stop
+told downgraded
 echo "== remove"
 dpkg -r {NAME}
 ls -d /opt/{NAME} /usr/bin/securescore 2> /dev/null || echo "program gone"
 ls /etc/{NAME}/config.yaml /var/lib/{NAME}/state.db
 echo "== purge"
 dpkg -P {NAME}
-ls -d /etc/{NAME} /var/lib/{NAME} /var/lib/private/{NAME} 2> /dev/null || echo "nothing left"
+ls -d /etc/{NAME} /var/lib/{NAME} 2> /dev/null || echo "nothing left"
 """
 
 
@@ -117,14 +153,15 @@ async def test_a_life_on_a_machine_install_run_upgrade_remove_purge(host: Built,
     bench = tmp_path / "bench"
     bench.mkdir()
     command = machine(bench, LIFE)
-    older(host.deb, bench, "0.0.1")
+    repacked(host.deb, bench / "older.deb", "0.0.1")
+    repacked(host.deb, bench / "newer.deb", "9.0.0", migration="ALTER TABLE event ADD COLUMN colour TEXT")
     (bench / "new.deb").write_bytes(host.deb.read_bytes())
     world = World(7, 1, (datetime.now(UTC) - timedelta(days=95)).date(), sizes=("small",))
     with rsyslog(tmp_path / "rsyslog") as server:
         async with serve(world, SystemClock()) as sim:
             (bench / "token").write_text(token_for(world.tenants[0].id))
             (bench / "config.yaml").write_text(f"""
-                state: {{path: /var/lib/{NAME}/state.db}}
+                state: {{path: /var/lib/{NAME}/state.db, mode: "0640"}}
                 graph: {{base_url: "{sim.base_url}"}}
                 tenants:
                   - name: lab
@@ -137,17 +174,34 @@ async def test_a_life_on_a_machine_install_run_upgrade_remove_purge(host: Built,
             process = await asyncio.create_subprocess_exec(
                 *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
             )
-            out = (await asyncio.wait_for(process.communicate(), 180))[0].decode()
+            out = (await asyncio.wait_for(process.communicate(), 240))[0].decode()
         assert process.returncode == 0, out
         arrived = server.plain_file.read_text().splitlines()
     parts = dict(re.findall(r"(?ms)^== ([a-z ]+)\n(.*?)(?=^== |\Z)", out))
     assert "644 root" in parts["install"]
+    assert "securescore:/nonexistent:/usr/sbin/nologin" in parts["install"]
     assert "check ended with" in parts["install"], "the template is not filled in"
-    assert "stopped with 0" in parts["first run"]
+    first = parts["first run"]
+    assert "stopped with 0" in first
+    assert [line for line in first.splitlines() if line.startswith("a ")] == [
+        "a member reads beside it",
+        "a stranger is refused",
+        "a member reads without it",
+        "a member changes nothing",
+        "a member sees the configuration",
+    ], first
+    assert re.search(r"^ *lab +20", first, re.MULTILINE)
+    assert "Permission denied" in first
+    assert "next: " in first
+    for part in ("upgrade", "newer layout", "downgrade"):
+        assert "stopped with 0" in parts[part], parts[part]
+        assert "state kept" in parts[part], parts[part]
     assert "configuration kept" in parts["upgrade"]
-    assert "stopped with 0" in parts["second run"]
-    assert "state kept" in parts["second run"]
-    assert "600 61234" in parts["second run"]
+    assert "640 securescore securescore" in parts["upgrade"]
+    assert "same layout" in parts["upgrade"]
+    assert "state.db.v1.bak" in parts["newer layout"]
+    assert "has state version 2, this program knows versions up to 1" in parts["downgrade"]
+    assert "the older program refuses the newer layout" in parts["downgrade"]
     assert "program gone" in parts["remove"]
     assert f"/var/lib/{NAME}/state.db" in parts["remove"]
     assert "nothing left" in parts["purge"]

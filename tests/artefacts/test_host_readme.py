@@ -1,8 +1,10 @@
 """The host README keeps its word: commands, options and reasons it names are those of the program."""
 
+import ast
 import re
 
 import pytest
+import yaml
 
 from tests.artefacts.host_packages import HOST, ROOT
 
@@ -20,17 +22,65 @@ def test_every_command_the_host_readme_names_exists_with_its_options(capsys: pyt
     for match in COMMAND.finditer(README):
         named[match[1]] |= set(re.findall(r"--[a-z-]+", match[2]))
     for command, options in named.items():
-        assert main([command, "--help"]) == 0
+        actions = [command, "list"] if command == "parked" else [command]  # its options belong to its actions
+        assert main([*actions, "--help"]) == 0
         shown = capsys.readouterr().out
         assert {option for option in options if option not in shown} == set(), command
 
 
-def test_every_problem_reason_has_a_line_in_the_runbook() -> None:
+def reasons() -> set[str]:
+    """Every reason that the engine can give a problem or an incomplete read, found where it is said."""
+    given: set[str] = set()
+    for path in (ROOT / "connector").rglob("*.py"):
+        if {"cli", "simulator"} & set(path.parts) or path.stem.startswith(("config", "signin", "token_claims")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            given |= {word for value in said(node) for word in words(value)}
+    return given - {""}
+
+
+def said(node: ast.AST) -> list[ast.expr]:
+    """The expressions that give a reason at this place."""
+    if isinstance(node, ast.Call):
+        place = {"Absent": 0, "Fault": 1, "PartialRead": 1}.get(ast.unparse(node.func))
+        by_place = [] if place is None else node.args[place : place + 1]
+        return [*by_place, *(k.value for k in node.keywords if k.arg == "reason")]
+    if isinstance(node, ast.Dict):
+        return [
+            v
+            for k, v in zip(node.keys, node.values, strict=True)
+            if isinstance(k, ast.Constant) and k.value == "reason"
+        ]
+    if isinstance(node, ast.Assign) and any("reason" in ast.unparse(target) for target in node.targets):
+        return [node.value]
+    if isinstance(node, ast.FunctionDef) and node.name in ("_reason", "_loss"):
+        return [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value is not None]
+    return []
+
+
+def words(value: ast.expr) -> set[str]:
+    """The texts an expression can come to: constants, either branch of a choice, members of a pair."""
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        return {value.value} if re.fullmatch(r"[a-z_]+", value.value) else set()
+    if isinstance(value, ast.IfExp):
+        return words(value.body) | words(value.orelse)
+    if isinstance(value, ast.Tuple):
+        return {word for part in value.elts for word in words(part)}
+    return set()
+
+
+def test_every_problem_reason_has_a_line_in_the_runbook_and_the_runbook_no_other() -> None:
     """Reasons are stable words; a new one is explained to the operator when it is born."""
-    told = set(re.findall(r"`([a-z_]+)`", README.partition("## Runbook")[2].partition("### Drills")[0]))
-    sources = "".join((ROOT / "connector" / f"{name}.py").read_text() for name in ("poller", "upkeep", "credentials"))
-    given = set(re.findall(r'reason(?:=| = )"([a-z_]+)"', sources)) | set(
-        re.findall(r'"((?:secret|outbox)_[a-z]+)"', sources)
-    )
-    assert len(given) >= 6
+    table = README.partition("## Runbook")[2].partition("### Drills")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    told = {word for row in rows for word in re.findall(r"`([a-z_]+)`", row.split("|")[1])} | {"suspicious"}
+    given = reasons()
+    assert len(given) >= 20
     assert given - told == set()
+    assert told - given == set()
+
+
+def test_every_reason_that_carries_a_severity_of_its_own_exists() -> None:
+    rules = yaml.safe_load((ROOT / "mappings" / "severity.yaml").read_text())["rules"]
+    named = {word for rule in rules for word in rule["when"].get("reason", ())}
+    assert named - reasons() == set()

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tests.artefacts.host_packages import NAME, PREFIX, Built
+from tests.artefacts.host_packages import NAME, PREFIX, Built, machine
 from tests.needs import program
 
 
@@ -51,3 +51,35 @@ def test_it_names_its_files_its_interpreter_and_its_configuration(host: Built) -
 
 def test_it_was_built_nowhere_in_particular(host: Built) -> None:
     assert query(host, "--qf", "%{BUILDHOST} %{BUILDTIME}\\n") == ["reproducible 1790000000"]
+
+
+LIFE = f"""
+rpm="rpm --dbpath /tmp/rpmdb"
+rpm --version > /dev/null
+$rpm -i --nodeps /bench/new.rpm   # nothing that it needs is known to rpm here
+getent passwd securescore | cut -d: -f1,6
+securescore check > /tmp/out 2>&1 && echo "check passed" || echo "check ended with $?"
+echo changed > /etc/{NAME}/config.yaml
+$rpm -e {NAME}
+cat /etc/{NAME}/config.yaml*
+ls -d /opt/{NAME} /usr/bin/securescore 2> /dev/null || echo "program gone"
+getent passwd securescore > /dev/null && echo "the account stays"
+"""
+
+
+def test_rpm_installs_it_and_takes_it_away(host: Built, tmp_path: Path) -> None:
+    """With its scriptlets, on a Debian machine: RHEL itself is not at hand."""
+    program("rpm", hint="apt-get install rpm")
+    bench = tmp_path / "bench"
+    bench.mkdir()
+    command = machine(bench, LIFE)
+    (bench / "new.rpm").write_bytes(host.rpm.read_bytes())
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [
+        "securescore:/nonexistent",
+        "check ended with 2",
+        "changed",
+        "program gone",
+        "the account stays",
+    ], done.stderr

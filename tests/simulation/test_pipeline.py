@@ -156,7 +156,10 @@ async def test_one_failing_tenant_delays_nobody(tmp_path: Path) -> None:
             assert [o.status for o in outcomes] == ["ok", "failed", "ok"]
             assert "SecurityEvents.Read.All" in outcomes[1].error + outcomes[1].hint  # type: ignore[operator]
             problems = [e for e in await app.store.history(Query()) if e.type == "connector.problem"]
-            assert [(e.data["reason"], e.data["tenant"]["id"]) for e in problems] == [("denied", broken.tenant_id)]
+            assert [(e.data["reason"], e.tenant_id) for e in problems] == [
+                ("state_new", ""),
+                ("denied", broken.tenant_id),
+            ]
 
 
 async def test_a_frozen_feed_is_stale_after_48_hours_and_recovers(tmp_path: Path) -> None:

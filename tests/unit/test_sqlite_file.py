@@ -117,12 +117,18 @@ async def test_every_file_has_the_mode_from_the_start(tmp_path: Path, mask: int,
     await store.close()
 
 
-async def test_an_older_file_loses_what_is_allowed_too_much(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("was", "wanted", "now"), [(0o664, 0o640, 0o640), (0o640, 0o600, 0o600), (0o600, 0o640, 0o640)]
+)
+async def test_an_older_file_loses_what_is_allowed_too_much_and_gains_its_readers(
+    tmp_path: Path, was: int, wanted: int, now: int
+) -> None:
     path = tmp_path / "state.db"
     await filled(path)
-    path.chmod(0o664)
-    store = await opened(path, mode=0o640)
-    assert permissions(path) == 0o640
+    path.chmod(was)
+    store = await opened(path, mode=wanted)
+    await add(store, events([9]))
+    assert {permissions(path.with_name(f"state.db{end}")) for end in ("", "-wal", "-shm")} == {now}
     await store.close()
 
 

@@ -283,7 +283,7 @@ async def test_the_overview_is_that_of_the_command(tmp_path: Path) -> None:
         found = await turns.status()
         assert found["tenants"][first.name]["newest_day"] == "2026-09-08"
         assert found["tenants"][second.name]["problems"] == ["denied"]
-        assert set(found) == {"tenants", "sinks", "store"}
+        assert set(found) == {"tenants", "sinks", "problems", "credentials", "store"}
 
 
 # ------------------------------------------------------------------------------------------------------------- circuit

@@ -26,8 +26,13 @@ def control_info(name: str, control: Control | None, profile: Profile | None) ->
         "max_score": diff.max_of(control, profile),
         "threats": list(profile.threats) if profile else [],
         "state": state.state if profile else None,
-        "url": (profile.action_url if profile else "") or None,
+        "url": _link(profile.action_url) if profile else None,
     }
+
+
+def _link(url: str) -> str | None:
+    """A link that consoles may make clickable: an address of the web, or none at all."""
+    return url if url.isprintable() and url.casefold().startswith(("https://", "http://")) else None
 
 
 def referenced_control(name: str, control: Control | None, profile: Profile | None) -> dict[str, Any]:

@@ -7,6 +7,8 @@ stamped in events.py.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrs import Factory, define, frozen
+
 from connector import diff, explain, frameworks
 from connector.ids import digest
 from connector.model import Change, Control, Day, Profile, StateUpdate, Version
@@ -63,53 +65,145 @@ def _snapshot(version: Version) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------ score
 
 
-Rows = dict[int, tuple[str, str, int | None, int | None, str, Profile | None]]
-"""What totals need of a control object: category, service, points and maximum in units, fullness, stated profile.
+@frozen
+class _Row:
+    """What totals need of a control: points and maximum in units; the profile where a state was ever asserted."""
 
-Shared by the days of one read, in which a control that did not move is one object."""
+    category: str
+    service: str
+    units: int | None
+    top: int | None
+    fullness: str
+    stated: Profile | None
 
 
-def totals(day: Day, profiles: Mapping[str, Profile] | None, rows: Rows | None = None) -> dict[str, Any]:
+@define
+class _Sum:
+    """A sum that is unknown as long as one of its parts is."""
+
+    known: int = 0
+    unknown: int = 0
+
+    def add(self, units: int | None, times: int) -> None:
+        if units is None:
+            self.unknown += times
+        else:
+            self.known += times * units
+
+    @property
+    def units(self) -> int | None:
+        return None if self.unknown else self.known
+
+
+@define
+class _Group:
+    """The controls of one category or service."""
+
+    controls: int = 0
+    score: _Sum = Factory(_Sum)
+    top: _Sum = Factory(_Sum)
+
+    def told(self) -> dict[str, float | None]:
+        score, top = self.score.units, self.top.units
+        return {
+            "score": None if score is None else diff.points(score),
+            "max": None if top is None else diff.points(top),
+            "percent": round(100.0 * score / top, 2) if top and score is not None else None,
+        }
+
+
+@define
+class Tally:
+    """Sums that go from one day to the next: what moved is taken away and added, all else stays.
+
+    For days under one catalogue, in which a control that did not move is one object. All sums are whole numbers, so
+    the way there makes no difference.
+    """
+
+    profiles: Mapping[str, Profile] = Factory(dict)
+    _controls: Mapping[str, Control] = Factory(dict)
+    _rows: dict[str, _Row] = Factory(dict)
+    _categories: dict[str, _Group] = Factory(dict)
+    _services: dict[str, _Group] = Factory(dict)
+    _fullness: dict[str, int] = Factory(lambda: {"full": 0, "partial": 0, "zero": 0, "unknown": 0})
+
+    def go_to(self, controls: Mapping[str, Control]) -> None:
+        """The sums of these controls."""
+        before, self._controls = self._controls, controls
+        for name, control in controls.items():
+            if before.get(name) is not control:
+                self._take_away(name)
+                row = self._rows[name] = _row(control, self.profiles.get(name))
+                self._add(row, 1)
+        if len(self._rows) != len(controls):
+            for name in [name for name in self._rows if name not in controls]:
+                self._take_away(name)
+
+    def _take_away(self, name: str) -> None:
+        row = self._rows.pop(name, None)
+        if row is not None:
+            self._add(row, -1)
+
+    def _add(self, row: _Row, times: int) -> None:
+        for groups, name in ((self._categories, row.category), (self._services, row.service)):
+            group = groups.get(name)
+            if group is None:
+                group = groups[name] = _Group()
+            group.controls += times
+            group.score.add(row.units, times)
+            group.top.add(row.top, times)
+            if not group.controls:
+                del groups[name]
+        self._fullness[row.fullness] += times
+
+    def stated(self, day: str) -> tuple[int | None, int, int]:
+        """Asserted points in units, and how many controls are asserted and ignored at the end of a day."""
+        points = _Sum()
+        asserted = ignored = 0
+        for row in self._rows.values():
+            if row.stated is not None:
+                state = diff.state_on(row.stated, day).state
+                if state in diff.ASSERTED:
+                    points.add(row.units, 1)
+                    asserted += 1
+                elif state == "Ignored":
+                    ignored += 1
+        return points.units, asserted, ignored
+
+    def told(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
+        """By category, by service, and how many controls are how full."""
+        groups = (self._categories, self._services)
+        by_category, by_service = ({name: g.told() for name, g in sorted(of.items())} for of in groups)
+        return by_category, by_service, dict(self._fullness)
+
+
+def totals(day: Day, profiles: Mapping[str, Profile] | None, tally: Tally | None = None) -> dict[str, Any]:
     """Points measured and asserted, by category and service, and control counts of one day.
 
     Without a catalogue asserted and measured points are unknown (None), as are the points, or the maximum, of a group
-    in which those of one control are unknown.
+    in which those of one control are unknown. `tally` may be shared by days under the same catalogue.
     """
-    rows = {} if rows is None else rows
-    known = profiles or {}
-    by_category: dict[str, list[int | None]] = {}
-    by_service: dict[str, list[int | None]] = {}
-    asserted: int | None = 0 if profiles is not None else None
-    counts = {"total": len(day.controls), "full": 0, "partial": 0, "zero": 0, "unknown": 0, "asserted": 0, "ignored": 0}
-    for control in day.controls.values():
-        row = rows.get(id(control))
-        if row is None:
-            row = rows[id(control)] = _row(control, known.get(control.name))
-        category, service, units, top, fullness, stated = row
-        counts[fullness] += 1
-        _add(by_category, category, units, top)
-        _add(by_service, service, units, top)
-        if stated is not None:
-            state = diff.state_on(stated, day.day).state
-            if state in diff.ASSERTED:
-                asserted = None if asserted is None or units is None else asserted + units
-                counts["asserted"] += 1
-            elif state == "Ignored":
-                counts["ignored"] += 1
+    if tally is None:
+        tally = Tally(profiles or {})
+    tally.go_to(day.controls)
+    by_category, by_service, fullness = tally.told()
+    units, asserted, ignored = tally.stated(day.day)
+    if profiles is None:
+        units = None
     measured = None
-    if asserted is not None and day.score is not None:
-        measured = diff.points(diff.fixed(day.score) - asserted)
+    if units is not None and day.score is not None:
+        measured = diff.points(diff.fixed(day.score) - units)
     return {
-        "points": {"measured": measured, "asserted": None if asserted is None else diff.points(asserted)},
-        "by_category": _groups(by_category),
-        "by_service": _groups(by_service) if profiles else {},
-        "controls": counts,
+        "points": {"measured": measured, "asserted": None if units is None else diff.points(units)},
+        "by_category": by_category,
+        "by_service": by_service if profiles else {},
+        "controls": {"total": len(day.controls), **fullness, "asserted": asserted, "ignored": ignored},
     }
 
 
-def _row(control: Control, profile: Profile | None) -> tuple[str, str, int | None, int | None, str, Profile | None]:
+def _row(control: Control, profile: Profile | None) -> _Row:
     maximum = diff.max_of(control, profile)
-    return (
+    return _Row(
         control.category or (profile.category if profile else "") or "unknown",
         (profile.service if profile else "") or "unknown",
         None if control.score is None else diff.fixed(control.score),
@@ -117,24 +211,6 @@ def _row(control: Control, profile: Profile | None) -> tuple[str, str, int | Non
         _fullness(control),
         profile if profile and any(u.state != diff.DEFAULT_STATE.state for u in profile.updates) else None,
     )
-
-
-def _add(groups: dict[str, list[int | None]], name: str, units: int | None, top: int | None) -> None:
-    """Add a control to its group: [points, maximum]; what is unknown of one control is unknown of the group."""
-    group = groups.setdefault(name, [0, 0])
-    group[0] = None if units is None or group[0] is None else group[0] + units
-    group[1] = None if top is None or group[1] is None else group[1] + top
-
-
-def _groups(groups: Mapping[str, list[int | None]]) -> dict[str, dict[str, float | None]]:
-    return {
-        name: {
-            "score": None if score is None else diff.points(score),
-            "max": None if top is None else diff.points(top),
-            "percent": round(100.0 * score / top, 2) if top and score is not None else None,
-        }
-        for name, (score, top) in sorted(groups.items())
-    }
 
 
 def _fullness(control: Control) -> str:
@@ -150,7 +226,7 @@ def score_observed(
     backfilled: bool,
     final: bool = False,
     late: bool = False,
-    rows: Rows | None = None,
+    tally: Tally | None = None,
     controls: bool = False,
 ) -> Change:
     """The totals of a day; `controls` adds every control, in Graph's own names and types."""
@@ -162,7 +238,7 @@ def score_observed(
     data: dict[str, Any] = {
         "summary": words,
         "score": score,
-        **totals(day, profiles, rows),
+        **totals(day, profiles, tally),
         "averages": [
             {"basis": a.basis, "percent": a.percent, **({"detail": dict(a.detail)} if a.detail else {})}
             for a in day.averages

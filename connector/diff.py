@@ -76,6 +76,8 @@ def contributions(before: Day, after: Day) -> list[Contribution]:
     old, new = before.controls, after.controls
     for name, now in new.items():
         was = old.get(name)
+        if was is now:
+            continue
         if was is None:
             found.append(Contribution(name, "added", None, now, fixed(now.score or 0.0)))
         elif was.score != now.score and was.score is not None and now.score is not None:
@@ -175,6 +177,7 @@ def services_changed(before: Day, after: Day) -> tuple[list[str], list[str]]:
 # ------------------------------------------------------------------------------------------------------- catalogue
 
 DEFAULT_STATE = StateUpdate(state="Default")
+NEVER_TOUCHED = (DEFAULT_STATE,)
 ASSERTED = frozenset({"ThirdParty", "Reviewed"})
 """States that award full points nobody measured."""
 
@@ -265,6 +268,8 @@ def new_state_entries(before: Profile | None, after: Profile) -> list[StateEntry
     The undated Default entry of a never-touched control is no entry. A state that is no longer in force although no
     new entry replaced it was withdrawn: then the entry now in force is told.
     """
+    if after.updates == (before.updates if before else NEVER_TOUCHED):
+        return []
     seen = Counter(before.updates) if before else Counter()
     found: list[StateEntry] = []
     previous = DEFAULT_STATE

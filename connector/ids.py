@@ -33,15 +33,11 @@ def content_hash(day: Day, lines: dict[int, str] | None = None) -> str:
     days of one read, in which a control that did not move is one object: its line is written once.
     """
     lines = {} if lines is None else lines
-    text = [f"{_number(day.score)}|{_number(day.max_score)}"]
     controls = day.controls
-    for name in sorted(controls):
-        control = controls[name]
-        line = lines.get(id(control))
-        if line is None:
-            line = f"{quoted(control.name)}|{_number(control.score)}|{_number(control.percent)}"
-            lines[id(control)] = line
-        text.append(line)
+    for control in controls.values():
+        if id(control) not in lines:
+            lines[id(control)] = f"{quoted(control.name)}|{_number(control.score)}|{_number(control.percent)}"
+    text = [f"{_number(day.score)}|{_number(day.max_score)}", *[lines[id(controls[name])] for name in sorted(controls)]]
     return sha256("\n".join(text).encode("ascii"))
 
 

@@ -8,6 +8,7 @@ months are decoded only when asked for. No decisions and no I/O live here.
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from attrs import Factory, asdict, evolve, fields, frozen
@@ -184,8 +185,13 @@ def forget_before(state: State, day: str) -> State:
     return state if len(kept) == len(state.parts) else evolve(state, parts=kept)
 
 
+_status = attrgetter("status")
+
+
 def slim(version: Version) -> Version:
     """A closed day without its status texts (tenant names and policies): counts stay, prose is evidence elsewhere."""
+    if not any(map(_status, version.day.controls.values())):
+        return version
     controls = {
         n: c if c.status is None else Control(c.name, c.category, c.score, c.percent, c.on, c.count, c.total)
         for n, c in version.day.controls.items()

@@ -47,7 +47,7 @@ class Observation:
 
 @frozen
 class _Work:
-    """The working copy of one fold; nothing of it outlives `observe`.
+    """The working copy of one fold; nothing of it outlives `observe`. `tally` and `lines` spare work between its days.
 
     `profiles` is the best known catalogue; `fresh` says whether this read confirmed it (complete or unchanged),
     `whole` whether absence from it proves anything.
@@ -65,8 +65,12 @@ class _Work:
     targets: dict[str, float]
     refused: list[str]
     out: list[Change] = field(factory=list)
-    rows: changes.Rows = field(factory=dict)
+    tally: changes.Tally = field(init=False)
     lines: dict[int, str] = field(factory=dict)
+
+    @tally.default
+    def _empty_tally(self) -> changes.Tally:
+        return changes.Tally(self.profiles or {})
 
     def profile(self, name: str) -> Profile | None:
         return (self.profiles or {}).get(name)
@@ -281,7 +285,7 @@ def _close(work: _Work, newest: Version, observed: str) -> None:
 def _tell_day(work: _Work, version: Version, *, final: bool, backfilled: bool = False, late: bool = False) -> None:
     controls = work.rules.changes.control_scores
     told = changes.score_observed(
-        version, work.profiles, backfilled=backfilled, final=final, late=late, rows=work.rows, controls=controls
+        version, work.profiles, backfilled=backfilled, final=final, late=late, tally=work.tally, controls=controls
     )
     work.out.append(told)
 
@@ -328,8 +332,9 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
     tenant = changes.tenant_changed(before, after, backfilled=backfilled)
     if tenant is not None:
         work.out.append(tenant)
-    for name in sorted(set(before.day.controls) - set(after.day.controls)):
-        control = before.day.controls[name]
+    old, new = before.day.controls, after.day.controls
+    for name in sorted(name for name in old if name not in new):
+        control = old[name]
         work.out.append(
             changes.control_presence(
                 "removed", control, before, after, context, transition=transition, backfilled=backfilled
@@ -337,11 +342,10 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
         )
         if hysteresis:
             work.baselines.pop(name, None)
-    for name in sorted(after.day.controls):
-        control = after.day.controls[name]
-        if before.day.controls.get(name) is control:  # one object in one read: it did not move, and was judged then
-            continue
-        if name not in before.day.controls:
+    # What is one object in both was read once: it did not move, and was judged then.
+    for name in sorted(name for name, control in new.items() if old.get(name) is not control):
+        control = new[name]
+        if name not in old:
             work.out.append(
                 changes.control_presence(
                     "added", control, before, after, context, transition=transition, backfilled=backfilled
@@ -350,7 +354,7 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
             if hysteresis:
                 work.baselines[name] = Baseline(control, after.day.day, after.ref)
             continue
-        was = before.day.controls[name]
+        was = old[name]
         reference = Baseline(was, before.day.day, before.ref)
         if hysteresis:
             reference = work.baselines.setdefault(name, reference)

@@ -63,8 +63,8 @@ def build(material: Material, when: Period) -> TenantReport:
     """The whole report of a tenant of which at least one day of the period is known."""
     profiles = material.memory.profiles
     versions = _observed(material, when)
-    rows: changes.Rows = {}
-    totals = [changes.totals(v.day, profiles, rows) for v in versions]
+    tally = changes.Tally(profiles or {})
+    totals = [changes.totals(v.day, profiles, tally) for v in versions]
     points = tuple(_point(v, t) for v, t in zip(versions, totals, strict=True))
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
     recorded = _recorded(events)

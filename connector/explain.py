@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from connector.diff import (
     ASSERTED,
@@ -311,23 +311,36 @@ class SeverityRules:
 
     rules: tuple[Mapping[str, Any], ...]
     default: int = 3
+    _by_type: dict[str, tuple[Mapping[str, Any], ...]] = field(factory=dict, eq=False, repr=False, init=False)
+
+    def of(self, event_type: str) -> tuple[Mapping[str, Any], ...]:
+        """The rules that may hold for a type; there are few types, so the answer is kept."""
+        found = self._by_type.get(event_type)
+        if found is None:
+            found = tuple(rule for rule in self.rules if _is_type(rule.get("when", {}).get("type", "*"), event_type))
+            self._by_type[event_type] = found
+        return found
 
 
 def severity(rules: SeverityRules, event_type: str, data: Mapping[str, Any]) -> int:
     """Severity 0-10 of an event; backfilled ones are always 0."""
     if data.get("backfilled"):
         return 0
-    for rule in rules.rules:
+    for rule in rules.of(event_type):
         if holds(rule.get("when", {}), event_type, data):
             return int(rule["severity"])
     return rules.default
+
+
+def _is_type(wanted: Any, event_type: str) -> bool:
+    return any(fnmatchcase(event_type, glob) for glob in _list(wanted))
 
 
 def holds(when: Mapping[str, Any], event_type: str, data: Mapping[str, Any]) -> bool:
     control = data.get("control") or {}
     for key, wanted in when.items():
         if key == "type":
-            if not any(fnmatchcase(event_type, glob) for glob in _list(wanted)):
+            if not _is_type(wanted, event_type):
                 return False
         elif key == "direction":
             if data.get("direction") not in _list(wanted):

@@ -225,13 +225,15 @@ def _control(control: Control) -> list[Any]:
 def _month_data(versions: Sequence[Version]) -> dict[str, Any]:
     """Closed days; a control's row is written once and referred to by every day on which it was the same."""
     rows: dict[Control, int] = {}
-    days = [
-        {
-            **_version_data(v, with_controls=False),
-            "controls": [rows.setdefault(c, len(rows)) for c in v.day.controls.values()],
-        }
-        for v in versions
-    ]
+    places: dict[int, int] = {}  # by identity: in one read, what did not move is one object
+    days = []
+    for version in versions:
+        controls = version.day.controls.values()
+        for control in controls:
+            if id(control) not in places:
+                places[id(control)] = rows.setdefault(control, len(rows))
+        row = {**_version_data(version, with_controls=False), "controls": [places[id(c)] for c in controls]}
+        days.append(row)
     return {"rows": [_control(c) for c in rows], "days": days}
 
 

@@ -13,7 +13,7 @@ from connector import changes, diff
 from connector.clock import iso, parse_iso
 from connector.config import ChangesConfig, TargetsConfig
 from connector.explain import Context
-from connector.ids import content_hash, digest, event_id
+from connector.ids import Lines, content_hash, digest, event_id
 from connector.memory import Baseline, Memory, Refusal, slim
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version
 from connector.problems import Fault
@@ -66,7 +66,7 @@ class _Work:
     refused: list[str]
     out: list[Change] = field(factory=list)
     tally: changes.Tally = field(init=False)
-    lines: dict[int, str] = field(factory=dict)
+    lines: Lines = field(factory=Lines)
 
     @tally.default
     def _empty_tally(self) -> changes.Tally:

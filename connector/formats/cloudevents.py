@@ -12,6 +12,9 @@ from connector.model import Event
 TYPE_PREFIX = "securescore."
 DATASCHEMA = "urn:secure-score:event:1"
 
+# Made once, and without looking for circles: an event is a tree (a circle would be a RecursionError).
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
 
 def document(event: Event) -> dict[str, Any]:
     """The CloudEvents object of an event; `data` is the event's own mapping, not a copy."""
@@ -30,7 +33,7 @@ def document(event: Event) -> dict[str, Any]:
 
 def dumps(event: Event) -> str:
     """One line of canonical JSON. Raises ValueError for NaN and infinities."""
-    return json.dumps(document(event), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return _encode(document(event))
 
 
 def loads(text: str | bytes) -> Event:

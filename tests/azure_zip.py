@@ -12,9 +12,10 @@ BUILD = ROOT / "packaging" / "azure" / "build.py"
 EPOCH = "1790000000"
 
 
-def build(into: Path) -> Path:
+def build(into: Path, wheels: Path) -> Path:
+    """The zip, from the wheels in a folder; they are fetched into it when it does not exist."""
     environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
-    command = [sys.executable, str(BUILD), "--out", str(into)]
+    command = [sys.executable, str(BUILD), "--out", str(into), "--wheels", str(wheels)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
         raise RuntimeError(f"build.py failed:\n{done.stdout}{done.stderr}")
@@ -28,7 +29,7 @@ def shared(base: Path) -> Path:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "app").exists():
-            made = build(folder)
+            made = build(folder, folder / "wheels")
             with zipfile.ZipFile(made) as archive:
                 archive.extractall(folder / "unpacking")
             (folder / "unpacking").rename(folder / "app")

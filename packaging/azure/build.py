@@ -46,11 +46,15 @@ EPOCH = "1790000000"  # outside a git checkout, when SOURCE_DATE_EPOCH does not 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the zip of the function app.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
-    out = parser.parse_args().out
+    parser.add_argument("--wheels", type=Path, help="keep the wheels here, and take them from here the next time")
+    args = parser.parse_args()
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="securescore-build-") as name:
         work = Path(name)
-        wheels = collect(work / "wheels")
+        wheels = args.wheels or work / "wheels"
+        if not wheels.exists():
+            collect(wheels)
         tree = make_tree(wheels, work / "tree")
         made = pack(tree, out / f"{NAME}-{own_wheel(wheels).name.split('-')[1]}-azure.zip")
     if made.stat().st_size > MAX_BYTES:
@@ -59,13 +63,12 @@ def main() -> int:
     return 0
 
 
-def collect(into: Path) -> Path:
+def collect(into: Path) -> None:
     """Every locked package for the platform, hashes checked, and the project's own wheel."""
     into.mkdir()
     pip("download", "--no-deps", *FOR_TARGET, "--require-hashes", "-r", HERE / "requirements.lock", "-d", into)
     os.environ["SOURCE_DATE_EPOCH"] = str(moment())
     pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", into, ROOT)
-    return into
 
 
 def own_wheel(wheels: Path) -> Path:
@@ -78,7 +81,7 @@ def make_tree(wheels: Path, tree: Path) -> Path:
     site = tree / SITE
     site.mkdir(parents=True)
     wheel = own_wheel(wheels)
-    lock = wheels / "own.lock"
+    lock = tree.parent / "own.lock"
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     own = f"{NAME}=={wheel.name.split('-')[1]} --hash=sha256:{digest}\n"
     lock.write_text((HERE / "requirements.lock").read_text() + own)
@@ -99,7 +102,7 @@ def make_tree(wheels: Path, tree: Path) -> Path:
 def pack(tree: Path, made: Path) -> Path:
     """The zip, entries in order and stamped alike."""
     stamp = time.gmtime(moment())[:6]
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for path in sorted(path for path in tree.rglob("*") if path.is_file()):
             entry = zipfile.ZipInfo(path.relative_to(tree).as_posix(), stamp)
             entry.external_attr = 0o100644 << 16

@@ -68,14 +68,16 @@ class App:
             self._schedule.replace(tenants, self.clock.now())
             self._turn.set()
 
-    async def poll_once(self, names: Sequence[str] = ()) -> list[PollOutcome]:
+    async def poll_once(
+        self, names: Sequence[str] = (), on_poll: Callable[[PollOutcome], None] = lambda _: None
+    ) -> list[PollOutcome]:
         """Poll the named tenants (all when none are named), every one once, now; none while the outbox is full."""
         tenants = self.tenants(names)
         await self.announce()  # before a look makes the state its own
         await self.look()
         if self.full:
             return [self._paused(tenant) for tenant in tenants]
-        outcomes = await self.poller.poll_all(tenants, self.concurrency)
+        outcomes = await self.poller.poll_all(tenants, self.concurrency, on_poll)
         for outcome in outcomes:
             self._note(outcome)
         return outcomes

@@ -22,7 +22,7 @@ from connector import token_claims
 from connector.app import READ, WRITE, Transports, build_sink, open_source, open_store, token_provider
 from connector.auth import azure_credential
 from connector.cli import send_test
-from connector.cli.common import clean, config_of, console, dump, table
+from connector.cli.common import clean, config_of, console, dump, plural, table
 from connector.clock import SystemClock, iso
 from connector.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.config import Config, SinkConfig, TenantConfig, unmatched_tenants
@@ -88,14 +88,16 @@ def run(args: argparse.Namespace) -> int:
     if args.consent_csv is not None:
         lacking = write_consents(args.consent_csv, config, findings)
         if not args.json:
-            console().print(f"{lacking} tenants lack consent: {clean(args.consent_csv)}")
+            console().print(f"{plural(lacking, 'tenant lacks', 'tenants lack')} consent: {clean(args.consent_csv)}")
     bad = [f for f in findings if f.ok is False]
     return 0 if not bad else 3 if any(f.ok for f in findings if f.what in ("tenant", "sink", "send_test")) else 1
 
 
 async def collect(config: Config) -> list[Finding]:
     """Every check, tenants and sinks side by side."""
-    findings = [Finding("config", "", True, f"{len(config.tenants)} tenants, {len(config.sinks)} sinks")]
+    findings = [
+        Finding("config", "", True, f"{plural(len(config.tenants), 'tenant')}, {plural(len(config.sinks), 'sink')}")
+    ]
     findings += [
         Finding("config", name, False, "no sink takes this tenant's events", "add a sink, or widen a sink's `tenants`")
         for name in unmatched_tenants(config)
@@ -419,6 +421,7 @@ def show(findings: Sequence[Finding]) -> None:
     out = console()
     out.print(made)
     bad = sum(f.ok is False for f in findings)
+    out.print()
     out.print("All good." if not bad else f"{bad} of {len(findings)} checks failed.")
 
 

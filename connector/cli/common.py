@@ -64,28 +64,33 @@ def console(stderr: bool = False) -> "Console":
 
 
 def table(*columns: str, title: str | None = None) -> "Table":
-    """A light table; a column named "…>" is right-aligned."""
+    """A light table; a column named "…>" is right-aligned. Long texts are folded, never cut."""
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, title=title, title_justify="left", pad_edge=False)
     for column in columns:
         made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
     return made
 
 
 @contextmanager
-def progress(words: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr while it is a terminal, nothing elsewhere; call what is yielded whenever one more is done."""
-    if total < 2 or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+def progress(words: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while it is a terminal, nothing elsewhere; call what is yielded with how much is done by now.
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    One thing alone, or an unknown number (None), has a bar that only shows that something is going on.
+    """
+    if total == 0 or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    several = total is not None and total > 1
+    count = (MofNCompleteColumn(),) if several else ()
+    columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeElapsedColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task(words, total=total)
-        yield lambda: bar.advance(task)
+        task = bar.add_task(clean(words), total=total if several else None)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def dump(value: Any) -> None:
@@ -94,8 +99,34 @@ def dump(value: Any) -> None:
     sys.stdout.write("\n")
 
 
+def plain(text: object) -> str:
+    """Text from outside, harmless on a terminal: nothing that moves the cursor, starts a sequence or turns the line."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
+
+
 def clean(text: object) -> str:
-    """Text from outside, harmless on a terminal: no control characters, no markup."""
+    """`plain` text for a console: what looks like its markup stays text."""
     from rich.markup import escape  # noqa: PLC0415
 
-    return escape("".join(c if c.isprintable() else " " for c in str(text)))
+    return escape(plain(text))
+
+
+def cell_len(text: str) -> int:
+    """How many cells of a terminal a text takes: wide characters take two, combining ones none."""
+    from rich.cells import cell_len as cells  # noqa: PLC0415
+
+    return cells(text)
+
+
+def fit(text: str, cells: int) -> str:
+    """Text in exactly so many cells of a terminal: cut with an ellipsis or padded."""
+    from rich.cells import set_cell_size  # noqa: PLC0415
+
+    if cell_len(text) <= cells:
+        return text + " " * (cells - cell_len(text))
+    return set_cell_size(text, cells - 1) + "…"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: 1 event, 2 events."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -28,7 +28,7 @@ from connector.app import (
     token_provider,
     transports_for,
 )
-from connector.cli.common import clean, config_of, console, dump, store_beside, table
+from connector.cli.common import cell_len, clean, config_of, console, dump, plain, plural, store_beside, table
 from connector.clock import SystemClock, iso
 from connector.clouds import cloud_of
 from connector.config import Config, TenantConfig
@@ -57,6 +57,8 @@ from connector.writeback import (
 
 HELP = "list and show controls; set a control's state at Microsoft"
 MAX_CHANGES = 25
+WIDE = 120
+"""From so many cells on `list` has a column for everything."""
 MAX_CSV_BYTES = 1024 * 1024
 COLUMNS = ("name", "state", "comment", "assigned_to")
 
@@ -150,23 +152,32 @@ async def _list(config: Config, tenants: Sequence[TenantConfig], args: argparse.
     if args.json:
         dump(rows)
         return 0
-    several = len(tenants) > 1
-    shown = table(*(["tenant"] if several else []), "control", "points>", "state", "by", "since", "comment")
-    shown.columns[int(several)].min_width = min(32, max((len(row["control"]) for row in rows), default=0))
-    for row in rows:
-        who = [clean(row["tenant"])] if several else []
-        shown.add_row(
-            *who,
-            clean(row["control"]),
-            _points(row),
-            _state_words(row),
-            clean(row["updated_by"] or ""),
-            (row["updated_at"] or "")[:10],
-            clean(row["comment"] or ""),
-        )
-    console().print(shown)
-    console().print(f"{len(rows)} controls")
+    show_list(rows, several=len(tenants) > 1)
     return 0
+
+
+def show_list(rows: Sequence[Mapping[str, Any]], *, several: bool) -> None:
+    """A column each for who, when and why where there is room; else they stand under the state."""
+    out = console()
+    wide = out.width >= WIDE
+    shown = table(
+        *(["tenant"] if several else []), "control", "points>", "state", *(["by", "since", "comment"] if wide else [])
+    )
+    longest = max((cell_len(plain(row["control"])) for row in rows), default=0)
+    shown.columns[int(several)].width = min(longest, out.width // 3 if wide else out.width * 9 // 20)
+    for row in rows:
+        who, since, why = row["updated_by"] or "", (row["updated_at"] or "")[:10], row["comment"] or ""
+        cells = [clean(row["control"]), _points(row)]
+        if wide:
+            cells += [_state_words(row), clean(who), since, clean(why)]
+        else:
+            about = "\n".join(clean(words) for words in (f"{who} {since}".strip(), why) if words)
+            cells.append(clean(row["portal"]) + (f"\n{about}" if about else ""))
+        shown.add_row(*([clean(row["tenant"])] if several else []), *cells)
+    if rows:
+        out.print(shown)
+        out.print()
+    out.print(plural(len(rows), "control"))
 
 
 async def _show(config: Config, tenant: TenantConfig, args: argparse.Namespace) -> int:

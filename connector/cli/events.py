@@ -108,7 +108,7 @@ def show(events: Sequence[Event]) -> None:
         flag = "\\[backfilled] " if event.backfilled else ""
         style = "red" if event.severity >= 7 else "yellow" if event.severity >= 4 else None
         made.add_row(*cells, flag + clean(event.data.get("summary", "")), style=style)
-    out.print(made)
+    out.print(made if events else "No event was found: widen --since, --until, --type, --tenant or --control.")
 
 
 def _show_trace(event: Event, trace: Sequence[Any]) -> None:

@@ -5,8 +5,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from connector import changes, memory
-from connector.cli.common import clean, config_of, console, dump, store_beside
+from connector import changes, diff, memory
+from connector.cli.common import cell_len, clean, config_of, console, dump, fit, plain, store_beside
 from connector.config import Config, TenantConfig
 from connector.errors import ConfigError
 from connector.explain import number, signed
@@ -15,6 +15,7 @@ from connector.model import Version
 
 HELP = "exact waterfall of a score change, with causes"
 BAR, NARROW_BAR = 20, 8
+EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,37 +93,43 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
         )
     parts = data["contributions"]
     largest = max((abs(p["delta"]) for p in parts), default=0.0)
-    names = min(40 if wide else 26, max((len(p["control"]) for p in parts), default=8))
+    names = min(40 if wide else 26, max((cell_len(plain(p["control"])) for p in parts), default=8))
+    names = max(names, len("2026-11-22"))
+
+    def line(name: str, value: str, drawn: str = "", words: str = "", style: str | None = None) -> None:
+        row = f"  {fit(plain(name), names)} {value:>9} {fit(drawn, bar)} {plain(words)}".rstrip()
+        out.print(row if cell_len(row) <= out.width else fit(row, out.width), style=style, markup=False)
+
+    room = out.width - names - bar - 14
     out.print()
-    out.print(f"  {before['day']:<{names}} {number(before['current']):>9}")
+    line(before["day"], number(before["current"]))
     for part in parts[:limit]:
-        cause = part["cause"]
-        why = cause["label"] + (f": {cause['evidence'][0]}" if cause["evidence"] else "")
-        label = part["control"] if len(part["control"]) <= names else part["control"][: names - 1] + "…"
-        line = f"  {label:<{names}} {signed(part['delta']):>9} {_bar(part['delta'], largest, bar)} {why}"
-        out.print(
-            _fit(line, out.width),
-            style="red" if part["delta"] < 0 else "green" if part["delta"] else None,
-            markup=False,
+        style = "red" if part["delta"] < 0 else "green" if part["delta"] else None
+        line(
+            part["control"], signed(part["delta"]), _bar(part["delta"], largest, bar), _why(part["cause"], room), style
         )
     rest = parts[limit:]
     if rest:
-        out.print(f"  {f'{len(rest)} smaller':<{names}} {signed(round(sum(p['delta'] for p in rest), 4)):>9}")
-    out.print(
-        f"  {'residual':<{names}} {signed(data['residual']):>9} {'':<{bar}} not explained by any control", markup=False
-    )
-    out.print(f"  {after['day']:<{names}} {number(after['current']):>9}")
+        line(f"{len(rest)} smaller", signed(diff.points(sum(diff.fixed(p["delta"]) for p in rest))))
+    line("residual", signed(data["residual"]), "", "not explained by any control")
+    line(after["day"], number(after["current"]))
     cause = data["cause"]
     also = f"; also {', '.join(cause['also'])}" if cause["also"] else ""
     out.print()
     out.print(f"Main cause: {clean(cause['label'])} (confidence {cause['confidence']}{clean(also)})")
 
 
+def _why(cause: Mapping[str, Any], room: int) -> str:
+    """The cause with its first piece of evidence; the evidence alone where both do not fit."""
+    if not cause["evidence"]:
+        return str(cause["label"])
+    words = f"{cause['label']}: {cause['evidence'][0]}"
+    return words if cell_len(plain(words)) <= room else str(cause["evidence"][0])
+
+
 def _bar(delta: float, largest: float, width: int) -> str:
-    length = round(width * abs(delta) / largest) if largest else 0
-    return f"{('█' if delta else '·') * max(1, length):<{width}}"
-
-
-def _fit(line: str, width: int) -> str:
-    clean_line = "".join(c if c.isprintable() else " " for c in line)
-    return clean_line if len(clean_line) <= width else clean_line[: width - 1] + "…"
+    """A bar in eighths of a cell, so that small moves differ, too; a dot for a move without points."""
+    if not delta or not largest:
+        return "·"
+    eighths = max(1, round(8 * width * abs(delta) / largest))
+    return "█" * (eighths // 8) + EIGHTHS[eighths % 8]

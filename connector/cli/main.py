@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from connector import __version__
 from connector.errors import ConfigError, SecureScoreError, StoreError
@@ -35,6 +36,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("simulate", "the simulated Graph as a server"),
 }
 """Command → (module in this package, one line of help)."""
+NEXT = "correct what the error names, then run the command again; --help lists its options"
+"""What an error without a hint of its own recommends."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that tells mistakes of usage in the voice of every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([message], f"see `{self.prog} --help`")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return complain(error)
     name = next((w for w in words if not w.startswith("-")), None)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="securescore",
         description="Microsoft Secure Score as change events for your SIEM.",
         epilog="-c CONFIG may stand anywhere; without it SECURESCORE_CONFIG, ./securescore.yaml, "
@@ -64,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser.parse_args(words)
         args.config = config
         return int(args.run(args))
-    except SystemExit as stop:  # argparse: 0 after --help, 2 for bad usage
+    except SystemExit as stop:  # argparse, after --help and --version
         return int(stop.code or 0)
     except SecureScoreError as error:
         return complain(error)
@@ -97,14 +107,15 @@ def _config_option(words: list[str]) -> tuple[str | None, list[str]]:
 
 def complain(error: SecureScoreError) -> int:
     """An error in words on stderr: what happened, and what to do next. Returns the exit code."""
-    if isinstance(error, ConfigError):
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-    else:
-        print(f"error: {error.what}", file=sys.stderr)
-    if error.hint:
-        print(f"next: {error.hint}", file=sys.stderr)
+    for problem in error.problems if isinstance(error, ConfigError) else [error.what]:
+        print(f"error: {_harmless(problem)}", file=sys.stderr)
+    print(f"next: {_harmless(error.hint or NEXT)}", file=sys.stderr)
     return USAGE if isinstance(error, ConfigError) and not isinstance(error, StoreError) else FAILED
+
+
+def _harmless(text: str) -> str:
+    """Error texts quote tenants and far ends: nothing in them may move the cursor. Lines of ours stay lines."""
+    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in text.split("\n"))
 
 
 if __name__ == "__main__":

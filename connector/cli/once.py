@@ -2,14 +2,19 @@
 
 import argparse
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from connector.app import open_app
-from connector.cli.common import clean, config_of, console, table
+from connector.cli.common import clean, config_of, console, progress, table
 from connector.config import Config
+from connector.delivery import Outcome
 from connector.logs import log_to_stderr
+from connector.loops import App
+from connector.poller import PollOutcome
 
 HELP = "poll every selected tenant now, offer everything unsettled to every sink, exit"
+LOOK_S = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,14 +31,15 @@ def run(args: argparse.Namespace) -> int:
 async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
     async with open_app(config) as app:
         app.tenants(names)  # a wrong name is an error before anything is read
-        polls = await app.poll_once(names)
-        sinks = await app.deliver_once() if deliver else []
+        polls = await _poll(app, names)
+        sinks = await _deliver(app) if deliver else []
     out = console()
     shown = table("tenant", "newest day", "events>", "result")
     for poll in polls:
         shown.add_row(clean(poll.tenant), poll.newest_day or "-", str(poll.events), _words(poll.status, poll))
     out.print(shown)
     if sinks:
+        out.print()
         shown = table("sink", "sent>", "parked>", "result")
         for sink in sinks:
             shown.add_row(clean(sink.sink), str(sink.sent), str(sink.parked), _words(sink.state, sink))
@@ -43,6 +49,36 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
     ]
     done = [p.status != "failed" for p in polls] + [s.state in ("ok", "idle") for s in sinks]
     return 0 if all(good) else 3 if any(done) else 1
+
+
+async def _poll(app: App, names: list[str]) -> list[PollOutcome]:
+    wanted = app.tenants(names)
+    words = f"Reading {wanted[0].name}" if len(wanted) == 1 else "Reading tenants"
+    seen: list[PollOutcome] = []
+    with progress(words, len(wanted)) as done:
+
+        def told(outcome: PollOutcome) -> None:
+            seen.append(outcome)
+            done(len(seen))
+
+        return await app.poll_once(names, told)
+
+
+async def _deliver(app: App) -> list[Outcome]:
+    """Offer what is due; the bar looks at the counters of the sinks, which know nothing of it."""
+    backlog = sum(s.backlog for s in (await app.store.stats()).sinks if not s.abandoned)
+
+    async def watch(done: Callable[[int], None]) -> None:
+        while True:
+            done(sum(sum(d.delivered.values()) for d in app.deliveries.values()))
+            await asyncio.sleep(LOOK_S)
+
+    with progress("Delivering events", backlog) as done:
+        watching = asyncio.ensure_future(watch(done))
+        try:
+            return await app.deliver_once()
+        finally:
+            watching.cancel()
 
 
 def _words(status: str, outcome: Any) -> str:

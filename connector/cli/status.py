@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector import memory
-from connector.cli.common import clean, config_of, console, dump, store_beside, table
+from connector.cli.common import clean, config_of, console, dump, plural, store_beside, table
 from connector.clock import SystemClock
 from connector.config import Config
 from connector.credentials import ending
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         dump(status)
     else:
-        _show(status)
+        show(status)
     return 0
 
 
@@ -40,24 +40,28 @@ async def collect(config: Config) -> dict[str, Any]:
         return overview(config, heads, await store.stats(), now, problems, credentials)
 
 
-def _show(status: dict[str, Any]) -> None:
+def show(status: dict[str, Any]) -> None:
     out = console()
     tenants = table("tenant", "newest day", "data age>", "last success", "error")
     for name, t in status["tenants"].items():
         age = "-" if t["data_age_s"] is None else f"{t['data_age_s'] / 3600:.0f} h"
         error = words(t["error"] or ", ".join(t["problems"]), t["hint"] if t["error"] else None)
-        tenants.add_row(clean(name), t["newest_day"] or "-", age, t["last_success"] or "never", error)
+        style = "red" if t["error"] else "yellow" if error else None
+        tenants.add_row(clean(name), t["newest_day"] or "-", age, _moment(t["last_success"]), error, style=style)
     out.print(tenants)
+    out.print()
     out.print(sink_table(status["sinks"]))
     others = [p for p in status["problems"] if not p["subject"].startswith("sink:")]
     if others:
         problems = table("problem", "since", "what")
         for p in others:
-            problems.add_row(p["reason"], p["first_seen"], words(p["summary"] or p["subject"], p["hint"]))
+            problems.add_row(p["reason"], _moment(p["first_seen"]), words(p["summary"] or p["subject"], p["hint"]))
+        out.print()
         out.print(problems)
     if status["credentials"]:
+        out.print()
         out.print(_credentials(status["credentials"]))
-    out.print(f"{status['store']['events']} events kept, {status['store']['bytes'] / 1e6:.1f} MB")
+    out.print(f"\n{plural(status['store']['events'], 'event')} kept, {status['store']['bytes'] / 1e6:.1f} MB")
 
 
 def sink_table(rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str] | None = None) -> Any:
@@ -71,8 +75,9 @@ def sink_table(rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str] |
             s["state"],
             str(s["backlog"]),
             str(s["parked"]),
-            s["last_success"] or "never",
+            _moment(s["last_success"]),
             words(s["error"], s["hint"]),
+            style="red" if s["parked"] or s["error"] else "yellow" if s["state"] in ("behind", "abandoned") else None,
         )
     return made
 
@@ -93,6 +98,10 @@ def _credentials(rows: Sequence[Mapping[str, Any]]) -> Any:
             style=style,
         )
     return made
+
+
+def _moment(text: str | None) -> str:
+    return "never" if text is None else text[:16].replace("T", " ")
 
 
 def words(error: str | None, hint: str | None) -> str:

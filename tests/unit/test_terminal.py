@@ -1,0 +1,216 @@
+"""What commands draw: within the terminal, aligned in cells, and harmless whatever a tenant's texts hold."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connector.cli import check, controls, events, explain, status
+from connector.cli.common import cell_len, fit
+from connector.cli.main import complain, main
+from connector.errors import ConfigError, SecureScoreError
+from connector.model import Event
+
+NASTY = (
+    "\x1b[2J\x1b]0;owned\x07",
+    "\x9b31mred\x9b0m",
+    "over\rwritten\x08\x08",
+    "two\nlines\u2028three",
+    "\u202eesrever\u2066",
+    "[red]markup[/red] [link=https://evil.invalid]x[/link] [/]",
+    "ends with a backslash \\",
+    "宽字符宽字符宽字符宽字符宽字符宽字符宽字符宽字符",
+    "emoji 👩‍💻 🛡️ ok",
+    "combining Z͑ͫ̓ͪ̂a̷l̸g̵o",
+    "a" * 300,
+    "\ud800 lone",
+)
+HARMFUL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def an_event(text: str) -> Event:
+    data = {
+        "severity": 7,
+        "stream": "change",
+        "summary": text,
+        "backfilled": False,
+        "tenant": {"id": text, "name": text},
+    }
+    return Event("id", "urn", "control.changed", text, "2026-11-22T09:12:03Z", data)
+
+
+def a_part(text: str, delta: float) -> dict[str, Any]:
+    cause = {"label": "configuration", "confidence": "high", "evidence": [text], "also": []}
+    return {"control": text, "kind": "moved", "before": 1.0, "after": 2.0, "delta": delta, "cause": cause}
+
+
+def show_explain() -> None:
+    side = {"day": "2026-11-21", "revision": 0, "current": 300.5, "max": 700.0, "percent": 42.9}
+    explain.show(
+        NASTY[0],
+        {
+            "before": side,
+            "after": {**side, "day": "2026-11-22"},
+            "summary": NASTY[5],
+            "percent": {"before": 1.0, "after": 2.0, "delta": 1.0, "numerator": 1.0, "denominator": 0.0},
+            "contributions": [a_part(text, 3.5 - n) for n, text in enumerate(NASTY)],
+            "residual": 0.0,
+            "cause": {"label": NASTY[1], "confidence": "high", "evidence": [], "also": [NASTY[2]]},
+        },
+    )
+
+
+def show_events() -> None:
+    events.show([an_event(text) for text in NASTY])
+
+
+def show_status() -> None:
+    tenant: dict[str, Any] = {"newest_day": None, "data_age_s": None, "last_success": None, "problems": [], "hint": "look"}
+    sink = {"state": "ok", "backlog": 1, "parked": 0, "last_success": "2026-11-22T09:00:00Z", "oldest_due": None}
+    sink |= {"error": None, "hint": None}
+    status.show(
+        {
+            "tenants": {f"{text}{n}": {**tenant, "error": text} for n, text in enumerate(NASTY)},
+            "sinks": {f"{text}{n}": sink for n, text in enumerate(NASTY)},
+            "problems": [{"subject": t, "reason": "r", "first_seen": None, "summary": t, "hint": t} for t in NASTY],
+            "credentials": [
+                {"credential": t, "kind": "secret", "expires_at": None, "days_left": 3, "tenants": [t], "sink": None}
+                for t in NASTY
+            ],
+            "store": {"events": 1, "bytes": 5},
+        }
+    )
+
+
+def show_controls() -> None:
+    row = {"score": 1.0, "max_score": 2.0, "state": "Ignored", "updated_at": "2026-11-22T09:00:00Z"}
+    texts = ("tenant", "control", "portal", "updated_by", "comment")
+    controls.show_list([{**row, **dict.fromkeys(texts, text)} for text in NASTY], several=True)
+
+
+def show_check() -> None:
+    check.show([check.Finding("sink", text, False, text, text) for text in NASTY])
+
+
+DRAWN = (show_explain, show_events, show_status, show_controls, show_check)
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+@pytest.mark.parametrize("draw", DRAWN)
+def test_hostile_texts_stay_texts_within_the_width(
+    draw: Callable[[], None], width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    draw()
+    said = capsys.readouterr().out
+    assert HARMFUL.findall(said) == []
+    assert [line for line in said.splitlines() if cell_len(line) > width] == []
+    assert "ends" in said
+
+
+def test_nothing_is_taken_for_markup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    show_events()
+    assert NASTY[5] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_the_waterfall_stands_in_columns(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figures end in the same cell, whatever width the characters before them have."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    show_explain()
+    lines = capsys.readouterr().out.splitlines()
+    rows = lines[lines.index("") + 1 : lines.index("", lines.index("") + 1)]
+    assert len(rows) == len(NASTY) + 3
+    ends = set()
+    for row in rows:
+        found = re.search(r" [+-]?\d+\.\d+(?= |$)", row)
+        assert found is not None
+        ends.add(cell_len(row[: found.end()]))
+    assert len(ends) == 1
+
+
+@pytest.mark.parametrize("text", [*NASTY[7:11], "plain", ""])
+@pytest.mark.parametrize("cells", [2, 9, 40])
+def test_fitted_text_takes_exactly_its_cells(text: str, cells: int) -> None:
+    assert cell_len(fit(text, cells)) == cells
+
+
+def test_long_names_are_folded_not_lost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name, why = "x" * 60, "because " * 12
+    row = {"tenant": "t", "control": name, "portal": "Risk accepted", "updated_by": "someone", "comment": why.strip()}
+    controls.show_list([{**row, "score": 1.0, "max_score": 2.0, "state": "Ignored", "updated_at": None}], several=False)
+    said = capsys.readouterr().out
+    assert said.count("x") == 60
+    assert said.count("because") == 12
+
+
+# ------------------------------------------------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_errors_quote_nothing_harmful(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert complain(SecureScoreError(f"cannot {text}", text)) == 1
+    assert complain(ConfigError([text, "second"])) == 2
+    said = capsys.readouterr().err
+    assert HARMFUL.findall(said) == []
+    assert [line for line in said.splitlines() if line.startswith("next: ")]
+
+
+@pytest.mark.parametrize(
+    "words", [["events", "--limit", "many"], ["nonsense"], ["explain", "--colour"], ["report"], ["parked"], ["-c"]]
+)
+def test_mistakes_of_usage_speak_like_every_other_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["error:", "next:"]
+
+
+# ---------------------------------------------------------------------------------------------------- on a terminal
+
+
+def on_a_terminal(code: str, **environ: str) -> str:
+    """What a program writes to a terminal, its stdout and stderr together."""
+    parent, child = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", **environ}
+    with subprocess.Popen([sys.executable, "-c", code], stdin=child, stdout=child, stderr=child, env=env) as process:
+        os.close(child)
+        said = b""
+        while True:
+            try:
+                part = os.read(parent, 65_536)
+            except OSError:  # the other side is closed
+                break
+            if not part:
+                break
+            said += part
+        os.close(parent)
+        assert process.wait(30) == 0
+    return said.decode()
+
+
+SHOW = "from tests.unit import test_terminal as t; t.show_events()"
+BAR = "from connector.cli.common import progress\nwith progress('Reading', 3) as done: done(2)"
+COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?3[0-9](?:;[0-9;]*)?m")
+
+
+def test_colour_only_where_it_is_wanted() -> None:
+    code = "import sys; sys.path.insert(0, '.'); " + SHOW
+    assert COLOUR.search(on_a_terminal(code))
+    assert not COLOUR.search(on_a_terminal(code, NO_COLOR="1"))
+
+
+def test_a_bar_on_a_terminal_and_none_elsewhere() -> None:
+    said = on_a_terminal(BAR)
+    assert "Reading" in said
+    assert "2/3" in said
+    quiet = subprocess.run([sys.executable, "-c", BAR], capture_output=True, check=True, timeout=30)
+    assert (quiet.stdout, quiet.stderr) == (b"", b"")

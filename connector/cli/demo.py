@@ -12,7 +12,8 @@ from pathlib import Path
 
 from connector.app import open_app
 from connector.cli import events as event_table
-from connector.cli.common import clean, console
+from connector.cli import report
+from connector.cli.common import cell_len, clean, console, fit, plain, plural, progress
 from connector.cli.explain import show as show_waterfall
 from connector.clock import SimulatedClock
 from connector.config import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
@@ -29,7 +30,12 @@ HELP = "no credentials: a simulated tenant → events, table, explanation, files
 BACKFILL_DAYS = 90
 POLLS_A_DAY = 4
 MARKER = ".securescore-demo"
-FILES = ("state.db", "state.db-wal", "state.db-shm", "state.db.lock", "events.jsonl", "events.cef", "token", MARKER)
+WRITTEN = {
+    "report.html": "the posture report: open it in a browser",
+    "events.jsonl": "CloudEvents, one a line",
+    "events.cef": "CEF, as a syslog receiver gets it",
+}
+FILES = ("state.db", "state.db-wal", "state.db-shm", "state.db.lock", *WRITTEN, "token", MARKER)
 SHOWN = 14
 
 
@@ -81,19 +87,27 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
             )
             await _poll(app)
             first = len(await app.store.history(Query()))
-            for _ in range(days * POLLS_A_DAY):
-                await clock.advance(24 * 3600 / POLLS_A_DAY)
-                await _poll(app)
+            with progress("Living days", days * POLLS_A_DAY) as done:
+                for number in range(days * POLLS_A_DAY):
+                    await clock.advance(24 * 3600 / POLLS_A_DAY)
+                    await _poll(app)
+                    done(number + 1)
             events = await app.store.history(Query())
+            when = await report.period_of(app.store, config.tenants, None, None, clock.now())
+            wanted = (config, app.store, config.tenants, (), when, "html", str(folder / "report.html"), clock.now())
+            await report.save(*wanted)
         requests = len(sim.requests)
     _tell(events, first, tenant.name)
     lines = (folder / "events.jsonl").read_bytes().count(b"\n")
     out.print(
-        f"{len(events)} events from {requests} requests in {time.monotonic() - began:.1f} s; "
-        f"{lines} delivered to each file:\n"
-        f"  {folder / 'events.jsonl'}   CloudEvents, one a line\n"
-        f"  {folder / 'events.cef'}     CEF, as a syslog receiver gets it"
+        f"{plural(len(events), 'event')} from {plural(requests, 'request')} in {time.monotonic() - began:.1f} s; "
+        f"{lines} delivered to each file:"
     )
+    longest = max(cell_len(plain(folder / name)) for name in WRITTEN)
+    apart = " " if longest + max(map(len, WRITTEN.values())) + 5 <= out.width else "\n     "
+    for name, words in WRITTEN.items():
+        path = fit(plain(folder / name), longest) if apart == " " else plain(folder / name)
+        out.print(f"  {path} {apart}{words}", markup=False, soft_wrap=True)
     out.print("Next: [bold]securescore init[/bold] writes a configuration for your own tenant.")
     return 0
 
@@ -130,8 +144,9 @@ def _tell(events: Sequence[Event], first: int, name: str) -> None:
     out = console()
     live = [e for e in events[first:] if e.stream in ("change", "health") and not e.backfilled]
     worth = sorted(live, key=lambda e: (-e.severity, e.time))[:SHOWN]
-    out.print(f"\n{first} events from history; {len(live)} changes since. The {len(worth)} that matter most:")
+    out.print(f"\n{first} events from history; {len(live)} changes since. The {len(worth)} that matter most:\n")
     event_table.show(sorted(worth, key=lambda e: e.time))
+    out.print()
     moves = [e for e in events if e.type == "score.changed" and e.data["delta"] is not None]
     recent = [e for e in moves if not e.backfilled] or moves
     if recent:

@@ -10,13 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from types import ModuleType
 
 from connector import __version__, memory
 from connector.app import evidence
-from connector.cli.common import clean, config_of, console, progress, store_beside
+from connector.cli.common import clean, config_of, console, plain, progress, store_beside
 from connector.clock import SystemClock, iso
 from connector.config import Config, TenantConfig
 from connector.delivery import DurableStore
@@ -66,32 +66,48 @@ def _tenants(
 async def _report(
     config: Config, tenants: Sequence[TenantConfig], named: Sequence[TenantConfig], args: argparse.Namespace
 ) -> int:
-    form = FORMATS[args.format]
-    archive = evidence(config)
     now = SystemClock().now()
     async with store_beside(config) as store:
-        when = await _period(store, tenants, args.start, args.end, iso(now)[:10])
-        summaries = []
-        with progress("Reading", len(tenants)) as done:
-            for tenant in tenants:
-                summaries.append(build.summarise(await material(store, tenant, when), when))
-                done()
-        known = {s.tenant_id: s for s in summaries if s.error is None}
-        if not known:
-            raise SecureScoreError(_silence(summaries, when), "run `securescore once` first, or choose other days")
-        full = [t for t in (tenants if len(tenants) <= MAX_DETAILED else named) if t.tenant_id in known]
-        ordered = sorted(summaries, key=lambda s: (s.percent is not None, s.percent or 0.0, s.name))
-        names = tuple(t.name for t in full)
-        cover = Cover(__version__, iso(now), when, tuple(ordered), names)
-        with writing(args.out) as write, progress("Reporting", len(full)) as done:
-            write(form.opening(cover))
-            for number, tenant in enumerate(full):
-                found = build.build(await material(store, tenant, when, archive), when)
-                write(form.tenant(found, number))
-                done()
-            write(form.closing(cover))
-    _tell(args.out, when, summaries, len(full))
-    return 3 if len(known) < len(summaries) else 0
+        when = await period_of(store, tenants, args.start, args.end, now)
+        summaries, full = await save(config, store, tenants, named, when, args.format, args.out, now)
+    _tell(args.out, when, summaries, full)
+    return 3 if any(s.error for s in summaries) else 0
+
+
+async def save(
+    config: Config,
+    store: DurableStore,
+    tenants: Sequence[TenantConfig],
+    named: Sequence[TenantConfig],
+    when: Period,
+    form: str,
+    out: str,
+    now: datetime,
+) -> tuple[Sequence[Summary], int]:
+    """Write the report; returns what is said of each tenant and how many follow in full.
+
+    Raises SecureScoreError when nothing is known of any of them, or the file cannot be written.
+    """
+    archive = evidence(config)
+    summaries: list[Summary] = []
+    with progress("Reading tenants", len(tenants)) as done:
+        for tenant in tenants:
+            summaries.append(build.summarise(await material(store, tenant, when), when))
+            done(len(summaries))
+    known = {s.tenant_id for s in summaries if s.error is None}
+    if not known:
+        raise SecureScoreError(_silence(summaries, when), "run `securescore once` first, or choose other days")
+    full = [t for t in (tenants if len(tenants) <= MAX_DETAILED else named) if t.tenant_id in known]
+    ordered = sorted(summaries, key=lambda s: (s.percent is not None, s.percent or 0.0, s.name))
+    cover = Cover(__version__, iso(now), when, tuple(ordered), tuple(t.name for t in full))
+    written = FORMATS[form]
+    with writing(out) as write, progress("Writing tenants", len(full)) as done:
+        write(written.opening(cover))
+        for number, tenant in enumerate(full):
+            write(written.tenant(build.build(await material(store, tenant, when, archive), when), number))
+            done(number + 1)
+        write(written.closing(cover))
+    return summaries, len(full)
 
 
 def _silence(summaries: Sequence[Summary], when: Period) -> str:
@@ -107,17 +123,17 @@ def _tell(out: str, when: Period, summaries: Sequence[Summary], full: int) -> No
     more = f", {full} of {len(summaries)} tenants in full" if rest else ""
     said.print(f"{when.start} to {when.end}{more}: {clean(out)}")
     for one in [s for s in summaries if s.error is not None][:20]:
-        print(f"error: {one.name}: {one.error}", file=sys.stderr)
+        print(f"error: {plain(one.name)}: {one.error}", file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------------------------- period and material
 
 
-async def _period(
-    store: DurableStore, tenants: Sequence[TenantConfig], start: str | None, end: str | None, today: str
+async def period_of(
+    store: DurableStore, tenants: Sequence[TenantConfig], start: str | None, end: str | None, now: datetime
 ) -> Period:
     """The days asked for; else 90 up to the newest known one. A single tenant's period begins when it became known."""
-    first, last = _day(start, "--from"), _day(end, "--to")
+    first, last, today = _day(start, "--from"), _day(end, "--to"), iso(now)[:10]
     if last is None:
         heads = [memory.head(await store.load(t.tenant_id)) for t in tenants]
         last = max((str(h["newest"]) for h in heads if h.get("newest")), default=today)

@@ -92,4 +92,5 @@ def test_the_demo_works_in_an_empty_folder(home: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (out / "events.jsonl").stat().st_size > 0
     assert (out / "events.cef").stat().st_size > 0
+    assert (out / "report.html").read_text("utf-8").startswith("<!DOCTYPE html>")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

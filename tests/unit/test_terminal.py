@@ -70,7 +70,13 @@ def show_events() -> None:
 
 
 def show_status() -> None:
-    tenant: dict[str, Any] = {"newest_day": None, "data_age_s": None, "last_success": None, "problems": [], "hint": "look"}
+    tenant: dict[str, Any] = {
+        "newest_day": None,
+        "data_age_s": None,
+        "last_success": None,
+        "problems": [],
+        "hint": "look",
+    }
     sink = {"state": "ok", "backlog": 1, "parked": 0, "last_success": "2026-11-22T09:00:00Z", "oldest_due": None}
     sink |= {"error": None, "hint": None}
     status.show(

@@ -435,7 +435,7 @@ def _exceptions(profiles: Mapping[str, Profile], last: Day, when: Period) -> tup
         state = diff.state_on(profile, when.end)
         if state.state in HELD:
             found.append(_exemption(profile, state, last.controls.get(name), when))
-    return tuple(sorted(found, key=lambda e: (-e.asserted_points, e.state, e.at or "", e.control)))
+    return tuple(sorted(found, key=lambda e: (-(e.asserted_points or 0.0), e.state, e.at or "", e.control)))
 
 
 def _exemption(profile: Profile, state: StateUpdate, control: Control | None, when: Period) -> Exemption:
@@ -459,7 +459,7 @@ def _exemption(profile: Profile, state: StateUpdate, control: Control | None, wh
         new_in_period=day is not None and when.start <= day <= when.end,
         score=score,
         max_score=most,
-        asserted_points=score or 0.0 if state.state in diff.ASSERTED else 0.0,
+        asserted_points=score if control is not None and state.state in diff.ASSERTED else 0.0,
         forgone_points=forgone,
     )
 
@@ -522,15 +522,16 @@ def _reference(
 ) -> Reference:
     controls = [last.controls[name] for name in names if name in last.controls]
     maxima = [diff.max_of(c, profiles.get(c.name)) for c in controls]
-    score = sum(diff.fixed(c.score or 0.0) for c in controls)
+    scores = [c.score for c in controls]
+    score = None if None in scores else sum(diff.fixed(s or 0.0) for s in scores)
     most = None if None in maxima else sum(diff.fixed(m or 0.0) for m in maxima)
     return Reference(
         id=ref_id,
         controls=tuple(c.name for c in controls),
         full=sum(c.percent is not None and c.percent >= 100 for c in controls),
-        score=diff.points(score),
+        score=None if score is None else diff.points(score),
         max_score=None if most is None else diff.points(most),
-        percent=round(100.0 * score / most, 2) if most else None,
+        percent=round(100.0 * score / most, 2) if most and score is not None else None,
         delta=diff.points(sum(moved.get(name, 0) for name in names)),
     )
 

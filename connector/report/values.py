@@ -229,7 +229,7 @@ class Exemption:
     new_in_period: bool
     score: float | None
     max_score: float | None
-    asserted_points: float
+    asserted_points: float | None
     forgone_points: float | None
 
 
@@ -256,7 +256,7 @@ class Reference:
     id: str
     controls: tuple[str, ...]
     full: int
-    score: float
+    score: float | None
     max_score: float | None
     percent: float | None
     delta: float

@@ -159,6 +159,23 @@ def test_the_register_holds_what_is_in_force_at_the_end_of_the_period() -> None:
     assert (found.summary.asserted, found.summary.measured) == (4.0, 11.5)
 
 
+def test_points_that_graph_did_not_say_are_unknown_in_every_sum() -> None:
+    silent = Control("AdminMFAV2", "Identity", None, None)
+    one = day("2026-11-01", {"OneAdmin": (1.0, 100.0)})
+    made = evolve(one, day=evolve(one.day, controls={**one.day.controls, silent.name: silent}))
+    stated = StateUpdate("ThirdParty", "2026-10-02T10:00:00Z", "alice")
+    profiles = {"AdminMFAV2": Profile("AdminMFAV2", "MFA", service="AzureAD", max_score=10.0, updates=(stated,))}
+    found = report(material([made], profiles))
+    assert found.exceptions is not None
+    assert [(e.score, e.asserted_points) for e in found.exceptions] == [(None, None)]
+    assert (found.summary.asserted, found.summary.measured) == (None, None)
+    assert {c.id: (c.score, c.percent) for c in found.frameworks.classes} == {
+        "mfa_conditional_access": (None, None),
+        "privileged_identity": (1.0, 100.0),
+    }
+    assert [(g.name, g.score) for g in found.categories] == [("Identity", None)]
+
+
 def test_averages_are_those_of_the_latest_day_that_has_any() -> None:
     seats = {"seatSizeRangeLowerValue": 11.0, "seatSizeRangeUpperValue": 100.0}
     averages = (Average("AllTenants", 30.5), Average("TotalSeats", None, seats))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from attrs import evolve, frozen
 
+from connector import intents
 from connector import memory as remember
 from connector.clock import iso, parse_iso
 from connector.config import ChangesConfig, TenantConfig
@@ -137,12 +138,14 @@ class Poller:
             done = seen.done
             newest_day = seen.memory.newest.day.day if seen.memory.newest else None
             told = list(seen.changes)
+            late: list[Change] = []
             values = {**head, "tenant": tenant.name, "source": snapshot.source}
             if done:
                 problems, more = self._problems(tenant, head, snapshot, newest_day, now, expiring)
+                values, late = intents.abandoned({**values, **_success(head, snapshot, problems, now)}, now)
                 told += more
-                values.update(_success(head, snapshot, problems, now))
             events = [stamp(change, origin, now, self.severity) for change in told]
+            events += [stamp(change, _ours(origin), now, self.severity) for change in late]
             encoded = remember.encode(state, old, seen.memory, values)
             if newest_day is not None:
                 encoded = remember.forget_before(encoded, self._horizon(newest_day))
@@ -185,7 +188,9 @@ class Poller:
         newest_day = head.get("newest")
         problems, told = self._problems(tenant, head, snapshot, newest_day, now, expiring)
         values = {**head, "tenant": tenant.name, **_success(head, snapshot, problems, now)}
+        values, late = intents.abandoned(values, now)
         events = [stamp(change, origin, now, self.severity) for change in told]
+        events += [stamp(change, _ours(origin), now, self.severity) for change in late]
         await self.store.commit(tenant.tenant_id, remember.with_head(state or State(), values), events)
         return _outcome(tenant.name, snapshot, newest_day, len(events))
 
@@ -293,6 +298,11 @@ class Poller:
             return []
         fault = stale(newest_day, now, self.changes.stale_after_s)
         return [] if fault is None else [fault]
+
+
+def _ours(origin: Origin) -> Origin:
+    """Of the same tenant, but said by the connector of itself."""
+    return evolve(origin, source="connector")
 
 
 def _known(head: Mapping[str, Any], language: str) -> Known:

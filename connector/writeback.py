@@ -8,13 +8,14 @@ changes, and there is no ETag: so compare first, and read back afterwards.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from random import Random
 from typing import Any, Protocol
 
 from attrs import field, frozen
 
+from connector import intents, memory
 from connector.auth import TokenProvider, claims_challenge
 from connector.backoff import delay_s
 from connector.changes import control_info, state_data
@@ -260,6 +261,16 @@ class Result:
     profile: Profile | None = None
 
 
+UNKNOWN = "the command ended before it could say what came of this change"
+"""What the event says if the process dies between sending and recording."""
+
+
+def unfinished(planned: Plan) -> Result:
+    """What is to be told of a plan of which nothing more is ever heard."""
+    hint = "`securescore controls show NAME` shows what holds now"
+    return Result(planned, "unconfirmed", UNKNOWN, hint, sent=True, profile=planned.profile)
+
+
 async def apply(planned: Plan, reader: Reader, writer: Writer) -> Result:
     """Carry out one plan: compare again, send, read back. A foreseeable failure is a result, never an exception."""
     if planned.verdict != "send":
@@ -355,15 +366,35 @@ def change_of(result: Result, operator: Operator, control: Control | None, now: 
     )
 
 
-async def record(store: Store, origin: Origin, change: Change, rules: SeverityRules, now: str) -> Event:
-    """Commit the event beside whatever else is committing this tenant. Raises StoreError."""
+async def announce(store: Store, tenant_id: str, change: Change) -> None:
+    """Keep what is about to be sent, so that its event is told even if this process dies. Raises StoreError."""
+    await _commit(store, tenant_id, lambda head: intents.begun(head, change))
+
+
+async def withdraw(store: Store, tenant_id: str, change: Change) -> None:
+    """Nothing was sent after all. Raises StoreError."""
+    await _commit(store, tenant_id, lambda head: intents.ended(head, change))
+
+
+async def record(
+    store: Store, origin: Origin, change: Change, rules: SeverityRules, now: str, announced: Change
+) -> Event:
+    """Commit the event in place of what was announced. Raises StoreError."""
     assert origin.tenant_id is not None
     event = stamp(change, origin, now, rules)
+    await _commit(store, origin.tenant_id, lambda head: intents.ended(head, announced), event)
+    return event
+
+
+async def _commit(
+    store: Store, tenant_id: str, values: Callable[[Mapping[str, Any]], Mapping[str, Any]], *events: Event
+) -> None:
+    """One commit beside whatever else is committing this tenant."""
     for _ in range(COMMIT_TRIES):
-        state = await store.load(origin.tenant_id) or State()
+        state = await store.load(tenant_id) or State()
         try:
-            await store.commit(origin.tenant_id, state, [event])
+            await store.commit(tenant_id, memory.with_head(state, values(memory.head(state))), events)
         except Conflict:
             continue
-        return event
+        return
     raise StoreError("another process keeps committing this tenant", "stop it, or try again later")

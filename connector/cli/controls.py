@@ -45,6 +45,7 @@ from connector.writeback import (
     Result,
     Wanted,
     Writer,
+    announce,
     apply,
     change_of,
     is_full,
@@ -52,7 +53,9 @@ from connector.writeback import (
     record,
     refusal,
     state_of,
+    unfinished,
     wanted,
+    withdraw,
 )
 
 HELP = "list and show controls; set a control's state at Microsoft"
@@ -461,15 +464,25 @@ class _One:
     scored: Mapping[str, Control]
 
     async def __call__(self, line: int | None, planned: Plan) -> _Done:
+        tenant, control = self.tenant, self.scored.get(planned.wanted.control)
+        began = iso(self.writer.clock.now())
+        announced = change_of(unfinished(planned), self.operator, control, began)
+        if planned.verdict == "send":
+            try:
+                await announce(self.store, tenant.tenant_id, announced)
+            except SecureScoreError as error:
+                what = f"nothing was sent, as it could not be recorded: {error.what}"
+                return _Done(line, Result(planned, "failure", what, error.hint, stops=True))
         result = await apply(planned, self.source, self.writer)
-        if not result.sent:
-            return _Done(line, result)
         now = iso(self.writer.clock.now())
-        control = self.scored.get(planned.wanted.control)
         change = change_of(result, self.operator, control, now)
-        origin = Origin(self.tenant.tenant_id, self.tenant.name, self.tenant.labels, "connector")
         try:
-            event = await record(self.store, origin, change, severity_rules(), now)
+            if not result.sent:
+                if planned.verdict == "send":
+                    await withdraw(self.store, tenant.tenant_id, announced)
+                return _Done(line, result)
+            origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, "connector")
+            event = await record(self.store, origin, change, severity_rules(), now, announced)
         except SecureScoreError as error:
             said = f"{result.detail}; the event could not be recorded: {error.what}".lstrip("; ")
             hint = f"note it by hand: {change.data['summary']} by {self.operator} at {now}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 from attrs import define
 
+from connector.app import open_app, sink_options
 from connector.cli.main import main
-from connector.clock import SystemClock
+from connector.clock import SimulatedClock, SystemClock
+from connector.config_yaml import load
 from connector.formats import cloudevents
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve, token_for
@@ -258,6 +261,40 @@ async def test_writing_uses_its_own_credential_and_reading_does_not(
         (tmp_path / READ_TOKEN).write_text("broken")
         assert (await bench.set(name, "--state", "ignored", "--comment", "x"))[0] == 0
         assert (await bench.run("controls", "show", name))[0] == 1
+
+
+async def test_a_change_whose_command_was_killed_is_told_by_the_next_poll(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """kill -9 between the PATCH and its event: the operator is on record nevertheless, once."""
+    async with ready(tmp_path, capsys) as bench:
+        (name,) = bench.free()
+        bench.sim.faults.add(Fault("write_ignored", path=name))  # so that it looks for the change for seconds
+        config = tmp_path / "securescore.yaml"
+        words = [name, "--state", "ignored", "--comment", "x", "--operator", "Alice", "--yes", "-c", str(config)]
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "connector.cli.main", "controls", "set", *words
+        )
+        while not bench.sent():
+            assert command.returncode is None
+            await asyncio.sleep(0.02)
+        command.kill()
+        await command.wait()
+        assert await bench.events() == []
+        assert (await bench.run("once"))[0] == 0
+        assert await bench.events() == [], "it could still be under way"
+        later = SimulatedClock(bench.sim.clock.now() + timedelta(minutes=11))
+        loaded = load(str(config), sink_options=sink_options)
+        for _ in range(2):
+            async with open_app(loaded, clock=later) as app:
+                await app.poll_once()
+        (event,) = await bench.events()
+        assert (event["subject"], event["data"]["outcome"], event["data"]["source"]) == (
+            name,
+            "unconfirmed",
+            "connector",
+        )
+        assert event["data"]["operator"]["name"] == "Alice"
 
 
 async def test_many_at_once_with_a_line_for_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -222,7 +222,7 @@ class GraphSource:
         notes: list[str] = []
         for page in pages:
             where = f"{wire.PROFILES} page {page.number}"
-            read = wire.parse_profiles(_documents(page, where), self._tenant_id, where)
+            read = wire.parse_profiles(_documents(page, where, self._load_profiles), self._tenant_id, where)
             notes += read.notes
             if not profiles.keys().isdisjoint(read.profiles):
                 notes.append(f"{where}: duplicate_profile")
@@ -232,6 +232,9 @@ class GraphSource:
         if not profiles and known.had_profiles:
             raise PartialRead(f"{wire.PROFILES}: an empty list, although profiles are known", "empty_after_full")
         return _Part(profiles, hashes, evidence, tuple(notes))
+
+    def _load_profiles(self, body: bytes, where: str) -> Any:
+        return wire.load_profiles(body, where, self._tenant_id)
 
     # ---------------------------------------------------------------------------------------------------- paging
 

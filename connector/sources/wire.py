@@ -119,6 +119,51 @@ def _by_rows(body: bytes) -> Any:
     )
 
 
+@frozen
+class _New:
+    """A row of the catalogue that was not met before, and what it will be known by."""
+
+    document: Any
+    key: bytes | None
+
+
+_LIST, _NEXT_ROW = b'"value":[', b'},{"id":'
+_met: dict[bytes, Profile] = {}
+"""Profiles by the hash of their row without the tenant's id: most of the catalogue is the same for all tenants, and the
+same as at the last read. Only the result of a pure function is kept, so nobody sees the difference."""
+MAX_MET = 4_096
+
+
+def load_profiles(body: bytes, where: str, tenant_id: str) -> Any:
+    """As `load`, for a page of the catalogue that is given to `parse_profiles`: rows that were met before, in whichever
+    tenant, are not parsed again. For the same reasons as in `load_days` this does not change what a page means.
+    """
+    try:
+        data = _catalogue_by_rows(body, tenant_id)
+    except (ValueError, RecursionError):
+        data = None
+    return load(body, where) if data is None else data
+
+
+def _catalogue_by_rows(body: bytes, tenant_id: str) -> Any:
+    start, end = body.find(_LIST + b"{"), body.rfind(b"}]")
+    if start < 0 or end < start or _PLACE in body:
+        return None
+    start += len(_LIST)
+    first, *others = body[start + 1 : end].split(_NEXT_ROW)
+    owner = f'"azureTenantId":"{tenant_id}"'.encode()
+    rows: list[Any] = []
+    for piece in [first, *(_NEXT_ROW[3:] + other for other in others)]:
+        at = piece.find(owner)
+        key = None
+        if at >= 0 and piece.find(owner, at + 1) < 0:  # what differs in the tenant's id alone has the same key
+            key = hashlib.sha256(b"%d%b%b" % (at, piece[:at], piece[at + len(owner) :])).digest()
+        known = _met.get(key) if key else None
+        rows.append(_New(json.loads(b"{%b}" % piece), key) if known is None else known)
+    around = body[: start - 1] + _PLACE + body[end + 2 :]
+    return json.loads(around, parse_constant=lambda word: rows if word == "Infinity" else float(word))
+
+
 def _ends_early(error: BaseException) -> bool:
     return isinstance(error, json.JSONDecodeError) and error.pos >= len(error.doc.rstrip())
 
@@ -547,6 +592,8 @@ class Catalogue:
 def parse_profiles(docs: Iterable[Any], tenant_id: str, where: str) -> Catalogue:
     """The catalogue of `secureScoreControlProfile` documents. An id that comes twice keeps its first entry, noted.
 
+    They may come from `load_profiles`, partly as profiles already.
+
     Raises PartialRead naming what is wrong and where, and WrongTenant.
     """
     docs = list(docs)
@@ -554,10 +601,24 @@ def parse_profiles(docs: Iterable[Any], tenant_id: str, where: str) -> Catalogue
     profiles: dict[str, Profile] = {}
     notes: set[str] = set()
     for n, doc in enumerate(docs, 1):
-        profile = _profile(doc, tenant_id, f"{where}, profile {n}", notes)
-        if profiles.setdefault(profile.id, profile) is not profile:
+        profile = doc if isinstance(doc, Profile) else _new_profile(doc, tenant_id, f"{where}, profile {n}", notes)
+        if profile.id in profiles:
             notes.add("duplicate_profile")
+        profiles.setdefault(profile.id, profile)
     return Catalogue(profiles, tuple(sorted(f"{where}: {note}" for note in notes)))
+
+
+def _new_profile(document: Any, tenant_id: str, where: str, notes: set[str]) -> Profile:
+    """A profile, remembered where nothing about its row was odd."""
+    new = document if isinstance(document, _New) else _New(document, None)
+    flags: set[str] = set()
+    profile = _profile(new.document, tenant_id, where, flags)
+    if new.key and not flags:
+        if len(_met) >= MAX_MET:
+            _met.clear()
+        _met[new.key] = profile
+    notes |= flags
+    return profile
 
 
 def _profile(document: Any, tenant_id: str, where: str, flags: set[str]) -> Profile:

@@ -571,6 +571,45 @@ def test_a_doubtful_row_flags_every_day_it_is_in() -> None:
     assert [day.flags for day in days] == [("bad_number",)] * 3
 
 
+def profiles_of(load: Any, body: bytes, tenant_id: str = TENANT) -> str:
+    try:
+        return repr(wire.parse_profiles(wire.documents(load(body, "page"), "page"), tenant_id, "page"))
+    except (PartialRead, WrongTenant) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def row_by_row(body: bytes, where: str) -> Any:
+    return wire.load_profiles(body, where, TENANT)
+
+
+@given(st.data())
+def test_a_catalogue_read_row_by_row_means_what_it_means_as_a_whole(data: st.DataObject) -> None:
+    """Twice, so that rows are met before; damaged anywhere."""
+    tricky = data.draw(st.sampled_from(TRICKY))
+    documents = [profile_document("A", title=tricky), profile_document("B", more=tricky), profile_document("A")]
+    body = compact({"value": documents, "count": tricky})
+    assert profiles_of(row_by_row, body) == profiles_of(wire.load, body)
+    at = data.draw(st.integers(0, len(body)))
+    until = data.draw(st.integers(at, min(len(body), at + 60)))
+    piece = data.draw(
+        st.sampled_from([b"", b"{", b"}", b'"', b",", b'},{"id":', f'"azureTenantId":"{TENANT}"'.encode()])
+    )
+    damaged = body[:at] + piece + body[until:]
+    assert profiles_of(row_by_row, damaged) == profiles_of(wire.load, damaged)
+
+
+def test_a_row_met_in_one_tenant_is_known_in_the_next_and_still_of_its_own_tenant() -> None:
+    mine = compact({"value": [profile_document("A"), profile_document("B", rank="odd")]})
+    theirs = mine.replace(TENANT.encode(), OTHER_TENANT.encode())
+    first = wire.parse_profiles(wire.load_profiles(mine, "page", TENANT)["value"], TENANT, "page")
+    again = wire.parse_profiles(wire.load_profiles(theirs, "page", OTHER_TENANT)["value"], OTHER_TENANT, "page")
+    assert again == first
+    assert again.profiles["A"] is first.profiles["A"]
+    assert again.notes == first.notes == ("page: bad_number",)
+    with pytest.raises(WrongTenant):
+        wire.parse_profiles(wire.load_profiles(theirs, "page", TENANT)["value"], TENANT, "page")
+
+
 @pytest.mark.parametrize("data", [{}, {"value": None}, {"value": {}}, {"error": {"code": "x"}}, [], None, 5])
 def test_collection_without_list_is_refused(data: Any) -> None:
     with pytest.raises(PartialRead, match="page 1: no `value` list"):

@@ -243,7 +243,8 @@ def _managed(client_id: object, audience: str, direct: Bridge, now: datetime, cl
                 )
             return token_of(result, now, what)
     except OSError as error:  # Azure Arc keeps a key in a file for group himds
-        raise Unavailable(f"{what}: cannot read {error.filename}: {error.strerror}", hint=_NO_IDENTITY) from None
+        hint = f"{_NO_IDENTITY} With Azure Arc the connector's user must be in the group himds."
+        raise Unavailable(f"{what}: cannot read {error.filename}: {error.strerror}", hint=hint) from None
     except Unavailable as error:
         raise Unavailable(f"{what}: {error.what}", error.retry_after_s, _NO_IDENTITY) from None
 

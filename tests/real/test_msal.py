@@ -5,12 +5,15 @@ import base64
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from attrs import evolve
+from msal.managed_identity import _supported_arc_platforms_and_their_prefixes  # type: ignore[import-untyped]
 
 from connector import token_claims
 from connector.auth import SignIn, azure_credential
@@ -77,6 +80,34 @@ async def test_managed_identity_of_a_virtual_machine(entra: Bench, monkeypatch: 
     entra.authority.identities[""] = TENANT
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", entra.authority.base_url)
     assert claims(await entra.held("managed_identity").token()).tenant_id == TENANT
+
+
+async def test_managed_identity_of_a_machine_behind_azure_arc(
+    entra: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The agent challenges: whoever can read a file that only group himds may read gets the token."""
+    asked: list[Mapping[str, str]] = []
+
+    async def agent(request: web.Request) -> web.Response:
+        asked.append({**request.query, "authorization": request.headers.get("Authorization", "")})
+        if request.headers.get("Authorization") != "Basic secret-of-the-agent":
+            return web.Response(status=401, headers={"WWW-Authenticate": f"Basic realm={tmp_path}/challenge.key"})
+        token = entra.authority.issue({"tid": TENANT, "aud": "https://graph.microsoft.com"})
+        return web.json_response({"access_token": token, "expires_in": "3599", "resource": request.query["resource"]})
+
+    monkeypatch.setitem(_supported_arc_platforms_and_their_prefixes, "linux", str(tmp_path))
+    app = web.Application()
+    app.router.add_get("/metadata/identity/oauth2/token", agent)
+    async with TestServer(app) as server:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", str(server.make_url("/metadata/identity/oauth2/token")))
+        monkeypatch.setenv("IMDS_ENDPOINT", str(server.make_url("/")))
+        with pytest.raises(Unavailable, match=r"challenge\.key: No such file") as caught:
+            await entra.held("managed_identity").token()
+        assert "himds" in caught.value.hint
+        (tmp_path / "challenge.key").write_text("secret-of-the-agent")
+        assert claims(await entra.held("managed_identity", client_id=None).token(refresh=True)).tenant_id == TENANT
+    assert [a["resource"] for a in asked] == ["https://graph.microsoft.com"] * 3
+    assert asked[-1]["authorization"] == "Basic secret-of-the-agent"
 
 
 async def test_federated_token_file_is_read_for_every_sign_in(entra: Bench) -> None:

@@ -349,7 +349,9 @@ def read_csv(path: Path) -> list[tuple[int | None, Wanted]]:
     try:
         header = [(name or "").strip().casefold() for name in reader.fieldnames or ()]
         if sorted(header) != sorted(set(header)) or not set(COLUMNS[:3]) <= set(header) <= set(COLUMNS):
-            raise ConfigError([f"{path} line 1: the columns must be name,state,comment and, if wanted, assigned_to"])
+            what = f"{path} line 1: the columns must be name,state,comment and, if wanted, assigned_to"
+            apart = ";" in text[:200] or "\t" in text[:200]
+            raise ConfigError([what], "save it with commas between the columns" if apart else "nothing was sent")
         reader.fieldnames = header
         for row in reader:
             line = reader.line_num

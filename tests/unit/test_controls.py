@@ -56,6 +56,13 @@ def test_every_mistake_is_named_and_nothing_is_taken(tmp_path: Path, text: str |
         assert word in caught.value.what
 
 
+@pytest.mark.parametrize("apart", [";", "\t"])
+def test_a_spreadsheets_other_separators_are_recognised(tmp_path: Path, apart: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_csv(written(tmp_path, f"name{apart}state{apart}comment\nA{apart}ignored{apart}x\n"))
+    assert "commas" in caught.value.hint
+
+
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         read_csv(tmp_path / "none.csv")

@@ -51,7 +51,7 @@ def show(status: dict[str, Any]) -> None:
     out.print(tenants)
     out.print()
     out.print(sink_table(status["sinks"]))
-    others = [p for p in status["problems"] if not p["subject"].startswith("sink:")]
+    others = [p for p in status["problems"] if p["subject"].removeprefix("sink:") not in status["sinks"]]
     if others:
         problems = table("problem", "since", "what")
         for p in others:

@@ -1,6 +1,8 @@
 """The Microsoft Sentinel content as the tests see it: files, queries, and the tables below them. No assertions."""
 
+import json
 import re
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,4 +70,69 @@ def columns_used(rule: dict[str, Any]) -> set[str]:
         *rule.get("customDetails", {}).values(),
         *re.findall(r"\{\{(\w+)\}\}", texts),
         *([override["alertSeverityColumnName"]] if "alertSeverityColumnName" in override else []),
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------- workbook
+
+
+@cache
+def workbook() -> dict[str, Any]:
+    (path,) = (CONTENT / "Workbooks").glob("*.json")
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def items(members: Sequence[dict[str, Any]] | None = None) -> Iterator[dict[str, Any]]:
+    """Every item of the workbook, groups before their members."""
+    for item in workbook()["items"] if members is None else members:
+        yield item
+        yield from items(item["content"].get("items", []))
+
+
+def parameters() -> dict[str, dict[str, Any]]:
+    """What sets each of the workbook's parameters, by name: an entry field, a tab, or a row that is clicked."""
+    found = {one["name"]: one for item in items() for one in item["content"].get("parameters", [])}
+    for item in items():
+        content = item["content"]
+        found.update({tab["cellValue"]: tab for tab in content.get("links", []) if tab["linkTarget"] == "parameter"})
+        found.update({one["parameterName"]: one for one in content.get("exportedParameters", [])})
+    return found
+
+
+VALUES = {
+    "Test": "0",
+    "Transition": "75e7ada1-05cf-8bf6-b967-58e8dc1672e0",
+    "TransitionSummary": "Secure Score dropped",
+    "Control": "AdminMFAV2",
+    "ControlTenant": "11111111-1111-1111-1111-111111111111",
+    "Category": "'*'",
+    "Tier": "'Core','Advanced'",
+}
+"""What the portal fills in; Tenant is tried with all and with some."""
+TENANTS = {"all": "'*'", "some": "'contoso','fabrikam'"}
+
+
+def workbook_queries(tenants: str) -> dict[str, str]:
+    """The workbook's queries as the portal would run them; `tenants` is a key of TENANTS."""
+    values = {**VALUES, "Tenant": TENANTS[tenants]}
+    found = {one["name"]: one["query"] for one in parameters().values() if "query" in one}
+    found.update({item["name"]: item["content"]["query"] for item in items() if item["type"] == 3})
+    return {name: REFERENCE.sub(lambda hit: values[hit[1]], text) for name, text in found.items()}
+
+
+REFERENCE = re.compile(r"\{(\w+)\}")
+
+
+def columns_shown(item: dict[str, Any]) -> set[str]:
+    """The columns of its query that an item of the workbook gives a place, a form or to another item."""
+    content = item["content"]
+    chart = content.get("chartSettings", {})
+    tiles = content.get("tileSettings", {})
+    return {
+        *chart.get("yAxis", []),
+        *(chart[key] for key in ("xAxis", "group") if key in chart),
+        *(one["columnMatch"].strip("^$") for one in content.get("gridSettings", {}).get("formatters", [])),
+        *(one["columnMatch"] for one in tiles.values() if isinstance(one, dict) and "columnMatch" in one),
+        *(one["fieldName"] for one in content.get("exportedParameters", [])),
     }

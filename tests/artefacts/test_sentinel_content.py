@@ -152,3 +152,43 @@ def test_every_table_has_its_parser() -> None:
     assert [name for name in names if f"{name}_CL" in names or name in tables()] == [], (
         "a function would hide the table"
     )
+
+
+# ----------------------------------------------------------------------------------------------------------- workbook
+
+
+def test_names_in_the_workbook_are_used_once() -> None:
+    names = Counter(item["name"] for item in sentinel_content.items())
+    ids = Counter(
+        one["id"]
+        for item in sentinel_content.items()
+        for one in [*item["content"].get("parameters", []), *item["content"].get("links", [])]
+    )
+    assert [one for one, count in (names + ids).items() if count > 1] == []
+
+
+def test_the_workbook_refers_to_its_own_parameters_only_and_to_all_of_them() -> None:
+    used = {"TimeRange"}
+    for item in sentinel_content.items():
+        content = item["content"]
+        members = [content, *content.get("parameters", [])]
+        texts = [one[key] for one in members for key in ("query", "title", "json") if key in one]
+        used |= {name for text in texts for name in sentinel_content.REFERENCE.findall(text)}
+        used |= {one["timeContextFromParameter"] for one in members if "timeContextFromParameter" in one}
+        used |= {item["conditionalVisibility"]["parameterName"]} if "conditionalVisibility" in item else set()
+    assert used == set(sentinel_content.parameters())
+
+
+def test_every_tab_of_the_workbook_has_its_group() -> None:
+    (tabs,) = (item for item in sentinel_content.items() if item["type"] == 11)
+    groups = [item["conditionalVisibility"]["value"] for item in sentinel_content.items() if item["type"] == 12]
+    assert [tab["subTarget"] for tab in tabs["content"]["links"]] == groups
+
+
+@pytest.mark.parametrize("name", [item["name"] for item in sentinel_content.items() if item["type"] == 3])
+def test_a_query_of_the_workbook_keeps_to_the_time_range(name: str) -> None:
+    (item,) = (item for item in sentinel_content.items() if item["name"] == name)
+    content = item["content"]
+    assert content["timeContextFromParameter"] == "TimeRange"
+    assert (content["queryType"], content["resourceType"]) == (0, "microsoft.operationalinsights/workspaces")
+    assert content["noDataMessage"], "an empty chart must say what it means"

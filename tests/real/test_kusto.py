@@ -16,6 +16,9 @@ def texts() -> dict[str, str]:
     """Every query by where it stands."""
     found = {f"rule {name}": rule["query"] for name, rule in sentinel_content.rules().items()}
     found.update({f"hunt {name}": hunt["query"] for name, hunt in sentinel_content.hunts().items()})
+    for tenants in sentinel_content.TENANTS:
+        shown = sentinel_content.workbook_queries(tenants)
+        found.update({f"workbook {name}, {tenants} tenants": text for name, text in shown.items()})
     found.update({f"parser {name}": f"{name}()" for name, _, _ in sentinel_content.functions()})
     return found
 
@@ -82,6 +85,13 @@ def test_every_column_that_is_mapped_is_there(name: str, judged: dict[str, Any])
     document = (sentinel_content.rules() if kind == "rule" else sentinel_content.hunts())[file]
     assert sentinel_content.columns_used(document) - set(columns) == set()
     assert columns["TimeGenerated"] == "datetime"
+
+
+@pytest.mark.parametrize("name", [item["name"] for item in sentinel_content.items() if item["type"] == 3])
+def test_the_workbook_shows_columns_that_are_there(name: str, judged: dict[str, Any]) -> None:
+    (item,) = (item for item in sentinel_content.items() if item["name"] == name)
+    columns = judged["queries"][f"workbook {name}, all tenants"]["columns"]
+    assert sentinel_content.columns_shown(item) - set(columns) == set()
 
 
 def test_every_transformation_is_allowed_and_fills_its_table(judged: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom azure
+.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom azure splunk inspect
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -115,3 +115,21 @@ sbom: $(VENV)/.runtime build/.sbom ## all three, each with its bill of materials
 build/.sbom: $(VENV)/.runtime packaging/host/requirements-sbom.lock
 	@$(BIN)/python -m venv --clear $@
 	@$@/bin/pip install -qq --disable-pip-version-check --require-hashes -r packaging/host/requirements-sbom.lock
+
+# Splunk packages (packaging/splunk). Each of Splunk's tools has an environment of its own; AppInspect needs Splunk's Python.
+
+PYTHON313 ?= python3.13
+
+splunk: $(VENV)/.runtime build/.ucc-gen ## dist/TA_ms_secure_score-*.tar.gz, and the knowledge package for sites fed by HEC
+	@$(BIN)/python packaging/splunk/build.py addon knowledge --ucc build/.ucc-gen/bin/ucc-gen
+
+inspect: splunk build/.splunk-appinspect ## both Splunk packages through Splunk's AppInspect (needs python3.13 and libmagic1)
+	@$(BIN)/python packaging/splunk/inspect_packages.py --tool build/.splunk-appinspect/bin/splunk-appinspect dist/*secure_score*.tar.gz
+
+build/.ucc-gen: $(VENV)/.runtime packaging/splunk/requirements-ucc.lock
+	@$(BIN)/python -m venv --clear $@
+	@$@/bin/pip install -qq --disable-pip-version-check --require-hashes -r packaging/splunk/requirements-ucc.lock
+
+build/.splunk-appinspect: packaging/splunk/requirements-appinspect.lock
+	@$(PYTHON313) -m venv --clear $@
+	@$@/bin/pip install -qq --disable-pip-version-check --require-hashes -r packaging/splunk/requirements-appinspect.lock

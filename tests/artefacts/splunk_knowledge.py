@@ -1,0 +1,104 @@
+"""The knowledge of the Splunk packages as tests need it: conf files read, and a world to run its searches in."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from connector.mapping import Mapping as RecordMapping
+from connector.mapping import load
+from connector.model import Event
+from tests.artefacts.spl import Row, World, row_of
+
+KNOWLEDGE = Path(__file__).parents[2] / "packaging" / "splunk" / "knowledge"
+Conf = dict[str, dict[str, str]]
+
+
+def conf(name: str, folder: Path = KNOWLEDGE / "default") -> Conf:
+    """A conf file: {stanza: {key: value}}."""
+    found: Conf = {}
+    stanza: dict[str, str] = {}
+    for line in (folder / name).read_text().replace("\\\n", "").splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            stanza = found.setdefault(line.strip()[1:-1], {})
+        else:
+            key, _, value = line.partition("=")
+            stanza[key.strip()] = value.strip()
+    return found
+
+
+def macros() -> dict[str, tuple[str, list[str]]]:
+    return {
+        name: (body["definition"], [each.strip() for each in body.get("args", "").split(",") if each.strip()])
+        for name, body in conf("macros.conf").items()
+    }
+
+
+@cache
+def table(name: str, lookups: Path) -> tuple[list[dict[str, str]], bool]:
+    """The rows of a lookup, and whether its key is a glob."""
+    transform = conf("transforms.conf")[name]
+    with (lookups / transform["filename"]).open(newline="") as file:
+        return list(csv.DictReader(file)), "WILDCARD" in transform.get("match_type", "")
+
+
+def lookup(name: str, lookups: Path) -> Callable[[Mapping[str, Any]], Mapping[str, str] | None]:
+    rows, globs = table(name, lookups)
+
+    def find(keys: Mapping[str, Any]) -> Mapping[str, str] | None:
+        def fits(row: Mapping[str, str]) -> bool:
+            return all(
+                fnmatchcase(str(value), row[key]) if globs else str(value) == row[key] for key, value in keys.items()
+            )
+
+        return next((row for row in rows if fits(row)), None)
+
+    return find
+
+
+@cache
+def mapping() -> RecordMapping:
+    return load("splunk")
+
+
+def world(events: Iterable[Event], lookups: Path, now: datetime, indexed: datetime | None = None) -> World:
+    """Events as the index would hold them at a moment, with the fields that props.conf adds."""
+    props, known = conf("props.conf"), {name: lookup(name, lookups) for name in conf("transforms.conf")}
+    rows = []
+    for event in events:
+        envelope = dict(mapping().render(event).payload)  # type: ignore[arg-type]
+        at = indexed or datetime.fromisoformat(event.data["observed_at"])
+        rows.append(enriched(row_of(envelope, at.timestamp()), props, known))
+    return World(rows, macros(), known, now.astimezone(UTC).timestamp())
+
+
+_LOOKUP = re.compile(r"(\w+) (\w+)(?: AS (\S+))? OUTPUTNEW (.+)")
+
+
+def enriched(
+    row: Row, props: Conf, known: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, str] | None]]
+) -> Row:
+    """The automatic lookups of the row's sourcetype."""
+    for key, value in props[str(row["sourcetype"])].items():
+        if not key.startswith("LOOKUP-"):
+            continue
+        match = _LOOKUP.fullmatch(value)
+        assert match is not None, value
+        field = match[3] or match[2]
+        hit = known[match[1]]({match[2]: row[field]}) if field in row else None
+        for part in match[4].split(","):
+            column, _, name = part.strip().partition(" AS ")
+            if hit and hit[column]:
+                row.setdefault(name or column, hit[column])
+    return row
+
+
+def dashboards() -> dict[str, dict[str, Any]]:
+    return {path.stem: json.loads(path.read_text()) for path in sorted((KNOWLEDGE / "dashboards").glob("*.json"))}

@@ -1,0 +1,248 @@
+"""The built add-on, driven as splunkd does: on Python 3.13, with a bare environment, against a fake splunkd."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+import pytest_asyncio
+
+from tests.artefacts import splunk_packages
+from tests.artefacts.splunk_packages import ADDON, SECRET, Bench, Ended, Packages, ended, events_of, python313
+from tests.fakes.kvstore import splunkd
+
+DAY_S = 86_400.0
+
+
+@pytest_asyncio.fixture
+async def bench(splunk: Packages, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with splunk_packages.bench(splunk.addon_tree, tmp_path) as made:
+        yield made
+
+
+def ids(run: Ended) -> list[str]:
+    return [json.loads(event["data"])["event_id"] for event in run.events]
+
+
+def types(run: Ended) -> set[str]:
+    return {json.loads(event["data"])["event_type"] for event in run.events}
+
+
+async def test_describes_itself(bench: Bench) -> None:
+    run = await bench.run("--scheme")
+    assert (run.code, run.err) == (0, "")
+    scheme = ET.fromstring(run.out)
+    assert scheme.findtext("use_external_validation") == "true"
+    assert scheme.findtext("use_single_instance") == "false"
+    assert scheme.findtext("streaming_mode") == "xml"
+    offered = {arg.get("name") for arg in scheme.iter("arg")}
+    page = json.loads((splunk_packages.SPLUNK / "globalConfig.json").read_text())
+    entities = {entity["field"] for entity in page["pages"]["inputs"]["services"][0]["entity"]}
+    assert offered | {"name", "interval", "index"} == entities, "the page and the scheme name the same arguments"
+    assert "run_only_one" in offered
+
+
+def test_parses_and_explains_itself_on_older_pythons(splunk: Packages) -> None:
+    """A Splunk before 10.2 runs it on 3.9: one clear line instead of a syntax error."""
+    script = splunk.addon_tree / "bin/secure_score.py"
+    run = subprocess.run(
+        ["/usr/bin/python3", "-B", str(script), "--scheme"], capture_output=True, text=True, check=False
+    )  # any interpreter below 3.13 says the same
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.startswith("ERROR ")
+    assert run.stderr.count("\n") == 1
+    assert "10.2" in run.stderr
+    compile(script.read_text(), str(script), "exec", dont_inherit=True)
+    ast39 = "import ast,sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 9))"
+    subprocess.run([python313(), "-c", ast39, str(script)], check=True)
+
+
+async def test_first_run_backfills_and_the_next_sends_what_changed(bench: Bench) -> None:
+    first = await bench.poll()
+    assert first.code == 0, first.err
+    assert {event["sourcetype"] for event in first.events} == {
+        "ms:securescore:score",
+        "ms:securescore:inventory",
+        "ms:securescore:change",
+        "ms:securescore:health",
+    }
+    one = first.events[0]
+    assert (one["stanza"], one["index"]) == ("secure_score://prod", "security")
+    assert {event["host"] for event in first.events if "inventory" in event["sourcetype"]} == {"contoso"}
+    days = {json.loads(e["data"])["day"] for e in first.events if e["sourcetype"] == "ms:securescore:score"}
+    assert len(days) > 8, "the history is there"
+    assert len(set(ids(first))) == len(first.events)
+    assert SECRET not in first.out + first.err
+    assert first.err.startswith("INFO ")
+
+    again = await bench.poll()
+    assert (again.code, again.out) == (0, ""), "nothing changed: not even <stream>"
+
+    await bench.clock.advance(DAY_S)
+    later = await bench.poll()
+    assert later.code == 0, later.err
+    assert {"score.observed", "control.score_changed"} <= types(later)
+    assert len(later.events) < len(first.events) / 2
+    assert not set(ids(later)) & set(ids(first))
+    assert all(not json.loads(event["data"])["backfilled"] for event in later.events)
+    assert not list(bench.tree.rglob("__pycache__")), "the installed folder stays as it was"
+
+
+async def test_killed_between_event_and_checkpoint_repeats_the_same_ids(bench: Bench) -> None:
+    process = await bench.start(stdin=bench.stdin("prod"))
+    assert process.stdout is not None
+    early = b""
+    while early.count(b"</event>") < 20:
+        early += await process.stdout.read(4096)
+    process.kill()
+    rest, _ = await process.communicate()
+    seen = [json.loads(event["data"])["event_id"] for event in events_of((early + rest).decode())]
+    repeated = await bench.poll()
+    assert repeated.code == 0, repeated.err
+    assert set(seen) <= set(ids(repeated)), "what was not settled comes again, under the same ids"
+    assert (await bench.poll()).out == ""
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5, 0.9, 1.3])
+async def test_terminated_at_any_moment_loses_nothing(bench: Bench, after: float) -> None:
+    process = await bench.start(stdin=bench.stdin("prod"))
+    await asyncio.sleep(after)
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    cut = await ended(process)
+    whole = await bench.poll()
+    assert whole.code == 0, whole.err
+    seen = {json.loads(event["data"])["event_id"] for event in cut.events} | set(ids(whole))
+    fresh = await bench.poll("other")
+    stable = {i for i, event in zip(ids(fresh), fresh.events, strict=True) if "health" not in event["sourcetype"]}
+    assert stable <= seen, "every event of an undisturbed input came from the disturbed one, too"
+    assert "Traceback" not in cut.err
+
+
+async def test_terminated_while_splunkd_does_not_read(bench: Bench) -> None:
+    command = [bench.python, str(bench.tree / "bin/secure_score.py")]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=bench.env, cwd="/") as process:
+        assert process.stdin is not None
+        process.stdin.write(bench.stdin("prod").encode())
+        process.stdin.close()
+        assert process.stdout is not None
+        await asyncio.to_thread(process.stdout.read, 1000)  # it is writing; from now on nobody reads
+        await asyncio.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 10) == 128 + signal.SIGTERM
+    assert (await bench.poll()).code == 0
+
+
+async def test_wrong_secret_is_one_clear_error(bench: Bench) -> None:
+    bench.account("wrong", bench.tenants()[0].id, secret="not the secret")
+    run = await bench.poll(account="wrong")
+    assert run.code == 1
+    errors = [line for line in run.err.splitlines() if line.startswith("ERROR ")]
+    assert len(errors) == 1
+    assert "secret" in errors[0]
+    assert "not the secret" not in run.err + run.out
+    assert "connector.problem" in types(run), "and it is an event, so that an alert can tell"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"interval": "0 * * * *"}, "no cron"),
+        ({"account": "../../x"}, "there is no account"),
+        ({"backfill_days": "many", "language": "tlh"}, "backfill days"),
+        ({"resend_since": "yesterday"}, "re-send since"),
+    ],
+)
+async def test_says_what_is_wrong_with_a_proposal(bench: Bench, params: dict[str, str], words: str) -> None:
+    run = await bench.run("--validate-arguments", stdin=bench.proposal("prod", **params))
+    assert run.code == 1
+    message = ET.fromstring(run.out).findtext("message") or ""
+    assert words in message
+
+
+async def test_takes_a_good_proposal_silently(bench: Bench) -> None:
+    run = await bench.run("--validate-arguments", stdin=bench.proposal("prod"))
+    assert (run.code, run.out, run.err) == (0, "", "")
+
+
+async def test_two_inputs_side_by_side(bench: Bench) -> None:
+    one, other = await asyncio.gather(bench.poll("one"), bench.poll("two", account="fabrikam", index="other"))
+    assert (one.code, other.code) == (0, 0), one.err + other.err
+    assert {event["index"] for event in one.events} == {"security"}
+    assert {event["index"] for event in other.events} == {"other"}
+    assert not set(ids(one)) & set(ids(other)), "heartbeats of one host have ids of their own, too"
+    again = await asyncio.gather(bench.poll("one"), bench.poll("two", account="fabrikam", index="other"))
+    assert [run.out for run in again] == ["", ""]
+
+
+async def test_the_same_input_twice_at_once_ends_quietly(bench: Bench) -> None:
+    runs = await asyncio.gather(bench.poll(), bench.poll())
+    assert [run.code for run in runs] == [0, 0], [run.err for run in runs]
+    assert sorted(bool(run.events) for run in runs) in ([False, True], [True, True])
+
+
+async def test_one_member_of_a_cluster_polls(bench: Bench) -> None:
+    bench.splunkd.roles = ("shc_member", "search_head")
+    with splunkd(app=ADDON) as second:  # another member, with the same KV store and configuration
+        second.collections, second.confs = bench.splunkd.collections, bench.splunkd.confs
+        second.secrets, second.roles = bench.splunkd.secrets, ("shc_member",)
+        second.guid = "22222222-AAAA-4BBB-8CCC-000000000002"
+        runs = await asyncio.gather(bench.poll(), bench.poll(member=second))
+        assert [run.code for run in runs] == [0, 0], [run.err for run in runs]
+        assert sorted(bool(run.events) for run in runs) == [False, True]
+        idle = next(run for run in runs if not run.events)
+        assert "another member polls" in idle.err
+        owner, other = (bench.splunkd, second) if runs[0].events else (second, bench.splunkd)
+        assert (await bench.poll(member=other)).out == "", "still the other one's turn"
+        await bench.clock.advance(DAY_S)
+        assert (await bench.poll(member=owner)).events, "its holder goes on, with the state in the KV store"
+        for turn in bench.splunkd.collections["ms_secure_score_lease"].values():
+            turn["until"] = "2026-01-01T00:00:00Z"  # the holder died and its time is over
+        await bench.clock.advance(DAY_S)
+        taken_over = await bench.poll(member=other)
+        assert taken_over.events
+        assert not set(ids(taken_over)) & {i for run in runs for i in ids(run)}
+
+
+async def test_files_are_refused_in_a_cluster(bench: Bench) -> None:
+    bench.splunkd.roles = ("shc_member",)
+    run = await bench.run("--validate-arguments", stdin=bench.proposal("prod", state_store="files"))
+    assert run.code == 1
+    assert "search head cluster" in run.out
+
+
+async def test_sends_again_once_for_each_day(bench: Bench) -> None:
+    first = await bench.poll()
+    day = (bench.clock.now() - timedelta(days=300)).date().isoformat()
+    again = await bench.poll(resend_since=day)
+    assert set(ids(again)) == set(ids(first))
+    assert (await bench.poll(resend_since=day)).out == "", "heeded once"
+
+
+async def test_needs_neither_yaml_nor_sqlite(bench: Bench) -> None:
+    """Blocked in every process of this test; a Python of Splunk's may well have both."""
+    block = bench.folder / "block"
+    block.mkdir()
+    for name in ("yaml", "sqlite3"):
+        (block / f"{name}.py").write_text("raise ImportError('blocked by a test')\n")
+    script = bench.tree / "bin/secure_score.py"
+    probe = (
+        f"import sys; sys.path.insert(0, {str(block)!r}); sys.argv = [{str(script)!r}]; import runpy; import builtins\n"
+    )
+    probe += "for name in ('yaml', 'sqlite3'):\n    sys.modules[name] = None\n"
+    probe += f"runpy.run_path({str(script)!r}, run_name='__main__')\n"
+    process = await asyncio.create_subprocess_exec(
+        bench.python, "-c", probe,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        cwd="/", env=bench.env,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(bench.stdin("prod").encode()), 60)
+    assert process.returncode == 0, err.decode()
+    assert len(events_of(out.decode())) > 50

@@ -1,0 +1,154 @@
+"""The dashboards: every search runs and finds its fields, every panel has a place and data, the waterfall is exact."""
+
+import itertools
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector import rehearsal
+from connector.app import severity_rules
+from tests.artefacts.spl import World, number
+from tests.artefacts.splunk_knowledge import dashboards, world
+from tests.golden import samples
+
+NOW = datetime(2026, 11, 28, 10, 30, tzinfo=UTC)
+DASHBOARDS = dashboards()
+SEARCHES = [(name, source) for name, found in DASHBOARDS.items() for source in found["dataSources"]]
+KINDS = {"singlevalue", "table", "line", "area", "column", "bar", "pie"}
+
+
+@pytest.fixture(scope="module")
+def index(lookups: Path) -> World:
+    """The sample events, and those of the alert test as if they were real: more controls, and a second tenant."""
+    real = rehearsal.events(datetime(2026, 11, 20, 8, tzinfo=UTC), severity_rules(), ["splunk"])
+    control = samples.event("control.score_changed/regressed").data["control"]
+    more = samples.event("control.observed", {"id": "another", "data.control": control})
+    found = world([*(samples.event(name) for name in samples.names()), more, *real], lookups, NOW)
+    for row in found.rows:
+        row.pop("simulated", None)
+    return found
+
+
+def query(name: str, source: str) -> str:
+    return str(DASHBOARDS[name]["dataSources"][source]["options"]["query"])
+
+
+def tokens(name: str) -> dict[str, str]:
+    """Every token at its default, and one control chosen."""
+    found = {
+        key: value["value"] for key, value in DASHBOARDS[name]["defaults"].get("tokens", {}).get("default", {}).items()
+    }
+    inputs = DASHBOARDS[name]["inputs"].values()
+    given = {each["options"]["token"]: each["options"]["defaultValue"] for each in inputs}
+    return {**found, **given, **({"control": "AdminMFAV2"} if "control" in given else {})}
+
+
+@pytest.mark.parametrize(("name", "source"), SEARCHES)
+def test_each_search_runs_and_every_field_exists(name: str, source: str, index: World) -> None:
+    index.unknown.clear()
+    rows = index.run(query(name, source), tokens(name))
+    assert rows, "with rows to the end every field is looked at"
+    assert index.unknown <= {"simulated"}, "which only test events have"
+
+
+@pytest.mark.parametrize("name", list(DASHBOARDS))
+def test_a_definition_is_whole(name: str) -> None:
+    found = DASHBOARDS[name]
+    assert found["title"].startswith("Secure Score: ")
+    assert found["description"]
+    assert found["layout"]["globalInputs"] == list(found["inputs"])
+    shown = [block["item"] for block in found["layout"]["structure"]]
+    assert sorted(shown) == sorted(found["visualizations"]), "every panel has its place, once"
+    for panel in found["visualizations"].values():
+        assert panel["type"].removeprefix("splunk.") in KINDS
+        assert panel["title"]
+        assert panel["dataSources"]["primary"] in found["dataSources"]
+    used = {panel["dataSources"]["primary"] for panel in found["visualizations"].values()}
+    used |= {each["dataSources"]["primary"] for each in found["inputs"].values() if "dataSources" in each}
+    assert used == set(found["dataSources"]), "no search runs for nobody"
+    known = {f"{token}" for token in tokens(name)} | {"time.earliest", "time.latest"}
+    asked = set(re.findall(r"\$([a-z_.]+)\$", str(found)))
+    assert asked <= known, "every token has a default"
+
+
+@pytest.mark.parametrize("name", list(DASHBOARDS))
+def test_panels_do_not_overlap(name: str) -> None:
+    layout = DASHBOARDS[name]["layout"]
+    places = [block["position"] for block in layout["structure"]]
+    for one, other in itertools.combinations(places, 2):
+        apart_x = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        apart_y = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        assert apart_x or apart_y
+    assert sum(place["w"] * place["h"] for place in places) == layout["options"]["width"] * layout["options"]["height"]
+
+
+@pytest.mark.parametrize("name", list(DASHBOARDS))
+def test_drilldowns_lead_to_columns_and_dashboards_that_exist(name: str, index: World) -> None:
+    for panel in DASHBOARDS[name]["visualizations"].values():
+        for handler in panel.get("eventHandlers", ()):
+            rows = index.run(query(name, panel["dataSources"]["primary"]), tokens(name))
+            columns = {column for row in rows for column in row}
+            named = re.findall(r"row\.(.+?)\.value", str(handler))
+            assert named
+            assert set(named) <= columns
+            target = handler["options"].get("dashboard")
+            if target:
+                assert target in DASHBOARDS
+                assert {each["token"] for each in handler["options"]["tokens"]} <= set(tokens(target))
+
+
+@pytest.mark.parametrize("sample", ["score.changed/regressed", "score.changed/improved", "rehearsed"])
+def test_the_waterfall_is_exact(sample: str, index: World, lookups: Path) -> None:
+    """From the score before, by every step, to the score after."""
+    if sample == "rehearsed":
+        events = rehearsal.events(NOW, severity_rules(), ["splunk"])
+        event = next(each for each in events if each.type == "score.changed")
+    else:
+        event = samples.event(sample)
+    where = world([event], lookups, NOW)
+    where.rows[0].pop("simulated", None)
+    rows = where.run(query("securescore_changes", "ds_waterfall"), tokens("securescore_changes"))
+    first, *steps, last = rows
+    assert first["Step"] == f"From {event.data['before']['current']:g}"
+    assert last["Step"] == f"To {event.data['after']['current']:g}"
+    assert len(steps) <= 14, "what is small is added up in one step"
+    moved = sum(step["Gained"] - step["Lost"] for step in steps)
+    assert moved == pytest.approx(event.data["delta"], abs=0.0001)
+    assert moved == pytest.approx(last["Score"] - first["Score"], abs=0.0005)
+    level = first["Score"]
+    for step in steps:
+        level += step["Gained"] - step["Lost"]
+        assert step["base"] == pytest.approx(min(level, level - step["Gained"] + step["Lost"]), abs=0.001)
+        assert step["base"] >= 0
+    assert first["base"] == last["base"] == 0
+
+
+def test_every_contribution_is_listed(index: World) -> None:
+    rows = index.run(query("securescore_changes", "ds_parts"), {**tokens("securescore_changes"), "tenant": "contoso"})
+    event = samples.event("score.changed/improved")
+    assert [row["Control"] for row in rows] == ["AdminMFAV2", "mip_labels"]
+    assert sum(row["Points"] for row in rows) + event.data["residual"] == pytest.approx(event.data["delta"])
+    assert rows[0]["Evidence"] == "compliant users 2/5 → 5/5"
+    assert rows[0]["Class"] == "mfa_conditional_access"
+
+
+def test_open_problems_close(index: World) -> None:
+    rows = index.run(query("securescore_health", "ds_problems"), tokens("securescore_health"))
+    told = {row["Problem"] for row in rows}
+    assert "Suspicious day refused: 2026-11-27 lost 80 of 120 controls, maximum 700.0 → 240.0" in told
+    assert not any("contoso cannot be read" in problem for problem in told), "that one recovered"
+    (count,) = index.run(query("securescore_health", "ds_open"), tokens("securescore_health"))
+    assert number(count["Open"]) == len(rows)
+
+
+def test_the_newest_row_of_each_control_counts(lookups: Path) -> None:
+    old = samples.event(
+        "control.observed", {"id": "a", "data.day": "2026-11-20", "data.after": {"score": 1.0, "day": "x"}}
+    )
+    where = world([samples.event("control.observed"), old], lookups, NOW)
+    (row,) = where.run(query("securescore_controls", "ds_inventory"), tokens("securescore_controls"))
+    shown: dict[str, Any] = {key: row[key] for key in ("Control", "Points", "Missing", "Counted")}
+    assert shown == {"Control": "scid_2010", "Points": 6.0, "Missing": 2.0, "Counted": "28/120"}

@@ -290,6 +290,7 @@ def steps(answers: Answers, out: str) -> str:
         create="" if answers.client_id else _CREATE,
         fill="" if answers.tenant_id and answers.client_id else f"   Fill in the ids marked <-- in {out}.\n",
         keep=_KEEP_SERVICE if for_service(out) else _KEEP_SHELL,
+        try_it=_TRY_SERVICE if for_service(out) else _TRY_SHELL.format(out=out),
         permission=PERMISSION,
         role=ROLE_ID,
         graph=GRAPH_APP_ID,
@@ -328,7 +329,16 @@ Wrote {out} (mode 0600).
    {login}/{tenant}/adminconsent?client_id={client}
 
 3. See whether it works:
-   securescore check -c {out}
+{try_it}"""
+_TRY_SERVICE = """\
+   sudo securescore check                 # names each fault with its remedy, until there is none
+   sudo securescore check --send-test     # one test event for each alert rule, to every sink
+   sudo systemctl enable --now securescore
+   sudo securescore status
+"""
+_TRY_SHELL = """\
+   securescore check -c {out}                 # names each fault with its remedy, until there is none
+   securescore check -c {out} --send-test     # one test event for each alert rule, to every sink
    securescore once -c {out}
 """
 _CREATE = """\

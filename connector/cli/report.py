@@ -132,7 +132,7 @@ def _tell(out: str, when: Period, summaries: Sequence[Summary], full: int) -> No
 async def period_of(
     store: DurableStore, tenants: Sequence[TenantConfig], start: str | None, end: str | None, now: datetime
 ) -> Period:
-    """The days asked for; else 90 up to the newest known one. A single tenant's period begins when it became known."""
+    """The days asked for; else 90 up to the newest known one, of few tenants from the first day that is known at all."""
     first, last, today = _day(start, "--from"), _day(end, "--to"), iso(now)[:10]
     if last is None:
         heads = [memory.head(await store.load(t.tenant_id)) for t in tenants]
@@ -140,9 +140,9 @@ async def period_of(
     last = min(last, today)
     if first is None:
         first = build.days_before(last, build.DEFAULT_DAYS - 1)
-        if len(tenants) == 1:
-            known = memory.decode(await store.load(tenants[0].tenant_id)).versions()
-            first = max(first, min((d for d in known if d <= last), default=first))
+        if len(tenants) <= MAX_DETAILED:
+            known = [memory.decode(await store.load(t.tenant_id)).versions() for t in tenants]
+            first = max(first, min((d for days in known for d in days if d <= last), default=first))
     if first > last:
         raise ConfigError([f"--from {first} is after {last}"], "the period ends at --to, or today")
     return build.period(first, last)

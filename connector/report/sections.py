@@ -410,8 +410,8 @@ def _group_table(title: str, groups: Sequence[Group]) -> Markup:
         (
             service(g.name) if title == "Services" else g.name,
             str(g.controls),
-            of(g.score, g.max_score),
-            percent(g.percent),
+            of(g.score, g.max_score) if g.controls else "no longer scored",
+            percent(g.percent) if g.controls else "–",
             charts.level(None if g.percent is None else g.percent / 100),
             change(g.delta),
             charts.spark(g.percents),

@@ -132,7 +132,7 @@ def _tell(out: str, when: Period, summaries: Sequence[Summary], full: int) -> No
 async def period_of(
     store: DurableStore, tenants: Sequence[TenantConfig], start: str | None, end: str | None, now: datetime
 ) -> Period:
-    """The days asked for; else 90 up to the newest known one, of few tenants from the first day that is known at all."""
+    """The days asked for; else 90 up to the newest known one, of few tenants not before their first known day."""
     first, last, today = _day(start, "--from"), _day(end, "--to"), iso(now)[:10]
     if last is None:
         heads = [memory.head(await store.load(t.tenant_id)) for t in tenants]

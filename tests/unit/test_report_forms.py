@@ -16,7 +16,10 @@ from attrs import evolve, fields, has
 from jsonschema import Draft202012Validator
 
 from connector import diff
+from connector.memory import Memory
+from connector.model import Control, Day, Version
 from connector.report import build, document, page, table, values
+from connector.report.sections import SHOWN_MOVES
 from connector.report.values import Cover, Summary, TenantReport
 from tests.fakes.posture import HOSTILE, hostile, simulated, whole
 
@@ -178,6 +181,24 @@ def test_the_waterfall_that_is_shown_adds_up() -> None:
         moved = {m.control for m in bridge.moves if m.delta}
         listed = [row for row in found.rows if len(row) == 7 and any(row[0].endswith(name) for name in moved)]
         assert sum(number(row[5]) for row in listed) == sum(diff.fixed(m.delta) for m in bridge.moves)
+
+
+def test_many_moves_are_shown_as_one_bar_and_each_in_its_table() -> None:
+    def day(on: str, scores: list[float]) -> Version:
+        controls = {f"c{n:02}": Control(f"c{n:02}", "Apps", score, None) for n, score in enumerate(scores)}
+        return Version(Day(f"x_{on}", on, sum(scores), 500.0, controls), f"hash of {on}")
+
+    many = SHOWN_MOVES + 8
+    before, after = day("2026-06-01", [5.0] * 2 * many), day("2026-06-02", [5.0 + n * 0.25 for n in range(-many, many)])
+    made = evolve(simulated(7), memory=Memory(newest=after, days={"2026-06-01": before}), events=())
+    found = read(written(page, [build.build(made, whole(made))]))
+    start = next(i for i, row in enumerate(found.rows) if row[-1] == "score at the beginning")
+    end = next(i for i, row in enumerate(found.rows) if row[-1] == "score at the end")
+    shown = found.rows[start + 1 : end]
+    assert shown[-2][0] == f"{2 * many - 1 - SHOWN_MOVES} smaller moves together"
+    assert number(found.rows[start][1]) + sum(number(row[1]) for row in shown) == number(found.rows[end][1])
+    listed = [row[0] for row in found.rows if len(row) == 7 and re.fullmatch(r"c\d\d", row[0])]
+    assert len(listed) == len(set(listed)) == 2 * many - 1
 
 
 def test_the_opening_says_how_good_the_data_is() -> None:

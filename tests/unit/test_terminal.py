@@ -12,7 +12,7 @@ import pytest
 
 from connector.cli import check, controls, events, explain, status
 from connector.cli.common import cell_len, fit
-from connector.cli.main import complain, main
+from connector.cli.main import NEXT, complain, main
 from connector.errors import ConfigError, SecureScoreError
 from connector.model import Event
 
@@ -168,7 +168,8 @@ def test_errors_quote_nothing_harmful(text: str, capsys: pytest.CaptureFixture[s
     assert complain(ConfigError([text, "second"])) == 2
     said = capsys.readouterr().err
     assert HARMFUL.findall(said) == []
-    assert [line for line in said.splitlines() if line.startswith("next: ")]
+    hints = [line.removeprefix("next: ") for line in said.splitlines() if line.startswith("next: ")]
+    assert hints[-1] == NEXT  # where an error has no step of its own
 
 
 @pytest.mark.parametrize(

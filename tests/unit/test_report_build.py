@@ -128,6 +128,21 @@ def test_events_outside_the_period_are_left_out() -> None:
     assert "stale" not in quality.issues
 
 
+@pytest.mark.parametrize(
+    ("kind", "data", "issue"),
+    [
+        ("feed.stale", {}, "stale"),
+        ("feed.partial", {}, "partial"),
+        ("feed.suspicious", {}, "suspicious"),
+        ("score.observed", {"late": True}, "late"),
+    ],
+)
+def test_what_the_feed_suffered_is_an_issue(kind: str, data: dict[str, Any], issue: str) -> None:
+    quality = report(material(TWO, events=(event(kind, "feed", "2026-11-02", **data),))).quality
+    assert issue in quality.issues
+    assert issue not in report(material(TWO)).quality.issues
+
+
 def test_the_register_holds_what_is_in_force_at_the_end_of_the_period() -> None:
     def profile(name: str, *updates: StateUpdate) -> Profile:
         return Profile(name, f"About {name}", max_score=10.0, service="EXO", updates=updates)

@@ -198,8 +198,8 @@ class App:
                 self._moved[f"deliver:{name}"] = (now_s, delivery.last)
         return [
             name
-            for name, (at_s, _) in self._moved.items()
-            if now_s - at_s > STALLED_S.get(name.partition(":")[0], STALLED_OTHER_S)
+            for name, (at_s, last) in self._moved.items()
+            if now_s - at_s > STALLED_S.get(name.partition(":")[0], STALLED_OTHER_S) + _asked_for_s(last)
         ]
 
     def _moving(self, name: str) -> None:
@@ -308,6 +308,11 @@ class App:
                 wait_s = schedule.wait_s(now) if running < self.concurrency else None
                 # Never long: a clock that jumped, or a machine that slept, must not keep anybody waiting.
                 await _pause(self.clock, LOOK_S if wait_s is None else min(wait_s, LOOK_S), stop, self._turn)
+
+
+def _asked_for_s(last: object) -> float:
+    """How long a loop rightly waits: a server's wish may be a day."""
+    return last.wait_s if isinstance(last, Outcome) else 0.0
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

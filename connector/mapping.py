@@ -332,6 +332,7 @@ def expression(text: str) -> Getter:
 
 
 def _lookup(keys: tuple[str, ...]) -> Getter:
+    """The value at a path. Most paths are short and most objects dicts: this is where rendering spends its time."""
     if len(keys) == 1:
         only = keys[0]
         return lambda doc: doc.get(only)
@@ -344,6 +345,21 @@ def _lookup(keys: tuple[str, ...]) -> Getter:
             value = value.get(key)
         return value
 
+    if len(keys) == 2:
+        first, second = keys
+        return lambda doc: at.get(second) if type(at := doc.get(first)) is dict else get(doc)
+    if len(keys) == 3:
+        first, second, third = keys
+
+        def get_three(doc: Any) -> Any:
+            at = doc.get(first)
+            if type(at) is dict:
+                at = at.get(second)
+                if type(at) is dict:
+                    return at.get(third)
+            return get(doc)
+
+        return get_three
     return get
 
 

@@ -68,16 +68,15 @@ def encode(header: Header, extension: Mapping[str, Any]) -> str:
 
     A value over its field's length ends in the mark of formats/shorten.py, which also makes the line fit a frame.
     """
-    values: dict[str, str] = {}
     limit_of = LIMITS.get
-    for key, value in extension.items():
-        text = (value if type(value) is str else as_text(value)).strip()
-        if len(text) > (limit := limit_of(key, DEFAULT_LIMIT)):
-            text = cut_chars(text, limit)
-        if "=" in text or "\\" in text or not text.isprintable():
-            text = _escaped(text)
-        if text:
-            values[key] = text
+    values = {
+        key: text if len(text) <= (limit := limit_of(key, DEFAULT_LIMIT)) else cut_chars(text, limit)
+        for key, value in extension.items()
+        if (text := (value if type(value) is str else as_text(value)).strip())
+    }
+    together = "".join(values.values())  # one look at all of them: most events need no escape
+    if "=" in together or "\\" in together or not together.isprintable():
+        values = {key: text for key, raw in values.items() if (text := _safe(raw))}
     label_of = _LABEL_OF.get
     return _prefix(header) + " ".join(
         [f"{key}={text}" for key, text in values.items() if (owner := label_of(key)) is None or owner in values]
@@ -101,6 +100,10 @@ def _prefix(header: Header) -> str:
 def _head(text: str, limit: int) -> str:
     text = cut_chars(printable(text).strip(), limit)
     return _HEADER_UNSAFE.sub(lambda m: "\\" + m[0], text)
+
+
+def _safe(text: str) -> str:
+    return _escaped(text) if "=" in text or "\\" in text or not text.isprintable() else text
 
 
 def _escaped(text: str) -> str:

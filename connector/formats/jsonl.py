@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode  # made once
+
 
 def dumps(record: Mapping[str, Any]) -> str:
     """One line without its end. Raises ValueError for NaN, TypeError for what JSON cannot hold."""
-    return json.dumps(record, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return _encode(record)

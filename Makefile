@@ -18,7 +18,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom azure splunk inspect
+.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom azure sentinel splunk inspect
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -104,6 +104,9 @@ rpm: $(VENV)/.runtime ## dist/*.rpm for the same interpreter (needs rpmbuild)
 
 bundle: $(VENV)/.runtime ## dist/*-offline-*.tar.gz: wheels, hashes and an installer for hosts without a network
 	@$(HOST_BUILD) bundle
+
+sentinel: $(VENV)/.runtime ## dist/*-sentinel-content.json: rules, parsers, queries and workbook as one ARM template
+	@$(BIN)/python packaging/azure/sentinel/build.py
 
 azure: $(VENV)/.runtime ## dist/*-azure.zip: the Azure Functions app, for Python 3.13 on Linux x86-64
 	@$(BIN)/python packaging/azure/build.py

@@ -136,3 +136,24 @@ def columns_shown(item: dict[str, Any]) -> set[str]:
         *(one["columnMatch"] for one in tiles.values() if isinstance(one, dict) and "columnMatch" in one),
         *(one["fieldName"] for one in content.get("exportedParameters", [])),
     }
+
+
+# ----------------------------------------------------------------------------------------------------- connector page
+
+
+@cache
+def connector_page() -> dict[str, Any]:
+    (path,) = (CONTENT / "Data Connectors").rglob("*_FunctionApp.json")
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def page_queries() -> dict[str, str]:
+    """Every query of the connector's page, by where it stands."""
+    page = connector_page()
+    found = {one["legend"]: one["baseQuery"] for one in page["graphQueries"]}
+    found.update({one["description"]: one["query"] for one in page["sampleQueries"]})
+    found.update({f"last of {one['name']}": one["lastDataReceivedQuery"] for one in page["dataTypes"]})
+    (connected,) = page["connectivityCriterias"]
+    found.update({f"connected {n}": query for n, query in enumerate(connected["value"])})
+    return found

@@ -325,6 +325,15 @@ CASES: dict[str, Case] = {
         (beat(0.5, 3), beat(0.5, 4, instance="host-2"), *rows(6, 1.0)),
         ({"Told": 7, "Received": 6, "Missing": 1, "Instance": "host-1, host-2"},),
     ),
+    "RowsMissing: until when a heartbeat counted, not when it was told": Case(
+        rule("RowsMissing"),
+        (beat(0.5, 3, since=2.0, until=ago(1.5) + "Z"), *rows(3, 1.7), *rows(4, 1.0, first=9)),
+    ),
+    "RowsMissing: what came after that is no substitute": Case(
+        rule("RowsMissing"),
+        (beat(0.5, 4, since=2.0, until=ago(1.5) + "Z"), *rows(3, 1.7), *rows(4, 1.0, first=9)),
+        ({"Told": 4, "Received": 3},),
+    ),
     "RowsMissing: a heartbeat too young to judge": Case(rule("RowsMissing"), (beat(0.1, 5),)),
     "RowsMissing: a heartbeat judged before": Case(rule("RowsMissing"), (beat(3.5, 5),)),
     "RowsMissing: nothing of another sink": Case(

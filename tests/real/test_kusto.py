@@ -19,6 +19,7 @@ def texts() -> dict[str, str]:
     for tenants in sentinel_content.TENANTS:
         shown = sentinel_content.workbook_queries(tenants)
         found.update({f"workbook {name}, {tenants} tenants": text for name, text in shown.items()})
+    found.update({f"page {name}": text for name, text in sentinel_content.page_queries().items()})
     found.update({f"parser {name}": f"{name}()" for name, _, _ in sentinel_content.functions()})
     return found
 

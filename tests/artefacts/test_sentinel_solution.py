@@ -1,7 +1,7 @@
 """The Sentinel solution around its queries: connector page, list of contents, logo, and the template built of them.
 
 Sources: Azure/Azure-Sentinel `.script/dataConnectorValidator.ts`, `.script/utils/dataConnectorCheckers`;
-Microsoft Learn, ARM templates of savedSearches, alertRules, workbooks. What the queries mean: see test_sentinel_content.py.
+Microsoft Learn, ARM templates of savedSearches, alertRules, workbooks. The queries: see test_sentinel_content.py.
 """
 
 import json

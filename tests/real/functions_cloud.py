@@ -7,15 +7,16 @@ managed identity, Graph as the identity, as an application with a secret, or wit
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import trustme
 from aiohttp import web
-from attrs import define, field
+from attrs import define, field, frozen
 
 from connector import mapping, token_claims
 from connector.clock import SystemClock
@@ -34,7 +35,6 @@ from tests.real.functions_host import Host, Queues, Worker, queues, start
 IDENTITY = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
 CLIENT = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 SECRET = "Qx8~not+a&real=secret/for%tests.only"
-STATE = "state"
 
 
 class Issued(dict[str, set[str]]):
@@ -95,6 +95,7 @@ class Cloud:
     folder: Path
     app: Path
     ca_file: Path
+    container: str
     vault: "Vault"
     settings: dict[str, str]
     workers: list[Worker] = field(factory=list)
@@ -117,7 +118,7 @@ class Cloud:
         connector = aiohttp.TCPConnector(ssl=tls_context(str(self.ca_file)))
         session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         transport = AioHttpTransport(session=session)
-        client = ContainerClient(self.account.blob, STATE, self.account.sas, transport=transport)
+        client = ContainerClient(self.account.blob, self.container, self.account.sas, transport=transport)
         store = DocumentsStore(Blobs(client), SystemClock())
         try:
             yield store
@@ -138,9 +139,17 @@ class Cloud:
                     assert answer.status == 201
 
 
-@asynccontextmanager
-async def cloud(folder: Path, app: Path, tenants: int = 1, *, backfill: str = "2d") -> AsyncIterator[Cloud]:
-    """An Azure with so many tenants, and an app that has not been started."""
+@frozen
+class Ground:
+    """What tests of one process share: a storage account, and the private authority behind every TLS."""
+
+    account: Account
+    context: ssl.SSLContext
+    ca_file: Path
+
+
+@contextmanager
+def ground(folder: Path) -> Iterator[Ground]:
     ca = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     cert = ca.issue_cert("localhost", "127.0.0.1")
@@ -149,6 +158,13 @@ async def cloud(folder: Path, app: Path, tenants: int = 1, *, backfill: str = "2
     ca.cert_pem.write_to_path(str(ca_file))
     cert_file.write_bytes(b"".join(blob.bytes() for blob in cert.cert_chain_pems))
     cert.private_key_pem.write_to_path(str(key_file))
+    with account(folder, cert_file, key_file) as storage:
+        yield Ground(storage, context, ca_file)
+
+
+@asynccontextmanager
+async def cloud(folder: Path, app: Path, on: Ground, tenants: int = 1, *, backfill: str = "2d") -> AsyncIterator[Cloud]:
+    """An Azure with so many tenants, an empty state and empty queues, and an app that has not been started."""
     clock = SystemClock()
     world = World(7, tenants, (datetime.now(UTC) - timedelta(days=95)).date(), sizes=("small",))
     home = world.tenants[0].id
@@ -156,43 +172,45 @@ async def cloud(folder: Path, app: Path, tenants: int = 1, *, backfill: str = "2
     names = [t.id for t in world.tenants]
     columns = {OPTIONS["streams"].default[s]: mapping.load("sentinel").columns(s) for s in STREAMS}
     service = ingestion.Service(clock, {ingestion.RULE: {s: ingestion.declared(c) for s, c in columns.items()}})
-    with account(folder, cert_file, key_file) as storage:
-        async with (
-            serve_authority(clock, names, [registration], ssl=context, name="127.0.0.1") as authority,
-            serve(world, clock, authenticate=_either(authority)) as sim,
-            ingestion.serve(service, context) as endpoint,
-            queues(storage, ca_file) as made,
-            Vault(authority).serve(context) as vault,
-        ):
-            authority.identities[IDENTITY] = home
-            service.grants = Issued(authority, {ingestion.RULE})
-            settings = {
-                "IDENTITY_ENDPOINT": f"{authority.base_url}/msi/token",
-                "IDENTITY_HEADER": "header-of-the-platform",
-                "SECURESCORE_SCHEDULE": "0 7 * * * *",
-                "SECURESCORE_TEND_SCHEDULE": "0 3-59/10 * * * *",
-                "SECURESCORE__state__blob__account_url": storage.blob,
-                "SECURESCORE__state__blob__container": STATE,
-                "SECURESCORE__state__blob__client_id": IDENTITY,
-                "SECURESCORE__network__ca_file": str(ca_file),
-                "SECURESCORE__graph__base_url": sim.base_url,
-                "SECURESCORE__graph__authority": authority.base_url,
-                "SECURESCORE__poll__backfill": backfill,
-                "SECURESCORE__sinks__0__name": "sentinel",
-                "SECURESCORE__sinks__0__kind": "sentinel",
-                "SECURESCORE__sinks__0__endpoint": endpoint.url,
-                "SECURESCORE__sinks__0__rule_id": ingestion.RULE,
-                "SECURESCORE__sinks__0__auth__kind": "managed_identity",
-                "SECURESCORE__sinks__0__auth__client_id": IDENTITY,
-                **dict(_tenants(world, folder)),
-            }
-            found = Cloud(storage, authority, sim, service, endpoint, made, folder, app, ca_file, vault, settings)
-            await found.put(STATE, "", b"")
-            try:
-                yield found
-            finally:
-                for worker in found.workers:
-                    await worker.kill()
+    state = f"state-{uuid4()}"
+    async with (
+        serve_authority(clock, names, [registration], ssl=on.context, name="127.0.0.1") as authority,
+        serve(world, clock, authenticate=_either(authority)) as sim,
+        ingestion.serve(service, on.context) as endpoint,
+        queues(on.account, on.ca_file) as made,
+        Vault(authority).serve(on.context) as vault,
+    ):
+        authority.identities[IDENTITY] = home
+        service.grants = Issued(authority, {ingestion.RULE})
+        settings = {
+            "IDENTITY_ENDPOINT": f"{authority.base_url}/msi/token",
+            "IDENTITY_HEADER": "header-of-the-platform",
+            "SECURESCORE_SCHEDULE": "0 7 * * * *",
+            "SECURESCORE_TEND_SCHEDULE": "0 3-59/10 * * * *",
+            "SECURESCORE__state__blob__account_url": on.account.blob,
+            "SECURESCORE__state__blob__container": state,
+            "SECURESCORE__state__blob__client_id": IDENTITY,
+            "SECURESCORE__network__ca_file": str(on.ca_file),
+            "SECURESCORE__graph__base_url": sim.base_url,
+            "SECURESCORE__graph__authority": authority.base_url,
+            "SECURESCORE__poll__backfill": backfill,
+            "SECURESCORE__sinks__0__name": "sentinel",
+            "SECURESCORE__sinks__0__kind": "sentinel",
+            "SECURESCORE__sinks__0__endpoint": endpoint.url,
+            "SECURESCORE__sinks__0__rule_id": ingestion.RULE,
+            "SECURESCORE__sinks__0__auth__kind": "managed_identity",
+            "SECURESCORE__sinks__0__auth__client_id": IDENTITY,
+            **dict(_tenants(world, folder)),
+        }
+        found = Cloud(
+            on.account, authority, sim, service, endpoint, made, folder, app, on.ca_file, state, vault, settings
+        )
+        await found.put(state, "", b"")
+        try:
+            yield found
+        finally:
+            for worker in found.workers:
+                await worker.kill()
 
 
 def _tenants(world: World, folder: Path) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import os
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -50,6 +51,9 @@ class Queues:
 
     async def create(self, queue: str) -> None:
         await self._ask("PUT", queue)
+
+    async def clear(self, queue: str) -> None:
+        await self._ask("DELETE", f"{queue}/messages")
 
     async def put(self, queue: str, text: str) -> None:
         await self._ask("POST", f"{queue}/messages", body=_xml(text))
@@ -166,7 +170,8 @@ async def start(app: Path, settings: Mapping[str, str], log: Path) -> Worker:
 class Host:
     """Queue triggers over some workers. `settings` are host.json's, with a shorter time until a message comes back.
 
-    `again_s` replaces visibilityTimeout. `ended` lists what became of each try: (message, ok, error).
+    `again_s` replaces visibilityTimeout. `ended` lists what became of each try: (message, ok, error), `seconds` how
+    long it took.
     """
 
     queues: Queues
@@ -176,6 +181,7 @@ class Host:
     max_tries: int = 5
     again_s: float = 0
     ended: list[tuple[str, bool, str]] = Factory(list)
+    seconds: list[float] = Factory(list)
     _turn: int = 0
 
     async def timer(self, function: str) -> list[str]:
@@ -210,7 +216,7 @@ class Host:
     async def _pump(self, worker: Worker) -> None:
         """One instance: fetches when no more than `threshold` messages are being worked on."""
         running: set[asyncio.Task[None]] = set()
-        while True:
+        while worker.process.returncode is None:
             if len(running) > self.threshold:
                 _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 continue
@@ -227,11 +233,13 @@ class Host:
                 await asyncio.sleep(0.05)
 
     async def _one(self, worker: Worker, queue: str, function: str, message: Message) -> None:
+        began = time.monotonic()
         try:
             answer = await worker.invoke(function, {"DequeueCount": message.tries}, message={"string": message.text})
         except Crashed:
             answer = {"ok": False, "error": "the worker died"}
         self.ended.append((message.text, answer["ok"], answer.get("error", "")))
+        self.seconds.append(time.monotonic() - began)
         if answer["ok"]:
             await self.queues.delete(queue, message)
         elif message.tries < self.max_tries:
@@ -250,4 +258,5 @@ async def queues(account: Account, ca_file: Path) -> AsyncIterator[Queues]:
         made = Queues(account, http)
         for queue in (QUEUE, f"{QUEUE}-poison"):
             await made.create(queue)
+            await made.clear(queue)
         yield made

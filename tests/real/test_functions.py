@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from connector.ports import Query, Settlement, State
 from connector.simulator.faults import Fault
 from tests import azure_zip
 from tests.fakes import ingestion
-from tests.real.functions_cloud import CLIENT, SECRET, Cloud, cloud, without
+from tests.real.functions_cloud import CLIENT, SECRET, Cloud, Ground, cloud, ground, without
+from tests.real.functions_fleet import measure
 from tests.real.functions_host import QUEUE
 
 
@@ -28,9 +29,15 @@ def app(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     return azure_zip.shared(base if worker_id == "master" else base.parent).parent / "app"
 
 
+@pytest.fixture(scope="module")
+def on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with ground(tmp_path_factory.mktemp("ground")) as made:
+        yield made
+
+
 @pytest.fixture
-async def azure(tmp_path: Path, app: Path) -> AsyncIterator[Cloud]:
-    async with cloud(tmp_path, app) as made:
+async def azure(tmp_path: Path, app: Path, on: Ground) -> AsyncIterator[Cloud]:
+    async with cloud(tmp_path, app, on) as made:
         yield made
 
 
@@ -113,8 +120,10 @@ async def test_two_workers_on_one_tenant_leave_a_sound_state(azure: Cloud) -> No
     assert stats.sinks[0].parked == 0
 
 
-async def test_a_bad_tenant_reaches_the_poison_queue_and_the_health_stream(tmp_path: Path, app: Path) -> None:
-    async with cloud(tmp_path, app, 3) as azure:
+async def test_a_bad_tenant_reaches_the_poison_queue_and_the_health_stream(
+    tmp_path: Path, app: Path, on: Ground
+) -> None:
+    async with cloud(tmp_path, app, on, 3) as azure:
         good, denied, bad = azure.sim.world.tenants
         azure.sim.faults.add(Fault("denied", tenant=denied.id))
         async with azure.store() as store:
@@ -148,32 +157,53 @@ async def test_a_bad_tenant_reaches_the_poison_queue_and_the_health_stream(tmp_p
         assert "403" in document["tenants"][denied.name]["error"]
 
 
-async def test_a_dead_endpoint_poisons_nothing(tmp_path: Path, app: Path) -> None:
-    async with cloud(tmp_path, app, 4) as azure:
-        host = await azure.host(SECURESCORE_DELIVER_S="0.2")
+async def test_a_dead_endpoint_poisons_nothing(tmp_path: Path, app: Path, on: Ground) -> None:
+    async with cloud(tmp_path, app, on, 2) as azure:
+        host = await azure.host(SECURESCORE_DELIVER_S="0.1")
         await azure.endpoint.stop()
         for _ in range(7):
             await host.timer("plan")
             await host.until_empty()
-        assert [ok for _, ok, _ in host.ended] == [True] * 28
+        assert [ok for _, ok, _ in host.ended] == [True] * 14
         assert await host.queues.count(f"{QUEUE}-poison") == 0
         assert azure.service.stored == []
         events = await tenant_events(azure)
         assert len(events) > 100
 
         await azure.endpoint.start()
-        host = await azure.host()  # the first process may hold the sink for a while
         waiting = await host.timer("tend")
-        assert {json.loads(m)["poll"] for m in waiting} == {False}
+        assert [json.loads(m)["poll"] for m in waiting] == [False, False]
         asked = len(azure.sim.requests)
         await host.until_empty()
         assert len(azure.sim.requests) == asked, "only delivered, not polled"
         assert once_an_id(azure) >= events
 
 
-async def test_tenants_of_a_blob_with_a_secret_from_the_vault(tmp_path: Path, app: Path) -> None:
+async def test_many_tenants_and_a_slow_one_that_blocks_nobody(tmp_path: Path, app: Path, on: Ground) -> None:
+    """The small version of functions_fleet.py; then one tenant's Graph does not answer at all."""
+    async with cloud(tmp_path, app, on, 12, backfill="0d") as azure:
+        host = await azure.host()
+        found = await measure(azure, host)
+        assert (found["first"]["failed"], found["unchanged"]["failed"], found["poisoned"]) == (0, 0, 0)
+        assert (found["missing"], found["more_than_once"], found["waiting"]) == (0, 0, 0)
+
+        slow = azure.sim.world.tenants[0]
+        azure.sim.faults.add(Fault("slow", tenant=slow.id, seconds=3600))
+        host.ended.clear()
+        await host.timer("plan")
+        pump = asyncio.create_task(host.until_empty())
+        while len(host.ended) < 11:
+            await asyncio.sleep(0.02)
+        pump.cancel()
+        await asyncio.gather(pump, return_exceptions=True)
+        assert {json.loads(text)["tenant"] for text, _, _ in host.ended} == {
+            t.id for t in azure.sim.world.tenants if t is not slow
+        }
+
+
+async def test_tenants_of_a_blob_with_a_secret_from_the_vault(tmp_path: Path, app: Path, on: Ground) -> None:
     """A partner's way: one application, its secret in a vault, tenants in a file that grows while the app runs."""
-    async with cloud(tmp_path, app, 3) as azure:
+    async with cloud(tmp_path, app, on, 3) as azure:
         azure.settings = without(azure.settings, "SECURESCORE__tenants")
         azure.vault.secrets["graph"] = SECRET
         azure.settings |= {
@@ -197,21 +227,6 @@ async def test_tenants_of_a_blob_with_a_secret_from_the_vault(tmp_path: Path, ap
         assert SECRET not in (tmp_path / "worker.log").read_text()
 
 
-async def test_settings_that_are_wrong_are_all_named(azure: Cloud) -> None:
-    azure.settings |= {
-        "SECURESCORE__sinks__0__rule_id": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/rule)",
-        "SECURESCORE__poll__intervall": "1h",
-    }
-    host = await azure.host()
-    code, document = await host.status()
-    assert code == 503
-    assert len(document["problems"]) == 2, document
-    words = " ".join(document["problems"])
-    assert "app setting SECURESCORE__sinks__0__rule_id: is a Key Vault reference that the platform did not" in words
-    assert "app setting SECURESCORE__poll__intervall: " in words
-    assert "did you mean interval?" in words
-
-
 async def test_operators_commands_work_on_the_apps_state(
     azure: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,8 +245,9 @@ async def test_operators_commands_work_on_the_apps_state(
     token.write_text(azure.authority.issue({"iss": issuer, "aud": "https://storage.azure.com", "tid": tenant.id}))
     config = tmp_path / "operator.yaml"
     config.write_text(f"""
-        state: {{blob: {{account_url: "{azure.account.blob}", container: state, token_file: storage.token}}}}
-        network: {{ca_file: ca.pem}}
+        state:
+          blob: {{account_url: "{azure.account.blob}", container: {azure.container}, token_file: storage.token}}
+        network: {{ca_file: "{azure.ca_file}"}}
         tenants: [{{name: {tenant.name}, tenant_id: {tenant.id}, auth: {{kind: managed_identity}}}}]
         sinks:
           - name: sentinel

@@ -1,13 +1,20 @@
 """The running application's own judgement of its loops: stuck, or rightly waiting."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from connector.delivery import Outcome
 from connector.loops import STALLED_OTHER_S, STALLED_S, App
+from connector.model import Receipt, Record, accept_all
+from connector.ports import Start
+from connector.stores.sqlite import open_store
+from connector.upkeep import Seen
+from tests.contract.store_contract import add, events
 from tests.fake_graph import JumpClock
+from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
 
 
@@ -40,3 +47,37 @@ async def test_every_other_loop_must_turn() -> None:
     assert found.stalled() == ["observe"]
     found._moving("observe")
     assert found.stalled() == []
+
+
+class Quiet:
+    """Upkeep that finds nothing."""
+
+    async def look(self, *_: Any, **__: Any) -> Seen:
+        return Seen(full=False)
+
+
+async def test_once_offers_to_all_sinks_side_by_side() -> None:
+    """The first sink answers only when the second has everything."""
+    taken = asyncio.Event()
+
+    class Slow(FakeSink):
+        async def send(self, records: Sequence[Record]) -> Receipt:
+            await asyncio.wait_for(taken.wait(), 10)
+            return accept_all(records)
+
+    class Quick(FakeSink):
+        async def send(self, records: Sequence[Record]) -> Receipt:
+            taken.set()
+            return accept_all(records)
+
+    with quick_folder() as folder:
+        store = await open_store(folder / "state.db", clock=JumpClock())
+        await store.attach([Start("slow"), Start("quick")])
+        await add(store, events(range(3)))
+        sinks = {"slow": Slow("slow"), "quick": Quick("quick")}
+        found = app(
+            deliveries={name: delivery(store, sink, JumpClock()) for name, sink in sinks.items()}, upkeep=Quiet()
+        )
+        outcomes = await found.deliver_once()
+        await store.close()
+    assert [(o.sink, o.state, o.sent) for o in outcomes] == [("slow", "ok", 3), ("quick", "ok", 3)]

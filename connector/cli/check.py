@@ -22,7 +22,7 @@ from connector import token_claims
 from connector.app import READ, WRITE, Transports, build_sink, open_source, open_store, token_provider
 from connector.auth import azure_credential
 from connector.cli import send_test
-from connector.cli.common import clean, config_of, console, dump, plural, table
+from connector.cli.common import clean, config_of, console, draw, dump, plural, table
 from connector.clock import SystemClock, iso
 from connector.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.config import Config, SinkConfig, TenantConfig, unmatched_tenants
@@ -419,7 +419,7 @@ def show(findings: Sequence[Finding]) -> None:
         )
         made.add_row(_mark(False), what, clean(names), _words(detail, hint))
     out = console()
-    out.print(made)
+    draw(made, out)
     bad = sum(f.ok is False for f in findings)
     out.print()
     out.print("All good." if not bad else f"{bad} of {len(findings)} checks failed.")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+NARROW = 60
+"""Terminals with fewer cells get cards instead of tables."""
+
 
 def config_of(args: Any) -> Config:
     """The configuration named on the command line or found in the usual places. Raises ConfigError."""
@@ -72,6 +75,24 @@ def table(*columns: str, title: str | None = None) -> "Table":
     for column in columns:
         made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
     return made
+
+
+def draw(made: "Table", out: "Console | None" = None) -> None:
+    """Print a table; on a terminal too narrow for columns, each row as a card with its labels."""
+    out = out or console()
+    if out.width >= NARROW:
+        out.print(made)
+        return
+    from rich.padding import Padding  # noqa: PLC0415
+
+    labels = [str(column.header) for column in made.columns]
+    first = next(place for place, label in enumerate(labels) if label) + 1
+    for row, *cells in zip(made.rows, *(column.cells for column in made.columns), strict=True):
+        words = [str(cell) for cell in cells]
+        out.print(" ".join(filter(None, words[:first])), style=row.style, overflow="fold")
+        for label, word in zip(labels[first:], words[first:], strict=True):
+            if word:
+                out.print(Padding(f"{label}: {word}", (0, 0, 0, 2)), style=row.style, overflow="fold")
 
 
 @contextmanager

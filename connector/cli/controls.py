@@ -28,7 +28,7 @@ from connector.app import (
     token_provider,
     transports_for,
 )
-from connector.cli.common import cell_len, clean, config_of, console, dump, plain, plural, store_beside, table
+from connector.cli.common import cell_len, clean, config_of, console, draw, dump, plain, plural, store_beside, table
 from connector.clock import SystemClock, iso
 from connector.clouds import cloud_of
 from connector.config import Config, TenantConfig
@@ -178,7 +178,7 @@ def show_list(rows: Sequence[Mapping[str, Any]], *, several: bool) -> None:
             cells.append(clean(row["portal"]) + (f"\n{about}" if about else ""))
         shown.add_row(*([clean(row["tenant"])] if several else []), *cells)
     if rows:
-        out.print(shown)
+        draw(shown, out)
         out.print()
     out.print(plural(len(rows), "control"))
 
@@ -227,7 +227,7 @@ async def _show(config: Config, tenant: TenantConfig, args: argparse.Namespace) 
             clean(u.comment or ""),
         )
     if history:
-        out.print(shown)
+        draw(shown, out)
     return 0
 
 
@@ -549,7 +549,7 @@ def _report(done: Sequence[_Done], tenant: TenantConfig, args: argparse.Namespac
             )
             cells = [str(d.line)] if numbered else []
             shown.add_row(*cells, clean(wish.control), _words(before.state), _words(wish.state), result)
-        console().print(shown)
+        draw(shown)
         if any(d.result.outcome == "success" for d in done):
             console().print("Points follow within 24 hours to 7 days.")
     for d in done:

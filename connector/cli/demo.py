@@ -85,9 +85,10 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
             out.print(
                 f"Reading {BACKFILL_DAYS} days of history, then {days} live days at {POLLS_A_DAY} polls a day ..."
             )
-            await _poll(app)
+            with progress("Reading history", None):
+                await _poll(app)
             first = len(await app.store.history(Query()))
-            with progress("Living days", days * POLLS_A_DAY) as done:
+            with progress("Polling live days", days * POLLS_A_DAY) as done:
                 for number in range(days * POLLS_A_DAY):
                     await clock.advance(24 * 3600 / POLLS_A_DAY)
                     await _poll(app)

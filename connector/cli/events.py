@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connector import mapping as mappings
-from connector.cli.common import clean, config_of, console, dump, moment, store_beside, table, tenant_id
+from connector.cli.common import clean, config_of, console, draw, dump, moment, store_beside, table, tenant_id
 from connector.config import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
@@ -108,7 +108,10 @@ def show(events: Sequence[Event]) -> None:
         flag = "\\[backfilled] " if event.backfilled else ""
         style = "red" if event.severity >= 7 else "yellow" if event.severity >= 4 else None
         made.add_row(*cells, flag + clean(event.data.get("summary", "")), style=style)
-    out.print(made if events else "No event was found: widen --since, --until, --type, --tenant or --control.")
+    if events:
+        draw(made, out)
+    else:
+        out.print("No event was found: widen --since, --until, --type, --tenant or --control.")
 
 
 def _show_trace(event: Event, trace: Sequence[Any]) -> None:
@@ -123,4 +126,4 @@ def _show_trace(event: Event, trace: Sequence[Any]) -> None:
             row.get("settled") or "-",
             clean(row.get("reason") or ""),
         )
-    console().print(made)
+    draw(made)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connector.app import open_app
-from connector.cli.common import clean, config_of, console, progress, table
+from connector.cli.common import clean, config_of, console, draw, progress, table
 from connector.config import Config
 from connector.delivery import Outcome
 from connector.logs import log_to_stderr
@@ -37,13 +37,13 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
     shown = table("tenant", "newest day", "events>", "result")
     for poll in polls:
         shown.add_row(clean(poll.tenant), poll.newest_day or "-", str(poll.events), _words(poll.status, poll))
-    out.print(shown)
+    draw(shown, out)
     if sinks:
         out.print()
         shown = table("sink", "sent>", "parked>", "result")
         for sink in sinks:
             shown.add_row(clean(sink.sink), str(sink.sent), str(sink.parked), _words(sink.state, sink))
-        out.print(shown)
+        draw(shown, out)
     good = [p.status in ("ok", "unchanged") for p in polls] + [
         s.state in ("ok", "idle") and not s.parked for s in sinks
     ]

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from connector.cli.common import clean, config_of, console, dump, store_beside, table
+from connector.cli.common import clean, config_of, console, draw, dump, store_beside, table
 from connector.config import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
@@ -43,5 +43,8 @@ async def _parked(config: Config, action: str, sink: str | None, ids: list[str])
     shown = table("sink", "id", "parked at", "attempts>", "type", "reason")
     for p in found:
         shown.add_row(clean(p.sink), p.event.id, p.parked_at, str(p.attempts), p.event.type, clean(p.reason))
-    out.print(shown)
+    if found:
+        draw(shown, out)
+    else:
+        out.print("Nothing is parked.")
     return 0

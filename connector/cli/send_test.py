@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from connector.app import open_app, severity_rules
-from connector.cli.common import clean, console, table
+from connector.cli.common import clean, console, draw, table
 from connector.clock import SystemClock
 from connector.config import Config, HealthConfig, RawConfig, SinkConfig, StateConfig
 from connector.delivery import Outcome
@@ -135,7 +135,7 @@ def show(test: Rehearsal) -> None:
     for alert in test.alerts:
         first = f"{_summary(alert.events[0])}\n{alert.events[0].id}" if alert.events else f"no event: {alert.absence}"
         made.add_row(clean(alert.name), str(len(alert.events)), _lines(first), _lines("\n".join(rule_names(alert))))
-    out.print(made)
+    draw(made, out)
     out.print(f"Look for tenant or host {TENANT}; every one is marked as simulated. Nothing of it is in the history.")
 
 

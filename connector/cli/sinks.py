@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from connector.cli.common import config_of, console, store_beside
+from connector.cli.common import config_of, console, draw, store_beside
 from connector.cli.status import sink_table
 from connector.config import Config
 from connector.errors import ConfigError
@@ -35,5 +35,5 @@ async def _sinks(config: Config, release: str | None) -> int:
             console().print(f"{release} released: {count} events given up for this sink; they stay in the history")
             return 0
         rows = sink_rows(config, stats.sinks, await open_problems(store, CONNECTOR))
-    console().print(sink_table(rows, {s.name: s.kind for s in config.sinks}))
+    draw(sink_table(rows, {s.name: s.kind for s in config.sinks}))
     return 0

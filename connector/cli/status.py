@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector import memory
-from connector.cli.common import clean, config_of, console, dump, plural, store_beside, table
+from connector.cli.common import clean, config_of, console, draw, dump, plural, store_beside, table
 from connector.clock import SystemClock
 from connector.config import Config
 from connector.credentials import ending
@@ -44,23 +44,23 @@ def show(status: dict[str, Any]) -> None:
     out = console()
     tenants = table("tenant", "newest day", "data age>", "last success", "error")
     for name, t in status["tenants"].items():
-        age = "-" if t["data_age_s"] is None else f"{t['data_age_s'] / 3600:.0f} h"
         error = words(t["error"] or ", ".join(t["problems"]), t["hint"] if t["error"] else None)
         style = "red" if t["error"] else "yellow" if error else None
-        tenants.add_row(clean(name), t["newest_day"] or "-", age, _moment(t["last_success"]), error, style=style)
-    out.print(tenants)
+        row = (clean(name), t["newest_day"] or "-", _age(t["data_age_s"]), _moment(t["last_success"]), error)
+        tenants.add_row(*row, style=style)
+    draw(tenants, out)
     out.print()
-    out.print(sink_table(status["sinks"]))
+    draw(sink_table(status["sinks"]), out)
     others = [p for p in status["problems"] if p["subject"].removeprefix("sink:") not in status["sinks"]]
     if others:
         problems = table("problem", "since", "what")
         for p in others:
             problems.add_row(p["reason"], _moment(p["first_seen"]), words(p["summary"] or p["subject"], p["hint"]))
         out.print()
-        out.print(problems)
+        draw(problems, out)
     if status["credentials"]:
         out.print()
-        out.print(_credentials(status["credentials"]))
+        draw(_credentials(status["credentials"]), out)
     out.print(f"\n{plural(status['store']['events'], 'event')} kept, {status['store']['bytes'] / 1e6:.1f} MB")
 
 
@@ -98,6 +98,12 @@ def _credentials(rows: Sequence[Mapping[str, Any]]) -> Any:
             style=style,
         )
     return made
+
+
+def _age(seconds: int | None) -> str:
+    """In hours while hours matter, else in days."""
+    hours = None if seconds is None else seconds / 3600
+    return "-" if hours is None else f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} d"
 
 
 def _moment(text: str | None) -> str:

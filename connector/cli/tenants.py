@@ -8,7 +8,7 @@ from typing import Any
 
 from connector import memory
 from connector.app import evidence
-from connector.cli.common import clean, config_of, console, dump, store_beside, table
+from connector.cli.common import clean, config_of, console, draw, dump, store_beside, table
 from connector.config import Config
 from connector.delivery import DurableStore
 from connector.errors import ConfigError
@@ -68,7 +68,7 @@ async def _list(config: Config, *, as_json: bool) -> int:
     for row in rows:
         source = row["source"] or "not configured"
         shown.add_row(clean(row["name"]), row["tenant_id"], source, row["newest_day"] or "-", clean(row["error"] or ""))
-    console().print(shown)
+    draw(shown)
     return 0
 
 

@@ -128,8 +128,9 @@ def _head(report: TenantReport, prefix: str, parts: Sequence[Section]) -> Conten
 def _lead(report: TenantReport) -> Content:
     one, bridge = report.summary, report.bridge
     missing = one.days_in_period - one.days_observed
+    were = "was" if one.days_observed == 1 else "were"
     observed = (
-        f"{one.days_observed} of {count(one.days_in_period, 'day')} were observed",
+        f"{one.days_observed} of {count(one.days_in_period, 'day')} {were} observed",
         f"; {issues(one.issues, missing)}." if one.issues else ", and the data is complete and consistent.",
     )
     if bridge is None or bridge.delta is None:
@@ -159,7 +160,9 @@ def _tiles(report: TenantReport) -> list[Content]:
         tile(
             "Change",
             change(one.delta) if report.bridge else "unknown",
-            (percent_change(one.percent_delta), f" · {one.improved} up, {one.regressed} down"),
+            (percent_change(one.percent_delta), f" · {one.improved} up, {one.regressed} down")
+            if report.bridge
+            else "it needs two observed days",
         ),
         tile("Measured", percent(one.measured_percent), f"{points(one.asserted)} points are asserted"),
         tile("Exceptions", "unknown" if held is None else str(len(held)), silent),

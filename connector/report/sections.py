@@ -234,6 +234,8 @@ def _score(report: TenantReport, prefix: str) -> Content:
     def drawing(name: str, size: charts.Size) -> Markup:
         return charts.timeline(f"{prefix}-{name}", report.days, report.period, report.quality.gaps, marks, size)
 
+    if len(report.days) < 2:
+        return _nothing("A course needs two observed days.")
     return (
         el("figure", drawing("wide", charts.WIDE), class_="wide-only"),
         el("figure", drawing("narrow", charts.NARROW), class_="narrow-only"),
@@ -651,7 +653,7 @@ def _references(
             name(r),
             f"{r.full} of {len(r.controls)} in full" if r.controls else "no longer scored",
             of(r.score, r.max_score),
-            percent(r.percent) if r.percent is not None else "–",
+            percent(r.percent) if r.controls else "–",
             charts.level(None if r.percent is None else r.percent / 100),
             change(r.delta),
         )

@@ -149,6 +149,18 @@ def test_fitted_text_takes_exactly_its_cells(text: str, cells: int) -> None:
     assert cell_len(fit(text, cells)) == cells
 
 
+def test_a_narrow_terminal_gets_cards(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    check.show([check.Finding("tenant", "contoso", False, "the secret has expired", "renew it")])
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()][:5] == [
+        "no tenant",
+        "  about: contoso",
+        "  found: the secret has expired",
+        "  next: renew it",
+        "",
+    ]
+
+
 def test_long_names_are_folded_not_lost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     name, why = "x" * 60, "because " * 12

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from connector.model import Event, Known, Receipt, Record, Snapshot
 
@@ -74,11 +74,13 @@ class Sink(Protocol):
 class State:
     """What is remembered of one tenant, as named opaque parts (see memory.py). `generation` counts its commits.
 
-    A part never changes in place; a commit carries all parts, and a store may write only those that differ.
+    A part never changes in place; a commit carries all parts, and a store may write only those that differ. What the
+    store holds at this generation, as far as it said so, is `stored`: a part that is the same object there is there.
     """
 
     generation: int = 0
     parts: Mapping[str, bytes] = Factory(dict)
+    stored: Mapping[str, bytes] = field(factory=dict, eq=False, repr=False)
 
 
 @frozen

@@ -115,6 +115,7 @@ class Simulation:
     authenticate: Authenticate
     budget: Budget | None
     bodies: Bodies = field(repr=False)
+    compress: bool = False
     base_url: str = ""
     requests: deque[Seen] = field(factory=lambda: deque(maxlen=10_000), repr=False)
     _numbered: int = 0
@@ -246,6 +247,8 @@ async def _handle(sim: Simulation, request: web.Request) -> web.StreamResponse:
         if kind == "truncated":
             return await _cut(request, response)
         status = response.status
+        if sim.compress and "gzip" in request.headers.get("Accept-Encoding", ""):
+            response.enable_compression(web.ContentCoding.gzip)
         return response
     finally:
         sim.requests.append(Seen(request.method, request.path_qs, status, tenant))
@@ -300,9 +303,13 @@ async def serve(
     authenticate: Authenticate = plain_tokens,
     budget: Budget | None = None,
     cache_bytes: int = 64 * 1024 * 1024,
+    compress: bool = False,
 ) -> AsyncIterator[Simulation]:
-    """Run the simulated Graph on a port (0 = any free one). Raises OSError when the port cannot be had."""
-    sim = Simulation(world, clock, faults or Faults(), authenticate, budget, Bodies(world, cache_bytes))
+    """Run the simulated Graph on a port (0 = any free one). Raises OSError when the port cannot be had.
+
+    `compress` answers in gzip whoever accepts it, as Graph does; that costs more time than all else here.
+    """
+    sim = Simulation(world, clock, faults or Faults(), authenticate, budget, Bodies(world, cache_bytes), compress)
     application = web.Application(client_max_size=64 * 1024)
 
     async def handle(request: web.Request) -> web.StreamResponse:

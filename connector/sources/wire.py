@@ -46,6 +46,7 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\sA-Z]+|[A-Z]")
 _NEXT_LINK = re.compile(rb'"@odata\.nextLink"\s*:\s*("(?:[^"\\]|\\.)*")')
+_LINK_KEY = b'"@odata.nextLink"'
 _LINK_WINDOW = 16_384
 
 
@@ -184,6 +185,8 @@ def next_link(body: bytes) -> Link | None:
     """
     found = None
     for begin, stop in ((0, min(len(body), _LINK_WINDOW)), (max(0, len(body) - _LINK_WINDOW), len(body))):
+        if body.find(_LINK_KEY, begin, stop) < 0:  # much faster than the pattern, and most pages have none
+            continue
         for match in _NEXT_LINK.finditer(body, begin, stop):
             found = match
     if found is None:

@@ -232,9 +232,9 @@ class SqliteStore:
         with transaction(connection):
             self._refuse_when_full(connection)
             generation = _next_generation(connection, tenant_id, state.generation)
-            _write_parts(connection, tenant_id, state.parts)
+            _write_parts(connection, tenant_id, state)
             _add_events(connection, rows)
-        return State(generation, state.parts)
+        return State(generation, state.parts, state.parts)
 
     def _refuse_when_full(self, connection: sqlite3.Connection) -> None:
         if self._max_bytes is None or size_bytes(connection, self._path) < self._max_bytes:
@@ -286,8 +286,9 @@ def _load(connection: sqlite3.Connection, tenant_id: str) -> State | None:
         found = connection.execute("SELECT generation FROM tenant WHERE tenant = ?", (bind(tenant_id),)).fetchone()
         if found is None:
             return None
-        parts = connection.execute("SELECT part, body FROM state WHERE tenant = ?", (bind(tenant_id),))
-        return State(found[0], {unbind(part): body for part, body in parts})
+        rows = connection.execute("SELECT part, body FROM state WHERE tenant = ?", (bind(tenant_id),))
+        parts = {unbind(part): body for part, body in rows}
+        return State(found[0], parts, parts)
 
 
 def _tenants(connection: sqlite3.Connection) -> list[str]:
@@ -311,19 +312,20 @@ def _next_generation(connection: sqlite3.Connection, tenant_id: str, generation:
     return generation + 1
 
 
-def _write_parts(connection: sqlite3.Connection, tenant_id: str, parts: Mapping[str, bytes]) -> None:
+def _write_parts(connection: sqlite3.Connection, tenant_id: str, state: State) -> None:
+    """What differs from what is there. That is known of a state which the store gave: its generation was just found."""
     tenant = bind(tenant_id)
-    rows = [(tenant, bind(part), body) for part, body in parts.items()]
     connection.executemany(
         "INSERT INTO state VALUES (?, ?, ?)"
         " ON CONFLICT (tenant, part) DO UPDATE SET body = excluded.body WHERE body IS NOT excluded.body",
-        rows,
+        [(tenant, bind(part), body) for part, body in state.parts.items() if state.stored.get(part) is not body],
     )
-    kept = {part for _, part, _ in rows}
-    stored = connection.execute("SELECT part FROM state WHERE tenant = ?", (tenant,)).fetchall()
-    connection.executemany(
-        "DELETE FROM state WHERE tenant = ? AND part = ?", [(tenant, part) for (part,) in stored if part not in kept]
-    )
+    there = [bind(part) for part in state.stored]
+    if not there:
+        there = [part for (part,) in connection.execute("SELECT part FROM state WHERE tenant = ?", (tenant,))]
+    kept = {bind(part) for part in state.parts}
+    gone = [(tenant, part) for part in there if part not in kept]
+    connection.executemany("DELETE FROM state WHERE tenant = ? AND part = ?", gone)
 
 
 def _row(event: Event) -> tuple[object, ...]:

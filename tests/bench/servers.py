@@ -49,7 +49,7 @@ def _tls(folder: Path) -> tuple[ssl.SSLContext, str]:
 
 
 async def _graph(folder: Path, options: dict[str, Any]) -> None:
-    """Simulated tenants, all days there, behind the simulated Entra: tokens as long as real ones."""
+    """Simulated tenants, all days there, behind the simulated Entra; `as_in_life` over TLS and in gzip."""
     clock = SimulatedClock(NOW)
     world = World(7, options["tenants"], START, sizes=(options.get("size", "mid"),), missing=0.0)
     tls, ca_file = _tls(folder)
@@ -57,8 +57,16 @@ async def _graph(folder: Path, options: dict[str, Any]) -> None:
     app = Registration(CLIENT, secrets={SECRET: True}, roles={None: frozenset({READ})})
     async with (
         serve_authority(clock, ids, [app], ssl=tls) as authority,
-        serve(world, clock, authenticate=authority.caller, cache_bytes=CACHE_BYTES) as sim,
+        serve(
+            world,
+            clock,
+            authenticate=authority.caller,
+            cache_bytes=CACHE_BYTES,
+            ssl=tls if options.get("as_in_life") else None,
+            compress=options.get("as_in_life", False),
+        ) as sim,
     ):
+        sim.base_url = sim.base_url.replace("https://127.0.0.1", "https://localhost")
         names = [who.name for who in world.tenants]
         _say({"graph": sim.base_url, "entra": authority.base_url, "ca": ca_file, "ids": ids, "names": names})
         async for line in _lines():

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from connector.errors import Conflict, StoreError
 from connector.ids import event_id
@@ -221,6 +221,23 @@ class StoreContract:
         second = await store.commit(CONTOSO, State(first.generation, {"same": b"1", "changes": b"2", "new": b""}), [])
         assert second.generation == first.generation + 1
         assert await store.load(CONTOSO) == State(second.generation, {"same": b"1", "changes": b"2", "new": b""})
+
+    async def test_a_state_that_was_read_is_replaced_in_what_differs(self, store: AnyStore) -> None:
+        parts = {"same": b"1", "changes": b"1", "goes": b"1", "other": b"2"}
+        await store.commit(CONTOSO, State(parts=parts), [])
+        read = await store.load(CONTOSO)
+        assert read is not None
+        # An object that is there under another name, and one that says the same, are no reason to leave anything out.
+        wanted = {
+            "same": read.parts["same"],
+            "changes": read.parts["other"],
+            "other": bytes(bytearray(b"2")),
+            "new": b"",
+        }
+        second = await store.commit(CONTOSO, evolve(read, parts=wanted), [])
+        assert await store.load(CONTOSO) == State(second.generation, wanted)
+        third = await store.commit(CONTOSO, evolve(second, parts={**wanted, "new": b"3"}), [])
+        assert await store.load(CONTOSO) == State(third.generation, {**wanted, "new": b"3"})
 
     async def test_an_event_already_there_is_left_as_it_is(self, store: AnyStore) -> None:
         await add(store, [event(1, wording="first")])

@@ -352,7 +352,7 @@ def _outcome(name: str, snapshot: Snapshot, newest_day: str | None, events: int)
             "partial",
             newest_day,
             events,
-            "; ".join(f"{p.reason}: {p.detail}" for p in absent),
+            "; ".join(dict.fromkeys(f"{p.reason}: {p.detail}" for p in absent)),  # one file may spoil both parts
             reason=absent[0].reason,
             retry_after_s=max((p.retry_after_s or 0.0 for p in absent), default=0.0) or None,
         )

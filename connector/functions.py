@@ -21,7 +21,7 @@ from typing import Any
 
 from attrs import Factory, define, field
 
-from connector.app import check_sinks, open_app, sink_options
+from connector.app import open_app, sink_options
 from connector.auth import azure_credential
 from connector.clock import SystemClock
 from connector.clouds import CLOUDS
@@ -37,8 +37,10 @@ from connector.turns import DELIVER_S, Turns, read, refuse_kinds
 STORAGE, STORAGE_VERSION = "https://storage.azure.com", "2023-11-03"
 VAULT_VERSION = "7.4"
 _VAULT = re.compile(
-    r"keyvault:https://[a-z0-9-]+(\.vault\.[a-z.]+|:[0-9]+)/secrets/[A-Za-z0-9-]{1,127}(/[0-9a-f]{32})?"
+    r"keyvault:https://(?:localhost:[0-9]+|[a-z0-9-]+\.(vault\.(?:azure\.net|usgovcloudapi\.net)))"
+    r"/secrets/[A-Za-z0-9-]{1,127}(?:/[0-9a-f]{32})?"
 )
+"""Where the identity's token for vaults may be sent: to a vault, or to this machine."""
 LOOK_AGAIN = timedelta(minutes=5)
 """How old a process's view of the tenants file may be."""
 
@@ -137,10 +139,13 @@ class Functions:
         return self._open
 
     async def _opened(self, config: Config) -> _Open:
-        await check_sinks(config)
+        try:
+            deliver_s = float(self.environ.get("SECURESCORE_DELIVER_S") or DELIVER_S)
+        except ValueError:
+            raise ConfigError(["app setting SECURESCORE_DELIVER_S: expected a number of seconds"]) from None
         stack = AsyncExitStack()
         app = await stack.enter_async_context(open_app(config, clock=self.clock))
-        return _Open(Turns(app, deliver_s=float(self.environ.get("SECURESCORE_DELIVER_S") or DELIVER_S)), stack)
+        return _Open(Turns(app, deliver_s=deliver_s), stack)
 
 
 def configuration(environ: Mapping[str, str], file: str = "", tenants: bytes | None = None) -> Config:
@@ -174,6 +179,12 @@ def configuration(environ: Mapping[str, str], file: str = "", tenants: bytes | N
 
 async def fetch_tenants(address: str, etag: str, environ: Mapping[str, str], clock: Clock) -> tuple[bytes | None, str]:
     """The tenants file and its ETag; None when it is still the one with this ETag. Raises ConfigError, Unavailable."""
+    account = environ.get("SECURESCORE__state__blob__account_url", "").rstrip("/")
+    if not account or not address.startswith(f"{account}/"):
+        raise ConfigError(
+            ["app setting SECURESCORE_TENANTS_BLOB: is not in the storage account of the state"],
+            "put the file into a container there: the identity's token is sent nowhere else",
+        )
     headers = {"x-ms-version": STORAGE_VERSION} | ({"If-None-Match": etag} if etag else {})
     async with _as_identity(environ, clock) as (http, credential):
         token = (await credential.get_token_info(f"{STORAGE}/.default")).token
@@ -202,13 +213,13 @@ async def read_secrets(environ: MutableMapping[str, str], clock: Clock) -> None:
     problems = []
     async with _as_identity(environ, clock) as (http, credential):
         for name, text in wanted.items():
-            if not _VAULT.fullmatch(text):
+            match = _VAULT.fullmatch(text)
+            if match is None:
                 problems.append(f"app setting {name}: expected keyvault:https://<vault>/secrets/<name>")
                 continue
-            host = text.removeprefix("keyvault:https://").partition("/")[0]
-            suffix = "vault." + host.partition(".vault.")[2] if ".vault." in host else "vault.azure.net"
             try:
-                token = (await credential.get_token_info(f"https://{suffix}/.default")).token
+                audience = f"https://{match[1] or 'vault.azure.net'}"
+                token = (await credential.get_token_info(f"{audience}/.default")).token
                 answer = await http.request(
                     "GET",
                     f"{text.removeprefix('keyvault:')}?api-version={VAULT_VERSION}",

@@ -114,9 +114,10 @@ async def test_the_tenants_file_is_fetched_once_a_version(monkeypatch: pytest.Mo
         return web.Response(body=b"name,tenant_id\n", headers={"ETag": '"1"'})
 
     async with platform(monkeypatch, answer) as root:
+        environ = {"SECURESCORE__state__blob__account_url": root}
         address = f"{root}/config/tenants.csv"
-        assert await fetch_tenants(address, "", {}, SystemClock()) == (b"name,tenant_id\n", '"1"')
-        assert await fetch_tenants(address, '"1"', {}, SystemClock()) == (None, '"1"')
+        assert await fetch_tenants(address, "", environ, SystemClock()) == (b"name,tenant_id\n", '"1"')
+        assert await fetch_tenants(address, '"1"', environ, SystemClock()) == (None, '"1"')
 
 
 @pytest.mark.parametrize(("status", "error"), [(403, ConfigError), (404, ConfigError), (503, Unavailable)])
@@ -125,7 +126,16 @@ async def test_a_tenants_file_that_cannot_be_had_says_why(
 ) -> None:
     async with platform(monkeypatch, lambda _: web.Response(status=status)) as root:
         with pytest.raises(error, match=str(status)):
-            await fetch_tenants(f"{root}/config/tenants.csv", "", {}, SystemClock())
+            environ = {"SECURESCORE__state__blob__account_url": root}
+            await fetch_tenants(f"{root}/config/tenants.csv", "", environ, SystemClock())
+
+
+@pytest.mark.parametrize(
+    "address", ["https://elsewhere.example.org/t.csv", "https://account.blob.core.windows.net.evil/t"]
+)
+async def test_the_identitys_token_goes_to_its_own_storage_account_only(address: str) -> None:
+    with pytest.raises(ConfigError, match="not in the storage account"):
+        await fetch_tenants(address, "", settings(), SystemClock())
 
 
 async def test_settings_that_point_into_a_vault_are_all_tried_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,10 +145,13 @@ async def test_settings_that_point_into_a_vault_are_all_tried_and_named(monkeypa
             "ONE": "keyvault:http://vault.vault.azure.net/secrets/name",
             "TWO": "keyvault:https://vault.vault.azure.net/keys/name",
             "THREE": "keyvault:https://elsewhere.example.org/secrets/name",
+            "FOUR": "keyvault:https://x.vault.azure.net.example.org/secrets/name",
         }
         with pytest.raises(ConfigError) as caught:
             await read_secrets(environ, SystemClock())
-        assert [p.split(":")[0] for p in caught.value.problems] == [f"app setting {n}" for n in ("ONE", "TWO", "THREE")]
+        assert [problem.split(":")[0] for problem in caught.value.problems] == [
+            f"app setting {name}" for name in ("ONE", "TWO", "THREE", "FOUR")
+        ]
         assert environ["GOOD"] == "as it is"
 
 

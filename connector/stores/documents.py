@@ -233,6 +233,8 @@ class DocumentsStore:
         """Look at all tenants; accepted events are counted from `since` (inclusive) to `until` (exclusive)."""
 
         async def look() -> Survey:
+            logs = await self._logs.list("")
+            await self._logs.warm({name: found for name, found in logs.items() if name.split("/")[0] != "damaged"})
             view = await self._view(None)
             heads = {text_of(t.key): head for t in view.tenants.values() if (head := await self._head(t)) is not None}
             accepted = dict.fromkeys(view.sinks, 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import define
 
 from connector.clock import SimulatedClock
 from connector.errors import Conflict, StoreBusy, StoreError
@@ -21,6 +22,8 @@ from tests.contract.store_contract import (
     AFTER_ALL,
     CONTOSO,
     FABRIKAM,
+    T0,
+    T1,
     add,
     event,
     events,
@@ -417,3 +420,56 @@ def test_what_splunk_imports_is_pure_python() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == "[]"
+
+
+# -------------------------------------------------------------------------------------------- many tenants at once
+
+
+@define
+class Distant(Memory):
+    """Documents that take a while to come. `most` is how many were on the way at one time."""
+
+    under_way: int = 0
+    most: int = 0
+
+    async def get(self, name: str) -> bytes | None:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0.001)
+        self.under_way -= 1
+        return await super().get(name)
+
+
+async def test_a_survey_tells_heads_counts_and_who_waits() -> None:
+    memory = Memory()
+    store = opened(memory)
+    await store.attach([Start("siem"), Start("gone")])
+    for tenant in (CONTOSO, FABRIKAM):
+        await store.commit(tenant, State(parts={"head": tenant.encode(), "big": b"x"}), events(range(3), tenant=tenant))
+    await store.attach([Start("siem")])
+    await settle(store, "siem", accept=range(2), skip=[2], at=T1, tenant=CONTOSO)
+    await settle(store, "siem", accept=[0], park={1: "no"}, at=T1, tenant=FABRIKAM)
+    fresh = opened(memory)
+    found = await fresh.survey(T1, AFTER_ALL)
+    assert found.heads == {CONTOSO: CONTOSO.encode(), FABRIKAM: FABRIKAM.encode()}
+    assert found.accepted == {"gone": 0, "siem": 3}
+    assert found.behind == {FABRIKAM}, "one event is due there; the abandoned sink counts for nobody"
+    assert (await fresh.survey(T0, T1)).accepted["siem"] == 0, "until is exclusive"
+    await settle(store, "siem", accept=[2], tenant=FABRIKAM)
+    assert (await fresh.survey(T0, T1)).behind == frozenset(), "what is parked does not wait"
+
+
+async def test_a_survey_reads_side_by_side_and_minds_no_damage() -> None:
+    memory = Distant()
+    store = opened(memory)
+    names = [f"{n:08d}-0000-4000-8000-000000000000" for n in range(40)]
+    for name in names:
+        await store.commit(name, State(parts={"head": b"h"}), [])
+    broken = max(name for name in memory.kept if name.startswith(names[0]))
+    memory.kept[f"damaged/{broken}"] = memory.kept[broken]
+    memory.kept[broken] = b"rubbish"
+    fresh = opened(memory)
+    found = await fresh.survey(T0, AFTER_ALL)
+    assert set(found.heads) == set(names[1:])
+    assert set(fresh.damaged) == {broken}
+    assert 4 <= memory.most <= 16

@@ -18,12 +18,10 @@ from splunklib import client
 from splunklib.modularinput import Argument, Scheme, Script
 
 from connector import config_splunk, splunkd
-from connector.app import instance, open_app
 from connector.config import Config, LogConfig
 from connector.errors import ConfigError, SecureScoreError, StoreBusy
 from connector.logs import log_as_splunkd
 from connector.stores import lease
-from connector.wishes import Wishes, heed
 from sinks.splunk_input import ModularInputSink, Place
 
 APP = "TA_ms_secure_score"
@@ -142,6 +140,10 @@ class _Run:
         return asyncio.run(self._visit(config, stanza, writer))
 
     async def _visit(self, config: Config, stanza: str, writer: Any) -> bool:
+        # splunkd's questions about scheme and arguments are answered without loading the engine.
+        from connector.app import instance, open_app  # noqa: PLC0415
+        from connector.wishes import Wishes, heed  # noqa: PLC0415
+
         interval_s = config_splunk.interval_s(self.params)
         limit_s = SHARE * interval_s
         collection = None

@@ -43,16 +43,25 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, text(value)
 
 
+EXTRACTED_CHARS = 5000
+"""How much of an event KV_MODE=json looks at (limits.conf: extraction_cutoff); `spath path=` reads all of it."""
+
+
 def row_of(envelope: Mapping[str, Any], indexed_at: float) -> Row:
     """The row of an event as the collector gets it."""
     event = envelope["event"]
+    within, at = {}, 0
+    for key, value in event.items():
+        at += len(json.dumps({key: value}))
+        if at <= EXTRACTED_CHARS:
+            within[key] = value
     found: Row = {
         "_time": float(envelope["time"]),
         "_indextime": indexed_at,
         "_raw": json.dumps(event),
         **{key: envelope[key] for key in ("host", "source", "sourcetype") if key in envelope},
     }
-    for path, value in flatten(event):
+    for path, value in flatten(within):
         found[path] = [*many(found[path]), value] if path in found else value
     return found
 

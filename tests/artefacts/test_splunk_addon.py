@@ -6,7 +6,7 @@ import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import PIPE
 
@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from tests.artefacts import splunk_packages
 from tests.artefacts.splunk_packages import ADDON, SECRET, Bench, Ended, Packages, ended, events_of, python313
-from tests.fakes.kvstore import splunkd
+from tests.fakes.kvstore import splunkd, stored_secret
 
 DAY_S = 86_400.0
 
@@ -151,6 +151,20 @@ async def test_wrong_secret_is_one_clear_error(bench: Bench) -> None:
     assert "connector.problem" in types(run), "and it is an event, so that an alert can tell"
 
 
+async def test_goes_through_the_proxy_and_keeps_its_password(bench: Bench) -> None:
+    """Nobody listens there, so that the error shows where it went."""
+    settings = f"{ADDON.lower()}_settings"
+    proxy = {"proxy_enabled": "1", "proxy_url": "localhost", "proxy_port": "9", "proxy_username": "me"}
+    bench.splunkd.confs[settings] = {"proxy": proxy, "logging": {"loglevel": "ERROR"}}
+    bench.splunkd.secrets += stored_secret(ADDON, settings, "proxy", {"proxy_password": "pass word/1"})
+    run = await bench.poll()
+    assert run.code == 1
+    assert "proxy" in run.err
+    assert "INFO" not in run.err, "the level is that of the logging page"
+    assert not {"pass word/1", "pass%20word%2F1"} & set((run.err + run.out).split())
+    assert "pass" not in run.err
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [
@@ -173,10 +187,14 @@ async def test_takes_a_good_proposal_silently(bench: Bench) -> None:
 
 
 async def test_two_inputs_side_by_side(bench: Bench) -> None:
+    soon = (datetime.now(UTC) + timedelta(days=5)).date().isoformat()
+    bench.account("fabrikam", bench.tenants()[1].id, expires_on=soon)
     one, other = await asyncio.gather(bench.poll("one"), bench.poll("two", account="fabrikam", index="other"))
     assert (one.code, other.code) == (0, 0), one.err + other.err
     assert {event["index"] for event in one.events} == {"security"}
     assert {event["index"] for event in other.events} == {"other"}
+    assert "secret_expiring" in other.out
+    assert "secret_expiring" not in one.out
     assert not set(ids(one)) & set(ids(other)), "heartbeats of one host have ids of their own, too"
     again = await asyncio.gather(bench.poll("one"), bench.poll("two", account="fabrikam", index="other"))
     assert [run.out for run in again] == ["", ""]

@@ -154,7 +154,8 @@ class _Run:
             if other is not None:
                 log.info("another member polls this input: %s", other)
                 return True
-        place = Place(stanza, self.params.get("index") or None, self.params.get("host") or None)
+        index = self.params.get("index", "")
+        place = Place(stanza, index if index not in ("", "default") else None, self.params.get("host") or None)
         sink = ModularInputSink(config_splunk.SINK, place, writer)
         tenant = config.tenants[0]
         wishes = Wishes(config_splunk.resend_since(self.params), config_splunk.accept(self.params))

@@ -87,7 +87,7 @@ def build(material: Material, when: Period) -> TenantReport:
         controls=totals[-1]["controls"],
         exceptions=exceptions,
         state_changes=_state_changes(profiles or {}, when),
-        frameworks=_frameworks(last, profiles or {}, moved),
+        frameworks=_frameworks(last, profiles, moved),
         comparatives=_comparatives(versions),
         targets=tuple(_notice(e) for e in events if e.type.startswith("posture.")),
         evidence=material.evidence,
@@ -480,7 +480,7 @@ def _state_changes(profiles: Mapping[str, Profile], when: Period) -> tuple[State
 # --------------------------------------------------------------------------------------------- frameworks, averages
 
 
-def _frameworks(last: Day, profiles: Mapping[str, Profile], moved: Mapping[str, int]) -> Frameworks:
+def _frameworks(last: Day, profiles: Mapping[str, Profile] | None, moved: Mapping[str, int]) -> Frameworks:
     table = frameworks.shipped()
     by_reference: dict[str, dict[str, dict[str, None]]] = {}
     heads: dict[str, frameworks.Ref] = {}
@@ -512,28 +512,38 @@ def _frameworks(last: Day, profiles: Mapping[str, Profile], moved: Mapping[str, 
             )
             for name, refs in sorted(by_reference.items(), key=lambda item: len(item[1]))
         ),
-        classes=tuple(row(name, names) for name, names in classes.items()),
+        classes=tuple(row(name, classes[name]) for name in dict.fromkeys(table.classes) if name in classes),
         unmapped=coverage.unmapped,
     )
 
 
 def _reference(
-    ref_id: str, names: tuple[str, ...], last: Day, profiles: Mapping[str, Profile], moved: Mapping[str, int]
+    ref_id: str, names: tuple[str, ...], last: Day, profiles: Mapping[str, Profile] | None, moved: Mapping[str, int]
 ) -> Reference:
     controls = [last.controls[name] for name in names if name in last.controls]
-    maxima = [diff.max_of(c, profiles.get(c.name)) for c in controls]
-    scores = [c.score for c in controls]
-    score = None if None in scores else sum(diff.fixed(s or 0.0) for s in scores)
-    most = None if None in maxima else sum(diff.fixed(m or 0.0) for m in maxima)
+    known = profiles or {}
+    most = _sum([diff.max_of(c, known.get(c.name)) for c in controls])
+    stated = [c.score for c in controls if c.name in known and _is_asserted(known[c.name], last)]
+    score = _sum([c.score for c in controls])
     return Reference(
         id=ref_id,
         controls=tuple(c.name for c in controls),
         full=sum(c.percent is not None and c.percent >= 100 for c in controls),
-        score=None if score is None else diff.points(score),
-        max_score=None if most is None else diff.points(most),
+        score=score,
+        asserted=None if profiles is None else _sum(stated),
+        max_score=most,
         percent=round(100.0 * score / most, 2) if most and score is not None else None,
         delta=diff.points(sum(moved.get(name, 0) for name in names)),
     )
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    """The exact sum of points; one that is unknown makes it unknown."""
+    return None if None in values else diff.points(sum(diff.fixed(v) for v in values if v is not None))
+
+
+def _is_asserted(profile: Profile, day: Day) -> bool:
+    return diff.state_on(profile, day.day).state in diff.ASSERTED
 
 
 def _comparatives(versions: Sequence[Version]) -> tuple[Comparative, ...]:

@@ -652,9 +652,12 @@ def _references(
         (
             name(r),
             f"{r.full} of {len(r.controls)} in full" if r.controls else "no longer scored",
-            of(r.score, r.max_score),
+            (
+                of(r.score, r.max_score),
+                (" ", el("span", f"{points(r.asserted)} asserted", class_="small stated-text")) if r.asserted else None,
+            ),
             percent(r.percent) if r.controls else "–",
-            charts.level(None if r.percent is None else r.percent / 100),
+            charts.level(None if r.percent is None else r.percent / 100, _share(r.asserted, r.max_score) or 0.0),
             change(r.delta),
         )
         for r in references

@@ -179,6 +179,7 @@ def _reference(record: str, framework: str, reference: Reference) -> Row:
         "score": reference.score,
         "max_score": reference.max_score,
         "percent": reference.percent,
+        "asserted": reference.asserted,
         "evidence": ", ".join(reference.controls),
     }
 

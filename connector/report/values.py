@@ -251,12 +251,17 @@ class StateChange:
 
 @frozen
 class Reference:
-    """Controls that one reference of a framework stands for. `full` counts those with all their points."""
+    """Controls that one reference of a framework stands for.
+
+    `full` counts those with all their points; `asserted` are points among `score` that nobody measured, None when the
+    catalogue is not known.
+    """
 
     id: str
     controls: tuple[str, ...]
     full: int
     score: float | None
+    asserted: float | None
     max_score: float | None
     percent: float | None
     delta: float

@@ -184,11 +184,26 @@ def test_points_that_graph_did_not_say_are_unknown_in_every_sum() -> None:
     assert found.exceptions is not None
     assert [(e.score, e.asserted_points) for e in found.exceptions] == [(None, None)]
     assert (found.summary.asserted, found.summary.measured) == (None, None)
-    assert {c.id: (c.score, c.percent) for c in found.frameworks.classes} == {
-        "mfa_conditional_access": (None, None),
-        "privileged_identity": (1.0, 100.0),
+    assert {c.id: (c.score, c.percent, c.asserted) for c in found.frameworks.classes} == {
+        "mfa_conditional_access": (None, None, None),
+        "privileged_identity": (1.0, 100.0, 0.0),
     }
+    assert {c.asserted for c in report(material([made])).frameworks.classes} == {None}
     assert [(g.name, g.score) for g in found.categories] == [("Identity", None)]
+
+
+def test_what_a_subject_has_by_statement_alone_is_told() -> None:
+    one = day("2026-11-02", {"AdminMFAV2": (10.0, 100.0), "MFARegistrationV2": (4.5, 50.0)})
+
+    def profile(name: str, *updates: StateUpdate) -> Profile:
+        return Profile(name, name, max_score=10.0, updates=updates)
+
+    profiles = {
+        "AdminMFAV2": profile("AdminMFAV2", StateUpdate("ThirdParty", "2026-11-01T10:00:00Z", "alice")),
+        "MFARegistrationV2": profile("MFARegistrationV2", StateUpdate("Reviewed", "2026-11-04T10:00:00Z", "later")),
+    }
+    (mfa,) = report(material([one], profiles)).frameworks.classes
+    assert (mfa.id, mfa.score, mfa.asserted, mfa.max_score) == ("mfa_conditional_access", 14.5, 10.0, 20.0)
 
 
 def test_averages_are_those_of_the_latest_day_that_has_any() -> None:

@@ -373,9 +373,7 @@ class Delivery:
 
     def _failed_alone(self, batch: _Batch) -> bool:
         """Whether the first event was refused by itself, after larger batches were, and the sink asks for no time."""
-        error = batch.error
-        plain = isinstance(error, Unavailable) and error.retry_after_s is None
-        return plain and len(batch.records) == 1 and self.attempt >= SHRINK_AFTER
+        return _is_plain(batch.error) and len(batch.records) == 1 and self.attempt >= SHRINK_AFTER
 
     async def _try_behind(self, fresh: Sequence[Pending]) -> list[_Batch]:
         """Offer events behind those that failed alone in this row of failures, one by one, each further than the last.
@@ -397,7 +395,7 @@ class Delivery:
                 log.warning("deliver.set_aside", extra={"sink": self.sink.name, "ids": [p.event.id for p in before]})
                 for pending in before:
                     self._set_aside(pending)
-            if candidate.moved or not candidate.records or self.clock.now() >= end:
+            if candidate.moved or not _is_plain(candidate.error) or self.clock.now() >= end:
                 break
             before += candidate.pending
             rest = rest[candidate.seen :]
@@ -523,6 +521,11 @@ async def _wait(clock: Clock, seconds: float, stop: asyncio.Event, wake: asyncio
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return wake is not None and wake.is_set()
+
+
+def _is_plain(error: Unavailable | Denied | None) -> bool:
+    """A failure that may be the event's: neither an operator's matter nor the sink's wish to be left alone."""
+    return isinstance(error, Unavailable) and error.retry_after_s is None
 
 
 def _octets(record: Record) -> int:

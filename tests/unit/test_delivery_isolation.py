@@ -116,6 +116,25 @@ async def test_the_search_for_one_that_is_taken_ends_its_turn_in_time(
         await clock.sleep(turn.wait_s)
 
 
+async def test_the_search_ends_where_the_sink_wants_to_be_left_alone(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    await add(store, events(range(200)))
+    first: list[str] = []
+
+    def behave(records: Sequence[Record]) -> Receipt:
+        first[:] = first or [records[0].event_id]
+        wish = None if records[0].event_id == first[0] else 60.0
+        raise Unavailable("busy", wish)
+
+    sink.behave = behave
+    for _ in range(100):
+        before = len(sink.offered)
+        turn = await loop.turn()
+        assert len(sink.offered) - before <= 2, "one of its own, and at most one behind it"
+        await clock.sleep(turn.wait_s)
+
+
 async def test_it_is_reported_as_stuck_and_parked_when_others_keep_being_taken(
     store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
 ) -> None:

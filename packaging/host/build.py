@@ -243,7 +243,7 @@ def deb(tree: Path, work: Path, out: Path, python: str) -> Path:
         put(root / "DEBIAN" / script, (HERE / "deb" / script).read_text(), 0o755)
     stamp(root)
     made = out / f"{NAME}_{number}_{arch}.deb"
-    run("dpkg-deb", "--root-owner-group", "-Zxz", "-z2", "-b", root, made)
+    run("dpkg-deb", "--root-owner-group", "-Zzstd", "-z9", "-b", root, made)  # xz: 7 % smaller, five times the work
     return made
 
 

@@ -106,7 +106,7 @@ def repacked(deb: Path, made: Path, version: str, migration: str = "") -> Path:
         for stale in source.parent.glob("__pycache__/sqlite_file.*"):
             stale.unlink()  # it is not compared with its source
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", str(folder), str(made)],
+        ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "-b", str(folder), str(made)],
         check=True,
         capture_output=True,
     )

@@ -85,18 +85,30 @@ class Queues:
 
     async def count(self, queue: str) -> int:
         """All messages, hidden ones too, as the service knows."""
-        url = f"{self.account.queue}/{queue}?comp=metadata&{self.account.sas}"
-        async with self.http.get(url) as answer:
-            answer.raise_for_status()
-            return int(answer.headers["x-ms-approximate-messages-count"])
+        _, headers = await self._answer("GET", queue, "comp=metadata")
+        return int(headers["x-ms-approximate-messages-count"])
 
     async def _ask(self, method: str, path: str, query: str = "", body: str | None = None) -> str:
+        return (await self._answer(method, path, query, body))[0]
+
+    async def _answer(
+        self, method: str, path: str, query: str = "", body: str | None = None
+    ) -> tuple[str, Mapping[str, str]]:
+        """As every client of the service: a broken connection is no answer, and is tried again."""
         url = f"{self.account.queue}/{path}?{query}&{self.account.sas}"
-        async with self.http.request(method, url, data=body, headers={"x-ms-version": "2021-12-02"}) as answer:
-            text = await answer.text()
-            if answer.status >= 300:
+        for left in (2, 1, 0):
+            try:
+                async with self.http.request(method, url, data=body, headers={"x-ms-version": "2021-12-02"}) as answer:
+                    text = await answer.text()
+            except aiohttp.ClientConnectionError:
+                if not left:
+                    raise
+                await asyncio.sleep(0.1)
+                continue
+            if answer.status >= 300 and not (answer.status == 404 and method == "DELETE" and left < 2):
                 raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]}")
-            return text.removeprefix("\ufeff")
+            return text.removeprefix("\ufeff"), answer.headers
+        raise AssertionError
 
 
 def _xml(text: str) -> str:
@@ -253,7 +265,8 @@ class Host:
 @asynccontextmanager
 async def queues(account: Account, ca_file: Path) -> AsyncIterator[Queues]:
     """The two queues of the app, empty."""
-    connector = aiohttp.TCPConnector(ssl=tls_context(str(ca_file)))
+    # Azurite ends a connection that was idle for 5 s, and cannot say so in time.
+    connector = aiohttp.TCPConnector(ssl=tls_context(str(ca_file)), keepalive_timeout=2)
     async with aiohttp.ClientSession(connector=connector) as http:
         made = Queues(account, http)
         for queue in (QUEUE, f"{QUEUE}-poison"):

@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from connector import __version__
 from connector.model import Event
-from tests.bench import delivering, fleet, process, reading
+from tests.bench import delivering, fleet, process, reading, scale
 from tests.bench.measure import TARGETS, Figure, as_json, plain, table
 
 
@@ -139,7 +139,11 @@ def main() -> None:
     keys = [target.key for target in TARGETS]
     parser.add_argument("--quick", action="store_true", help="next to no rounds: proves that it runs")
     parser.add_argument("--only", action="append", choices=keys, metavar="KEY", help=f"one of {', '.join(keys)}")
+    parser.add_argument("--scale", type=int, nargs="*", metavar="N", help="growth curves (default: 10 100 1000 10000)")
     args = parser.parse_args()
+    if args.scale is not None:
+        scale.run(args.scale or scale.SIZES)
+        return
     asyncio.run(_run(args.only or keys, QUICK if args.quick else FULL))
 
 

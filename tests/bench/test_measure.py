@@ -1,11 +1,15 @@
 """The benchmark's own arithmetic: turns, ratios, medians, verdicts, and what it prints."""
 
 import json
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.bench import scale
 from tests.bench.__main__ import WORK
+from tests.bench.fleet import Cycle
 from tests.bench.measure import TARGETS, Figure, Round, as_json, in_turn, plain, ratio, rounded, table, times
+from tests.bench.scale import Point, point
 
 
 async def test_both_sides_are_measured_in_turn_and_the_warm_up_is_dropped() -> None:
@@ -67,3 +71,25 @@ def test_the_table_names_a_miss_and_json_has_every_key_in_order() -> None:
 
 def test_figures_have_three_digits() -> None:
     assert [rounded(n) for n in (0.123456, 12.3456, 12_345.6)] == [0.123, 12.3, 12_300.0]
+
+
+def test_a_curve_is_the_last_week_of_each_fleet() -> None:
+    weeks = [Cycle(100, day, 50.0 + day, 20.0, 2.0, 1.0, 7, 30.0, 0) for day in (0, 7, 14)]
+    found = point(weeks)
+    assert (found.tenants, found.rss_mb, found.growth_mb, found.cycle_s) == (100, 64.0, 7.0, 3.0)
+    assert found.share_of_an_hour == pytest.approx(100 * 0.020 / 3600)
+    assert "| 100 | 64 | 7.0 | 20 | 0.1 % | 30 |" in scale.table([found])
+
+
+def test_the_plot_holds_every_point_and_is_xml() -> None:
+    points = [Point(n, 50.0 + n, 0.0, 20.0, 1.0, n / 10) for n in (10, 100, 1000)]
+    root = ET.fromstring(scale.plot(points))
+    circles = [e for e in root.iter() if e.tag.endswith("circle")]
+    assert len(circles) == 3 * len(points)
+    heights = [float(e.attrib["cy"]) for e in circles[:3]]
+    assert heights == sorted(heights, reverse=True), "more memory is higher up"
+
+
+@pytest.mark.parametrize(("value", "end"), [(0.7, 1.0), (1.0, 1.0), (1.3, 2.0), (230.0, 500.0), (0.0, 1.0)])
+def test_axes_end_at_round_numbers(value: float, end: float) -> None:
+    assert scale._nice(value) == pytest.approx(end)

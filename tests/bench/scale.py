@@ -1,0 +1,156 @@
+"""`make bench ARGS=--scale`: how memory, time and state grow with the number of tenants; a table, and a plot as SVG.
+
+Each line comes from a process of its own (fleet.py). Polls follow each other at once, so a cycle takes as long as the
+machine needs; what the polls of an hour may take is an hour. Results are printed as they come, and kept as JSON.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from attrs import asdict, frozen
+
+from tests.bench.fleet import Cycle, cycles
+
+HERE = Path(__file__).parent
+RESULTS, PLOT = HERE / "scale.json", HERE / "scale.svg"
+SIZES = (10, 100, 1_000, 10_000)
+HOUR_S = 3600.0
+
+
+@frozen
+class Point:
+    """Steady state of so many tenants: after a first poll, and polls of every one in the weeks after it."""
+
+    tenants: int
+    rss_mb: float
+    growth_mb: float
+    ms_a_poll: float
+    cycle_s: float
+    state_mb: float
+
+    @property
+    def share_of_an_hour(self) -> float:
+        """How much of an hourly interval the polls keep one processor busy."""
+        return self.tenants * self.ms_a_poll / 1000 / HOUR_S
+
+
+def point(seen: Sequence[Cycle]) -> Point:
+    """The point of one fleet: its last week, and what the last week added to its memory."""
+    last = seen[-1]
+    growth = last.rss_mb - seen[-2].rss_mb if len(seen) > 2 else 0.0
+    return Point(
+        last.tenants, last.rss_mb, round(growth, 1), last.ms_a_poll, last.polled_s + last.delivered_s, last.state_mb
+    )
+
+
+def growth(sizes: Sequence[int], say: Callable[[str], None]) -> list[Point]:
+    found = []
+    for size in sizes:
+        seen = []
+        for cycle in cycles(tenants=size, days_between=[7, 7]):
+            say(f"  {cycle}")
+            seen.append(cycle)
+        found.append(point(seen))
+    return found
+
+
+def backfill(tenants: int, say: Callable[[str], None]) -> Cycle:
+    """First contact with many tenants at once, 90 days each."""
+    (seen,) = cycles(tenants=tenants, days_between=[], backfill_days=90)
+    say(f"  {seen}")
+    return seen
+
+
+def year(inventory: str, say: Callable[[str], None]) -> float:
+    """Megabytes of state after 90 days of history and a year of daily polls of one tenant of 120 controls."""
+    last = 0.0
+    for cycle in cycles(tenants=1, days_between=[1] * 365, backfill_days=90, size="mid", inventory=inventory):
+        last = cycle.state_mb
+    say(f"  a year with inventory {inventory}: {last} MB")
+    return last
+
+
+def run(sizes: Sequence[int], say: Callable[[str], None] = print) -> None:
+    """Measure everything, print the table, write the results and the plot."""
+    points = growth(sizes, say)
+    first = backfill(min(1_000, max(sizes)), say)
+    years = {inventory: year(inventory, say) for inventory in ("daily", "off")}
+    RESULTS.write_text(
+        json.dumps({"growth": [asdict(p) for p in points], "backfill": asdict(first), "year_mb": years}, indent=1)
+        + "\n"
+    )
+    PLOT.write_text(plot(points))
+    say(table(points))
+    say(
+        f"first contact, 90 days each: {first.tenants} tenants, {first.polled_s:.0f} s, {first.ms_a_poll:.0f} ms CPU a "
+        f"tenant, {first.events} events, state {first.state_mb:.0f} MB, memory {first.rss_mb:.0f} MB"
+    )
+    say(f"state of one tenant after a year: {years}")
+
+
+def table(points: Sequence[Point]) -> str:
+    """The growth curves as Markdown."""
+    lines = [
+        "| tenants | memory, MB | added by the last week, MB | CPU a poll, ms | of an hour on one core | state, MB |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {p.tenants:,} | {p.rss_mb:.0f} | {p.growth_mb:.1f} | {p.ms_a_poll:.0f} | "
+        f"{100 * p.share_of_an_hour:.1f} % | {p.state_mb:.0f} |"
+        for p in points
+    ]
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------------------------------ the plot
+
+WIDTH, HEIGHT, LEFT, TOP = 300, 180, 46, 30
+
+
+def plot(points: Sequence[Point]) -> str:
+    """Three curves over the number of tenants (logarithmic), as a self-contained SVG."""
+    curves: list[tuple[str, Callable[[Point], float]]] = [
+        ("memory, MB", lambda p: p.rss_mb),
+        ("CPU a poll, ms", lambda p: p.ms_a_poll),
+        ("state, MB a tenant", lambda p: p.state_mb / p.tenants),
+    ]
+    panels = [_panel(points, title, value, n * (WIDTH + 20)) for n, (title, value) in enumerate(curves)]
+    size = f'width="{len(panels) * (WIDTH + 20)}" height="{HEIGHT + 70}"'
+    style = (
+        "<style>text{font:12px sans-serif;fill:#555}.l{fill:none;stroke:#2a6fb0;stroke-width:2}.a{stroke:#bbb}</style>"
+    )
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(panels)}</svg>\n'
+
+
+def _panel(points: Sequence[Point], title: str, value: Callable[[Point], float], x0: float) -> str:
+    values = [value(p) for p in points]
+    top = _nice(max(values))
+    logs = [math.log10(p.tenants) for p in points]
+    span = max(logs[-1] - logs[0], 1e-9)
+
+    def at(log: float, y: float) -> tuple[float, float]:
+        return x0 + LEFT + (WIDTH - LEFT) * (log - logs[0]) / span, TOP + HEIGHT * (1 - y / top)
+
+    dots = [at(log, y) for log, y in zip(logs, values, strict=True)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in dots)
+    parts = [
+        f'<text x="{x0 + LEFT}" y="16">{title}</text>',
+        f'<path class="a" d="M{x0 + LEFT},{TOP} v{HEIGHT} h{WIDTH - LEFT}" fill="none"/>',
+        f'<polyline class="l" points="{line}"/>',
+        f'<text x="{x0 + LEFT - 6}" y="{TOP + 8}" text-anchor="end">{top:g}</text>',
+        f'<text x="{x0 + LEFT - 6}" y="{TOP + HEIGHT}" text-anchor="end">0</text>',
+    ]
+    for p, (x, y), shown in zip(points, dots, values, strict=True):
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#2a6fb0"/>')
+        parts.append(f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle">{shown:.3g}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">{p.tenants:,}</text>')
+    parts.append(f'<text x="{x0 + (WIDTH + LEFT) / 2}" y="{TOP + HEIGHT + 34}" text-anchor="middle">tenants</text>')
+    return "".join(parts)
+
+
+def _nice(value: float) -> float:
+    """The end of an axis: 1, 2 or 5 times a power of ten, not below the value."""
+    power: float = 10 ** math.floor(math.log10(value)) if value > 0 else 1.0
+    return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= value)

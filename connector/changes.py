@@ -123,6 +123,7 @@ class Tally:
     profiles: Mapping[str, Profile] = Factory(dict)
     _controls: Mapping[str, Control] = Factory(dict)
     _rows: dict[str, _Row] = Factory(dict)
+    _stated: dict[str, tuple[Profile, int | None]] = Factory(dict)
     _categories: dict[str, _Group] = Factory(dict)
     _services: dict[str, _Group] = Factory(dict)
     _fullness: dict[str, int] = Factory(lambda: {"full": 0, "partial": 0, "zero": 0, "unknown": 0})
@@ -135,6 +136,8 @@ class Tally:
                 self._take_away(name)
                 row = self._rows[name] = _row(control, self.profiles.get(name))
                 self._add(row, 1)
+                if row.stated is not None:
+                    self._stated[name] = (row.stated, row.units)
         if len(self._rows) != len(controls):
             for name in [name for name in self._rows if name not in controls]:
                 self._take_away(name)
@@ -143,6 +146,7 @@ class Tally:
         row = self._rows.pop(name, None)
         if row is not None:
             self._add(row, -1)
+            self._stated.pop(name, None)
 
     def _add(self, row: _Row, times: int) -> None:
         for groups, name in ((self._categories, row.category), (self._services, row.service)):
@@ -160,14 +164,13 @@ class Tally:
         """Asserted points in units, and how many controls are asserted and ignored at the end of a day."""
         points = _Sum()
         asserted = ignored = 0
-        for row in self._rows.values():
-            if row.stated is not None:
-                state = diff.state_on(row.stated, day).state
-                if state in diff.ASSERTED:
-                    points.add(row.units, 1)
-                    asserted += 1
-                elif state == "Ignored":
-                    ignored += 1
+        for profile, units in self._stated.values():
+            state = diff.state_on(profile, day).state
+            if state in diff.ASSERTED:
+                points.add(units, 1)
+                asserted += 1
+            elif state == "Ignored":
+                ignored += 1
         return points.units, asserted, ignored
 
     def told(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:

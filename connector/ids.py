@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import Factory, define
 
-from connector.model import Day
+from connector.model import Control, Day
 
 
 def sha256(data: bytes) -> str:
@@ -28,11 +28,14 @@ def _number(value: float | None) -> str:
 
 @define
 class Lines:
-    """What `content_hash` wrote of the days of one read, in which a control that did not move is one object."""
+    """What `content_hash` wrote of the last day, for the next one: in the days of one read, a control that did not move
+    is one object. `places` says where the line of each control (in document order) stands among the sorted ones.
+    """
 
-    of_control: dict[int, str] = Factory(dict)
     names: list[str] = Factory(list)
-    in_order: list[str] = Factory(list)
+    controls: list[Control] = Factory(list)
+    places: list[int] = Factory(list)
+    text: list[str] = Factory(list)
 
 
 def content_hash(day: Day, lines: Lines | None = None) -> str:
@@ -43,16 +46,22 @@ def content_hash(day: Day, lines: Lines | None = None) -> str:
     days of one read.
     """
     lines = Lines() if lines is None else lines
-    controls, written = day.controls, lines.of_control
-    for control in controls.values():
-        if id(control) not in written:
-            written[id(control)] = f"{quoted(control.name)}|{_number(control.score)}|{_number(control.percent)}"
-    names = list(controls)
-    if names != lines.names:
-        lines.names, lines.in_order = names, sorted(names)
-    text = [f"{_number(day.score)}|{_number(day.max_score)}"]
-    text += [written[id(controls[name])] for name in lines.in_order]
-    return sha256("\n".join(text).encode("ascii"))
+    names, controls = list(day.controls), list(day.controls.values())
+    if names == lines.names:
+        for place, was, now in zip(lines.places, lines.controls, controls, strict=True):
+            if was is not now:
+                lines.text[place] = _line(now)
+    else:
+        order = sorted(range(len(names)), key=names.__getitem__)
+        lines.names, lines.text = names, [_line(controls[index]) for index in order]
+        lines.places = sorted(range(len(order)), key=order.__getitem__)
+    lines.controls = controls
+    head = f"{_number(day.score)}|{_number(day.max_score)}"
+    return sha256("\n".join([head, *lines.text]).encode("ascii"))
+
+
+def _line(control: Control) -> str:
+    return f"{quoted(control.name)}|{_number(control.score)}|{_number(control.percent)}"
 
 
 def event_id(tenant_id: str, event_type: str, subject: str, before: str, after: str) -> str:

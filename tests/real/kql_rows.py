@@ -39,6 +39,7 @@ class Workspace:
         self.con = duckdb_kql.connect()
         self.con.execute("SET threads = 1")  # a handful of rows
         self.tables = tables
+        self.filled: set[str] = set()
         for name, columns in tables.items():
             declared = ", ".join(f'"{c}" {TYPES[kind]}' for c, kind in {**columns, INGESTED: "datetime"}.items())
             self.con.execute(f'CREATE TABLE "{name}" ({declared})')
@@ -64,11 +65,14 @@ class Workspace:
 
     def hold(self, rows: dict[str, list[dict[str, Any]]]) -> None:
         """These rows and no others."""
-        for name, columns in self.tables.items():
+        for name in self.filled:
             self.con.execute(f'DELETE FROM "{name}"')
-            for row in rows.get(name, []):
+        self.filled = set(rows)
+        for name, of_table in rows.items():
+            columns = self.tables[name]
+            marks = ", ".join("?" * (len(columns) + 1))
+            for row in of_table:
                 values = [stored(row.get(column), kind) for column, kind in columns.items()]
-                marks = ", ".join("?" * (len(values) + 1))
                 self.con.execute(
                     f'INSERT INTO "{name}" VALUES ({marks})', [*values, stored(row["ingested"], "datetime")]
                 )
@@ -82,10 +86,10 @@ class Workspace:
             found = {name for name in self.functions if f"{name}(" in at} - needed
             needed |= found
             todo += [self.functions[name].partition("{")[2] for name in found]
-        for name in self.plain:
-            self.con.execute(f'DELETE FROM "{name}"')
+        for name in self.plain:  # in the order of their calls
             if name in needed:
                 self.con.execute(f'EXECUTE "fill {name}"')
+                self.filled.add(name)
 
     @cache  # noqa: B019 - one workspace, one process
     def prepared(self, text: str, now: str) -> str:

@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from attrs import define, field
 
 from tests.needs import program
 
-LIMIT_S = 30.0
+LIMIT_S = 120.0
+"""For a whole session: a busy machine may take long to start a browser."""
 
 
 @define
@@ -56,6 +57,16 @@ class Tab:
         """The value of an expression in the page, though its own scripts are off."""
         found = await self.send("Runtime.evaluate", expression=expression, returnByValue=True)
         return found["result"].get("value")
+
+    async def hears(self, words: Sequence[str], limit_s: float = 20.0) -> list[str]:
+        """Wait until each of these was said or asked about; returns those that were not within the limit."""
+        end = asyncio.get_running_loop().time() + limit_s
+        while missing := [w for w in words if not any(w in said for said in self.said)]:
+            if asyncio.get_running_loop().time() > end:
+                break
+            await asyncio.sleep(0.1)
+            await self.value("0")  # takes in what has come meanwhile
+        return missing
 
     async def size(self, width: int, *, dark: bool = False) -> None:
         await self.send(

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+from functools import cache
 from html.parser import HTMLParser
 from importlib import resources
 from itertools import pairwise
@@ -26,6 +27,7 @@ from tests.fakes.posture import HOSTILE, hostile, simulated, whole
 VOID = {"meta", "link", "wbr"}
 
 
+@cache
 def reports(*, harmed: bool = False) -> list[TenantReport]:
     made = [simulated(7), simulated(8)]
     made = [hostile(m) for m in made] if harmed else made

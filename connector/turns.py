@@ -183,9 +183,10 @@ class Turns:
         self._stats = await self.store.stats()
         await self.deliver(CONNECTOR)
         standings = [self._delivery(name, CONNECTOR).standing() for name in self.app.deliveries]
-        first_today = head.get("heartbeat", "")[:10] != slot[:10]
-        await self.app.upkeep.look(standings, purge=first_today)
-        if self.app.config.health.heartbeat_s:
+        beats = bool(self.app.config.health.heartbeat_s)
+        midnight = head.get("heartbeat", "")[:10] != slot[:10] if beats else slot.endswith("T00:00:00Z")
+        await self.app.upkeep.look(standings, purge=midnight)
+        if beats:
             await self._beat(slot, since, self._survey)
         await self.deliver(CONNECTOR)
         waiting = self._survey.behind

@@ -397,6 +397,7 @@ def test_the_settings_are_a_configuration_that_the_app_takes(scenario: str) -> N
     config = read(scenario)
     assert config.state.blob is not None
     assert config.state.blob["container"] == "state"
+    assert config.poll.backfill_days < config.state.keep_days, "what is read is kept for a while"
     (sink,) = config.sinks
     assert (sink.kind, sink.options["rule_id"]) == ("sentinel", RULE)
     host = "dce-x" if scenario == "private" else "direct-x"

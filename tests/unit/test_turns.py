@@ -228,6 +228,20 @@ async def test_the_heartbeat_counts_what_all_workers_delivered(tmp_path: Path) -
         assert second["since"] == beat["until"]
 
 
+async def test_what_is_old_is_purged_by_the_first_look_of_a_day(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, _, sim):
+        assert isinstance(sim.clock, SimulatedClock)
+        turns.app.upkeep.keep_days = 1
+        await one_round(turns)
+        first = {e.id for e in await turns.app.store.history(Query())}
+        left = []
+        for hours in (0, 23, 3, 21):
+            await sim.clock.advance(hours * HOUR)
+            await turns.tend()
+            left.append(len(first & {e.id for e in await turns.app.store.history(Query())}))
+        assert left == [len(first), len(first), len(first), 0], "not yet old, not yet old, not the first look, purged"
+
+
 async def test_tenants_with_events_waiting_are_delivered_without_a_poll(tmp_path: Path) -> None:
     async with home(tmp_path, 2) as (turns, sink, sim):
         sink.behave = refuse(Unavailable("down"))

@@ -75,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     sinks = send_test.chosen(config, args.sink)
     logging.getLogger("securescore").addHandler(logging.NullHandler())  # the findings say it better
     findings = asyncio.run(collect(config))
-    test = asyncio.run(send_test.send_test(config, sinks)) if args.send_test else None
+    hopeless = {f.subject for f in findings if f.what == "sink" and f.ok is False}
+    test = asyncio.run(send_test.send_test(config, sinks, hopeless)) if args.send_test else None
     if test is not None:
         findings += [Finding("send_test", s.sink, not s.error, s.words, s.hint) for s in test.sinks]
     if args.json:

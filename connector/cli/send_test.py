@@ -6,7 +6,7 @@ the history, and a daemon beside it notices nothing. A sink's own filters hold, 
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import evolve, frozen
 
@@ -22,7 +22,7 @@ from connector.ports import State
 from connector.rehearsal import TENANT, TENANT_ID, Alert, alerts
 
 DEADLINE_S = 15.0
-"""How long a sink's transient faults are retried; the check before has named them already."""
+"""How long a sink's transient faults are retried."""
 _ADDRESS = ("host", "url", "endpoint", "path")
 """The keys of a sink that say where it goes; the first that it has."""
 
@@ -65,11 +65,14 @@ def chosen(config: Config, names: Sequence[str]) -> list[SinkConfig]:
     return [known[n] for n in names] if names else list(config.sinks)
 
 
-async def send_test(config: Config, sinks: Sequence[SinkConfig], deadline_s: float = DEADLINE_S) -> Rehearsal:
-    """Send every test event to these sinks, each on its own: one that cannot be built or reached stops no other."""
+async def send_test(config: Config, sinks: Sequence[SinkConfig], hopeless: Collection[str] = ()) -> Rehearsal:
+    """Send every test event to these sinks, each on its own: one that cannot be built or reached stops no other.
+
+    `hopeless` sinks, which a probe could not reach just now, are tried once.
+    """
     now = SystemClock().now()
     told = alerts(now, severity_rules(), [s.name for s in sinks])
-    sent = await asyncio.gather(*(_to_one(config, sink, told, deadline_s) for sink in sinks))
+    sent = await asyncio.gather(*(_to_one(config, s, told, 0 if s.name in hopeless else DEADLINE_S) for s in sinks))
     return Rehearsal(tuple(told), tuple(sent))
 
 

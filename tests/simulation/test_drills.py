@@ -7,32 +7,29 @@ A command that the runbook does not name cannot be run here, and one that it nam
 import asyncio
 import contextlib
 import gzip
-import io
 import json
 import re
 import shlex
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from attrs import Factory, define
 
 from connector.app import open_app, sink_options
-from connector.cli.main import main
 from connector.clock import SimulatedClock, SystemClock
 from connector.config_yaml import load
 from connector.poller import PollOutcome
 from connector.simulator.server import READ, serve
 from connector.simulator.world import World
 from tests.fake_graph import TENANT, FakeGraph, day_document, profile_document, root
-from tests.fakes.daemon import ROOT
+from tests.fakes.daemon import ROOT, operate
 from tests.real.authority import CLIENT, bench
 
 RUNBOOK = (ROOT / "packaging" / "host" / "README.md").read_text().partition("### Drills")[2].partition("\n## ")[0]
@@ -50,11 +47,6 @@ def drill(number: int) -> str:
 
 def day_of(back: int) -> str:
     return (TODAY - timedelta(days=back)).date().isoformat()
-
-
-@pytest.fixture(autouse=True)
-def a_wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "250")
 
 
 @define
@@ -150,21 +142,13 @@ class Scene:
         self.used.add(command)
         words = [values.get(word, word) for word in shlex.split(command) if word != "sudo"]
         words = [values["day"] if re.fullmatch(r"\d{4}-\d\d-\d\d", word) else word for word in words]
-        code, said = await asyncio.to_thread(operate, [*words[1:], "-c", str(self.path)])
-        assert code == fails, said
-        return said
+        code, out, err = await asyncio.to_thread(operate, *words[1:], "-c", str(self.path))
+        assert code == fails, out + err
+        return " ".join(f"{out} {err}".split())
 
     def finished(self) -> None:
         named = set(re.findall(r"`((?:sudo )?securescore [^`]+)`", drill(self.number)))
         assert named == self.used
-
-
-def operate(words: Sequence[str]) -> tuple[int, str]:
-    """A command as a shell would run it, in this process."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        code = main(words)
-    return code, " ".join(out.getvalue().split())
 
 
 @contextlib.asynccontextmanager

@@ -34,7 +34,9 @@ async def test_parked_replay_trace_and_release_beside_a_running_daemon(tmp_path:
         daemon = await securescore(tmp_path, "run")
         await asyncio.wait_for(recorder.heard.wait(), 20)
         async with asyncio.timeout(30):
-            while (sinks := await status(tmp_path))["hook"]["backlog"] or sinks["out"]["backlog"]:
+            while (hook := (sinks := await status(tmp_path))["hook"])["parked"] < 2 or hook["backlog"]:
+                await asyncio.sleep(0.1)
+            while (sinks := await status(tmp_path))["out"]["backlog"]:
                 await asyncio.sleep(0.1)
         assert sinks["hook"]["parked"] == 2
         assert sinks["dead"]["backlog"] == len(written(tmp_path))

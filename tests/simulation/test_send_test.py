@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.daemon import Recorder, ask, securescore, surroundings
+from tests.fakes.daemon import Recorder, operate, surroundings
 
 MORE = """
               - {name: changes, kind: file, path: changes.cef, format: cef, streams: [change], tenants: [nobody]}
@@ -14,11 +14,16 @@ MORE = """
 """
 
 
-async def findings(folder: Path, *words: str) -> tuple[int | None, list[dict[str, Any]]]:
-    process = await securescore(folder, "check", "--send-test", "--json", *words)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert err == b"", err
-    return process.returncode, json.loads(out)
+async def said(folder: Path, *words: str, fails: int = 0) -> str:
+    code, out, err = await asyncio.to_thread(operate, *words, "-c", str(folder / "securescore.yaml"))
+    assert code == fails, out + err
+    assert bool(err) == (code == 2), err
+    return out + err
+
+
+async def findings(folder: Path, *words: str, fails: int = 0) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(await said(folder, "check", "--send-test", "--json", *words, fails=fails))
+    return found
 
 
 def lines(path: Path) -> list[str]:
@@ -28,18 +33,17 @@ def lines(path: Path) -> list[str]:
 async def test_every_sink_gets_the_test_through_its_own_mapping_and_the_history_none(tmp_path: Path) -> None:
     recorder = Recorder()
     async with surroundings(tmp_path, recorder, tenants=1, more=MORE):
-        await (await securescore(tmp_path, "once", "--no-deliver")).wait()
-        before = await ask(tmp_path, "events", "--format", "json", "--limit", "0")
-        stood = json.loads(await ask(tmp_path, "status", "--json"))
-        code, found = await findings(tmp_path)
-        assert await ask(tmp_path, "events", "--format", "json", "--limit", "0") == before
-        after = json.loads(await ask(tmp_path, "status", "--json"))
+        await said(tmp_path, "once", "--no-deliver")
+        before = await said(tmp_path, "events", "--format", "json", "--limit", "0")
+        stood = json.loads(await said(tmp_path, "status", "--json"))
+        found = await findings(tmp_path, fails=3)
+        assert await said(tmp_path, "events", "--format", "json", "--limit", "0") == before
+        after = json.loads(await said(tmp_path, "status", "--json"))
         assert (after["sinks"], after["store"]) == (stood["sinks"], stood["store"])
         # A named sink alone.
-        only, named = await findings(tmp_path, "--sink", "changes")
+        named = await findings(tmp_path, "--sink", "changes", fails=3)  # the dead one still fails its own check
 
     sent = {f["subject"]: f for f in found if f["what"] == "send_test"}
-    assert code == 3
     assert {name for name, f in sent.items() if f["ok"]} == {"hook", "out", "changes", "loud"}
     assert "No such file or directory" in sent["dead"]["detail"]
     assert sent["dead"]["hint"]
@@ -63,17 +67,15 @@ async def test_every_sink_gets_the_test_through_its_own_mapping_and_the_history_
     score = next(e["id"] for e in events if e["type"] == "securescore.score.changed")
     assert score in alerts["score dropped"]
     assert alerts["connector silent"].startswith("no event: ")
-    assert only == 0 or [f["subject"] for f in named if f["ok"] is False] == ["dead"]
+    assert [f["subject"] for f in named if f["ok"] is False] == ["dead"]
     assert [f["subject"] for f in named if f["what"] == "send_test"] == ["changes"]
 
 
 async def test_the_words_for_people_name_rule_event_and_sink(tmp_path: Path) -> None:
     async with surroundings(tmp_path, Recorder(), tenants=1):
-        text = await ask(tmp_path, "check", "--send-test", "--sink", "out")
-        process = await securescore(tmp_path, "check", "--sink", "out")
-        _, err = await process.communicate()
+        text = await said(tmp_path, "check", "--send-test", "--sink", "out")
+        refusal = await said(tmp_path, "check", "--sink", "out", fails=2)
     assert "Secure Score dropped: 120.0 → 66.5" in text
     assert "connector silent" in text
     assert "Look for tenant or host TEST" in text
-    assert process.returncode == 2
-    assert b"--sink needs --send-test" in err
+    assert "--sink needs --send-test" in refusal

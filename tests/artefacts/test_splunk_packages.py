@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.artefacts import splunk_packages
-from tests.artefacts.splunk_packages import ADDON, KNOWLEDGE, ROOT, SPLUNK, Packages, python313, tool
+from tests.artefacts.splunk_packages import ADDON, KNOWLEDGE, ROOT, SPLUNK, Packages, tool
 
 PIN = re.compile(r"(?m)^([a-z0-9-]+)==(\S+) --hash=sha256:([0-9a-f]{64})$")
 
@@ -73,23 +73,6 @@ def test_mappings_come_compiled(splunk: Packages) -> None:
         "frameworks.json",
         "attack.json",
     }
-
-
-def test_every_module_that_ships_can_be_imported_without_yaml_and_sqlite(splunk: Packages) -> None:
-    """By Splunk's Python alone; prometheus-client and Azure's packages are imported by what is never reached."""
-    lib = splunk.addon_tree / "lib"
-    code = f"""
-import sys
-sys.path.insert(0, {str(lib)!r})
-sys.modules["yaml"] = sys.modules["sqlite3"] = None
-import importlib, pathlib
-for top in ("connector", "sinks", "mappings"):
-    for path in sorted(pathlib.Path({str(lib)!r}, top).rglob("*.py")):
-        name = ".".join(path.relative_to({str(lib)!r}).with_suffix("").parts).removesuffix(".__init__")
-        importlib.import_module(name)
-"""
-    done = subprocess.run([python313(), "-I", "-B", "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_only_splunk_s_newer_python_is_asked_for(splunk: Packages) -> None:

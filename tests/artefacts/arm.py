@@ -178,7 +178,9 @@ class Deployment:
             name = made.value(raw["name"])
             found |= {name, raw.get("copy", {}).get("name", name)}
             if "scope" not in raw:
-                found.add(resource_id(made.subscription, made.group, raw["type"], *name.split("/")))
+                subscription = made.value(raw.get("subscriptionId", made.subscription))
+                group = made.value(raw.get("resourceGroup", made.group))
+                found.add(resource_id(subscription, group, raw["type"], *name.split("/")))
         return found
 
     def depends(self) -> set[str]:
@@ -246,6 +248,7 @@ def _digest(*parts: str) -> str:
 
 
 PURE: Mapping[str, Callable[..., Any]] = {
+    "extensionResourceId": lambda scope, kind, *names: f"{scope}/providers/{kind}/{'/'.join(names)}",
     "format": lambda text, *values: re.sub(r"\{(\d+)\}", lambda m: str(values[int(m[1])]), text).replace("{{", "{"),
     "empty": lambda value: value in ("", None, [], {}),
     "equals": lambda a, b: a == b,

@@ -321,7 +321,8 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
     first_contact = backfilled or before.day.day < after.day.day <= work.first_newest
     old_profiles = None if first_contact else work.old.profiles
     context = Context(before.day, after.day, work.profiles or {}, old_profiles, work.fresh, work.whole)
-    total = _last_with_total(work, before) if after.day.score is not None else before
+    # A closed day that gets its total late adds nothing: the next known day was compared across it already.
+    total = _last_with_total(work, before) if hysteresis and after.day.score is not None else before
     decomposition = diff.decompose(total.day, after.day)
     moved = max(abs(n or 0) for n in (decomposition.delta, decomposition.residual, decomposition.max_delta))
     transition = None

@@ -10,7 +10,7 @@ from attrs import define
 from connector.app import severity_rules
 from connector.clock import SimulatedClock
 from connector.config import Config, TenantConfig
-from connector.credentials import Expiry, Watch, expiries, fault, load_key_pair, not_after
+from connector.credentials import Credential, Expiry, Watch, ending, expiries, fault, load_key_pair, not_after
 from connector.errors import ConfigError, Denied
 from connector.model import Known, Snapshot, Unchanged
 from connector.poller import Poller
@@ -144,6 +144,23 @@ def test_every_credential_once_with_its_users(tmp_path: Path) -> None:
             "sinks.sentinel.auth", "secret", datetime(2026, 11, 20, tzinfo=UTC), sink="sentinel"
         ),
     }
+
+
+def test_what_nobody_stated_or_nobody_here_may_read_is_unknown_not_left_out(tmp_path: Path) -> None:
+    config = parsed(
+        minimal(
+            tenants=[
+                tenant("a", 1, secret()),
+                tenant("b", 2, {"kind": "certificate", "client_id": CLIENT_ID, "file": str(tmp_path / "none.pem")}),
+                tenant("c", 3, {"kind": "managed_identity"}),
+            ]
+        )
+    )
+    assert ending(config) == [
+        Credential("tenants.a.auth", "secret", None, ("a",)),
+        Credential("tenants.b.auth", "certificate", None, ("b",)),
+    ]
+    assert expiries(config) == []
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ from connector.rehearsal import TENANT, TENANT_ID, Alert, alerts
 
 DEADLINE_S = 15.0
 """How long a sink's transient faults are retried."""
+WIDE = 110
+"""From so many columns on there is room for an event's id."""
 _ADDRESS = ("host", "url", "endpoint", "path")
 """The keys of a sink that say where it goes; the first that it has."""
 
@@ -134,9 +136,12 @@ def words(alert: Alert) -> str:
 def show(test: Rehearsal) -> None:
     """Each alert, the event that fires it, and the shipped rules that should."""
     out = console()
+    wide = out.width >= WIDE
     made = table("alert", "events>", "first of them", "rule that should fire")
     for alert in test.alerts:
-        first = f"{_summary(alert.events[0])}\n{alert.events[0].id}" if alert.events else f"no event: {alert.absence}"
+        first = f"no event: {alert.absence}"
+        if alert.events:
+            first = _summary(alert.events[0]) + (f"\n{alert.events[0].id}" if wide else "")
         made.add_row(clean(alert.name), str(len(alert.events)), _lines(first), _lines("\n".join(rule_names(alert))))
     draw(made, out)
     out.print(f"Look for tenant or host {TENANT}; every one is marked as simulated. Nothing of it is in the history.")

@@ -96,6 +96,7 @@ def test_the_workbook_shows_columns_that_are_there(name: str, judged: dict[str, 
 
 
 def test_every_transformation_is_allowed_and_fills_its_table(judged: dict[str, Any]) -> None:
+    assert len(transforms()) == len(sentinel_content.tables()), "the template of the rule was not found"
     for name, wanted in transforms().items():
         found = judged["transforms"][name]
         assert found["problems"] == [], name

@@ -74,7 +74,7 @@ def main() -> int:
             lock(work)
         args.out.mkdir(parents=True, exist_ok=True)
         if "addon" in args.kinds:
-            print(pack(addon(work, args.ucc), args.out))
+            print(pack(addon(work, str(Path(shutil.which(args.ucc) or args.ucc).absolute())), args.out))
         if "knowledge" in args.kinds:
             print(pack(knowledge_only(work), args.out))
     return 0

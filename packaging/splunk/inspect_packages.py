@@ -6,6 +6,7 @@ warnings only of the kinds listed here, each with its reason.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,8 +38,9 @@ def main() -> int:
     parser.add_argument("packages", nargs="+", type=Path)
     parser.add_argument("--tool", default="splunk-appinspect")
     args = parser.parse_args()
+    tool = str(Path(shutil.which(args.tool) or args.tool).absolute())
     with ThreadPoolExecutor() as threads:
-        reports = list(threads.map(lambda package: inspect(args.tool, package), args.packages))
+        reports = list(threads.map(lambda package: inspect(tool, package.resolve()), args.packages))
     bad = 0
     for package, report in zip(args.packages, reports, strict=True):
         found = problems(report)

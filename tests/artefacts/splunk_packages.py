@@ -54,12 +54,12 @@ class Packages:
 # ------------------------------------------------------------------------------------------------------------- building
 
 
-def tool(variable: str, name: str) -> str:
-    """A program of packaging/splunk's own environments: named by a variable, or where `make` puts it."""
-    path = os.environ.get(variable) or str(ROOT / "build" / f".{name}" / "bin" / name)
-    if not Path(path).exists():
+def tool(name: str) -> str:
+    """A program of packaging/splunk's own environments, as `make` names it: relative to the checkout."""
+    path = Path("build", f".{name}", "bin", name)
+    if not (ROOT / path).exists():
         missing(f"{name} is not installed: make build/.{name}")
-    return path
+    return str(path)
 
 
 def python313() -> str:
@@ -79,10 +79,10 @@ def build(into: Path, *kinds: str) -> None:
         "--out",
         str(into),
         "--ucc",
-        tool("SECURESCORE_UCC", "ucc-gen"),
+        tool("ucc-gen"),
     ]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
         raise RuntimeError(f"build.py failed:\n{done.stdout}{done.stderr}")
 

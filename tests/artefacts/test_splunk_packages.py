@@ -116,10 +116,10 @@ def test_appinspect_passes_both(splunk: Packages) -> None:
         sys.executable,
         str(SPLUNK / "inspect_packages.py"),
         "--tool",
-        tool("SECURESCORE_APPINSPECT", "splunk-appinspect"),
+        tool("splunk-appinspect"),
     ]
     done = subprocess.run(
-        [*command, str(splunk.addon), str(splunk.knowledge)], capture_output=True, text=True, check=False
+        [*command, str(splunk.addon), str(splunk.knowledge)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("secure_score") == 2

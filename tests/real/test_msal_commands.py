@@ -340,7 +340,8 @@ async def test_expired_secret_is_a_problem_called_expired(site: Site) -> None:
     path = site.write(site.secret())
     await command("once", "-c", path)
     events = [json.loads(line) for line in (site.bench.folder / "events.jsonl").read_text().splitlines()]
-    assert [e["data"]["reason"] for e in events if e["type"] == "securescore.connector.problem"] == ["secret_expired"]
+    problems = [e["data"]["reason"] for e in events if e["type"] == "securescore.connector.problem"]
+    assert problems == ["state_new", "secret_expired"]
 
 
 @define

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import xml.etree.ElementTree as ET
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -152,17 +153,27 @@ async def test_wrong_secret_is_one_clear_error(bench: Bench) -> None:
 
 
 async def test_goes_through_the_proxy_and_keeps_its_password(bench: Bench) -> None:
-    """Nobody listens there, so that the error shows where it went."""
-    settings = f"{ADDON.lower()}_settings"
-    proxy = {"proxy_enabled": "1", "proxy_url": "localhost", "proxy_port": "9", "proxy_username": "me"}
-    bench.splunkd.confs[settings] = {"proxy": proxy, "logging": {"loglevel": "ERROR"}}
-    bench.splunkd.secrets += stored_secret(ADDON, settings, "proxy", {"proxy_password": "pass word/1"})
-    run = await bench.poll()
+    """A proxy that lets nobody pass, and remembers who came."""
+    heads: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = str(server.sockets[0].getsockname()[1])
+        settings = f"{ADDON.lower()}_settings"
+        proxy = {"proxy_enabled": "1", "proxy_url": "localhost", "proxy_port": port, "proxy_username": "me"}
+        bench.splunkd.confs[settings] = {"proxy": proxy, "logging": {"loglevel": "ERROR"}}
+        bench.splunkd.secrets += stored_secret(ADDON, settings, "proxy", {"proxy_password": "pass word/1"})
+        run = await bench.poll()
+    assert heads[0].startswith(b"CONNECT localhost:")
+    assert b64encode(b"me:pass word/1") in heads[0]
     assert run.code == 1
     assert "proxy" in run.err
     assert "INFO" not in run.err, "the level is that of the logging page"
-    assert not {"pass word/1", "pass%20word%2F1"} & set((run.err + run.out).split())
-    assert "pass" not in run.err
+    assert "pass" not in run.err + run.out
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,10 @@ SHRINK_AFTER = 5
 ISOLATE_AFTER = 3
 """Failures of the first event alone, in a row, after which the one behind it is tried too, then the next, and so on."""
 BEHIND, STRIDE, FAR, SEARCH_S = 50, 25, PAGE - 100, 30.0
-"""From this far behind so many are tried in one turn, as far as that, while it takes no longer; then from the start."""
+"""From this far behind so many are tried in one turn, as far as that, while it takes no longer; then from the start.
+
+What goes on failing is most likely an outage: of the further searches only numbers 1, 3, 7, 15, … go that far.
+"""
 LEFT_OUT = 3
 """How often in a row a receipt may leave an event out, while it takes later ones, before that is set aside."""
 STUCK_AFTER = 3
@@ -169,6 +172,7 @@ class Delivery:
     _lone_turn: bool = False
     _alone: int = 0
     _behind: int = 0
+    _searches: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.max_records = max(1, self.max_records)
@@ -237,12 +241,12 @@ class Delivery:
             return self._failed(batch.error, result)
         if batch.records:
             self._room = min(self.max_records, self._room * 2)
-        self.attempt = self._alone = self._behind = 0
+        self.attempt = self._alone = self._behind = self._searches = 0
         return result if batch.wish_s is None else evolve(result, wait_s=batch.wish_s)
 
     def _nothing_new(self, now: datetime, *, waiting: bool) -> Outcome:
         """Nothing is due, or only what was set aside."""
-        self.attempt = self._alone = self._behind = 0
+        self.attempt = self._alone = self._behind = self._searches = 0
         self._room = self.max_records
         if not (waiting and self._aside):
             return Outcome(self.sink.name, "idle", wait_s=IDLE_S)
@@ -380,8 +384,9 @@ class Delivery:
 
         If one is taken, those before it are set aside. Thus every event is offered for the first time in commit order.
         """
-        if self._behind >= FAR:
-            self._behind = 0
+        far = FAR if self._searches & (self._searches + 1) == 0 else BEHIND
+        if self._behind >= far:
+            self._behind, self._searches = 0, self._searches + 1
         passed = self._passed(fresh, self._behind + 1)
         before, skipped, rest = list(passed.pending), passed.skipped, fresh[passed.seen :]
         end = self.clock.now() + timedelta(seconds=SEARCH_S)
@@ -390,7 +395,9 @@ class Delivery:
             candidate = await self._offer(rest, 1)
             candidate.skipped |= skipped  # or a long run of them would hide every candidate
             tried.append(candidate)
-            self._behind = self._behind + 1 if candidate.records else 0
+            self._behind += 1
+            if not candidate.records:  # the end of the queue
+                self._behind, self._searches = 0, self._searches + 1
             if candidate.moved:
                 log.warning("deliver.set_aside", extra={"sink": self.sink.name, "ids": [p.event.id for p in before]})
                 for pending in before:

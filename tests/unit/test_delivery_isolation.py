@@ -81,12 +81,15 @@ async def test_the_queue_moves_on_past_events_the_sink_chokes_on(
     assert (stats.backlog, stats.parked) == (len(poison), 0), "kept, and not parked without proof"
 
 
+@pytest.mark.parametrize("outage_s", [0, 12 * 3600])
 async def test_hundreds_of_such_events_in_a_row_are_passed_within_a_day(
-    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock, outage_s: int
 ) -> None:
     new = events(range(310))
     await add(store, new)
-    poison = new[5:305]
+    poison = new[:300]
+    sink.behave = chokes_on(*new)
+    await work(loop, clock, outage_s)
     sink.behave = chokes_on(*poison)
     good = [e.id for e in new if e not in poison]
     end = clock.now() + timedelta(days=1)

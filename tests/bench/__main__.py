@@ -34,10 +34,11 @@ class Effort:
     events: int
     lone: int
     tenants: int
+    live_days: int
 
 
-FULL = Effort(rounds=7, polls=20, loops=500, batches=10, events=10_000, lone=500, tenants=10_000)
-QUICK = Effort(rounds=1, polls=2, loops=10, batches=1, events=200, lone=10, tenants=8)
+FULL = Effort(rounds=7, polls=20, loops=500, batches=10, events=10_000, lone=500, tenants=10_000, live_days=14)
+QUICK = Effort(rounds=1, polls=2, loops=10, batches=1, events=200, lone=10, tenants=4, live_days=1)
 
 
 @frozen
@@ -55,7 +56,8 @@ class Bench:
 
     async def sample(self) -> Sequence[Event]:
         if not self._sample:
-            self._sample.extend(await delivering.events_of_a_tenant(self.folder("sample")))
+            found = await delivering.events_of_a_tenant(self.folder("sample"), self.effort.live_days)
+            self._sample.extend(found)
         return self._sample
 
     async def first_poll(self) -> Figure:

@@ -40,13 +40,13 @@ BATCH = 1_000
 TENANT = "11111111-2222-3333-4444-555555555555"
 
 
-async def events_of_a_tenant(folder: Path) -> list[Event]:
-    """What really comes out of a tenant's first contact and two live weeks, inventory included."""
+async def events_of_a_tenant(folder: Path, live_days: int) -> list[Event]:
+    """What really comes out of a tenant's first contact and some live days, inventory included."""
     with started("graph", tenants=1, size="mid") as server:
         settings = config(server, folder)
         clock = SimulatedClock(NOW)
         async with open_app(settings, clock=clock) as app:
-            for _ in range(15):
+            for _ in range(1 + live_days):
                 [outcome] = await app.poll_once()
                 assert outcome.error is None, outcome
                 await clock.advance(86_400)

@@ -111,9 +111,10 @@ def _figure(key: str, values: Sequence[float], method: str, more: Mapping[str, f
 
 @define
 class Spent:
-    """Seconds, known when the block is over."""
+    """Seconds, known when the block is over; of elapsed time also what of it was CPU time of this process."""
 
     seconds: float = 0.0
+    cpu_s: float = 0.0
 
 
 @contextmanager
@@ -131,9 +132,10 @@ def wall() -> Iterator[Spent]:
     """Elapsed time, from a clean heap."""
     gc.collect()
     spent = Spent()
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     yield spent
     spent.seconds = time.perf_counter() - began
+    spent.cpu_s = time.process_time() - busy
 
 
 # ------------------------------------------------------------------------------------------------------------- showing

@@ -283,3 +283,15 @@ async def test_ends_within_its_interval_and_goes_on_with_the_next_run(bench: Ben
     whole = await bench.poll()
     assert whole.code == 0, whole.err
     assert "score.observed" in types(whole)
+
+
+def test_trusts_somebody_where_splunk_s_openssl_knows_nobody(splunk: Packages) -> None:
+    """Python's default places for certificates need not exist inside Splunk."""
+    folders = [str(splunk.addon_tree / "lib"), str(splunk.addon_tree / "bin")]
+    code = f"import sys; sys.path[:0] = {folders!r}; import ssl, secure_score_input\nsecure_score_input.trust()\n"
+    code += "print(ssl.create_default_context().cert_store_stats()['x509_ca'])"
+    nobody = {"SSL_CERT_FILE": "/nonexistent", "SSL_CERT_DIR": "/nonexistent"}
+    command = [python313(), "-B", "-c", code]
+    done = subprocess.run(command, env={**splunk_packages.BARE, **nobody}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50

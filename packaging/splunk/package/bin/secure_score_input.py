@@ -8,12 +8,14 @@ import asyncio
 import logging
 import os
 import signal
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import certifi
 from splunklib import client
 from splunklib.modularinput import Argument, Scheme, Script
 
@@ -200,9 +202,17 @@ def stop(number: int, _: Any) -> None:
     os._exit(128 + number)
 
 
+def trust() -> None:
+    """Where Splunk's OpenSSL finds no certificate authorities, those of lib/ (certifi) are the system's."""
+    found = ssl.get_default_verify_paths()
+    if found.cafile is None and not (found.capath and any(Path(found.capath).iterdir())):
+        os.environ["SSL_CERT_FILE"] = certifi.where()
+
+
 def main(arguments: list[str]) -> int:
     """Run as splunkd asks; the exit code says whether all went well."""
     log_as_splunkd(LogConfig())
+    trust()
     signal.signal(signal.SIGTERM, stop)
     script = SecureScoreInput()
     return script.run(arguments) or int(script.failed)

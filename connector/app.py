@@ -145,7 +145,7 @@ async def open_app(
                 sinks[sink_config.name] = given or build_sink(sink_config, config.tenants)
                 seconds = asyncio.get_running_loop().time
                 measured = health.Measured(sinks[sink_config.name], board, seconds)
-                deliveries[sink_config.name] = _delivery(sink_config, measured, clock, config.base_dir)
+                deliveries[sink_config.name] = _delivery(sink_config, measured, clock, config)
             except ConfigError as error:
                 problems += [f"sinks.{sink_config.name}: {p}" for p in error.problems]
         if problems:
@@ -318,7 +318,7 @@ async def check_sinks(config: Config) -> None:
         try:
             sink = build_sink(sink_config, config.tenants)
             try:
-                _delivery(sink_config, sink, SystemClock(), config.base_dir)
+                _delivery(sink_config, sink, SystemClock(), config)
             finally:
                 await sink.close()
         except ConfigError as error:
@@ -342,25 +342,27 @@ def _resolved(network: NetworkConfig) -> NetworkConfig:
     return evolve(network, proxy=resolve_url(str(network.proxy)))
 
 
-def _delivery(config: SinkConfig, sink: Sink, clock: Clock, base_dir: str) -> Callable[[DurableStore], Delivery]:
-    name = config.mapping or config.format or DEFAULT_FORMAT[config.kind]
-    mapping = mappings.load(name, base_dir)
+def _delivery(sink_config: SinkConfig, sink: Sink, clock: Clock, config: Config) -> Callable[[DurableStore], Delivery]:
+    name = sink_config.mapping or sink_config.format or DEFAULT_FORMAT[sink_config.kind]
+    mapping = mappings.load(name, config.base_dir)
     wants = Filter(
-        streams=frozenset(config.streams),
-        backfilled=config.start != "now",
-        tenants=config.tenants,
-        include=config.include,
-        exclude=config.exclude,
-        min_severity=config.min_severity,
+        streams=frozenset(sink_config.streams),
+        backfilled=sink_config.start != "now",
+        tenants=sink_config.tenants,
+        include=sink_config.include,
+        exclude=sink_config.exclude,
+        min_severity=sink_config.min_severity,
     )
+    keys = set(getattr(sink_module(sink_config.kind), "ROUTES", ()))
     return lambda store: Delivery(
         store=store,
         sink=sink,
         mapping=mapping,
         clock=clock,
         wants=wants,
-        max_records=min(config.max_records or sink.max_records, sink.max_records),
-        max_bytes=min(config.max_bytes or sink.max_bytes, sink.max_bytes),
+        max_records=min(sink_config.max_records or sink.max_records, sink.max_records),
+        max_bytes=min(sink_config.max_bytes or sink.max_bytes, sink.max_bytes),
+        apart=frozenset(t.tenant_id for t in config.tenants if keys.intersection(t.overrides)),
     )
 
 

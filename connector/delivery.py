@@ -8,6 +8,9 @@ Isolation: when batches keep failing they shrink to one event, and then one of t
 alone while one behind it is taken is no outage: it is set aside, retried alone, and parked with the sink's words when
 it has failed often enough while others of its tenant were taken (a tenant may have a place of its own at the sink, and
 that place an outage of its own). So is what receipts keep leaving out. The queue moves on meanwhile.
+
+Tenants with a place of their own at the sink (`apart`): where all that fails is theirs while others are taken, each
+gets a loop of its own until it has caught up (lanes.py), so that one customer's wrong rule holds up no other customer.
 """
 
 import asyncio
@@ -24,6 +27,7 @@ from connector import backoff
 from connector.clock import iso, parse_iso
 from connector.config import selects
 from connector.errors import Denied, MappingError, StoreError, Unavailable
+from connector.lanes import Lanes
 from connector.mapping import Mapping as RecordMapping
 from connector.model import Event, Receipt, Record
 from connector.ports import Clock, Operator, Pending, Settlement, Sink, Store
@@ -52,6 +56,8 @@ BEHIND, STRIDE, FAR, SEARCH_S = 50, 25, PAGE - 100, 30.0
 
 What goes on failing is most likely an outage: of the further searches only numbers 1, 3, 7, 15, … go that far.
 """
+BESIDE = 10
+"""So many batches of other tenants are tried in one turn, when all of a failed one have places of their own."""
 LEFT_OUT = 3
 """How often in a row a receipt may leave an event out, while it takes later ones, before that is set aside."""
 STUCK_AFTER = 3
@@ -147,7 +153,8 @@ class Delivery:
     """One sink's loop. Everything but the parts it is made of lives in memory only.
 
     With a `tenant_id` it offers the events of that tenant alone ("" = the connector's own). `delivered` counts events
-    accepted since the start of the process, by stream: what a heartbeat tells.
+    accepted since the start of the process, by stream: what a heartbeat tells. `apart` are the ids of the tenants that
+    have a place of their own at the sink.
     """
 
     store: DurableStore
@@ -160,6 +167,7 @@ class Delivery:
     dice: Random = field(factory=Random, repr=False)
     send_limit_s: float = SEND_LIMIT_S
     tenant_id: str | None = None
+    apart: frozenset[str] = frozenset()
     delivered: dict[str, int] = Factory(dict)
     _taken: dict[str, int] = Factory(dict)
     attempt: int = 0
@@ -173,6 +181,9 @@ class Delivery:
     _alone: int = 0
     _behind: int = 0
     _searches: int = 0
+    _lanes: "Lanes[Delivery]" = Factory(Lanes)
+    _lane_turn: bool = False
+    _suspects: dict[str, tuple[str, Unavailable | Denied]] = Factory(dict)
 
     def __attrs_post_init__(self) -> None:
         self.max_records = max(1, self.max_records)
@@ -197,21 +208,43 @@ class Delivery:
         self.last = await self._turn()
         return self.last
 
+    def fail(self, error: Unavailable | Denied) -> Outcome:
+        """As a turn in which the sink took nothing."""
+        self.last = self._failed(error, Outcome(self.sink.name, "ok"))
+        return self.last
+
     def standing(self) -> Standing:
         """How the sink stands, for whoever reports problems."""
         stuck = tuple(a.event_id for a in self._aside.values() if a.proofs >= STUCK_AFTER)
+        for tenant_id in self._lanes:
+            stuck += self._lanes.loop(tenant_id).standing().stuck
         if self.last is None:
             return Standing(self.sink.name, "untried")
         state = self.last.state if self.last.state in ("unavailable", "denied") else "ok"
         if state != "ok" and self.attempt == 0:
             state = "ok"  # only what was set aside is waiting
+        if state == "ok" and (words := self._lanes.words()) is not None:
+            return Standing(self.sink.name, *words, stuck)
         return Standing(self.sink.name, state, self.last.error or "", self.last.hint, stuck)
 
     async def _turn(self) -> Outcome:
+        """A turn of a tenant that is apart, when one is ripe and the last turn was not such a one; else of the rest."""
+        now = self.clock.now()
+        tenant_id = None if self._lane_turn else self._lanes.ripe(now)
+        self._lane_turn = tenant_id is not None
+        if tenant_id is not None:
+            return await self._turn_apart(tenant_id)
+        outcome = await self._turn_together()
+        if outcome.state != "idle" or not self._lanes:
+            return outcome
+        state, error, hint = self._lanes.words() or ("ok", None, "")
+        return Outcome(self.sink.name, state, error=error, hint=hint, wait_s=self._lanes.wait_s(now))
+
+    async def _turn_together(self) -> Outcome:
         name = self.sink.name
         behind = self._behind + STRIDE + 1 if self._alone >= ISOLATE_AFTER else 0
         limit = len(self._aside) + (PAGE if self._skimming else min(PAGE, self._room + behind))
-        due = await self.store.due(name, limit, self.tenant_id)
+        due = await self.store.due(name, limit, self.tenant_id, frozenset(self._lanes))
         if self._settled.intersection(p.seq for p in due if p.kind == "first"):
             # Sending the same events for ever would look like success from here and like a flood from there.
             what = "the state offers again what was settled: its position does not move"
@@ -227,7 +260,11 @@ class Delivery:
             return self._nothing_new(now, waiting=bool(due))
         batch = await self._offer(fresh, self._room)
         batches = [batch]
-        if self._failed_alone(batch):
+        if batch.error is not None and self._is_apart(batch):
+            batches += await self._try_beside(batch)
+            if batches[-1].moved:
+                batch.error = None
+        if batch.error is not None and self._failed_alone(batch):
             self._alone += 1
             if self._alone > ISOLATE_AFTER and len(self._aside) < PAGE:
                 batches += await self._try_behind(fresh)
@@ -242,6 +279,9 @@ class Delivery:
         if batch.records:
             self._room = min(self.max_records, self._room * 2)
         self.attempt = self._alone = self._behind = self._searches = 0
+        self._suspects.clear()
+        if self._left_whole_tenants(batch):
+            return result  # the wish was that of their places
         return result if batch.wish_s is None else evolve(result, wait_s=batch.wish_s)
 
     def _nothing_new(self, now: datetime, *, waiting: bool) -> Outcome:
@@ -465,6 +505,76 @@ class Delivery:
         for seq in gone:
             del self._aside[seq]
 
+    # ---------------------------------------------------------------------------------------------- tenants apart
+
+    def _is_apart(self, batch: _Batch) -> bool:
+        """Whether every event of it is of a tenant with a place of its own: its failure may say nothing of the rest."""
+        return bool(batch.pending) and all(p.event.tenant_id in self.apart for p in batch.pending)
+
+    async def _try_beside(self, failed: _Batch) -> list[_Batch]:
+        """Offer events of other tenants than those whose batches failed in this row of failures.
+
+        If any are taken, the failure was that of places: each of those tenants goes its own way from now on.
+        """
+        end = self.clock.now() + timedelta(seconds=SEARCH_S)
+        tried: list[_Batch] = []
+        for _ in range(BESIDE):
+            if failed.error is not None:
+                self._suspects |= {t: (name, failed.error) for t, name in _tenants(failed.pending).items()}
+            without = frozenset({*self._lanes, *self._suspects})
+            rest = await self.store.due(self.sink.name, self._room, self.tenant_id, without)
+            beside = await self._offer(rest, self._room)
+            tried.append(beside)
+            if beside.moved:
+                for tenant_id, (name, error) in self._suspects.items():
+                    self._part(tenant_id, name, error)
+            elif beside.records and self._is_apart(beside) and self.clock.now() < end:
+                failed = beside
+                continue
+            elif not beside.records and not beside.skipped:  # all have failed: an outage, most likely
+                self._suspects.clear()
+            break
+        return tried
+
+    def _left_whole_tenants(self, batch: _Batch) -> bool:
+        """Whether all that the receipt left out is of tenants with a place of their own that took nothing of it.
+
+        They go their own way from now on.
+        """
+        if not batch.moved:
+            return False
+        left = [p for p in batch.pending if p.seq not in batch.accepted and p.seq not in batch.parked]
+        took = {p.event.tenant_id for p in batch.pending} - {p.event.tenant_id for p in left}
+        took |= {p.event.tenant_id for p in batch.pending if p.seq in batch.accepted or p.seq in batch.parked}
+        whole = [p for p in left if p.event.tenant_id in self.apart - took]
+        error = Unavailable("its place took nothing while others were taken", batch.wish_s)
+        for tenant_id, name in _tenants(whole).items():
+            self._part(tenant_id, name, error)
+        return bool(left) and len(whole) == len(left)
+
+    def _part(self, tenant_id: str, name: str, error: Unavailable | Denied) -> None:
+        """From now on this tenant has a loop of its own, which has just failed for the first time."""
+        log.warning("deliver.apart", extra={"sink": self.sink.name, "tenant": name, "error": error.what})
+        loop = self.of_tenant(tenant_id)
+        loop.dice, loop.delivered = self.dice, self.delivered
+        self._note(tenant_id, name, loop, loop.fail(error))
+        self._left_out = {}
+
+    def _note(self, tenant_id: str, name: str, loop: "Delivery", turn: Outcome) -> None:
+        said = (turn.state, turn.error or "", turn.hint)
+        self._lanes.note(tenant_id, name, loop, self.clock.now(), turn.wait_s, said)
+
+    async def _turn_apart(self, tenant_id: str) -> Outcome:
+        """One turn of a tenant that is apart; its failure says nothing about the sink."""
+        loop, name = self._lanes.loop(tenant_id), self._lanes.name(tenant_id)
+        turn = await loop.turn()
+        if turn.state == "idle":
+            self._lanes.close(tenant_id)
+            log.info("deliver.together", extra={"sink": self.sink.name, "tenant": name})
+        else:
+            self._note(tenant_id, name, loop, turn)
+        return Outcome(self.sink.name, "ok", turn.sent, turn.parked, turn.skipped)
+
     # ----------------------------------------------------------------------------------------------------- loops
 
     async def drain(self, deadline_s: float) -> Outcome:
@@ -501,7 +611,9 @@ class Delivery:
                 if await _wait(self.clock, idle_s, stop, wake):
                     idle_s = IDLE_S
             elif turn.wait_s:
-                await _wait(self.clock, turn.wait_s, stop)
+                # Where only single events or tenants are waiting, a commit may bring what others are to have at once.
+                works = self.attempt == 0 and turn.state != "ok"
+                await _wait(self.clock, turn.wait_s, stop, wake if works else None)
 
     async def _guarded_turn(self) -> Outcome:
         """A turn whose own bug stops this sink for a while, and no other."""
@@ -512,8 +624,8 @@ class Delivery:
         except Exception as bug:
             log.exception("deliver.bug", extra={"sink": self.sink.name})
             error = Unavailable(f"{type(bug).__name__} in the delivery loop", hint="this is a bug: report the log")
-            self.last = self._failed(error, Outcome(self.sink.name, "ok"))
-            return evolve(self.last, wait_s=max(self.last.wait_s, BACKOFF_BASE_S))
+            failed = self.fail(error)
+            return evolve(failed, wait_s=max(failed.wait_s, BACKOFF_BASE_S))
 
 
 async def _wait(clock: Clock, seconds: float, stop: asyncio.Event, wake: asyncio.Event | None = None) -> bool:
@@ -528,6 +640,11 @@ async def _wait(clock: Clock, seconds: float, stop: asyncio.Event, wake: asyncio
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return wake is not None and wake.is_set()
+
+
+def _tenants(pending: Iterable[Pending]) -> dict[str, str]:
+    """The tenants of these events: id → name."""
+    return {p.event.tenant_id: str((p.event.data.get("tenant") or {}).get("name") or "") for p in pending}
 
 
 def _is_plain(error: Unavailable | Denied | None) -> bool:

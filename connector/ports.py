@@ -3,7 +3,7 @@
 No implementation and no shared behaviour may live here: a new source, sink or store is one file that fits its protocol.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -198,8 +198,13 @@ class Store(Protocol):
         """Declare the configured sinks: new ones begin at the next commit (or at 0), missing ones become abandoned."""
         ...
 
-    async def due(self, sink: str, limit: int, tenant_id: str | None = None) -> list[Pending]:
-        """The oldest unsettled events of a sink: first deliveries in commit order, then what is offered again."""
+    async def due(
+        self, sink: str, limit: int, tenant_id: str | None = None, without: Collection[str] = ()
+    ) -> list[Pending]:
+        """The oldest unsettled events of a sink: first deliveries in commit order, then what is offered again.
+
+        Of one tenant when `tenant_id` is given, of none whose id is in `without`.
+        """
         ...
 
     async def settle(self, sink: str, settlement: Settlement) -> None: ...

@@ -15,7 +15,7 @@ import hashlib
 import heapq
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol, Self
@@ -213,8 +213,10 @@ class DocumentsStore:
 
         await steady(attempt)
 
-    async def due(self, sink: str, limit: int, tenant_id: str | None = None) -> list[Pending]:
-        return await steady(lambda: self._due(sink, max(0, limit), tenant_id))
+    async def due(
+        self, sink: str, limit: int, tenant_id: str | None = None, without: Collection[str] = ()
+    ) -> list[Pending]:
+        return await steady(lambda: self._due(sink, max(0, limit), tenant_id, without))
 
     async def settle(self, sink: str, settlement: Settlement) -> None:
         named = settlement.accepted.union(settlement.attempted, settlement.skipped, settlement.parked)
@@ -586,12 +588,15 @@ class DocumentsStore:
                 count += await self._alter(sink, key, partial(offered, locals_=locals_))
         return count
 
-    async def _due(self, sink: str, limit: int, tenant_id: str | None) -> list[Pending]:
+    async def _due(self, sink: str, limit: int, tenant_id: str | None, without: Collection[str]) -> list[Pending]:
         view = await self._view(tenant_id)
         entry = view.sink(sink)
         first: list[Iterator[Row]] = []
         again: list[Iterator[Row]] = []
+        left_out = {key_of(tenant) for tenant in without}
         for tenant in view.tenants.values():
+            if tenant.key in left_out:
+                continue
             cursor = await self._cursor(tenant, entry)
             row = partial(row_of, tenant.key, cursor, tenant.times())
             first.append(map(row, chain(cursor.of(settling.DUE), fresh_of(tenant, cursor.position))))

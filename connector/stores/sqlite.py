@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -103,8 +103,10 @@ class SqliteStore:
     async def attach(self, sinks: Sequence[Start]) -> None:
         await self._run(_attach, sinks)
 
-    async def due(self, sink: str, limit: int, tenant_id: str | None = None) -> list[Pending]:
-        return await self._run(self._due, sink, limit, tenant_id)
+    async def due(
+        self, sink: str, limit: int, tenant_id: str | None = None, without: Collection[str] = ()
+    ) -> list[Pending]:
+        return await self._run(self._due, sink, limit, tenant_id, tuple(without))
 
     async def settle(self, sink: str, settlement: Settlement) -> None:
         await self._run(_settle, sink, settlement)
@@ -250,9 +252,11 @@ class SqliteStore:
             " `state.max_bytes`, or keep less (`state.keep_days`).",
         )
 
-    def _due(self, connection: sqlite3.Connection, sink: str, limit: int, tenant_id: str | None) -> list[Pending]:
+    def _due(
+        self, connection: sqlite3.Connection, sink: str, limit: int, tenant_id: str | None, without: Sequence[str]
+    ) -> list[Pending]:
         with transaction(connection, "DEFERRED"):
-            rows = _due_rows(connection, sink, limit, tenant_id)
+            rows = _due_rows(connection, sink, limit, tenant_id, without)
         pending, unreadable = [], {}
         for seq, body, attempts, kind in rows:
             try:
@@ -262,7 +266,7 @@ class SqliteStore:
         if unreadable:  # one damaged row must not hold up the queue: parked, where the operator sees it
             _log.error("store.unreadable_events", extra={"sink": sink, "seqs": sorted(unreadable)})
             _settle(connection, sink, Settlement(at=iso(self._clock.now()), parked=unreadable))
-            return pending or self._due(connection, sink, limit, tenant_id)
+            return pending or self._due(connection, sink, limit, tenant_id, without)
         return pending
 
     def _stats(self, connection: sqlite3.Connection) -> Stats:
@@ -447,12 +451,15 @@ def _attach(connection: sqlite3.Connection, sinks: Sequence[Start]) -> None:
 
 
 def _due_rows(
-    connection: sqlite3.Connection, sink: str, limit: int, tenant_id: str | None
+    connection: sqlite3.Connection, sink: str, limit: int, tenant_id: str | None, without: Sequence[str]
 ) -> list[tuple[int, bytes, int, str]]:
     """(seq, body, attempts, kind) of what a sink is offered now: first deliveries, or else what comes again."""
     key, position = _sink(connection, sink)
     limit = max(0, limit)
     tenant_term, tenant = ("", []) if tenant_id is None else (" AND e.tenant = ?", [bind(tenant_id)])
+    if without:
+        tenant_term += f" AND e.tenant NOT IN ({', '.join('?' * len(without))})"
+        tenant = [*tenant, *map(bind, without)]
 
     def items(state: str, kind: str) -> list[tuple[int, bytes, int, str]]:
         return connection.execute(

@@ -369,6 +369,19 @@ class StoreContract:
         assert [p.event for p in await store.due("siem", 10)] == events(range(3)), "the other tenant's stay due"
         assert (await stats_of(store, "siem")).backlog == 3
 
+    async def test_due_without_some_tenants(self, store: AnyStore) -> None:
+        await add(store, events(range(3)))
+        await add(store, events(range(3), tenant=FABRIKAM), FABRIKAM)
+        assert [p.event for p in await store.due("siem", 10, None, [CONTOSO])] == events(range(3), tenant=FABRIKAM)
+        assert await store.due("siem", 10, None, [CONTOSO, FABRIKAM]) == []
+        assert await store.due("siem", 10, CONTOSO, [CONTOSO]) == []
+        await settle(store, "siem", accept=[0, 1], tenant=FABRIKAM, limit=2)
+        assert [p.event for p in await store.due("siem", 10, None, ["nobody"])] == [
+            *events(range(3)),
+            *events([2], tenant=FABRIKAM),
+        ]
+        assert len(await store.due("siem", 10, None, [FABRIKAM])) == 3
+
     async def test_settled_is_not_offered_again(self, store: AnyStore) -> None:
         await add(store, events(range(5)))
         await settle(store, "siem", accept=range(3), limit=3)

@@ -1,11 +1,13 @@
-"""Clocks: the system's, and one that only moves when told to (a simulated year runs in seconds).
+"""Clocks: the system's, and one that only moves when told to (a simulated year runs in seconds); waiting for the first.
 
 The only module that reads the system time.
 """
 
 import asyncio
 import heapq
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 
 def iso(moment: datetime) -> str:
@@ -17,6 +19,17 @@ def parse_iso(text: str) -> datetime:
     """The aware UTC moment of an ISO 8601 text; a text without zone is UTC. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them is over; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class SystemClock:

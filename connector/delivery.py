@@ -24,7 +24,7 @@ from random import Random
 from attrs import Factory, define, evolve, field, frozen
 
 from connector import backoff
-from connector.clock import iso, parse_iso
+from connector.clock import first_of, iso, parse_iso
 from connector.config import selects
 from connector.errors import Denied, MappingError, StoreError, Unavailable
 from connector.lanes import Lanes
@@ -630,15 +630,7 @@ class Delivery:
 
 async def _wait(clock: Clock, seconds: float, stop: asyncio.Event, wake: asyncio.Event | None = None) -> bool:
     """Sleep until the time is over, or one of the events is set; whether `wake` was."""
-    tasks = [asyncio.ensure_future(clock.sleep(seconds)), asyncio.ensure_future(stop.wait())]
-    if wake is not None:
-        tasks.append(asyncio.ensure_future(wake.wait()))
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await first_of(clock.sleep(seconds), *(event.wait() for event in (stop, wake) if event is not None))
     return wake is not None and wake.is_set()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from connector import health
+from connector.clock import first_of
 from connector.config import Config, TenantConfig
 from connector.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Outcome
 from connector.errors import ConfigError, Conflict, StoreError
@@ -323,12 +324,5 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 async def _pause(clock: Clock, seconds: float | None, *events: asyncio.Event) -> None:
     """Wait so long (None = without end), or until one of the events is set."""
-    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait()) for event in events]
-    if seconds is not None:
-        waits.append(asyncio.ensure_future(clock.sleep(seconds)))
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waits:
-            task.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+    time_over = () if seconds is None else (clock.sleep(seconds),)
+    await first_of(*(event.wait() for event in events), *time_over)

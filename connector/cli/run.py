@@ -20,6 +20,7 @@ from attrs import Factory, define, evolve
 from connector import __version__, health
 from connector.app import check_sinks, open_app
 from connector.cli.common import config_of
+from connector.clock import first_of
 from connector.config import Config
 from connector.errors import ConfigError, SecureScoreError
 from connector.logs import log_to_stderr
@@ -109,7 +110,7 @@ class Daemon:
     async def _obey(self, app: App, end: asyncio.Event) -> None:
         """Wait for signals, and do what they say."""
         while True:
-            await _first(self.stop, self.hup)
+            await first_of(self.stop.wait(), self.hup.wait())
             if self.stop.is_set():
                 log.info("run.stopping")
                 self.notifier.stopping()
@@ -215,16 +216,6 @@ def _status(app: App) -> str:
     parts = [f"{n} {state}" for state, n in states.items() if n]
     waiting = [name for name, d in app.deliveries.items() if d.standing().state in ("unavailable", "denied")]
     return f"tenants: {', '.join(parts) or 'none'}; sinks that take nothing: {', '.join(waiting) or 'none'}"
-
-
-async def _first(*events: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waits:
-            task.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
 
 
 def _tell(outcome: PollOutcome) -> None:

@@ -27,7 +27,7 @@ demo: $(VENV)/.runtime ## a simulated tenant, its change events and why they hap
 	@$(BIN)/securescore demo $(ARGS)
 
 test: $(VENV)/.dev ## all tests
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.bench ## performance beside rivals: a table, then one JSON object (ARGS=--quick only proves that it runs)
 	@$(BIN)/python -m tests.bench $(ARGS)

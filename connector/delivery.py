@@ -237,8 +237,11 @@ class Delivery:
         outcome = await self._turn_together()
         if outcome.state != "idle" or not self._lanes:
             return outcome
-        state, error, hint = self._lanes.words() or ("ok", None, "")
-        return Outcome(self.sink.name, state, error=error, hint=hint, wait_s=self._lanes.wait_s(now))
+        wait_s = self._lanes.wait_s(now)
+        if not wait_s:  # one of them is ripe: the next turn is its
+            return Outcome(self.sink.name, "ok")
+        state, error, hint = self._lanes.words() or ("unavailable", _WISH, _WISH_HINT)
+        return Outcome(self.sink.name, state, error=error, hint=hint, wait_s=wait_s)
 
     async def _turn_together(self) -> Outcome:
         name = self.sink.name

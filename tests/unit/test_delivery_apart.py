@@ -95,6 +95,7 @@ async def test_a_place_that_fails_holds_up_no_other_tenant(
     await turns(loop, clock, 60)
     assert sink.got == [e.id for e in (*theirs, *ours)], "when it heals everything comes, in order"
     assert loop.standing().state == "ok"
+    assert [(await loop.turn()).state for _ in range(3)] == ["idle"] * 3, "and it goes with the others again"
     assert loop.delivered == {"change": 1205}
 
 
@@ -201,6 +202,21 @@ async def test_once_delivers_the_others_and_says_whose_place_fails(
     assert (outcome.state, outcome.sent) == ("denied", 150)
     assert outcome.error == "tenant contoso: 403 from its rule"
     assert outcome.hint == "grant the role"
+
+
+async def test_once_empties_a_place_that_recovered_beside_one_that_did_not(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+) -> None:
+    await add(store, of(CONTOSO, range(150)))
+    theirs = of(FABRIKAM, range(450))
+    await add(store, theirs, FABRIKAM)
+    await add(store, of(WOODGROVE, [1]), WOODGROVE)
+    sink.behave = places(contoso=FAULTS["denied"], fabrikam=FAULTS["plain"])
+    await loop.turn()
+    sink.behave = places(contoso=FAULTS["denied"])
+    outcome = await loop.drain(45.0)
+    assert (outcome.state, outcome.sent) == ("denied", 450)
+    assert sink.got[1:] == [e.id for e in theirs]
 
 
 async def test_a_commit_for_another_tenant_does_not_wait_for_the_failing_place(

@@ -283,7 +283,7 @@ class Delivery:
             self._room = min(self.max_records, self._room * 2)
         self.attempt = self._alone = self._behind = self._searches = 0
         self._suspects.clear()
-        if self._left_whole_tenants(batch):
+        if self._part_left_tenants(batch):
             return result  # the wish was that of their places
         return result if batch.wish_s is None else evolve(result, wait_s=batch.wish_s)
 
@@ -539,16 +539,15 @@ class Delivery:
             break
         return tried
 
-    def _left_whole_tenants(self, batch: _Batch) -> bool:
-        """Whether all that the receipt left out is of tenants with a place of their own that took nothing of it.
+    def _part_left_tenants(self, batch: _Batch) -> bool:
+        """Tenants with a place of their own that took nothing, while others were taken, go their own way from now on.
 
-        They go their own way from now on.
+        Returns whether all that the receipt left out is theirs.
         """
         if not batch.moved:
             return False
         left = [p for p in batch.pending if p.seq not in batch.accepted and p.seq not in batch.parked]
-        took = {p.event.tenant_id for p in batch.pending} - {p.event.tenant_id for p in left}
-        took |= {p.event.tenant_id for p in batch.pending if p.seq in batch.accepted or p.seq in batch.parked}
+        took = {p.event.tenant_id for p in batch.pending if p.seq in batch.accepted or p.seq in batch.parked}
         whole = [p for p in left if p.event.tenant_id in self.apart - took]
         error = Unavailable("its place took nothing while others were taken", batch.wish_s)
         for tenant_id, name in _tenants(whole).items():

@@ -2,47 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from attrs import evolve
 
 from connector.clock import iso
 from connector.delivery import BACKOFF_CAP_S, HOLD_S, PAGE, Delivery, Filter
 from connector.errors import Denied, MappingError, StoreError, Unavailable
 from connector.model import Event, Receipt, Record, accept_all
-from connector.ports import Query, Settlement, Start
-from connector.stores.sqlite import SqliteStore, open_store
+from connector.ports import Query, Settlement
+from connector.stores.sqlite import SqliteStore
 from tests.contract.store_contract import CONTOSO, FABRIKAM, add, event, events
 from tests.fake_graph import JumpClock
-from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
-
-
-@pytest.fixture
-def clock() -> JumpClock:
-    return JumpClock()
-
-
-@pytest_asyncio.fixture
-async def store(clock: JumpClock) -> AsyncIterator[SqliteStore]:
-    with quick_folder() as folder:
-        opened = await open_store(folder / "state.db", clock=clock)
-        await opened.attach([Start("siem")])
-        yield opened
-        await opened.close()
-
-
-@pytest.fixture
-def sink() -> FakeSink:
-    return FakeSink()
-
-
-@pytest.fixture
-def loop(store: SqliteStore, sink: FakeSink, clock: JumpClock) -> Delivery:
-    return delivery(store, sink, clock)
 
 
 def ids(found: Sequence[Event]) -> list[str]:

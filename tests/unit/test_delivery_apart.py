@@ -1,20 +1,17 @@
 """One customer's place at a sink that fails holds up no other customer, and an outage is not taken for such a place."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
-import pytest_asyncio
 from attrs import evolve
 
 from connector.delivery import PARK_AFTER, Delivery
 from connector.errors import Denied, Unavailable
 from connector.model import Event, Receipt, Record, accept_all
-from connector.ports import Start
-from connector.stores.sqlite import SqliteStore, open_store
+from connector.stores.sqlite import SqliteStore
 from tests.contract.store_contract import CONTOSO, FABRIKAM, add, events
 from tests.fake_graph import JumpClock
-from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
 
 WOODGROVE = "44444444-4444-4444-4444-444444444444"
@@ -24,25 +21,6 @@ FAULTS = {
     "plain": Unavailable("connection reset by peer"),
     "wish": Unavailable("429 from its rule", 120.0),
 }
-
-
-@pytest.fixture
-def clock() -> JumpClock:
-    return JumpClock()
-
-
-@pytest_asyncio.fixture
-async def store(clock: JumpClock) -> AsyncIterator[SqliteStore]:
-    with quick_folder() as folder:
-        opened = await open_store(folder / "state.db", clock=clock)
-        await opened.attach([Start("siem")])
-        yield opened
-        await opened.close()
-
-
-@pytest.fixture
-def sink() -> FakeSink:
-    return FakeSink()
 
 
 @pytest.fixture

@@ -1,44 +1,17 @@
 """One event that a sink chokes on must not hold up the others, and an outage must not pass for such an event."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 
 from connector.delivery import PARK_AFTER, Delivery
 from connector.errors import Unavailable
 from connector.model import Event, Receipt, Record, accept_all
-from connector.ports import Start
-from connector.stores.sqlite import SqliteStore, open_store
+from connector.stores.sqlite import SqliteStore
 from tests.contract.store_contract import FABRIKAM, add, event, events
 from tests.fake_graph import JumpClock
-from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
-
-
-@pytest.fixture
-def clock() -> JumpClock:
-    return JumpClock()
-
-
-@pytest_asyncio.fixture
-async def store(clock: JumpClock) -> AsyncIterator[SqliteStore]:
-    with quick_folder() as folder:
-        opened = await open_store(folder / "state.db", clock=clock)
-        await opened.attach([Start("siem")])
-        yield opened
-        await opened.close()
-
-
-@pytest.fixture
-def sink() -> FakeSink:
-    return FakeSink()
-
-
-@pytest.fixture
-def loop(store: SqliteStore, sink: FakeSink, clock: JumpClock) -> Delivery:
-    return delivery(store, sink, clock)
 
 
 def chokes_on(*poison: Event) -> Callable[[Sequence[Record]], Receipt]:

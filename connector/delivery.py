@@ -14,7 +14,6 @@ gets a loop of its own until it has caught up (lanes.py), so that one customer's
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -647,8 +646,10 @@ def _is_plain(error: Unavailable | Denied | None) -> bool:
 
 
 def _octets(record: Record) -> int:
-    """The record's size in UTF-8 octets, as near as the payload's kind allows without encoding it twice."""
-    if isinstance(record.payload, str):
-        text = record.payload
-        return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return len(json.dumps(record.payload, separators=(",", ":"), default=str))
+    """The record's size in UTF-8 octets, and of an object nearly so: its sink alone knows how it is written."""
+    payload = record.payload
+    if isinstance(payload, str):
+        return len(payload) if payload.isascii() else len(payload.encode("utf-8", "surrogatepass"))
+    text = repr(payload)
+    plain = len(text.encode("ascii", "ignore"))
+    return plain + len("\\uffff") * (len(text) - plain)

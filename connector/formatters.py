@@ -57,7 +57,12 @@ def _epoch_s(value: Any) -> str | None:
 
 
 def _iso(value: Any) -> str | None:
-    at = moment(value)
+    return _text_to_iso(value) if isinstance(value, str) and len(value) <= _MAX_MOMENT else None
+
+
+@lru_cache(maxsize=1024)
+def _text_to_iso(text: str) -> str | None:
+    at = moment(text)
     if at is None:
         return None
     return at.isoformat(timespec="microseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
@@ -76,6 +81,8 @@ def _leef_time(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
+    if type(value) is float and isfinite(value):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -148,7 +155,7 @@ def _pairs(arg: str) -> Formatter:
     def joined(value: Any) -> str:
         if not isinstance(value, Mapping):
             return as_text(value)
-        return arg.join(f"{key}: {text}" for key, text in _leaves(value, "", 0))
+        return arg.join([f"{key}: {text}" for key, text in _leaves(value, "", 0)])
 
     return joined
 

@@ -155,18 +155,21 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "SyslogSink":
     return SyslogSink(name, receiver)
 
 
-def message(receiver: Receiver, record: Record, moment: datetime) -> bytes:
-    """Header and payload of one record, shortened to the receiver's frame. In RFC 5424 the stream is the MSGID.
+def header(receiver: Receiver, severity: int, stream: str, moment: datetime) -> str:
+    """The header of messages of one severity and stream that are sent now. In RFC 5424 the stream is the MSGID."""
+    pri = syslog.priority(receiver.facility, severity)
+    if receiver.header == "rfc5424":
+        time_text = syslog.rfc5424_time(moment)
+        return syslog.rfc5424(pri, time_text, receiver.hostname, receiver.app_name, stream)
+    local = moment.astimezone(None if receiver.timezone == "local" else UTC)
+    return syslog.rfc3164(pri, syslog.rfc3164_time(local), receiver.hostname)
+
+
+def message(receiver: Receiver, record: Record, header: str) -> bytes:
+    """Header and payload of one record, shortened to the receiver's frame.
 
     Raises ValueError with the reason when the record fits no frame or is no text.
     """
-    pri = syslog.priority(receiver.facility, record.severity)
-    if receiver.header == "rfc5424":
-        time_text = syslog.rfc5424_time(moment)
-        header = syslog.rfc5424(pri, time_text, receiver.hostname, receiver.app_name, record.stream)
-    else:
-        local = moment.astimezone(None if receiver.timezone == "local" else UTC)
-        header = syslog.rfc3164(pri, syslog.rfc3164_time(local), receiver.hostname)
     try:
         text = one_line(record.payload)
     except (TypeError, ValueError, RecursionError) as error:
@@ -209,11 +212,15 @@ class SyslogSink:
         nothing is accepted, though the receiver may hold some of it.
         """
         moment = self._now()
+        headers: dict[tuple[int, str], str] = {}
         messages: dict[str, bytes] = {}
         rejected: dict[str, str] = {}
         for record in records:
+            kind = (record.severity, record.stream)
+            if kind not in headers:
+                headers[kind] = header(self._receiver, *kind, moment)
             try:
-                messages[record.event_id] = message(self._receiver, record, moment)
+                messages[record.event_id] = message(self._receiver, record, headers[kind])
             except ValueError as error:
                 rejected[record.event_id] = str(error)
         if messages:

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from attrs import frozen
-
 from connector.formats.text import as_text, cut_chars, printable
 
 MAX_VENDOR, MAX_VERSION, MAX_CLASS_ID, MAX_NAME = 63, 31, 1023, 512
@@ -43,7 +41,9 @@ CUSTOM = frozenset(
 )
 """Keys that mean nothing without their `…Label`; a label without its key is left out."""
 
-_LABEL_OF = {f"{key}Label": key for key in CUSTOM}
+LABELS: Mapping[str, str] = {f"{key}Label": key for key in CUSTOM}
+"""Each label's key → the key that it explains."""
+NO_LABELS: Mapping[str, str] = {}
 
 _HEADER_UNSAFE = re.compile(r"[\\|]")
 _VALUE_ESCAPES = str.maketrans({"\\": "\\\\", "=": "\\=", "\n": "\\n", "\r": "\\r"})
@@ -51,20 +51,23 @@ _BREAKS = re.compile("([\r\n])")
 _CLASS_ID_UNSAFE = re.compile(r"[=%#]")
 
 
-@frozen
-class Header:
-    """The seven header fields less the format version. `severity` is an integer 0-10."""
+@lru_cache(maxsize=256)
+def header(vendor: str, product: str, version: str, class_id: str, name: str, severity: int) -> str:
+    """All in front of the extension, with the last bar. `severity` is an integer, held within 0-10."""
+    class_id = _CLASS_ID_UNSAFE.sub("_", class_id)  # the standard contradicts itself on escaping these here
+    fields = (
+        _head(vendor, MAX_VENDOR),
+        _head(product, MAX_VENDOR),
+        _head(version, MAX_VERSION),
+        _head(class_id, MAX_CLASS_ID),
+        _head(name, MAX_NAME),
+    )
+    return f"CEF:0|{'|'.join(fields)}|{min(10, max(0, severity))}|"
 
-    vendor: str
-    product: str
-    version: str
-    class_id: str
-    name: str
-    severity: int
 
-
-def encode(header: Header, extension: Mapping[str, Any]) -> str:
-    """One CEF line. Keys keep the order of `extension`; empty values and labels without their value are left out.
+def encode(head: str, extension: Mapping[str, Any], labels: Mapping[str, str] = NO_LABELS) -> str:
+    """One CEF line of a `header` and an extension, whose order it keeps; what is empty, and labels without their value,
+    is left out. `labels` are those made ready by `label`: each stands behind its key.
 
     A value over its field's length ends in the mark of formats/shorten.py, which also makes the line fit a frame.
     """
@@ -77,24 +80,20 @@ def encode(header: Header, extension: Mapping[str, Any]) -> str:
     together = "".join(values.values())  # one look at all of them: most events need no escape
     if "=" in together or "\\" in together or not together.isprintable():
         values = {key: text for key, raw in values.items() if (text := _safe(raw))}
-    label_of = _LABEL_OF.get
-    return _prefix(header) + " ".join(
-        [f"{key}={text}" for key, text in values.items() if (owner := label_of(key)) is None or owner in values]
+    owner_of, ready = LABELS.get, labels.get
+    return head + " ".join(
+        [
+            f"{key}={text}{ready(key, '')}"
+            for key, text in values.items()
+            if (owner := owner_of(key)) is None or owner in values
+        ]
     )
 
 
-@lru_cache(maxsize=256)
-def _prefix(header: Header) -> str:
-    class_id = _CLASS_ID_UNSAFE.sub("_", header.class_id)  # the standard contradicts itself on escaping these here
-    severity = min(10, max(0, header.severity))
-    fields = (
-        _head(header.vendor, MAX_VENDOR),
-        _head(header.product, MAX_VENDOR),
-        _head(header.version, MAX_VERSION),
-        _head(class_id, MAX_CLASS_ID),
-        _head(header.name, MAX_NAME),
-    )
-    return f"CEF:0|{'|'.join(fields)}|{severity}|"
+def label(key: str, text: str) -> str:
+    """A label that is the same in every event, as `encode` wants it; "" when nothing of the text is left."""
+    text = _safe(cut_chars(text.strip(), LIMITS.get(key, DEFAULT_LIMIT)))
+    return f" {key}={text}" if text else ""
 
 
 def _head(text: str, limit: int) -> str:

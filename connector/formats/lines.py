@@ -22,6 +22,8 @@ def one_line(payload: str | Mapping[str, Any]) -> str:
     """
     if not isinstance(payload, str):
         return jsonl.dumps(dict(payload))
+    if payload.isprintable():
+        return payload
     return payload.translate(_ESCAPES) if _CONTROL.search(payload) else payload
 
 

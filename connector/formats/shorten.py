@@ -28,7 +28,7 @@ def shorten(text: str, max_octets: int) -> str | None:
 
     A text that is neither CEF nor LEEF cannot be cut safely and gives None when it is too long.
     """
-    size = len(octets(text))
+    size = len(text) if text.isascii() else len(octets(text))
     if size <= max_octets:
         return text
     header, fields, delimiter = _parse(text)

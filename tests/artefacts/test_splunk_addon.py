@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import xml.etree.ElementTree as ET
@@ -106,7 +107,7 @@ async def test_killed_between_event_and_checkpoint_repeats_the_same_ids(bench: B
         assert process.stdout is not None
         early = b""
         while early.count(b"</event>") < 20:
-            early += await asyncio.to_thread(process.stdout.read1, 4096)
+            early += await asyncio.to_thread(os.read, process.stdout.fileno(), 4096)
         process.kill()
         rest = await asyncio.to_thread(process.stdout.read)
     assert process.returncode == -signal.SIGKILL

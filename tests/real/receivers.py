@@ -353,7 +353,7 @@ def corpus(count: int, seed: int = 1) -> list[Record]:
             "cs3Label": "After",
             "cs3": filler[4000:],
         }
-        header = cef.Header("Vendor", "Product|", "1.0", "control.regressed", "Control score regressed", n % 11)
+        header = cef.header("Vendor", "Product|", "1.0", "control.regressed", "Control score regressed", n % 11)
         text = cef.encode(header, fields)
         records.append(Record(event_id, "change", "t", "2026-11-22T09:12:03Z", n % 11, text))
     return records

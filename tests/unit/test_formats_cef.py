@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.formats.cef import CUSTOM, DEFAULT_LIMIT, LIMITS, Header, encode
+from connector.formats.cef import CUSTOM, DEFAULT_LIMIT, LIMITS, encode, header, label
 from connector.formats.shorten import MARK, shorten
 from tests.needs import program
 
-HEADER = Header("Vendor", "Product", "1.0", "class.id", "Name", 5)
+HEADER = header("Vendor", "Product", "1.0", "class.id", "Name", 5)
 PREFIX = "CEF:0|Vendor|Product|1.0|class.id|Name|5|"
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
@@ -79,17 +79,17 @@ def test_no_space_after_the_header_and_keys_in_order() -> None:
 
 
 def test_header_escapes_backslash_and_pipe_only() -> None:
-    header = Header("V|e\\n", "P=r", "1\n2", "a=b%c#d", "N=a|m\te", 5)
-    assert encode(header, {}) == r"CEF:0|V\|e\\n|P=r|1 2|a_b_c_d|N=a\|m e|5|"
+    head = header("V|e\\n", "P=r", "1\n2", "a=b%c#d", "N=a|m\te", 5)
+    assert encode(head, {}) == r"CEF:0|V\|e\\n|P=r|1 2|a_b_c_d|N=a\|m e|5|"
 
 
 @pytest.mark.parametrize(("given_", "wire"), [(-1, "0"), (0, "0"), (10, "10"), (99, "10")])
 def test_severity_stays_in_range(given_: int, wire: str) -> None:
-    assert encode(Header("v", "p", "1", "c", "n", given_), {}).split("|")[6] == wire
+    assert encode(header("v", "p", "1", "c", "n", given_), {}).split("|")[6] == wire
 
 
 def test_header_lengths() -> None:
-    line = encode(Header("v" * 99, "p" * 99, "1" * 99, "c" * 2000, "n" * 999, 5), {})
+    line = encode(header("v" * 99, "p" * 99, "1" * 99, "c" * 2000, "n" * 999, 5), {})
     assert [len(part) for part in line.split("|")[1:6]] == [63, 63, 31, 1023, 512]
 
 
@@ -119,6 +119,13 @@ def test_label_without_its_value_is_left_out() -> None:
     assert keys == {"cs1", "cn1", "cs1Label", "cn1Label"}
 
 
+@given(ANY_TEXT | NASTY | st.just("L" * 2000), ANY_TEXT | NASTY)
+def test_a_ready_label_is_the_same_text_as_one_among_the_fields(text: str, value: str) -> None:
+    fields = {"act": "x", "cs1": value, "cs1Label": text, "rt": 1}
+    ready = {"cs1": label("cs1Label", text)}
+    assert encode(HEADER, {k: v for k, v in fields.items() if k != "cs1Label"}, ready) == encode(HEADER, fields)
+
+
 # ---------------------------------------------------------------------------------------------------------- parsers
 
 
@@ -135,7 +142,7 @@ def test_values_come_back_from_an_independent_parser(extension: dict[str, str]) 
 
 @given(ANY_TEXT | NASTY, ANY_TEXT | NASTY)
 def test_header_comes_back_from_an_independent_parser(vendor: str, name: str) -> None:
-    parsed = cefp.parse(encode(Header(vendor, "p", "1", "c", name, 3), {"act": "x"}))
+    parsed = cefp.parse(encode(header(vendor, "p", "1", "c", name, 3), {"act": "x"}))
     assert parsed["device"]["vendor"] == re.sub("[\r\n]", " ", _spoken_in_header(vendor))
     assert parsed["name"] == _spoken_in_header(name)
     assert parsed["extension"] == {"act": "x"}
@@ -188,9 +195,9 @@ def test_debian_liblognorm_reads_the_hostile_corpus(tmp_path: Path) -> None:
     rules = tmp_path / "cef.rulebase"
     rules.write_text("version=2\nrule=:%f:cef%\n")
     corpus = [text for text in _hostile_texts() if _spoken(text)]
-    header = Header("Ven|dor", "Pro\\duct", "1", "class.id", "Na=me | x", 7)
-    lines = [encode(header, {"msg": text, "cs1": "x", "cs1Label": "Control", "suser": text}) for text in corpus]
-    start = len(encode(header, {}))
+    head = header("Ven|dor", "Pro\\duct", "1", "class.id", "Na=me | x", 7)
+    lines = [encode(head, {"msg": text, "cs1": "x", "cs1Label": "Control", "suser": text}) for text in corpus]
+    start = len(encode(head, {}))
     fed = "".join(f"{line[:start]} {line[start:]}\n" for line in lines)
     done = subprocess.run(  # the path comes from `program`
         [lognormalizer, "-r", str(rules), "-e", "json"],

@@ -216,7 +216,7 @@ VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 @given(st.dictionaries(KEYS, VALUES), st.integers(30, 2000))
 @example({"msg": "\\" * 300, "cs1": "= " * 200}, 300)
 def test_a_shortened_cef_parses_to_the_same_values_or_marked_beginnings(values: dict[str, str], size: int) -> None:
-    text = cef.encode(cef.Header("V|", "P\\", "1", "c", "N", 5), {"externalId": "id"} | values)
+    text = cef.encode(cef.header("V|", "P\\", "1", "c", "N", 5), {"externalId": "id"} | values)
     short = shorten(text, size)
     if short is None:
         assert len(octets(text)) > size

@@ -97,19 +97,28 @@ class _Sum:
 
 @define
 class _Group:
-    """The controls of one category or service."""
+    """The controls of one category or service. What is told of it stays one object until something moves."""
 
     controls: int = 0
     score: _Sum = Factory(_Sum)
     top: _Sum = Factory(_Sum)
+    _told: dict[str, float | None] | None = None
 
-    def told(self) -> dict[str, float | None]:
-        score, top = self.score.units, self.top.units
-        return {
-            "score": None if score is None else diff.points(score),
-            "max": None if top is None else diff.points(top),
-            "percent": round(100.0 * score / top, 2) if top and score is not None else None,
-        }
+    def add(self, row: _Row, times: int) -> None:
+        self.controls += times
+        self.score.add(row.units, times)
+        self.top.add(row.top, times)
+        self._told = None
+
+    def told(self) -> Mapping[str, float | None]:
+        if self._told is None:
+            score, top = self.score.units, self.top.units
+            self._told = {
+                "score": None if score is None else diff.points(score),
+                "max": None if top is None else diff.points(top),
+                "percent": round(100.0 * score / top, 2) if top and score is not None else None,
+            }
+        return self._told
 
 
 @define
@@ -131,13 +140,12 @@ class Tally:
     def go_to(self, controls: Mapping[str, Control]) -> None:
         """The sums of these controls."""
         before, self._controls = self._controls, controls
-        for name, control in controls.items():
-            if before.get(name) is not control:
-                self._take_away(name)
-                row = self._rows[name] = _row(control, self.profiles.get(name))
-                self._add(row, 1)
-                if row.stated is not None:
-                    self._stated[name] = (row.stated, row.units)
+        for name in diff.moved(before, controls):
+            self._take_away(name)
+            row = self._rows[name] = _row(controls[name], self.profiles.get(name))
+            self._add(row, 1)
+            if row.stated is not None:
+                self._stated[name] = (row.stated, row.units)
         if len(self._rows) != len(controls):
             for name in [name for name in self._rows if name not in controls]:
                 self._take_away(name)
@@ -153,9 +161,7 @@ class Tally:
             group = groups.get(name)
             if group is None:
                 group = groups[name] = _Group()
-            group.controls += times
-            group.score.add(row.units, times)
-            group.top.add(row.top, times)
+            group.add(row, times)
             if not group.controls:
                 del groups[name]
         self._fullness[row.fullness] += times

@@ -6,6 +6,8 @@ Points are added as whole ten-thousandths, so every sum is exact to 4 decimals.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import compress
+from operator import is_not
 from typing import Any
 
 from attrs import Factory, frozen
@@ -67,6 +69,20 @@ class Decomposition:
     contributions: tuple[Contribution, ...]
 
 
+def moved(before: Mapping[str, Control], after: Mapping[str, Control]) -> list[str]:
+    """Names of those controls of `after` that may differ from `before`, in its order. What is one object in both was
+    read once, so it did not move.
+    """
+    if list(before) == list(after):  # nearly always; then nothing need be looked up
+        return list(compress(after, map(is_not, after.values(), before.values())))
+    return [name for name, control in after.items() if before.get(name) is not control]
+
+
+def gone(before: Mapping[str, Control], after: Mapping[str, Control]) -> list[str]:
+    """Names of those controls of `before` that `after` lacks, in its order."""
+    return [] if list(before) == list(after) else [name for name in before if name not in after]
+
+
 def contributions(before: Day, after: Day) -> list[Contribution]:
     """Every control that adds points, takes points, appears or disappears between two days.
 
@@ -74,10 +90,8 @@ def contributions(before: Day, after: Day) -> list[Contribution]:
     """
     found = []
     old, new = before.controls, after.controls
-    for name, now in new.items():
-        was = old.get(name)
-        if was is now:
-            continue
+    for name in moved(old, new):
+        was, now = old.get(name), new[name]
         if was is None:
             found.append(Contribution(name, "added", None, now, fixed(now.score or 0.0)))
         elif was.score != now.score and was.score is not None and now.score is not None:
@@ -85,9 +99,7 @@ def contributions(before: Day, after: Day) -> list[Contribution]:
             if delta:
                 found.append(Contribution(name, "moved", was, now, delta))
     found.extend(
-        Contribution(name, "removed", was, None, -fixed(was.score or 0.0))
-        for name, was in old.items()
-        if name not in new
+        Contribution(name, "removed", old[name], None, -fixed(old[name].score or 0.0)) for name in gone(old, new)
     )
     return found
 

@@ -5,7 +5,9 @@ The same stored state and the same input give the same id on any machine (DESIGN
 
 import hashlib
 import json
+from itertools import compress
 from json.encoder import encode_basestring_ascii as quoted
+from operator import is_not
 from typing import Any
 
 from attrs import Factory, define
@@ -48,9 +50,8 @@ def content_hash(day: Day, lines: Lines | None = None) -> str:
     lines = Lines() if lines is None else lines
     names, controls = list(day.controls), list(day.controls.values())
     if names == lines.names:
-        for place, was, now in zip(lines.places, lines.controls, controls, strict=True):
-            if was is not now:
-                lines.text[place] = _line(now)
+        for index in compress(range(len(names)), map(is_not, controls, lines.controls)):
+            lines.text[lines.places[index]] = _line(controls[index])
     else:
         order = sorted(range(len(names)), key=names.__getitem__)
         lines.names, lines.text = names, [_line(controls[index]) for index in order]

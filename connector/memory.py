@@ -229,11 +229,11 @@ def _month_data(versions: Sequence[Version]) -> dict[str, Any]:
     days = []
     for version in versions:
         controls = version.day.controls.values()
-        for control in controls:
-            if id(control) not in places:
-                places[id(control)] = rows.setdefault(control, len(rows))
-        row = {**_version_data(version, with_controls=False), "controls": [places[id(c)] for c in controls]}
-        days.append(row)
+        ids = list(map(id, controls))
+        for key, control in zip(ids, controls, strict=True) if not places.keys() >= set(ids) else ():
+            if key not in places:
+                places[key] = rows.setdefault(control, len(rows))
+        days.append({**_version_data(version, with_controls=False), "controls": [places[key] for key in ids]})
     return {"rows": [_control(c) for c in rows], "days": days}
 
 

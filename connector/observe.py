@@ -334,7 +334,7 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
     if tenant is not None:
         work.out.append(tenant)
     old, new = before.day.controls, after.day.controls
-    for name in sorted(name for name in old if name not in new):
+    for name in sorted(diff.gone(old, new)):
         control = old[name]
         work.out.append(
             changes.control_presence(
@@ -343,8 +343,7 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
         )
         if hysteresis:
             work.baselines.pop(name, None)
-    # What is one object in both was read once: it did not move, and was judged then.
-    for name in sorted(name for name, control in new.items() if old.get(name) is not control):
+    for name in sorted(diff.moved(old, new)):
         control = new[name]
         if name not in old:
             work.out.append(

@@ -20,16 +20,14 @@ def as_text(value: Any) -> str:
 
     None, NaN and the infinities give "": there is nothing to tell.
     """
-    kind = type(value)  # most values are one of these, and this is asked for every field of every event
-    if kind is str or kind is float or kind is int:
-        return value if kind is str else repr(value) if kind is int or isfinite(value) else ""
+    kind = type(value)  # of JSON's own kinds, as a rule; and this is asked for every field of every event
+    if kind is str:
+        return str(value)
     if value is None:
         return ""
-    if isinstance(value, bool):
+    if kind is bool:
         return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
+    if kind is float:
         return repr(value) if isfinite(value) else ""
     try:
         if isinstance(value, list | tuple):

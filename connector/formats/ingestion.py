@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from connector.formats import jsonl
 from connector.formats.shorten import MARK
 from connector.formats.text import cut_octets
 
@@ -19,8 +20,6 @@ SHORTENED = "Shortened"
 """The column that names the shortened ones."""
 
 _LEAST_FIELD_BYTES = 250
-# As jsonl.dumps, but made once: it is most of what a row costs. A circle is a RecursionError.
-_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 def row(payload: str | Mapping[str, Any], max_bytes: int = MAX_BODY_BYTES - 2) -> bytes:
@@ -54,7 +53,7 @@ def _object(payload: str | Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _dumps(found: Mapping[str, Any]) -> bytes:
     try:
-        return _encode(found).encode("ascii")
+        return jsonl.dumps(found).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
 

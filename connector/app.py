@@ -20,12 +20,13 @@ from attrs import Factory, define, evolve, field
 from connector import health
 from connector import mapping as mappings
 from connector.auth import SignIn, TokenProvider
+from connector.batch import Filter
 from connector.budget import Budgets, Limits
 from connector.clock import SystemClock
 from connector.clouds import CLOUDS, cloud_of
 from connector.config import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
 from connector.credentials import Watch
-from connector.delivery import Delivery, DurableStore, Filter
+from connector.delivery import Delivery, DurableStore
 from connector.entra import Target
 from connector.errors import ConfigError
 from connector.evidence import Evidence

@@ -1,8 +1,8 @@
 """The deliver side: due → render → send → settle, one loop a sink.
 
-Owns batching, filters, back-off, isolation and parking, so that a sink stays three methods. Nothing is settled before
-the sink has answered; an event in neither part of a receipt is offered again, and no transient fault ever ends that.
-Back-off, and what is set aside, live in this process only.
+Owns back-off, isolation and parking, so that a sink stays three methods; what a batch is made of is said in batch.py.
+Nothing is settled before the sink has answered; an event in neither part of a receipt is offered again, and no
+transient fault ever ends that. Back-off, and what is set aside, live in this process only.
 
 Isolation: when batches keep failing they shrink to one event, and then one of those behind it is tried too. What fails
 alone while one behind it is taken is no outage: it is set aside, retried alone, and parked with the sink's words when
@@ -17,18 +17,17 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from random import Random
 
 from attrs import Factory, define, evolve, field, frozen
 
 from connector import backoff
+from connector.batch import Batch, Filter, Packer
 from connector.clock import first_of, iso, parse_iso
-from connector.config import selects
-from connector.errors import Denied, MappingError, StoreError, Unavailable
+from connector.errors import Denied, StoreError, Unavailable
 from connector.lanes import Lanes
 from connector.mapping import Mapping as RecordMapping
-from connector.model import Event, Receipt, Record
+from connector.model import Receipt, Record
 from connector.ports import Clock, Operator, Pending, Settlement, Sink, Store
 from connector.upkeep import Standing
 
@@ -72,30 +71,6 @@ class DurableStore(Store, Operator):
 
 
 @frozen
-class Filter:
-    """Which events concern a sink. Globs match types; `tenants` are name globs or "label=value" (glob on the value)."""
-
-    streams: frozenset[str] = frozenset({"score", "inventory", "change", "health"})
-    backfilled: bool = True
-    tenants: tuple[str, ...] = ()
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    min_severity: int = 0
-
-    def wants(self, event: Event) -> bool:
-        if event.stream not in self.streams or (event.backfilled and not self.backfilled):
-            return False
-        if event.severity < self.min_severity and event.stream != "health":
-            return False
-        if self.include and not any(fnmatchcase(event.type, glob) for glob in self.include):
-            return False
-        if any(fnmatchcase(event.type, glob) for glob in self.exclude):
-            return False
-        tenant = event.data["tenant"]  # None for the connector's own events, which concern every sink
-        return tenant is None or selects(self.tenants, tenant["name"], tenant["labels"])
-
-
-@frozen
 class Outcome:
     """What one turn of a sink came to. `state` is ok, idle, unavailable or denied; ok may ask for a wait, too."""
 
@@ -107,25 +82,6 @@ class Outcome:
     error: str | None = None
     hint: str = ""
     wait_s: float = 0.0
-
-
-@define
-class _Batch:
-    """A prefix of what is due: offered, not concerning the sink, not renderable. Then what became of it."""
-
-    pending: list[Pending] = Factory(list)
-    records: list[Record] = Factory(list)
-    skipped: set[int] = Factory(set)
-    parked: dict[int, str] = Factory(dict)
-    accepted: set[int] = Factory(set)
-    error: Unavailable | Denied | None = None
-    wish_s: float | None = None
-    seen: int = 0
-
-    @property
-    def moved(self) -> bool:
-        """Whether the sink took or refused any of it for good."""
-        return bool(self.accepted) or any(p.seq in self.parked for p in self.pending)
 
 
 @frozen
@@ -171,6 +127,7 @@ class Delivery:
     _taken: dict[str, int] = Factory(dict)
     attempt: int = 0
     last: Outcome | None = None
+    _packer: Packer = field(init=False)
     _room: int = field(init=False)
     _skimming: bool = False
     _settled: frozenset[int] = frozenset()
@@ -186,6 +143,7 @@ class Delivery:
 
     def __attrs_post_init__(self) -> None:
         self.max_records = max(1, self.max_records)
+        self._packer = Packer(self.sink.name, self.mapping, self.wants, self.max_bytes)
         self._room = self.max_records
 
     def of_tenant(self, tenant_id: str) -> "Delivery":
@@ -299,9 +257,9 @@ class Delivery:
 
     # -------------------------------------------------------------------------------------------------- one batch
 
-    async def _offer(self, due: Sequence[Pending], room: int) -> _Batch:
+    async def _offer(self, due: Sequence[Pending], room: int) -> Batch:
         """Send the largest prefix that fits, and note what became of each event. Settles nothing."""
-        batch = self._pack(due, room)
+        batch = self._packer.pack(due, room)
         if not batch.records:
             return batch
         receipt, batch.error = await self._send(batch.records)
@@ -316,34 +274,6 @@ class Delivery:
             batch.error = Unavailable(what, batch.wish_s, hint="look at the receiver's own log")
         return batch
 
-    def _pack(self, due: Iterable[Pending], room: int) -> _Batch:
-        batch, size = _Batch(), 0
-        for pending in due:
-            record, reason = self._render(pending.event)
-            if record is not None:
-                octets = _octets(record)
-                if batch.records and (len(batch.records) >= room or size + octets > self.max_bytes):
-                    break
-                batch.pending.append(pending)
-                batch.records.append(record)
-                size += octets
-            elif reason:
-                batch.parked[pending.seq] = reason
-            else:
-                batch.skipped.add(pending.seq)
-            batch.seen += 1
-        return batch
-
-    def _render(self, event: Event) -> tuple[Record | None, str]:
-        """The record of an event; or why there can be none; or neither, when it does not concern this sink."""
-        try:
-            return (self.mapping.render(event), "") if self.wants.wants(event) else (None, "")
-        except MappingError as error:
-            return None, error.what
-        except Exception as bug:  # this event's, not the queue's: kept, with a traceback, where people look
-            log.exception("deliver.render_bug", extra={"sink": self.sink.name, "id": event.id})
-            return None, f"mapping {self.mapping.name}: {type(bug).__name__}; the log has more"
-
     async def _send(self, records: Sequence[Record]) -> tuple[Receipt, Unavailable | Denied | None]:
         try:
             async with asyncio.timeout(self.send_limit_s):
@@ -356,7 +286,7 @@ class Delivery:
             log.exception("deliver.bug", extra={"sink": self.sink.name})
             return Receipt(), Unavailable(f"{type(bug).__name__} inside the sink", hint="this is a bug: report the log")
 
-    async def _settle(self, batches: Sequence[_Batch], sent: datetime) -> Outcome:
+    async def _settle(self, batches: Sequence[Batch], sent: datetime) -> Outcome:
         """Write down what became of the batches, in one settlement."""
         parked = {seq: words for b in batches for seq, words in b.parked.items()}
         accepted = frozenset(seq for b in batches for seq in b.accepted)
@@ -417,11 +347,11 @@ class Delivery:
 
     # ------------------------------------------------------------------------------------------------- isolation
 
-    def _failed_alone(self, batch: _Batch) -> bool:
+    def _failed_alone(self, batch: Batch) -> bool:
         """Whether the first event was refused by itself, after larger batches were, and the sink asks for no time."""
         return _is_plain(batch.error) and len(batch.records) == 1 and self.attempt >= SHRINK_AFTER
 
-    async def _try_behind(self, fresh: Sequence[Pending]) -> list[_Batch]:
+    async def _try_behind(self, fresh: Sequence[Pending]) -> list[Batch]:
         """Offer events behind those that failed alone in this row of failures, one by one, each further than the last.
 
         If one is taken, those before it are set aside. Thus every event is offered for the first time in commit order.
@@ -429,10 +359,10 @@ class Delivery:
         far = FAR if self._searches & (self._searches + 1) == 0 else BEHIND
         if self._behind >= far:
             self._behind, self._searches = 0, self._searches + 1
-        passed = self._passed(fresh, self._behind + 1)
+        passed = self._packer.passed(fresh, self._behind + 1)
         before, skipped, rest = list(passed.pending), passed.skipped, fresh[passed.seen :]
         end = self.clock.now() + timedelta(seconds=SEARCH_S)
-        tried: list[_Batch] = []
+        tried: list[Batch] = []
         for _ in range(1 if self._behind < BEHIND else STRIDE):
             candidate = await self._offer(rest, 1)
             candidate.skipped |= skipped  # or a long run of them would hide every candidate
@@ -450,17 +380,7 @@ class Delivery:
             rest = rest[candidate.seen :]
         return tried
 
-    def _passed(self, due: Sequence[Pending], count: int) -> _Batch:
-        """So many of the first that concern this sink, of any size, with those between them that do not."""
-        found = _Batch()
-        while len(found.pending) < count and found.seen < len(due):
-            each = self._pack(due[found.seen :], 1)
-            found.pending += each.pending
-            found.skipped |= each.skipped
-            found.seen += each.seen
-        return found
-
-    def _count_left_out(self, batch: _Batch) -> None:
+    def _count_left_out(self, batch: Batch) -> None:
         """Events that the receipt left out although it took or refused a later one of the same batch."""
         if batch.error is not None:
             return
@@ -509,17 +429,17 @@ class Delivery:
 
     # ---------------------------------------------------------------------------------------------- tenants apart
 
-    def _is_apart(self, batch: _Batch) -> bool:
+    def _is_apart(self, batch: Batch) -> bool:
         """Whether every event of it is of a tenant with a place of its own: its failure may say nothing of the rest."""
         return bool(batch.pending) and all(p.event.tenant_id in self.apart for p in batch.pending)
 
-    async def _try_beside(self, failed: _Batch) -> list[_Batch]:
+    async def _try_beside(self, failed: Batch) -> list[Batch]:
         """Offer events of other tenants than those whose batches failed in this row of failures.
 
         If any are taken, the failure was that of places: each of those tenants goes its own way from now on.
         """
         end = self.clock.now() + timedelta(seconds=SEARCH_S)
-        tried: list[_Batch] = []
+        tried: list[Batch] = []
         for _ in range(BESIDE):
             if failed.error is not None:
                 self._suspects |= {t: (name, failed.error) for t, name in _tenants(failed.pending).items()}
@@ -538,7 +458,7 @@ class Delivery:
             break
         return tried
 
-    def _part_left_tenants(self, batch: _Batch) -> bool:
+    def _part_left_tenants(self, batch: Batch) -> bool:
         """Tenants with a place of their own that took nothing, while others were taken, go their own way from now on.
 
         Returns whether all that the receipt left out is theirs.
@@ -643,13 +563,3 @@ def _tenants(pending: Iterable[Pending]) -> dict[str, str]:
 def _is_plain(error: Unavailable | Denied | None) -> bool:
     """A failure that may be the event's: neither an operator's matter nor the sink's wish to be left alone."""
     return isinstance(error, Unavailable) and error.retry_after_s is None
-
-
-def _octets(record: Record) -> int:
-    """The record's size in UTF-8 octets, and of an object nearly so: its sink alone knows how it is written."""
-    payload = record.payload
-    if isinstance(payload, str):
-        return len(payload) if payload.isascii() else len(payload.encode("utf-8", "surrogatepass"))
-    text = repr(payload)
-    plain = len(text.encode("ascii", "ignore"))
-    return plain + len("\\uffff") * (len(text) - plain)

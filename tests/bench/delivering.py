@@ -17,8 +17,9 @@ from attrs import evolve
 
 from connector import mapping
 from connector.app import open_app
+from connector.batch import Filter
 from connector.clock import SimulatedClock, SystemClock
-from connector.delivery import Delivery, DurableStore, Filter
+from connector.delivery import Delivery, DurableStore
 from connector.formats import cloudevents
 from connector.http import Http
 from connector.ids import event_id

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -29,6 +30,7 @@ from connector.loops import App
 from connector.simulator.world import World
 from connector.sources import wire
 from connector.sources.graph import GraphSource
+from tests.bench import msgraph
 from tests.bench.measure import Figure, cpu, in_turn, ratio, times
 from tests.bench.servers import CLIENT, NOW, SECRET, START, Server, started
 
@@ -133,6 +135,7 @@ async def first_poll(folder: Path, rounds: int, *, raw_days: int = 0) -> Figure:
                 return spent.seconds
 
             measured = await in_turn(ours, theirs, rounds)
+            more = await _of_the_sdk(server, source, rounds)
     size = sum(len(page) for pages in bodies.values() for page in pages) / len(bodies)
     method = (
         "CPU of the whole poll in this process (HTTP, parsing, diff, events, state, SQLite commit); Graph in another; "
@@ -146,7 +149,22 @@ async def first_poll(folder: Path, rounds: int, *, raw_days: int = 0) -> Figure:
         ms_json_loads=1000 * sum(r.theirs for r in measured) / len(measured),
         mb_read=size / 1e6,
         events=sum(events) / len(events),
+        **more,
     )
+
+
+async def _of_the_sdk(server: Server, source: GraphSource, rounds: int) -> dict[str, float]:
+    """CPU of Microsoft's client reading one tenant's documents into its models, where it is installed."""
+    read = msgraph.reader(server, await source._token.token())
+    if read is None:
+        return {}
+    assert await read() > 400
+    seconds = []
+    for _ in range(rounds):
+        with cpu() as spent:
+            await read()
+        seconds.append(spent.seconds)
+    return {"ms_of_msgraph_sdk_reading_alone": 1000 * median(seconds)}
 
 
 async def unchanged_poll(folder: Path, rounds: int, polls: int) -> Figure:

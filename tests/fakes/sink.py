@@ -7,7 +7,8 @@ from typing import Any
 from attrs import Factory, define
 
 from connector import mapping as mappings
-from connector.delivery import Delivery, DurableStore, Filter
+from connector.batch import Filter
+from connector.delivery import Delivery, DurableStore
 from connector.model import Receipt, Record, accept_all
 from connector.ports import Clock
 

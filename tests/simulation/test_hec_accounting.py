@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from connector import mapping
-from connector.delivery import Delivery, DurableStore, Filter, Outcome
+from connector.batch import Filter
+from connector.delivery import Delivery, DurableStore, Outcome
 from connector.http import Http
 from connector.model import Event, Receipt, Record
 from connector.ports import Start, State

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from connector.app import severity_rules
+from connector.batch import Filter
 from connector.config import ChangesConfig, TenantConfig
-from connector.delivery import Delivery, Filter
+from connector.delivery import Delivery
 from connector.errors import Denied, Unavailable
 from connector.formats import cloudevents
 from connector.model import Control, Day, Known, Profile, Receipt, Record, Snapshot

@@ -1,0 +1,120 @@
+"""One batch of a sink: which of the due events concern it, what they look like there, and how many of them fit.
+
+Pure but for the log of a mapping's own bug. Nothing is sent and nothing settled here (delivery.py).
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from attrs import Factory, define, field, frozen
+
+from connector.config import selects
+from connector.errors import Denied, MappingError, Unavailable
+from connector.mapping import Mapping
+from connector.model import Event, Record
+from connector.ports import Pending
+
+log = logging.getLogger("securescore.deliver")
+
+
+@frozen
+class Filter:
+    """Which events concern a sink. Globs match types; `tenants` are name globs or "label=value" (glob on the value)."""
+
+    streams: frozenset[str] = frozenset({"score", "inventory", "change", "health"})
+    backfilled: bool = True
+    tenants: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_severity: int = 0
+
+    def wants(self, event: Event) -> bool:
+        if event.stream not in self.streams or (event.backfilled and not self.backfilled):
+            return False
+        if event.severity < self.min_severity and event.stream != "health":
+            return False
+        if self.include and not any(fnmatchcase(event.type, glob) for glob in self.include):
+            return False
+        if any(fnmatchcase(event.type, glob) for glob in self.exclude):
+            return False
+        tenant = event.data["tenant"]  # None for the connector's own events, which concern every sink
+        return tenant is None or selects(self.tenants, tenant["name"], tenant["labels"])
+
+
+@define
+class Batch:
+    """A prefix of what is due: offered, not concerning the sink, not renderable. Then what became of it."""
+
+    pending: list[Pending] = Factory(list)
+    records: list[Record] = Factory(list)
+    skipped: set[int] = Factory(set)
+    parked: dict[int, str] = Factory(dict)
+    accepted: set[int] = Factory(set)
+    error: Unavailable | Denied | None = None
+    wish_s: float | None = None
+    seen: int = 0
+
+    @property
+    def moved(self) -> bool:
+        """Whether the sink took or refused any of it for good."""
+        return bool(self.accepted) or any(p.seq in self.parked for p in self.pending)
+
+
+@frozen
+class Packer:
+    """Makes batches for one sink: what concerns it, in its mapping, within its bytes."""
+
+    sink: str
+    mapping: Mapping = field(repr=False)
+    wants: Filter
+    max_bytes: int
+
+    def pack(self, due: Iterable[Pending], room: int) -> Batch:
+        """The largest prefix with at most `room` records; one record alone may be of any size."""
+        batch, size = Batch(), 0
+        for pending in due:
+            record, reason = self._render(pending.event)
+            if record is not None:
+                octets = octets_of(record)
+                if batch.records and (len(batch.records) >= room or size + octets > self.max_bytes):
+                    break
+                batch.pending.append(pending)
+                batch.records.append(record)
+                size += octets
+            elif reason:
+                batch.parked[pending.seq] = reason
+            else:
+                batch.skipped.add(pending.seq)
+            batch.seen += 1
+        return batch
+
+    def passed(self, due: Sequence[Pending], count: int) -> Batch:
+        """So many of the first that concern this sink, of any size, with those between them that do not."""
+        found = Batch()
+        while len(found.pending) < count and found.seen < len(due):
+            each = self.pack(due[found.seen :], 1)
+            found.pending += each.pending
+            found.skipped |= each.skipped
+            found.seen += each.seen
+        return found
+
+    def _render(self, event: Event) -> tuple[Record | None, str]:
+        """The record of an event; or why there can be none; or neither, when it does not concern this sink."""
+        try:
+            return (self.mapping.render(event), "") if self.wants.wants(event) else (None, "")
+        except MappingError as error:
+            return None, error.what
+        except Exception as bug:  # this event's, not the queue's: kept, with a traceback, where people look
+            log.exception("deliver.render_bug", extra={"sink": self.sink, "id": event.id})
+            return None, f"mapping {self.mapping.name}: {type(bug).__name__}; the log has more"
+
+
+def octets_of(record: Record) -> int:
+    """The record's size in UTF-8 octets, and of an object nearly so: its sink alone knows how it is written."""
+    payload = record.payload
+    if isinstance(payload, str):
+        return len(payload) if payload.isascii() else len(payload.encode("utf-8", "surrogatepass"))
+    text = repr(payload)
+    plain = len(text.encode("ascii", "ignore"))
+    return plain + len("\\uffff") * (len(text) - plain)

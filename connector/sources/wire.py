@@ -183,19 +183,15 @@ def next_link(body: bytes) -> Link | None:
 
     A quoted copy inside another string cannot match, because its quotes would be escaped.
     """
-    found = None
-    for begin, stop in ((0, min(len(body), _LINK_WINDOW)), (max(0, len(body) - _LINK_WINDOW), len(body))):
-        if body.find(_LINK_KEY, begin, stop) < 0:  # much faster than the pattern, and most pages have none
-            continue
-        for match in _NEXT_LINK.finditer(body, begin, stop):
-            found = match
-    if found is None:
-        return None
-    try:
-        url = json.loads(found[1])
-    except ValueError:
-        return None
-    return Link(str(url), found.start(1), found.end(1))
+    for begin, stop in ((max(0, len(body) - _LINK_WINDOW), len(body)), (0, min(len(body), _LINK_WINDOW))):
+        at = stop
+        while (at := body.rfind(_LINK_KEY, begin, at)) >= 0:  # much faster than the pattern
+            if found := _NEXT_LINK.match(body, at, stop):
+                try:
+                    return Link(str(json.loads(found[1])), found.start(1), found.end(1))
+                except ValueError:
+                    return None
+    return None
 
 
 def page_hash(body: bytes, link: Link | None) -> str:

@@ -26,18 +26,19 @@ help: ## this list
 demo: $(VENV)/.runtime ## a simulated tenant, its change events and why they happened; needs no credentials
 	@$(BIN)/securescore demo $(ARGS)
 
-test: $(VENV)/.dev ## all tests
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+test: $(VENV)/.dev ## the tests, but for the long ones
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not long" $(ARGS)
 
 bench: $(VENV)/.bench ## performance beside rivals: a table, then one JSON object (ARGS=--quick only proves that it runs)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-check: $(VENV)/.dev ## formatting, lint, types, import rules, then all tests
+check: $(VENV)/.dev ## formatting, lint, types, import rules, then all tests, the long ones too
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@$(MAKE) --no-print-directory test
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m long
 
 format: $(VENV)/.dev ## put the sources into their canonical form
 	@$(BIN)/ruff check --quiet --fix-only .

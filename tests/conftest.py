@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -18,6 +19,26 @@ from hypothesis import settings
 pytest.register_assert_rewrite(
     *(f"tests.contract.{suite}_contract" for suite in ("store", "documents", "sink", "source")),
 )
+
+# `make test` leaves these out, or it would take ten minutes; `make check` and CI run every test. They build and install
+# packages, judge them with their platforms' tools, or live through weeks, hundreds of tenants or hundreds of kills.
+LONG = frozenset(
+    {
+        *(f"artefacts/test_{name}.py" for name in ("azure_zip", "bundle", "deb", "rpm")),
+        *(f"artefacts/test_{name}.py" for name in ("splunk_addon", "splunk_packages")),
+        *(f"real/test_{name}.py" for name in ("functions", "kql_rows", "kusto")),
+        *(f"simulation/test_{name}.py" for name in ("daemon_month", "disk_full", "failure_classes", "many_tenants")),
+        *(f"simulation/test_{name}.py" for name in ("hec_accounting", "ingestion_accounting", "kill9_daemon")),
+    }
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix() in LONG:
+            item.add_marker(pytest.mark.long)
+
 
 # Examples differ from run to run while one works; in CI a failure must come from the change, not from luck.
 settings.register_profile("dev", deadline=None)

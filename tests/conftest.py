@@ -21,14 +21,17 @@ pytest.register_assert_rewrite(
 )
 
 # `make test` leaves these out, or it would take ten minutes; `make check` and CI run every test. They build and install
-# packages, judge them with their platforms' tools, or live through weeks, hundreds of tenants or hundreds of kills.
+# packages, judge them with their platforms' tools, ask a store over HTTP for every step, wait as a service would have
+# them wait, or live through weeks, hundreds of tenants or hundreds of kills.
 LONG = frozenset(
     {
         *(f"artefacts/test_{name}.py" for name in ("azure_zip", "bundle", "deb", "rpm")),
         *(f"artefacts/test_{name}.py" for name in ("splunk_addon", "splunk_packages")),
+        *(f"contract/test_{name}.py" for name in ("store_blob", "store_kvstore")),
         *(f"real/test_{name}.py" for name in ("functions", "kql_rows", "kusto")),
         *(f"simulation/test_{name}.py" for name in ("daemon_month", "disk_full", "failure_classes", "many_tenants")),
         *(f"simulation/test_{name}.py" for name in ("hec_accounting", "ingestion_accounting", "kill9_daemon")),
+        "simulation/test_writeback.py",
     }
 )
 

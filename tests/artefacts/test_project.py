@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.conftest import LONG
 from tests.needs import program
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +139,13 @@ def test_make_help_names_every_target() -> None:
     phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
     assert set(re.findall(r"^  make (\w+)", run(make, "help").stdout, re.MULTILINE)) == set(phony[1].split())
+
+
+def test_the_tests_that_make_test_leaves_out_are_there_and_make_check_runs_them() -> None:
+    assert [name for name in LONG if not (ROOT / "tests" / name).is_file()] == []
+    targets = (ROOT / "Makefile").read_text()
+    assert targets.count('-m "not long"') == 1
+    assert targets.count("-m long") == 1
 
 
 def test_make_says_what_to_do_without_a_suitable_python(tmp_path: Path) -> None:

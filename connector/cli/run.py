@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 from attrs import Factory, define, evolve
 
-from connector import __version__, health
+from connector import __version__, endpoints
 from connector.app import check_sinks, open_app
 from connector.cli.common import config_of
 from connector.clock import first_of
@@ -191,7 +191,9 @@ async def listening(app: App) -> AsyncIterator[None]:
         log.warning(
             "health.exposed", extra={"listen": address, "hint": "there is no sign-in; keep it behind a firewall"}
         )
-    runner = web.AppRunner(health.application(app.board, app.facts, __version__), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        endpoints.application(app.board, app.facts, __version__), access_log=None, shutdown_timeout=1.0
+    )
     await runner.setup()
     try:
         try:

@@ -10,20 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector.app import severity_rules
 from connector.clock import iso
+from connector.endpoints import application, metrics, unready
 from connector.errors import Unavailable
-from connector.health import (
-    Board,
-    Facts,
-    Heart,
-    Measured,
-    SinkFacts,
-    application,
-    metrics,
-    slot,
-    tell_new,
-    unready,
-    until_next_slot_s,
-)
+from connector.health import Board, Facts, Heart, Measured, SinkFacts, slot, tell_new, until_next_slot_s
 from connector.model import Event, Receipt
 from connector.ports import Query, SinkStats, Start, Stats
 from connector.stores.sqlite import SqliteStore, open_store

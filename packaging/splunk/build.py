@@ -48,6 +48,7 @@ LEFT_OUT = (
     "connector/report",
     "connector/config_settings.py",
     "connector/config_yaml.py",
+    "connector/endpoints.py",
     "connector/functions.py",
     "connector/rehearsal.py",
     "connector/turns.py",

@@ -31,7 +31,7 @@ from connector.entra import Target
 from connector.errors import ConfigError
 from connector.evidence import Evidence
 from connector.explain import SeverityRules
-from connector.http import Http, Transport
+from connector.http import Transport, Wire
 from connector.loops import App
 from connector.options import Option
 from connector.poller import MAX_DAYS_A_COMMIT, Poller
@@ -375,9 +375,9 @@ class Transports:
     """
 
     clock: Clock
-    wrap: Callable[[Http], Transport] = lambda http: http
+    wrap: Callable[[Wire], Transport] = lambda http: http
     budgets: Budgets = field(default=Factory(lambda self: Budgets(self.clock), takes_self=True))
-    _open: dict[NetworkConfig, tuple[Http, Transport]] = field(factory=dict)
+    _open: dict[NetworkConfig, tuple[Wire, Transport]] = field(factory=dict)
     _sign_in: SignIn | None = None
 
     @property
@@ -389,6 +389,8 @@ class Transports:
 
     def get(self, network: NetworkConfig) -> Transport:
         if network not in self._open:
+            from connector.http_client import Http  # noqa: PLC0415 - commands that connect to nothing load no client
+
             http = Http(
                 proxy=_resolved(network).proxy,
                 no_proxy=network.no_proxy,

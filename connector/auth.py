@@ -25,7 +25,7 @@ from connector.config import AuthConfig, NetworkConfig
 from connector.entra import Apps, Target, Token, acquire
 from connector.entra_http import Bridge
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.http import Http, Transport
+from connector.http import Transport, Wire
 from connector.ports import Clock
 from connector.secrets import check_file, resolve_url
 from connector.signin_errors import SignInRefused
@@ -321,9 +321,11 @@ def azure_credential(auth: AuthConfig, cloud: Cloud, network: NetworkConfig, clo
 
     Call it, and everything it returns, on one event loop. `network.proxy` may still hold references.
     """
-    transports: list[Http] = []
+    from connector.http_client import Http  # noqa: PLC0415 - commands that connect to nothing load no client
 
-    def transport(wanted: NetworkConfig) -> Http:
+    transports: list[Wire] = []
+
+    def transport(wanted: NetworkConfig) -> Wire:
         transports.append(
             Http(
                 clock=clock,

@@ -29,7 +29,8 @@ from connector.config import AuthConfig, Config, NetworkConfig, TenantRow, parse
 from connector.config_settings import in_words, tree
 from connector.config_yaml import MAX_BYTES, read_tenants
 from connector.errors import ConfigError, SecureScoreError, Unavailable
-from connector.http import Http, error_for
+from connector.http import error_for
+from connector.http_client import Http
 from connector.logs import Words
 from connector.ports import Clock
 from connector.turns import DELIVER_S, Turns, read, refuse_kinds

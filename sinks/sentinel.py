@@ -26,7 +26,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import ingestion
-from connector.http import MAX_RETRY_AFTER_S, USER_AGENT, Http, Response, Transport, error_for, printable, retry_after_s
+from connector.http import MAX_RETRY_AFTER_S, USER_AGENT, Response, Transport, Wire, error_for, printable, retry_after_s
 from connector.model import STREAMS, Receipt, Record
 from connector.options import Option
 
@@ -83,12 +83,6 @@ class Credential(Protocol):
     async def close(self) -> None: ...
 
 
-class Wire(Transport, Protocol):
-    """The transport and its end."""
-
-    async def close(self) -> None: ...
-
-
 # ------------------------------------------------------------------------------------------------------ configuration
 
 
@@ -135,6 +129,8 @@ def build(
         from connector.clouds import cloud_of_ingestion  # noqa: PLC0415
 
         credential = azure_credential(given["auth"], cloud_of_ingestion(rules.own.endpoint), network, clock)
+    from connector.http_client import Http  # noqa: PLC0415 - a configuration is judged without it
+
     http = Http(
         clock=clock,
         proxy=network.proxy,

@@ -19,14 +19,14 @@ import uuid
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import hec, jsonl
-from connector.http import Http, Response, Transport, error_for, is_html, printable, retry_after_s
+from connector.http import Response, Wire, error_for, is_html, printable, retry_after_s
 from connector.model import Receipt, Record
 from connector.options import Option
 from connector.ports import Clock
@@ -126,6 +126,8 @@ def build(
         raise ConfigError(problems)
     collector = Collector(base_url, routes=own, **{key: given[key] for key in OPTIONS if key != "url"})
     clock = _SystemTime()
+    from connector.http_client import Http  # noqa: PLC0415 - a configuration is judged without it
+
     http = Http(
         clock=clock,
         proxy=network.proxy,
@@ -347,12 +349,6 @@ def _json(response: Response) -> Mapping[str, Any]:
 
 
 # -------------------------------------------------------------------------------------------------------------- sending
-
-
-class Wire(Transport, Protocol):
-    """The transport and its end."""
-
-    async def close(self) -> None: ...
 
 
 @define(eq=False)

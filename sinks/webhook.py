@@ -26,7 +26,7 @@ from attrs import Factory, define, evolve, field, frozen
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import jsonl
 from connector.formats.lines import octets
-from connector.http import Http, Response, Transport, error_for, retry_after_s
+from connector.http import Response, Wire, error_for, retry_after_s
 from connector.model import Receipt, Record
 from connector.options import Option
 
@@ -121,6 +121,8 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
         problems.append("url: plain http is allowed for loopback only: use https")
     if problems:
         raise ConfigError(problems)
+    from connector.http_client import Http  # noqa: PLC0415 - a configuration is judged without it
+
     http = Http(
         clock=_SystemTime(),
         proxy=network.proxy,
@@ -238,7 +240,7 @@ class WebhookSink:
         self,
         name: str,
         endpoint: Endpoint,
-        http: Transport,
+        http: Wire,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`now` is the time of an attempt, aware."""
@@ -288,8 +290,7 @@ class WebhookSink:
 
     async def close(self) -> None:
         """Close the connection; a later `send` opens a new one."""
-        if isinstance(self._http, Http):
-            await self._http.close()
+        await self._http.close()
 
     async def _deliver(self, items: Sequence[Item], ledger: _Ledger, *, batch: bool) -> None:
         """Post these; a batch that is refused for what is in it is halved until the refused event stands alone."""

@@ -189,6 +189,11 @@ for package in (connector, sinks):
 """
 
 
+def test_a_command_that_connects_to_nothing_loads_no_http_client() -> None:
+    found = "import sys, connector.cli.status; print({'aiohttp', 'yarl', 'msal', 'rich'} & sys.modules.keys())"
+    assert run(sys.executable, "-c", found).stdout == "set()\n"
+
+
 def test_the_engine_is_importable_without_the_libraries_of_its_edges() -> None:
     """The Splunk add-on has neither sqlite3 nor YAML; a daemon without the extras has no vendor library."""
     done = run(sys.executable, "-c", IMPORT_ENGINE)

@@ -21,7 +21,7 @@ from connector.batch import Filter
 from connector.clock import SimulatedClock, SystemClock
 from connector.delivery import Delivery, DurableStore
 from connector.formats import cloudevents
-from connector.http import Http
+from connector.http_client import Http
 from connector.ids import event_id
 from connector.model import Event
 from connector.ports import Query, Settlement, Start, State

@@ -15,7 +15,7 @@ import trustme
 
 from connector.config import NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.http import Http
+from connector.http_client import Http
 from connector.model import Record
 from sinks.sentinel import Rule, Rules, SentinelSink, build
 from tests.contract.sink_contract import FarEnd, SinkContract, accepted, record

@@ -18,7 +18,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from connector.config import NetworkConfig
 from connector.errors import ConfigError, Denied, Unavailable
-from connector.http import Http
+from connector.http_client import Http
 from connector.model import Receipt, Record
 from connector.options import TYPES
 from sinks.webhook import OPTIONS, REFUSED_IN_A_ROW, Endpoint, WebhookSink, build, signing_key

@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 
 from connector import mapping, token_claims
 from connector.clock import SystemClock
-from connector.http import tls_context
+from connector.http_client import tls_context
 from connector.model import STREAMS
 from connector.simulator.authority import Authority, Registration, serve_authority
 from connector.simulator.server import READ, Caller, Simulation, plain_tokens, serve, token_for

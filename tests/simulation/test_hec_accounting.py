@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from connector import mapping
 from connector.batch import Filter
 from connector.delivery import Delivery, DurableStore, Outcome
-from connector.http import Http
+from connector.http import Wire
+from connector.http_client import Http
 from connector.model import Event, Receipt, Record
 from connector.ports import Start, State
 from connector.stores.sqlite import SqliteStore, open_store
-from sinks.splunk import Collector, HecSink, Wire
+from sinks.splunk import Collector, HecSink
 from tests.fake_graph import JumpClock
 from tests.fakes import hec
 from tests.fakes.hec import TEXTS, TOKEN, Fault, Splunk, Token

@@ -28,12 +28,12 @@ from hypothesis import strategies as st
 from connector import mapping
 from connector.batch import Filter
 from connector.delivery import Delivery, DurableStore, Outcome
-from connector.http import Http
+from connector.http import Wire as Transport
+from connector.http_client import Http
 from connector.model import STREAMS, Event, Record
 from connector.ports import Start, State
 from connector.stores.sqlite import SqliteStore, open_store
 from sinks.sentinel import OPTIONS, Rule, Rules, SentinelSink
-from sinks.sentinel import Wire as Transport
 from tests.fake_graph import JumpClock
 from tests.fakes import ingestion
 from tests.fakes.ingestion import RULE, TOKEN, Credential, Fault, Service, declared

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from connector.errors import Denied, WrongTenant
-from connector.http import Http
+from connector.http_client import Http
 from connector.model import Absent, Known, Snapshot, Unchanged
 from connector.sources.files import CATALOGUE_INCOMPLETE, FilesSource, _candidates
 from connector.sources.graph import GraphSource

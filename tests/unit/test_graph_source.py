@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from attrs import define, evolve
 
 from connector.errors import Denied, SecureScoreError, Unavailable, WrongTenant
-from connector.http import Http
+from connector.http_client import Http
 from connector.model import Absent, EvidenceFile, Known, Snapshot, Unchanged
 from connector.sources.graph import GraphSource
 from tests.contract.source_contract import check_source

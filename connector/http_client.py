@@ -1,0 +1,304 @@
+"""The client behind every outgoing connection: TLS, proxy, private CA, limits of time and size, foreign errors as ours.
+
+Retries, tokens and the meaning of bodies belong to the callers. Nothing here logs, and no exception text carries
+request headers: they hold bearer tokens.
+"""
+
+import base64
+import ipaddress
+import ssl
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+from attrs import field, frozen
+from yarl import URL
+
+from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
+from connector.http import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES, USER_AGENT, Response, printable
+from connector.ports import Clock
+
+
+class Http:
+    """The transport: one shared aiohttp session, opened by the first request.
+
+    `proxy` is None, "env" (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY of the environment) or a URL that may hold
+    credentials. `ca_file` adds to the system's certificate store; verification cannot be switched off. Redirects are
+    never followed, cookies never kept, netrc never read.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        proxy: str | None = None,
+        no_proxy: Sequence[str] = (),
+        ca_file: str | None = None,
+        timeout_s: float = 30.0,
+        user_agent: str = USER_AGENT,
+        max_connections: int = 100,
+    ) -> None:
+        self._clock = clock
+        self._proxies, self._no_proxy = _proxy_table(proxy, no_proxy)
+        self._ca_file = ca_file
+        self._timeout_s = timeout_s
+        self._user_agent = user_agent
+        self._max_connections = max_connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_s: float | None = None,
+        max_bytes: int = MAX_BODY_BYTES,
+    ) -> Response:
+        """Send one request, once. `url` goes out as it stands, so it must be encoded already.
+
+        `timeout_s` bounds the whole attempt; `max_bytes` bounds the body after decompression (error bodies: 64 KiB).
+        Raises Unavailable when no answer came, Denied when only the operator can change that (TLS, proxy, address).
+        """
+        target = _target(url)
+        session = self._open()
+        sent = dict(headers or {})
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        options: dict[str, Any] = {}
+        proxy = self._proxy_for(target)
+        if proxy is not None:
+            options["proxy"] = proxy.url
+            if proxy.authorization and target.scheme == "https":
+                options["proxy_headers"] = {"Proxy-Authorization": proxy.authorization}
+            elif proxy.authorization:
+                sent["Proxy-Authorization"] = proxy.authorization
+        try:
+            async with session.request(
+                method,
+                target,
+                headers=sent,
+                data=body,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=limit_s),
+                **options,
+            ) as answer:
+                at = self._clock.now()
+                content, cut = await _read(answer, max_bytes if answer.status < 400 else MAX_ERROR_BODY_BYTES)
+                return Response(answer.status, _joined(answer.headers), content, at, cut)
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError and ssl.SSLError are OSErrors
+            # The chain is cut: foreign exceptions hold the request with its headers.
+            raise _mapped(error, _origin(target), limit_s, proxied=proxy is not None) from None
+
+    async def close(self) -> None:
+        """Close all connections; harmless when called twice or never opened."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._max_connections, ssl=tls_context(self._ca_file)),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": self._user_agent, "Accept-Encoding": "gzip"},
+                trust_env=False,
+            )
+        return self._session
+
+    def _proxy_for(self, target: URL) -> "_Proxy | None":
+        if not self._proxies or bypasses_proxy(target.host or "", target.port, self._no_proxy):
+            return None
+        return self._proxies.get(target.scheme)
+
+
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """TLS >= 1.2, verified against the system's store plus `ca_file`. Raises Denied when that file is no use."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise Denied(
+                f"ca_file {ca_file} cannot be used: {error.strerror or error}", "Give a PEM file of CA certificates."
+            ) from None
+    return context
+
+
+async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> tuple[bytes, str]:
+    """The body as far as it came, and why not further. aiohttp decompresses in bounded steps, so a bomb stops here."""
+    if "Content-Encoding" not in answer.headers and (answer.content_length or 0) > max_bytes:
+        answer.close()
+        return b"", "too_large"
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in answer.content.iter_any():
+            size += len(chunk)
+            if size > max_bytes:
+                answer.close()
+                chunks.append(chunk[: max_bytes - size])
+                return b"".join(chunks), "too_large"
+            chunks.append(chunk)
+    except (aiohttp.ClientError, OSError):
+        answer.close()
+        return b"".join(chunks), "truncated"
+    return b"".join(chunks), ""
+
+
+def _target(url: str) -> URL:
+    try:
+        target = URL(url, encoded=True)
+        # A blank or control character could end the request line and begin another request.
+        usable = url.isascii() and url.isprintable() and " " not in url and bool(target.raw_host) and bool(target.port)
+    except ValueError:
+        usable = False
+    if not usable or target.scheme not in ("http", "https"):
+        raise Denied(f"{printable(url, 200)} is not an HTTP address", "Correct the address in the configuration.")
+    return target
+
+
+def _joined(headers: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------- proxy
+
+
+@frozen
+class _Proxy:
+    url: URL
+    authorization: str = field(repr=False)
+
+
+def _proxy_table(proxy: str | None, no_proxy: Sequence[str]) -> tuple[dict[str, _Proxy], tuple[str, ...]]:
+    """Proxy by scheme of the target, and the hosts that go without."""
+    if proxy is None:
+        return {}, ()
+    if proxy != "env":
+        one = _proxy(proxy, "network.proxy")
+        return {"http": one, "https": one}, tuple(no_proxy)
+    found = urllib.request.getproxies_environment()
+    table = {}
+    for scheme in ("http", "https"):
+        url = found.get(scheme) or found.get("all")
+        if url:
+            table[scheme] = _proxy(url if "://" in url else f"http://{url}", f"the environment's {scheme}_proxy")
+    return table, (*no_proxy, *found.get("no", "").split(","))
+
+
+def _proxy(text: str, where: str) -> _Proxy:
+    try:
+        url = URL(text)
+        usable = url.scheme in ("http", "https") and bool(url.host)
+        user, password = url.user, url.password
+    except ValueError:
+        usable = False
+    if not usable:  # the text may hold a password: it is not repeated
+        raise ConfigError(
+            [f"{where}: not a proxy address"], "Write http://host:port or http://user:password@host:port."
+        )
+    authorization = ""
+    if user is not None or password is not None:
+        pair = f"{user or ''}:{password or ''}".encode()
+        authorization = "Basic " + base64.b64encode(pair).decode("ascii")
+    return _Proxy(url.with_user(None), authorization)
+
+
+def bypasses_proxy(host: str, port: int | None, no_proxy: Sequence[str]) -> bool:
+    """Whether a host goes without proxy. Entries: "*", a host or domain (also matching its subdomains; a leading "." or
+    "*." is allowed), an address, a network in CIDR form, each with an optional ":port".
+    """
+    host = host.rstrip(".").casefold()
+    address = _address(host)
+    for entry in no_proxy:
+        wanted = entry.strip().casefold()
+        if not wanted:
+            continue
+        if wanted == "*":
+            return True
+        if address is not None and _in_network(address, wanted):
+            return True
+        name, colon, wanted_port = wanted.rpartition(":")
+        if colon and wanted_port.isdigit() and (":" not in name or name.startswith("[")):
+            if int(wanted_port) != port:
+                continue
+            wanted = name.strip("[]")
+        wanted = wanted.removeprefix("*").lstrip(".").rstrip(".")
+        if wanted and (host == wanted or (address is None and host.endswith("." + wanted))):
+            return True
+    return False
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+
+
+def _in_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str) -> bool:
+    try:
+        return address in ipaddress.ip_network(network.strip("[]"), strict=False)
+    except ValueError:
+        return False
+
+
+# -------------------------------------------------------------------------------------------------------- errors
+
+
+def _origin(url: URL) -> str:
+    """Scheme, host and port: enough to find the fault, without a path or query that may be long or private."""
+    return f"{url.scheme}://{url.host}" + ("" if url.is_default_port() or url.port is None else f":{url.port}")
+
+
+def _mapped(error: Exception, origin: str, limit_s: float, *, proxied: bool) -> SecureScoreError:
+    """A foreign exception as ours, in words that contain nothing of the request."""
+    network = "Check network, proxy and firewall."
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        if error.status == 407:
+            return Denied(f"the proxy wants credentials for {origin} (407)", "Correct those in network.proxy.")
+        return Unavailable(
+            f"the proxy refused the connection to {origin} ({error.status})",
+            hint="Allow this host and port on the proxy, or list the host in network.no_proxy.",
+        )
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return Unavailable(f"the proxy cannot be reached on the way to {origin}", hint="Check network.proxy.")
+    if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
+        reason = _tls_cause(error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return Denied(
+                f"the certificate of {origin} is not trusted: {printable(reason.verify_message)}",
+                "If a private CA or an inspecting proxy signed it, add that CA as ca_file; "
+                "check this machine's clock if it is called expired or not yet valid.",
+            )
+        return Unavailable(f"no TLS connection to {origin}: {_plain(reason)}", hint=network)
+    if isinstance(error, TimeoutError):
+        return Unavailable(f"{origin} did not answer within {limit_s:g} s", hint=network)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Unavailable(
+            f"the name of {origin} cannot be resolved",
+            hint="Check DNS" + ("." if proxied else ", or set network.proxy if only a proxy may leave this network."),
+        )
+    if isinstance(error, (aiohttp.ClientConnectionError, OSError)):
+        return Unavailable(f"no connection to {origin}: {_plain(error)}", hint=network)
+    if isinstance(error, ValueError):  # a header that cannot be sent
+        return Denied(f"the request to {origin} cannot be sent ({type(error).__name__})", "Check the credential.")
+    return Unavailable(f"{origin} did not answer in HTTP ({type(error).__name__})", hint=network)
+
+
+def _tls_cause(error: Exception) -> Exception:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    assert isinstance(cause, Exception)
+    return cause
+
+
+def _plain(error: Exception) -> str:
+    cause = getattr(error, "os_error", None) or error
+    return printable(getattr(cause, "reason", None) or getattr(cause, "strerror", None) or type(cause).__name__)

@@ -90,9 +90,9 @@ start() {{
     pid=$!
     for try in $(seq 300); do
         if ! kill -0 $pid 2> /dev/null; then cat /tmp/service.log; return 1; fi
-        # a state that was there before has a success already: only the log tells that signals are heeded
+        # a state that was there before has its day already: only the log tells that signals are heeded
         grep -q run.started /tmp/service.log \\
-            && securescore status --json 2> /dev/null | grep -q '"last_success": "2' && break
+            && securescore status --json 2> /dev/null | grep -q '"newest_day": "2' && break
         sleep 0.2
     done
 }}

@@ -11,6 +11,7 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 UV     ?= $(or $(wildcard $(VENV)/bin/uv),uv)
 
 BIN  := $(VENV)/bin
+TEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
         --custom-compile-command "make lock"
@@ -27,7 +28,7 @@ demo: $(VENV)/.runtime ## a simulated tenant, its change events and why they hap
 	@$(BIN)/securescore demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests, but for the long ones
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not long" $(ARGS)
+	@$(TEST) -m "not long" $(ARGS)
 
 bench: $(VENV)/.bench ## performance beside rivals: a table, then one JSON object (ARGS=--quick only proves that it runs)
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -38,7 +39,7 @@ check: $(VENV)/.dev ## formatting, lint, types, import rules, then all tests, th
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@$(MAKE) --no-print-directory test
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m long
+	@$(TEST) -m long
 
 format: $(VENV)/.dev ## put the sources into their canonical form
 	@$(BIN)/ruff check --quiet --fix-only .

@@ -31,7 +31,7 @@ from connector.entra import Target
 from connector.errors import ConfigError
 from connector.evidence import Evidence
 from connector.explain import SeverityRules
-from connector.http import Transport, Wire
+from connector.http import Transport, Wire, open_client
 from connector.loops import App
 from connector.options import Option
 from connector.poller import MAX_DAYS_A_COMMIT, Poller
@@ -389,16 +389,7 @@ class Transports:
 
     def get(self, network: NetworkConfig) -> Transport:
         if network not in self._open:
-            from connector.http_client import Http  # noqa: PLC0415 - commands that connect to nothing load no client
-
-            http = Http(
-                proxy=_resolved(network).proxy,
-                no_proxy=network.no_proxy,
-                ca_file=network.ca_file,
-                timeout_s=network.timeout_s,
-                clock=self.clock,
-                user_agent=USER_AGENT,
-            )
+            http = open_client(_resolved(network), self.clock, user_agent=USER_AGENT)
             self._open[network] = (http, self.wrap(http))
         return self._open[network][1]
 

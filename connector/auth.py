@@ -25,7 +25,7 @@ from connector.config import AuthConfig, NetworkConfig
 from connector.entra import Apps, Target, Token, acquire
 from connector.entra_http import Bridge
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.http import Transport, Wire
+from connector.http import Transport, Wire, open_client
 from connector.ports import Clock
 from connector.secrets import check_file, resolve_url
 from connector.signin_errors import SignInRefused
@@ -321,20 +321,11 @@ def azure_credential(auth: AuthConfig, cloud: Cloud, network: NetworkConfig, clo
 
     Call it, and everything it returns, on one event loop. `network.proxy` may still hold references.
     """
-    from connector.http_client import Http  # noqa: PLC0415 - commands that connect to nothing load no client
-
     transports: list[Wire] = []
 
     def transport(wanted: NetworkConfig) -> Wire:
-        transports.append(
-            Http(
-                clock=clock,
-                proxy=resolve_url(wanted.proxy) if wanted.proxy and wanted.proxy != "env" else wanted.proxy,
-                no_proxy=wanted.no_proxy,
-                ca_file=wanted.ca_file,
-                timeout_s=wanted.timeout_s,
-            )
-        )
+        proxy = resolve_url(wanted.proxy) if wanted.proxy and wanted.proxy != "env" else wanted.proxy
+        transports.append(open_client(evolve(wanted, proxy=proxy), clock))
         return transports[-1]
 
     sign_in = SignIn(clock, transport)

@@ -31,22 +31,20 @@ _MAX_DEPTH = 50
 
 def moment(value: Any) -> datetime | None:
     """The aware UTC moment of ISO 8601 text, a day ("2026-11-22") being its midnight; None for anything else."""
-    if not isinstance(value, str) or len(value) > _MAX_MOMENT:
-        return None
+    return _moment_of(value) if isinstance(value, str) and len(value) <= _MAX_MOMENT else None
+
+
+@lru_cache(maxsize=1024)  # the events of one read share their day and their moment of observation
+def _moment_of(text: str) -> datetime | None:
     try:
-        parsed = datetime.fromisoformat(value)
+        parsed = datetime.fromisoformat(text)
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
 def _epoch_ms(value: Any) -> int | None:
-    return _text_to_ms(value) if isinstance(value, str) and len(value) <= _MAX_MOMENT else None
-
-
-@lru_cache(maxsize=1024)  # the events of one read share their day and their moment of observation
-def _text_to_ms(text: str) -> int | None:
-    at = moment(text)
+    at = moment(value)
     return None if at is None else (at - _EPOCH) // _MS
 
 
@@ -57,12 +55,7 @@ def _epoch_s(value: Any) -> str | None:
 
 
 def _iso(value: Any) -> str | None:
-    return _text_to_iso(value) if isinstance(value, str) and len(value) <= _MAX_MOMENT else None
-
-
-@lru_cache(maxsize=1024)
-def _text_to_iso(text: str) -> str | None:
-    at = moment(text)
+    at = moment(value)
     if at is None:
         return None
     return at.isoformat(timespec="microseconds" if at.microsecond else "seconds").replace("+00:00", "Z")

@@ -29,8 +29,7 @@ from connector.config import AuthConfig, Config, NetworkConfig, TenantRow, parse
 from connector.config_settings import in_words, tree
 from connector.config_yaml import MAX_BYTES, read_tenants
 from connector.errors import ConfigError, SecureScoreError, Unavailable
-from connector.http import error_for
-from connector.http_client import Http
+from connector.http import Wire, error_for, open_client
 from connector.logs import Words
 from connector.ports import Clock
 from connector.turns import DELIVER_S, Turns, read, refuse_kinds
@@ -247,14 +246,14 @@ def _secret(status: int, body: bytes) -> str:
 
 
 @asynccontextmanager
-async def _as_identity(environ: Mapping[str, str], clock: Clock) -> AsyncIterator[tuple[Http, Any]]:
+async def _as_identity(environ: Mapping[str, str], clock: Clock) -> AsyncIterator[tuple[Wire, Any]]:
     """A transport and a credential of the identity that keeps the state."""
     ca_file = environ.get("SECURESCORE__network__ca_file") or None
     network = NetworkConfig(proxy=environ.get("SECURESCORE__network__proxy") or None, ca_file=ca_file)
     client_id = environ.get("SECURESCORE__state__blob__client_id")
     auth = AuthConfig("managed_identity", {"client_id": client_id} if client_id else {})
     credential = azure_credential(auth, CLOUDS["global"], network, clock)
-    http = Http(clock=clock, proxy=network.proxy, ca_file=network.ca_file)
+    http = open_client(network, clock)
     try:
         yield http, credential
     finally:

@@ -453,13 +453,6 @@ def _to_json(plan: Plan, event: Event) -> str:
 
 def _sound(value: Any) -> Any:
     """A copy that any JSON receiver takes: keys are text, no lone surrogate, NaN and the infinities are null."""
-    if type(value) is dict:  # nearly all there is; plain values are not worth a call each
-        return {
-            key if type(key) is str and key.isascii() else encodable(as_text(key)): inner
-            if (kind := type(inner)) is int or kind is bool or (kind is str and inner.isascii())
-            else _sound(inner)
-            for key, inner in value.items()
-        }
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, float):
@@ -467,7 +460,12 @@ def _sound(value: Any) -> Any:
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, abc.Mapping):
-        return {encodable(as_text(key)): _sound(inner) for key, inner in value.items()}
+        return {  # plain keys and values, nearly all there are, are not worth a call each
+            key if type(key) is str and key.isascii() else encodable(as_text(key)): inner
+            if (kind := type(inner)) is int or kind is bool or (kind is str and inner.isascii())
+            else _sound(inner)
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_sound(inner) for inner in value]
     return encodable(as_text(value))

@@ -230,9 +230,10 @@ def _month_data(versions: Sequence[Version]) -> dict[str, Any]:
     for version in versions:
         controls = version.day.controls.values()
         ids = list(map(id, controls))
-        for key, control in zip(ids, controls, strict=True) if not places.keys() >= set(ids) else ():
-            if key not in places:
-                places[key] = rows.setdefault(control, len(rows))
+        if not places.keys() >= set(ids):
+            for key, control in zip(ids, controls, strict=True):
+                if key not in places:
+                    places[key] = rows.setdefault(control, len(rows))
         days.append({**_version_data(version, with_controls=False), "controls": [places[key] for key in ids]})
     return {"rows": [_control(c) for c in rows], "days": days}
 

@@ -26,7 +26,17 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import ingestion
-from connector.http import MAX_RETRY_AFTER_S, USER_AGENT, Response, Transport, Wire, error_for, printable, retry_after_s
+from connector.http import (
+    MAX_RETRY_AFTER_S,
+    USER_AGENT,
+    Response,
+    Transport,
+    Wire,
+    error_for,
+    open_client,
+    printable,
+    retry_after_s,
+)
 from connector.model import STREAMS, Receipt, Record
 from connector.options import Option
 
@@ -129,15 +139,7 @@ def build(
         from connector.clouds import cloud_of_ingestion  # noqa: PLC0415
 
         credential = azure_credential(given["auth"], cloud_of_ingestion(rules.own.endpoint), network, clock)
-    from connector.http_client import Http  # noqa: PLC0415 - a configuration is judged without it
-
-    http = Http(
-        clock=clock,
-        proxy=network.proxy,
-        no_proxy=network.no_proxy,
-        ca_file=network.ca_file,
-        timeout_s=network.timeout_s,
-    )
+    http = open_client(network, clock)
     return SentinelSink(name, rules, http, credential, deadline_s=3 * network.timeout_s)
 
 

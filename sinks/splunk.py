@@ -26,7 +26,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import hec, jsonl
-from connector.http import Response, Wire, error_for, is_html, printable, retry_after_s
+from connector.http import Response, Wire, error_for, is_html, open_client, printable, retry_after_s
 from connector.model import Receipt, Record
 from connector.options import Option
 from connector.ports import Clock
@@ -126,16 +126,8 @@ def build(
         raise ConfigError(problems)
     collector = Collector(base_url, routes=own, **{key: given[key] for key in OPTIONS if key != "url"})
     clock = _SystemTime()
-    from connector.http_client import Http  # noqa: PLC0415 - a configuration is judged without it
-
-    http = Http(
-        clock=clock,
-        proxy=network.proxy,
-        no_proxy=network.no_proxy,
-        ca_file=network.ca_file,
-        timeout_s=network.timeout_s,
-        max_connections=1,  # one at a time anyway, so that a retry is surely on a fresh connection
-    )
+    # One connection: requests follow each other anyway, and so a retry is surely on a fresh one.
+    http = open_client(network, clock, max_connections=1)
     return HecSink(name, collector, http, clock)
 
 

@@ -26,7 +26,7 @@ from attrs import Factory, define, evolve, field, frozen
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import jsonl
 from connector.formats.lines import octets
-from connector.http import Response, Wire, error_for, retry_after_s
+from connector.http import Response, Wire, error_for, open_client, retry_after_s
 from connector.model import Receipt, Record
 from connector.options import Option
 
@@ -121,16 +121,7 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
         problems.append("url: plain http is allowed for loopback only: use https")
     if problems:
         raise ConfigError(problems)
-    from connector.http_client import Http  # noqa: PLC0415 - a configuration is judged without it
-
-    http = Http(
-        clock=_SystemTime(),
-        proxy=network.proxy,
-        no_proxy=network.no_proxy,
-        ca_file=network.ca_file,
-        timeout_s=network.timeout_s,
-        max_connections=1,
-    )
+    http = open_client(network, _SystemTime(), max_connections=1)
     mode = options.get("mode") or OPTIONS["mode"].default
     return WebhookSink(name, Endpoint(options["url"], tuple(keys), authorization, mode), http)
 

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import PIPE
@@ -97,13 +98,20 @@ async def test_first_run_backfills_and_the_next_sends_what_changed(bench: Bench)
     assert not list(bench.tree.rglob("__pycache__")), "the installed folder stays as it was"
 
 
-async def test_killed_between_event_and_checkpoint_repeats_the_same_ids(bench: Bench) -> None:
-    """Nobody reads on, so it stands in the middle of its events when it is killed."""
+@contextmanager
+def unread(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
+    """A poll whose pipe holds few of its events: it stands still wherever its reader does."""
     command = [bench.python, str(bench.tree / "bin/secure_score.py")]
     with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, pipesize=4096, env=bench.env, cwd="/") as process:
         assert process.stdin is not None
         process.stdin.write(bench.stdin("prod").encode())
         process.stdin.close()
+        yield process
+
+
+async def test_killed_between_event_and_checkpoint_repeats_the_same_ids(bench: Bench) -> None:
+    """Nobody reads on, so it stands in the middle of its events when it is killed."""
+    with unread(bench) as process:
         assert process.stdout is not None
         early = b""
         while early.count(b"</event>") < 20:
@@ -135,11 +143,7 @@ async def test_terminated_at_any_moment_loses_nothing(bench: Bench, after: float
 
 
 async def test_terminated_while_splunkd_does_not_read(bench: Bench) -> None:
-    command = [bench.python, str(bench.tree / "bin/secure_score.py")]
-    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, pipesize=4096, env=bench.env, cwd="/") as process:
-        assert process.stdin is not None
-        process.stdin.write(bench.stdin("prod").encode())
-        process.stdin.close()
+    with unread(bench) as process:
         assert process.stdout is not None
         await asyncio.to_thread(process.stdout.read, 1000)  # it is writing; from now on nobody reads
         await asyncio.sleep(0.5)

@@ -24,11 +24,6 @@ DENIED = Standing("soc", "denied", "403", "grant it")
 UNTRIED = Standing("soc", "untried")
 
 
-@pytest.fixture
-def clock() -> JumpClock:
-    return JumpClock()
-
-
 @pytest_asyncio.fixture
 async def store(clock: JumpClock) -> AsyncIterator[SqliteStore]:
     with quick_folder() as folder:

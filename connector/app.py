@@ -24,7 +24,8 @@ from connector.batch import Filter
 from connector.budget import Budgets, Limits
 from connector.clock import SystemClock
 from connector.clouds import CLOUDS, cloud_of
-from connector.config import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
+from connector.config.secrets import resolve, resolve_options, resolve_url
+from connector.config.values import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
 from connector.credentials import Watch
 from connector.delivery import Delivery, DurableStore
 from connector.entra import Target
@@ -38,7 +39,6 @@ from connector.poller import MAX_DAYS_A_COMMIT, Poller
 from connector.ports import Clock, Sink, Source, Start
 from connector.resources import load_data
 from connector.schedule import concurrency
-from connector.secrets import resolve, resolve_options, resolve_url
 from connector.storm import Storms
 from connector.upkeep import CONNECTOR, Upkeep
 

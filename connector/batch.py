@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from attrs import Factory, define, field, frozen
 
-from connector.config import selects
+from connector.config.values import selects
 from connector.errors import Denied, MappingError, Unavailable
 from connector.mapping import Mapping
 from connector.model import Event, Record

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from attrs import evolve, frozen
 
-from connector.config import GraphConfig
+from connector.config.values import GraphConfig
 from connector.errors import ConfigError
 
 

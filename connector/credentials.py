@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, evolve, field, frozen
 
-from connector import secrets
 from connector.clock import iso
-from connector.config import AuthConfig, Config
+from connector.config import secrets
+from connector.config.values import AuthConfig, Config
 from connector.errors import ConfigError
 from connector.problems import Fault
 

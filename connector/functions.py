@@ -1,8 +1,8 @@
 """What the Azure Functions app calls: everything opened once a process from its app settings, and opened anew when the
 tenants file has changed. The functions themselves are in packaging/azure/function_app.py; no turn is decided here.
 
-Settings: SECURESCORE__… is the configuration (config_settings.py). Besides: SECURESCORE_TENANTS_BLOB, the address of a
-tenants file in Blob Storage, and SECURESCORE_DELIVER_S (turns.DELIVER_S). Any setting may be
+Settings: SECURESCORE__… is the configuration (config/environment.py). Besides: SECURESCORE_TENANTS_BLOB, the address of
+a tenants file in Blob Storage, and SECURESCORE_DELIVER_S (turns.DELIVER_S). Any setting may be
 `keyvault:https://<vault>/secrets/<name>`: it is read from the vault when a process starts, for vaults that the
 platform's own references cannot reach. Both are read as the identity that keeps the state.
 """
@@ -25,9 +25,10 @@ from connector.app import open_app, sink_options
 from connector.auth import azure_credential
 from connector.clock import SystemClock
 from connector.clouds import CLOUDS
-from connector.config import AuthConfig, Config, NetworkConfig, TenantRow, parse
-from connector.config_settings import in_words, tree
-from connector.config_yaml import MAX_BYTES, read_tenants
+from connector.config.environment import in_words, tree
+from connector.config.parse import TenantRow, parse
+from connector.config.values import AuthConfig, Config, NetworkConfig
+from connector.config.yaml_file import MAX_BYTES, read_tenants
 from connector.errors import ConfigError, SecureScoreError, Unavailable
 from connector.http import Wire, error_for, open_client
 from connector.logs import Words

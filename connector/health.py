@@ -12,7 +12,7 @@ from attrs import Factory, define, field, frozen
 
 from connector import memory
 from connector.clock import iso, parse_iso
-from connector.config import Config
+from connector.config.values import Config
 from connector.credentials import Credential, Expiry
 from connector.errors import Conflict
 from connector.events import Origin, stamp

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from connector import __version__
-from connector.config import NetworkConfig
+from connector.config.values import NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.ports import Clock
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from connector.clock import SystemClock, iso
-from connector.config import LogConfig
+from connector.config.values import LogConfig
 
 MAX_FACT_CHARS = 2_000
 REDACTED = "[redacted]"

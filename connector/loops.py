@@ -12,7 +12,7 @@ from attrs import define, evolve, field
 
 from connector import health
 from connector.clock import first_of
-from connector.config import Config, TenantConfig
+from connector.config.values import Config, TenantConfig
 from connector.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Outcome
 from connector.errors import ConfigError, Conflict, StoreError
 from connector.poller import Poller, PollOutcome

@@ -11,7 +11,7 @@ from attrs import Factory, evolve, field, frozen
 
 from connector import changes, diff
 from connector.clock import iso, parse_iso
-from connector.config import ChangesConfig, TargetsConfig
+from connector.config.values import ChangesConfig, TargetsConfig
 from connector.explain import Context
 from connector.ids import Lines, content_hash, digest, event_id
 from connector.memory import Baseline, Memory, Refusal, slim

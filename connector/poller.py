@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from connector import intents
 from connector import memory as remember
 from connector.clock import iso, parse_iso
-from connector.config import ChangesConfig, TenantConfig
+from connector.config.values import ChangesConfig, TenantConfig
 from connector.credentials import Watch
 from connector.errors import (
     ConfigError,

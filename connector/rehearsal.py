@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from connector import health, observe, upkeep
 from connector.clock import iso
-from connector.config import ChangesConfig, TargetsConfig
+from connector.config.values import ChangesConfig, TargetsConfig
 from connector.credentials import Expiry, fault
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules, holds

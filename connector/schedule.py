@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from attrs import define, field
 
-from connector.config import PollConfig, TenantConfig
+from connector.config.values import PollConfig, TenantConfig
 
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 

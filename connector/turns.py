@@ -17,7 +17,7 @@ from attrs import Factory, define, evolve
 
 from connector import health, memory
 from connector.clock import iso, parse_iso
-from connector.config import TenantConfig
+from connector.config.values import TenantConfig
 from connector.credentials import ending
 from connector.delivery import Delivery, Outcome
 from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError, Unavailable

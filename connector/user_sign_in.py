@@ -15,8 +15,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from connector import secrets
-from connector.config import AuthConfig
+from connector.config import secrets
+from connector.config.values import AuthConfig
 from connector.entra import CAPABILITIES, Target, Token, msal_errors, msal_module, seconds, token_of
 from connector.entra_http import Bridge, login_http
 from connector.errors import ConfigError

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from connector.config import Config, parse
+from connector.config.parse import parse
+from connector.config.values import Config
 from connector.options import Option
 
 KINDS: Mapping[str, Mapping[str, Option]] = {

@@ -5,7 +5,7 @@ import asyncio
 
 from connector import memory
 from connector.cli.common import config_of, console, store_beside, tenant_id
-from connector.config import Config
+from connector.config.values import Config
 from connector.errors import ConfigError
 
 HELP = "believe the suspicious day of a tenant"

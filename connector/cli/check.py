@@ -25,7 +25,7 @@ from connector.cli import send_test
 from connector.cli.common import clean, config_of, console, draw, dump, plural, table
 from connector.clock import SystemClock, iso
 from connector.clouds import cloud_of, cloud_of_ingestion, consent_url
-from connector.config import Config, SinkConfig, TenantConfig, unmatched_tenants
+from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
 from connector.credentials import expiries, fault
 from connector.errors import ConfigError, Denied, SecureScoreError
 from connector.http import MAX_BODY_BYTES, Response, Transport

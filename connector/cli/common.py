@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from connector.app import open_store, sink_options
 from connector.clock import SystemClock, iso, parse_iso
-from connector.config import Config
-from connector.config_yaml import find, load
+from connector.config.values import Config
+from connector.config.yaml_file import find, load
 from connector.delivery import DurableStore
 from connector.errors import ConfigError
 

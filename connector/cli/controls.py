@@ -31,7 +31,7 @@ from connector.app import (
 from connector.cli.common import cell_len, clean, config_of, console, draw, dump, plain, plural, store_beside, table
 from connector.clock import SystemClock, iso
 from connector.clouds import cloud_of
-from connector.config import Config, TenantConfig
+from connector.config.values import Config, TenantConfig
 from connector.delivery import DurableStore
 from connector.diff import effective_state, max_of, ordered_updates
 from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable

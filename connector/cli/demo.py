@@ -16,7 +16,7 @@ from connector.cli import report
 from connector.cli.common import cell_len, clean, console, fit, plain, plural, progress
 from connector.cli.explain import show as show_waterfall
 from connector.clock import SimulatedClock
-from connector.config import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
+from connector.config.values import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
 from connector.errors import ConfigError
 from connector.logs import log_to_stderr
 from connector.loops import App

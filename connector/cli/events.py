@@ -8,7 +8,7 @@ from typing import Any
 
 from connector import mapping as mappings
 from connector.cli.common import clean, config_of, console, draw, dump, moment, store_beside, table, tenant_id
-from connector.config import Config
+from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
 from connector.model import Event

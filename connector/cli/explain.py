@@ -7,7 +7,7 @@ from typing import Any
 
 from connector import changes, diff, memory
 from connector.cli.common import cell_len, clean, config_of, console, dump, fit, plain, store_beside
-from connector.config import Config, TenantConfig
+from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError
 from connector.explain import number, signed
 from connector.memory import Memory

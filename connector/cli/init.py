@@ -14,8 +14,8 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from connector.config_keys import CLOUDS, KINDS
-from connector.config_read import PLACEHOLDER, Reader
+from connector.config.keys import CLOUDS, KINDS
+from connector.config.read import PLACEHOLDER, Reader
 from connector.errors import ConfigError
 from connector.options import Option
 
@@ -136,7 +136,7 @@ def configuration(answers: Answers, out: str) -> str:
     home = "/var/lib/secure-score-connector/" if service else "./"
     address = answers.address or _ADDRESS[kind][1].replace("./", home)
     return _TOP.format(
-        schema=resources.files("connector") / "config.schema.json",
+        schema=resources.files("connector.config") / "config.schema.json",
         name=_quoted(answers.name or "main"),
         tenant_id=(answers.tenant_id or PLACEHOLDER).lower() + _to_fill(answers.tenant_id),
         client_id=(answers.client_id or PLACEHOLDER).lower() + _to_fill(answers.client_id),

@@ -11,7 +11,7 @@ from connector import token_claims
 from connector.app import Transports, target_of
 from connector.cli.common import config_of
 from connector.clock import SystemClock
-from connector.config import AuthConfig, Config, TenantConfig
+from connector.config.values import AuthConfig, Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.http import printable
 

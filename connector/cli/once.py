@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.app import open_app
 from connector.cli.common import clean, config_of, console, draw, progress, table
-from connector.config import Config
+from connector.config.values import Config
 from connector.delivery import Outcome
 from connector.logs import log_to_stderr
 from connector.loops import App

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 
 from connector.cli.common import clean, config_of, console, draw, dump, store_beside, table
-from connector.config import Config
+from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
 

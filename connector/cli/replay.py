@@ -5,7 +5,7 @@ import asyncio
 
 from connector.cli.common import config_of, console, store_beside
 from connector.cli.events import add_selection, selection
-from connector.config import Config
+from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.ports import Query
 

@@ -18,7 +18,7 @@ from connector import __version__, memory
 from connector.app import evidence
 from connector.cli.common import clean, config_of, console, plain, progress, store_beside
 from connector.clock import SystemClock, iso
-from connector.config import Config, TenantConfig
+from connector.config.values import Config, TenantConfig
 from connector.delivery import DurableStore
 from connector.errors import ConfigError, SecureScoreError
 from connector.evidence import Evidence

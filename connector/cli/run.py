@@ -21,7 +21,7 @@ from connector import __version__, endpoints
 from connector.app import check_sinks, open_app
 from connector.cli.common import config_of
 from connector.clock import first_of
-from connector.config import Config
+from connector.config.values import Config
 from connector.errors import ConfigError, SecureScoreError
 from connector.logs import log_to_stderr
 from connector.loops import App

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from connector.app import open_app, severity_rules
 from connector.cli.common import clean, console, draw, table
 from connector.clock import SystemClock
-from connector.config import Config, HealthConfig, RawConfig, SinkConfig, StateConfig
+from connector.config.values import Config, HealthConfig, RawConfig, SinkConfig, StateConfig
 from connector.delivery import Outcome
 from connector.errors import ConfigError, SecureScoreError
 from connector.loops import App

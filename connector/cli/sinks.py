@@ -5,7 +5,7 @@ import asyncio
 
 from connector.cli.common import config_of, console, draw, store_beside
 from connector.cli.status import sink_table
-from connector.config import Config
+from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.health import open_problems, sink_rows
 from connector.upkeep import CONNECTOR

@@ -8,7 +8,7 @@ from typing import Any
 from connector import memory
 from connector.cli.common import clean, config_of, console, draw, dump, plural, store_beside, table
 from connector.clock import SystemClock
-from connector.config import Config
+from connector.config.values import Config
 from connector.credentials import ending
 from connector.health import open_problems, overview
 from connector.upkeep import CONNECTOR

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from connector.cli.main import COMMANDS
-from connector.config_keys import TOP
+from connector.config.keys import TOP
 from tests.artefacts.test_azure_template import AZURE, ROLES, TEMPLATE
 
 README = (AZURE / "README.md").read_text()

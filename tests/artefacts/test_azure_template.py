@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from connector import mapping
-from connector.config import Config
+from connector.config.values import Config
 from connector.functions import configuration
 from connector.model import STREAMS
 from sinks.sentinel import OPTIONS

@@ -165,7 +165,7 @@ def test_make_says_what_to_do_without_a_suitable_python(tmp_path: Path) -> None:
 
 EDGE = (
     "connector.cli",
-    "connector.config_yaml",
+    "connector.config.yaml_file",
     "connector.mapping_file",
     "connector.stores.sqlite",
     "connector.stores.blob",

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from connector.app import sink_options
-from connector.config_yaml import load
+from connector.config.yaml_file import load
 from tests.needs import program
 
 ROOT = Path(__file__).parents[2]

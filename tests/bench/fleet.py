@@ -24,7 +24,7 @@ from attrs import asdict, evolve, frozen
 
 from connector.app import open_app
 from connector.clock import SimulatedClock
-from connector.config import ChangesConfig, PollConfig, SinkConfig, TenantConfig
+from connector.config.values import ChangesConfig, PollConfig, SinkConfig, TenantConfig
 from connector.logs import log_to_stderr
 from connector.loops import App
 from connector.poller import PollOutcome

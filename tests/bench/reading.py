@@ -16,7 +16,7 @@ import aiohttp
 from connector import diff
 from connector.app import open_app
 from connector.clock import SimulatedClock
-from connector.config import (
+from connector.config.values import (
     AuthConfig,
     Config,
     GraphConfig,

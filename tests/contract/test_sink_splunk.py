@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from connector.config import NetworkConfig
+from connector.config.values import NetworkConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.http_client import Http
 from connector.options import TYPES

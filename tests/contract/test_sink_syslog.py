@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from connector.config import NetworkConfig
+from connector.config.values import NetworkConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats.shorten import MARK
 from connector.model import Receipt

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from connector.config import NetworkConfig
+from connector.config.values import NetworkConfig
 from connector.errors import ConfigError, Denied, Unavailable
 from connector.http_client import Http
 from connector.model import Receipt, Record

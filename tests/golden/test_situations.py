@@ -35,7 +35,7 @@ from attrs import evolve
 
 from connector import memory
 from connector.clock import SimulatedClock, parse_iso
-from connector.config import ChangesConfig, TargetsConfig, TenantConfig
+from connector.config.values import ChangesConfig, TargetsConfig, TenantConfig
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
 from connector.explain import SeverityRules
 from connector.model import (

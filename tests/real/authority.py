@@ -22,7 +22,7 @@ from connector.app import Transports
 from connector.auth import HeldToken, SignIn
 from connector.clock import SystemClock
 from connector.clouds import CLOUDS, Cloud
-from connector.config import AuthConfig, NetworkConfig
+from connector.config.values import AuthConfig, NetworkConfig
 from connector.entra import Target
 from connector.ports import Clock
 from connector.simulator.authority import Authority, Registration, serve_authority

@@ -18,7 +18,7 @@ from msal.managed_identity import _supported_arc_platforms_and_their_prefixes  #
 from connector import token_claims
 from connector.auth import SignIn, azure_credential
 from connector.clock import SystemClock
-from connector.config import AuthConfig
+from connector.config.values import AuthConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.signin_errors import SignInRefused
 from connector.simulator.server import READ

@@ -20,8 +20,8 @@ from connector.cli import check
 from connector.cli.check import Finding, Skew, denied_although
 from connector.cli.main import main
 from connector.clock import SystemClock
-from connector.config import Config
-from connector.config_yaml import load
+from connector.config.values import Config
+from connector.config.yaml_file import load
 from connector.http import MAX_BODY_BYTES, Response, Transport
 from connector.model import Known
 from connector.simulator.authority import Registration

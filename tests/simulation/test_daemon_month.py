@@ -24,7 +24,7 @@ from attrs import define, evolve
 
 from connector.app import open_app
 from connector.clock import SimulatedClock, iso
-from connector.config import Config, HealthConfig, NetworkConfig, PollConfig, SinkConfig
+from connector.config.values import Config, HealthConfig, NetworkConfig, PollConfig, SinkConfig
 from connector.formats import cloudevents
 from connector.loops import App
 from connector.ports import Query

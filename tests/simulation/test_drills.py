@@ -24,7 +24,7 @@ from attrs import Factory, define
 
 from connector.app import open_app, sink_options
 from connector.clock import SimulatedClock, SystemClock
-from connector.config_yaml import load
+from connector.config.yaml_file import load
 from connector.poller import PollOutcome
 from connector.simulator.server import READ, serve
 from connector.simulator.world import World

@@ -20,7 +20,7 @@ from attrs import define, evolve
 
 from connector.app import open_app, severity_rules
 from connector.clock import SimulatedClock, iso
-from connector.config import Config, SinkConfig, StateConfig
+from connector.config.values import Config, SinkConfig, StateConfig
 from connector.delivery import Delivery
 from connector.errors import Unavailable
 from connector.loops import App

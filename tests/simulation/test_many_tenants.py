@@ -13,7 +13,7 @@ from attrs import evolve
 
 from connector.app import open_app
 from connector.clock import SimulatedClock
-from connector.config import (
+from connector.config.values import (
     AuthConfig,
     ChangesConfig,
     Config,

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from connector.config import ChangesConfig
+from connector.config.values import ChangesConfig
 from connector.memory import Memory
 from connector.model import Change, Control, Day, Profile, Snapshot
 from connector.observe import Rules, observe

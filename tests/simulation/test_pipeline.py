@@ -11,7 +11,7 @@ from attrs import evolve
 
 from connector.app import open_app
 from connector.clock import SimulatedClock
-from connector.config import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
+from connector.config.values import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
 from connector.formats import cloudevents
 from connector.loops import App
 from connector.model import Event, Receipt, Record, accept_all

@@ -9,7 +9,7 @@ from attrs import evolve
 from connector import memory
 from connector.app import open_app
 from connector.clock import SimulatedClock
-from connector.config import AuthConfig, Config, GraphConfig, RawConfig, SinkConfig, StateConfig, TenantConfig
+from connector.config.values import AuthConfig, Config, GraphConfig, RawConfig, SinkConfig, StateConfig, TenantConfig
 from connector.memory import Memory
 from connector.model import Event
 from connector.ports import Query

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from connector.app import severity_rules
 from connector.batch import Filter
-from connector.config import ChangesConfig, TenantConfig
+from connector.config.values import ChangesConfig, TenantConfig
 from connector.delivery import Delivery
 from connector.errors import Denied, Unavailable
 from connector.formats import cloudevents

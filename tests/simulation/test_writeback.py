@@ -16,7 +16,7 @@ from attrs import define
 from connector.app import open_app, sink_options
 from connector.cli.main import main
 from connector.clock import SimulatedClock, SystemClock
-from connector.config_yaml import load
+from connector.config.yaml_file import load
 from connector.formats import cloudevents
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve, token_for

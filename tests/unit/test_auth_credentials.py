@@ -9,7 +9,7 @@ from attrs import define
 
 from connector.app import severity_rules
 from connector.clock import SimulatedClock
-from connector.config import Config, TenantConfig
+from connector.config.values import Config, TenantConfig
 from connector.credentials import Credential, Expiry, Watch, ending, expiries, fault, load_key_pair, not_after
 from connector.errors import ConfigError, Denied
 from connector.model import Known, Snapshot, Unchanged

@@ -7,7 +7,9 @@ from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.config import (
+from connector.config.keys import SINK, TENANT, TOP
+from connector.config.parse import parse
+from connector.config.values import (
     ChangesConfig,
     Config,
     GraphConfig,
@@ -18,11 +20,9 @@ from connector.config import (
     RawConfig,
     StateConfig,
     TargetsConfig,
-    parse,
     takes_tenant,
     unmatched_tenants,
 )
-from connector.config_keys import SINK, TENANT, TOP
 from connector.errors import ConfigError
 from connector.model import STREAMS
 from connector.options import TYPES, Option

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from connector import app, config_schema, config_yaml
+from connector import app
 from connector.cli import init
 from connector.cli.main import main
-from connector.config import Config
-from connector.config_keys import KINDS as SHIPPED_KINDS
+from connector.config import schema, yaml_file
+from connector.config.keys import KINDS as SHIPPED_KINDS
+from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.options import Option
 from tests.config_example import CLIENT_ID, KINDS, TENANT_ID
@@ -30,7 +31,7 @@ def options_of(kind: str) -> Mapping[str, Option] | None:
 
 
 def read(file: Path) -> Config:
-    return config_yaml.load(str(file), sink_options=options_of, environ={})
+    return yaml_file.load(str(file), sink_options=options_of, environ={})
 
 
 @pytest.mark.parametrize("kind", SHIPPED_KINDS)
@@ -45,8 +46,8 @@ def test_what_is_written_is_understood(kind: str, tmp_path: Path, capsys: pytest
     assert tenant.auth.options == {"client_id": CLIENT_ID, "client_secret": "${env:SECURESCORE_CLIENT_SECRET}"}
     assert [sink.kind for sink in config.sinks] == [kind]
     assert config.state.path == str(tmp_path / "state.db")
-    schema = config_schema.schema({kind: options_of(kind) or {}})
-    assert list(Draft202012Validator(schema).iter_errors(config_yaml.read_yaml(file.read_text(), "c").value)) == []
+    found = schema.schema({kind: options_of(kind) or {}})
+    assert list(Draft202012Validator(found).iter_errors(yaml_file.read_yaml(file.read_text(), "c").value)) == []
     assert f"Wrote {file}" in capsys.readouterr().out
 
 

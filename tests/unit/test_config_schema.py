@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from connector import app, config_schema, config_yaml
-from connector.config_keys import KINDS as SHIPPED_KINDS
+from connector import app
+from connector.config import schema, yaml_file
+from connector.config.keys import KINDS as SHIPPED_KINDS
 from tests.config_example import CLIENT_ID, EXAMPLE, KINDS, TENANT_ID, minimal, parsed
 
 REWRITE = "SECURESCORE_REWRITE=1 python -m pytest tests/unit/test_config_schema.py"
@@ -18,21 +19,21 @@ REWRITE = "SECURESCORE_REWRITE=1 python -m pytest tests/unit/test_config_schema.
 
 def faults(raw: Any) -> list[str]:
     """Messages of a validation against the tables of the tests."""
-    errors = Draft202012Validator(config_schema.schema(KINDS)).iter_errors(raw)
+    errors = Draft202012Validator(schema.schema(KINDS)).iter_errors(raw)
     return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
 
 
 def test_the_shipped_schema_is_current() -> None:
     kinds = {kind: table for kind in SHIPPED_KINDS if (table := app.sink_options(kind)) is not None}
-    file = Path(str(resources.files("connector") / config_schema.FILE))
+    file = Path(str(resources.files("connector.config") / schema.FILE))
     if os.environ.get("SECURESCORE_REWRITE") == "1":
-        file.write_text(config_schema.text(kinds), encoding="utf-8")
-    assert file.read_text(encoding="utf-8") == config_schema.text(kinds), f"write it again: {REWRITE}"
+        file.write_text(schema.text(kinds), encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == schema.text(kinds), f"write it again: {REWRITE}"
 
 
 def test_the_shipped_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(
-        json.loads((resources.files("connector") / config_schema.FILE).read_text("utf-8"))
+        json.loads((resources.files("connector.config") / schema.FILE).read_text("utf-8"))
     )
 
 
@@ -41,7 +42,7 @@ def test_every_shipped_kind_has_a_sink() -> None:
 
 
 def test_the_whole_contract_is_valid() -> None:
-    assert faults(config_yaml.read_yaml(EXAMPLE, "example").value) == []
+    assert faults(yaml_file.read_yaml(EXAMPLE, "example").value) == []
 
 
 @pytest.mark.parametrize(
@@ -91,8 +92,8 @@ def test_what_the_parser_refuses_the_schema_refuses(raw: Any, where: str) -> Non
 
 
 def test_editors_get_words_and_descriptions() -> None:
-    schema = config_schema.schema(KINDS)
-    inventory = schema["properties"]["changes"]["properties"]["inventory"]
+    found = schema.schema(KINDS)
+    inventory = found["properties"]["changes"]["properties"]["inventory"]
     assert inventory["description"] == "Every control, every day."
     assert inventory["anyOf"][0] == {"enum": ["daily", "baseline", "off", False]}
-    assert schema["$defs"]["sink"]["properties"]["kind"]["enum"] == list(KINDS)
+    assert found["$defs"]["sink"]["properties"]["kind"]["enum"] == list(KINDS)

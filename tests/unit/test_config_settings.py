@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.config_settings import in_words, tree
+from connector.config.environment import in_words, tree
 
 
 def settings(**values: str) -> dict[str, str]:

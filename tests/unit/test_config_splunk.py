@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.config_splunk import (
+from connector.config.splunk_conf import (
     PROXY_PASSWORD,
     SECRET,
     Home,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from connector.config import AuthConfig, Config, TenantRow, parse
+from connector.config.parse import TenantRow, parse
+from connector.config.values import AuthConfig, Config
 from connector.errors import ConfigError
 from tests.config_example import CLIENT_ID, KINDS, TENANT_ID, minimal
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector import config_yaml
-from connector.config import Config
+from connector.config import yaml_file
+from connector.config.secrets import REMEDY
+from connector.config.values import Config
 from connector.errors import ConfigError
-from connector.secrets import REMEDY
 from tests.config_example import EXAMPLE, KINDS, TENANT_ID
 
 SINK = "sinks: [{name: archive, kind: file, path: events.jsonl}]\n"
@@ -25,7 +25,7 @@ def load(folder: Path, text: str | bytes, **files: str) -> Config:
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     for name, content in files.items():
         (folder / name.replace("_", ".")).write_text(content)
-    return config_yaml.load(str(file), sink_options=KINDS.get, environ={})
+    return yaml_file.load(str(file), sink_options=KINDS.get, environ={})
 
 
 def fault(folder: Path, text: str | bytes, **files: str) -> ConfigError:
@@ -96,11 +96,11 @@ sinks:
     ],
 )
 def test_what_yaml_means(text: str, value: object) -> None:
-    assert config_yaml.read_yaml(text.removeprefix("\ufeff"), "x.yaml").value == value
+    assert yaml_file.read_yaml(text.removeprefix("\ufeff"), "x.yaml").value == value
 
 
 def test_lines_of_keys_items_and_aliases() -> None:
-    document = config_yaml.read_yaml("a: &x\n  b:\n    - 1\n    - {c: 2,\n       d: 3}\ne: *x\n", "x")
+    document = yaml_file.read_yaml("a: &x\n  b:\n    - 1\n    - {c: 2,\n       d: 3}\ne: *x\n", "x")
     assert document.lines == {
         ("a",): 1,
         ("a", "b"): 2,
@@ -162,7 +162,7 @@ def test_a_bomb_of_aliases_stays_small(tmp_path: Path) -> None:
 def test_whatever_a_file_says_it_is_read_or_refused_with_words(text: str) -> None:
     said = "x.yaml"
     try:
-        config_yaml.read_yaml(text, "x.yaml")
+        yaml_file.read_yaml(text, "x.yaml")
     except ConfigError as error:
         said = error.problems[0]
     assert said.startswith("x.yaml")
@@ -170,7 +170,7 @@ def test_whatever_a_file_says_it_is_read_or_refused_with_words(text: str) -> Non
 
 @given(st.text(alphabet=st.sampled_from("a=;,.\n\"' \x00\r"), max_size=60))
 def test_whatever_a_csv_says_it_is_rows_or_problems(text: str) -> None:
-    rows, problems = config_yaml._tenants_of_csv(text, "t.csv")
+    rows, problems = yaml_file._tenants_of_csv(text, "t.csv")
     assert rows is not None
     assert all(problem.text.startswith("t.csv line ") for problem in problems)
 
@@ -185,14 +185,14 @@ def test_a_key_written_twice_names_both_lines(tmp_path: Path) -> None:
 
 def test_a_missing_file_leads_to_init(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        config_yaml.load(str(tmp_path / "none.yaml"), sink_options=KINDS.get)
+        yaml_file.load(str(tmp_path / "none.yaml"), sink_options=KINDS.get)
     assert "there is no such file" in caught.value.problems[0]
     assert "securescore init" in caught.value.hint
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        config_yaml.load(str(tmp_path), sink_options=KINDS.get)
+        yaml_file.load(str(tmp_path), sink_options=KINDS.get)
 
 
 def test_the_environment_of_the_process_is_used_unless_another_is_given(
@@ -201,19 +201,19 @@ def test_the_environment_of_the_process_is_used_unless_another_is_given(
     monkeypatch.setenv("WHERE", "events.jsonl")
     file = tmp_path / "c.yaml"
     file.write_text(TENANT + 'sinks: [{name: archive, kind: file, path: "${env:WHERE}"}]\n')
-    config = config_yaml.load(str(file), sink_options=KINDS.get)
+    config = yaml_file.load(str(file), sink_options=KINDS.get)
     assert config.sinks[0].options["path"] == str(tmp_path / "events.jsonl")
     with pytest.raises(ConfigError, match="WHERE is not set"):
-        config_yaml.load(str(file), sink_options=KINDS.get, environ={})
+        yaml_file.load(str(file), sink_options=KINDS.get, environ={})
 
 
 def test_where_the_configuration_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     environ = {"SECURESCORE_CONFIG": "/env.yaml"}
-    assert config_yaml.find("/explicit.yaml", environ) == "/explicit.yaml"
-    assert config_yaml.find(None, environ) == "/env.yaml"
+    assert yaml_file.find("/explicit.yaml", environ) == "/explicit.yaml"
+    assert yaml_file.find(None, environ) == "/env.yaml"
     (tmp_path / "securescore.yaml").touch()
-    assert config_yaml.find(None, {}) == "securescore.yaml"
+    assert yaml_file.find(None, {}) == "securescore.yaml"
 
 
 def test_no_configuration_at_all_leads_to_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,13 +221,13 @@ def test_no_configuration_at_all_leads_to_init(tmp_path: Path, monkeypatch: pyte
         pytest.skip("this machine has a configuration of its own")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="no configuration") as caught:
-        config_yaml.find(None, {})
+        yaml_file.find(None, {})
     assert "securescore init" in caught.value.hint
 
 
 def test_yaml_is_imported_only_when_it_is_read() -> None:
     """The Splunk add-on has no YAML and must still be able to import the package."""
-    code = "import sys, connector.config, connector.config_yaml, connector.secrets; sys.exit('yaml' in sys.modules)"
+    code = "import sys, connector.config, connector.config.yaml_file, connector.secrets; sys.exit('yaml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False)
     assert done.returncode == 0
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector import memory as remember
-from connector.config import ChangesConfig, TargetsConfig
+from connector.config.values import ChangesConfig, TargetsConfig
 from connector.diff import (
     contributions,
     decompose,

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from connector.changes import MAX_COMMENT
-from connector.config import ChangesConfig, TargetsConfig
+from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import event_id
 from connector.memory import Memory, Refusal
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, StateUpdate, Unchanged

@@ -5,7 +5,7 @@ from pathlib import Path
 from attrs import evolve
 
 from connector.app import build_sink, open_app
-from connector.config import Config, SinkConfig, StateConfig, TenantConfig
+from connector.config.values import Config, SinkConfig, StateConfig, TenantConfig
 from sinks.splunk import HecSink
 
 GUID = "11111111-1111-1111-1111-11111111111{}"

@@ -11,7 +11,7 @@ from aiohttp import web
 from connector import mapping as mappings
 from connector.cli.check import Finding, rule_findings
 from connector.clock import SystemClock
-from connector.config import AuthConfig, SinkConfig
+from connector.config.values import AuthConfig, SinkConfig
 from connector.rule_columns import differences, resource_id_problem
 
 RULE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Insights/dataCollectionRules/securescore"

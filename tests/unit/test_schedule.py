@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.config import TenantConfig
+from connector.config.values import TenantConfig
 from connector.schedule import Schedule, next_slot, offset_s
 
 NOW = datetime(2026, 11, 22, 9, 17, tzinfo=UTC)

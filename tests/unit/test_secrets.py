@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from connector import secrets
+from connector.config import secrets
 from connector.errors import ConfigError
 from connector.options import Option
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.config import AuthConfig, NetworkConfig, parse
+from connector.config.parse import parse
+from connector.config.values import AuthConfig, NetworkConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.http import Response
 from connector.model import Receipt, Record

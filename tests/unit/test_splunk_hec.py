@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.config import NetworkConfig
+from connector.config.values import NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.http import Response
 from connector.model import Receipt, Record

@@ -12,7 +12,7 @@ import pytest
 from connector import memory
 from connector.app import open_app
 from connector.clock import SimulatedClock
-from connector.config import (
+from connector.config.values import (
     AuthConfig,
     ChangesConfig,
     Config,

@@ -19,8 +19,9 @@ import certifi
 from splunklib import client
 from splunklib.modularinput import Argument, Scheme, Script
 
-from connector import config_splunk, splunkd
-from connector.config import Config, LogConfig
+from connector import splunkd
+from connector.config import splunk_conf
+from connector.config.values import Config, LogConfig
 from connector.errors import ConfigError, SecureScoreError, StoreBusy
 from connector.logs import log_as_splunkd
 from connector.stores import lease
@@ -117,22 +118,22 @@ class _Run:
             )
         proxy = splunkd.stanza(self.service, settings, "proxy")
         logging_ = splunkd.stanza(self.service, settings, "logging")
-        kind = config_splunk.home_kind(self.params, clustered=self.server.clustered)
+        kind = splunk_conf.home_kind(self.params, clustered=self.server.clustered)
         home = (
-            config_splunk.Home(directory=str(self.folder / self.name))
+            splunk_conf.Home(directory=str(self.folder / self.name))
             if kind == "files"
-            else config_splunk.Home(collection=STATE, app=APP)
+            else splunk_conf.Home(collection=STATE, app=APP)
         )
-        config = config_splunk.config_of(config_splunk.Stanzas(self.name, self.params, stanza, proxy, logging_), home)
+        config = splunk_conf.config_of(splunk_conf.Stanzas(self.name, self.params, stanza, proxy, logging_), home)
         secret = splunkd.secrets(self.service, APP, accounts, account).get("client_secret", "")
         if not secret:
             raise ConfigError(
                 [f"account {account}: no client secret is stored"], "enter it on the configuration page, tab Account"
             )
-        os.environ[config_splunk.SECRET] = secret
+        os.environ[splunk_conf.SECRET] = secret
         if proxy.get("proxy_username"):
             stored = splunkd.secrets(self.service, APP, settings, "proxy")
-            os.environ[config_splunk.PROXY_PASSWORD] = stored.get("proxy_password", "")
+            os.environ[splunk_conf.PROXY_PASSWORD] = stored.get("proxy_password", "")
         return config
 
     def go(self, stanza: str, writer: Any) -> bool:
@@ -146,7 +147,7 @@ class _Run:
         from connector.app import instance, open_app  # noqa: PLC0415
         from connector.wishes import Wishes, heed  # noqa: PLC0415
 
-        interval_s = config_splunk.interval_s(self.params)
+        interval_s = splunk_conf.interval_s(self.params)
         limit_s = SHARE * interval_s
         collection = None
         if config.state.kvstore is not None:
@@ -158,9 +159,9 @@ class _Run:
                 return True
         index = self.params.get("index", "")
         place = Place(stanza, index if index not in ("", "default") else None, self.params.get("host") or None)
-        sink = ModularInputSink(config_splunk.SINK, place, writer)
+        sink = ModularInputSink(splunk_conf.SINK, place, writer)
         tenant = config.tenants[0]
-        wishes = Wishes(config_splunk.resend_since(self.params), config_splunk.accept(self.params))
+        wishes = Wishes(splunk_conf.resend_since(self.params), splunk_conf.accept(self.params))
         try:
             async with (
                 asyncio.timeout(limit_s),

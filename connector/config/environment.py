@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from connector.config_read import Problem
-from connector.config_yaml import plain
+from connector.config.read import Problem
+from connector.config.yaml_file import plain
 
 PREFIX = "SECURESCORE__"
 

@@ -17,8 +17,8 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from attrs import Factory, define, frozen
 
-from connector import secrets
-from connector.config_keys import CLOUDS, LANGUAGES, OTHER_CLOUDS
+from connector.config import secrets
+from connector.config.keys import CLOUDS, LANGUAGES, OTHER_CLOUDS
 from connector.options import TYPES, Option
 
 Path = tuple[str | int, ...]

@@ -10,8 +10,8 @@ from typing import Any
 
 from attrs import evolve
 
-from connector.config_keys import AUTH, CLOUDS, SINK, SINK_OF_KIND, SINK_TENANT, TENANT, TOP
-from connector.config_read import Group, group
+from connector.config.keys import AUTH, CLOUDS, SINK, SINK_OF_KIND, SINK_TENANT, TENANT, TOP
+from connector.config.read import Group, group
 from connector.options import Option
 
 FILE = "config.schema.json"

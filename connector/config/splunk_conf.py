@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from connector.config import Config, parse
+from connector.config.parse import parse
+from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.model import STREAMS
 from connector.options import Option

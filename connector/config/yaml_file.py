@@ -13,9 +13,10 @@ from typing import Any
 
 from attrs import Factory, define
 
-from connector.config import Config, SinkOptions, TenantRow, parse
-from connector.config_keys import AUTH, TENANT, TOP
-from connector.config_read import Path, Problem, Reader, dotted, nearest
+from connector.config.keys import AUTH, TENANT, TOP
+from connector.config.parse import SinkOptions, TenantRow, parse
+from connector.config.read import Path, Problem, Reader, dotted, nearest
+from connector.config.values import Config
 from connector.errors import ConfigError
 
 MAX_BYTES = 16 * 1024 * 1024

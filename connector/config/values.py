@@ -1,0 +1,189 @@
+"""What a configuration says, as frozen values: every section with its defaults, and which tenants a sink takes.
+
+Nothing is read or checked here (parse.py makes these from a dict). No secret is in a Config: secret options stay
+references until `secrets.resolve` is asked.
+"""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from attrs import Factory, field, frozen
+
+
+@frozen
+class StateConfig:
+    """Exactly one home: `path` (SQLite file), `directory`, `blob` {account_url, container} or `kvstore` {…}.
+
+    `mode` is for the SQLite file and what lies beside it.
+    """
+
+    path: str | None = None
+    directory: str | None = None
+    blob: Mapping[str, Any] | None = None
+    kvstore: Mapping[str, Any] | None = None
+    keep_days: int = 400
+    max_bytes: int = 4 * 1024**3
+    mode: int = 0o600
+
+
+@frozen
+class RawConfig:
+    """Evidence archive; `keep_days` 0 switches it off, None means 400 (14 above 50 tenants)."""
+
+    keep_days: int | None = None
+    path: str | None = None
+
+
+@frozen
+class PollConfig:
+    """`concurrency` None = automatic: ceil(tenants x 4 s / interval) within 8..64. `requests_*`: each tenant."""
+
+    interval_s: float = 3600.0
+    backfill_days: int = 90
+    language: str = "en-US"
+    concurrency: int | None = None
+    requests_per_minute: int = 150
+    requests_per_ten_minutes: int = 10_000
+    requests_at_once: int = 4
+
+
+OLD_ADD_ON = "graphsecurity"
+"""The format of the older Splunk add-on's documents, which hold every control of a day."""
+
+
+@frozen
+class ChangesConfig:
+    """What is worth an event. Shares are fractions 0-1."""
+
+    min_points: float = 0.5
+    min_share: float = 0.10
+    min_score_points: float = 1.0
+    evidence: bool = False
+    inventory: str = "daily"  # daily | baseline | off
+    catalogue: str = "each"  # each | off
+    stale_after_s: float = 48 * 3600.0
+    suspicious_loss: float = 0.50
+    control_scores: bool = False
+
+
+@frozen
+class TargetsConfig:
+    percent_min: float | None = None
+    measured_percent_min: float | None = None  # the same floor without asserted points
+    drop_points: float | None = None
+    controls: tuple[str, ...] = ()
+
+
+@frozen
+class NetworkConfig:
+    """`proxy` "env" honours the environment; None means no proxy."""
+
+    proxy: str | None = field(default=None, repr=False)
+    no_proxy: tuple[str, ...] = ()
+    ca_file: str | None = None
+    timeout_s: float = 30.0
+
+
+@frozen
+class GraphConfig:
+    """`base_url`/`authority` override the hosts of `cloud`: roots without a path."""
+
+    cloud: str = "global"  # global | usgov | dod
+    base_url: str | None = None
+    authority: str | None = None
+
+
+@frozen
+class AuthConfig:
+    """`kind` and its options as written; secret options stay references until `secrets.resolve` is asked for them."""
+
+    kind: str
+    options: Mapping[str, Any] = field(factory=dict, repr=False)
+    expires_on: str | None = None
+
+
+@frozen
+class TenantConfig:
+    name: str
+    tenant_id: str
+    labels: Mapping[str, str] = Factory(dict)
+    source: str = "graph"  # graph | files
+    path: str | None = None
+    auth: AuthConfig | None = None
+    write_auth: AuthConfig | None = None
+    graph: GraphConfig = Factory(GraphConfig)
+    language: str = "en-US"
+    targets: TargetsConfig = Factory(TargetsConfig)
+    overrides: Mapping[str, str] = Factory(dict)  # per-tenant sink columns: index, endpoint, rule_id
+
+
+@frozen
+class SinkConfig:
+    """`options` are the keys the sink's own kind declares (its OPTIONS table), already checked and typed."""
+
+    name: str
+    kind: str
+    options: Mapping[str, Any] = field(factory=dict, repr=False)
+    format: str | None = None
+    mapping: str | None = None
+    streams: tuple[str, ...] = ("score", "inventory", "change", "health")
+    stream_targets: Mapping[str, str] = Factory(dict)  # sentinel: stream → DCR stream
+    start: str = "backfill"  # now | backfill | all
+    tenants: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_severity: int = 0
+    max_records: int | None = None
+    max_bytes: int | None = None
+    network: NetworkConfig = Factory(NetworkConfig)
+
+
+@frozen
+class HealthConfig:
+    listen: str | None = "127.0.0.1:9464"
+    heartbeat_s: float = 3600.0
+
+
+@frozen
+class LogConfig:
+    level: str = "info"
+    format: str = "console"  # console | json
+
+
+@frozen
+class Config:
+    tenants: tuple[TenantConfig, ...]
+    sinks: tuple[SinkConfig, ...]
+    state: StateConfig = Factory(StateConfig)
+    raw: RawConfig = Factory(RawConfig)
+    poll: PollConfig = Factory(PollConfig)
+    changes: ChangesConfig = Factory(ChangesConfig)
+    targets: TargetsConfig = Factory(TargetsConfig)
+    network: NetworkConfig = Factory(NetworkConfig)
+    graph: GraphConfig = Factory(GraphConfig)
+    health: HealthConfig = Factory(HealthConfig)
+    log: LogConfig = Factory(LogConfig)
+    tenants_file: str | None = None
+    base_dir: str = "."  # relative paths are relative to the folder of the configuration file
+
+
+def takes_tenant(sink: SinkConfig, tenant: TenantConfig) -> bool:
+    """True when the sink's `tenants` patterns select this tenant: glob of its name, or label=glob; none = all."""
+    return selects(sink.tenants, tenant.name, tenant.labels)
+
+
+def unmatched_tenants(config: Config) -> list[str]:
+    """The names of tenants whose events no sink would get: an error in `check`."""
+    return [tenant.name for tenant in config.tenants if not any(takes_tenant(sink, tenant) for sink in config.sinks)]
+
+
+def selects(patterns: Sequence[str], name: str, labels: Mapping[str, str]) -> bool:
+    """Whether any pattern selects a tenant: a glob of its name, or label=glob; no patterns select all."""
+    if not patterns:
+        return True
+    for pattern in patterns:
+        label, equals, wanted = pattern.partition("=")
+        if fnmatchcase(labels.get(label, ""), wanted) if equals else fnmatchcase(name, pattern):
+            return True
+    return False

@@ -23,7 +23,6 @@ from connector.auth import SignIn, TokenProvider
 from connector.batch import Filter
 from connector.budget import Budgets, Limits
 from connector.clock import SystemClock
-from connector.clouds import CLOUDS, cloud_of
 from connector.config.secrets import resolve, resolve_options, resolve_url
 from connector.config.values import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
 from connector.credentials import Watch
@@ -32,8 +31,10 @@ from connector.entra import Target
 from connector.errors import ConfigError
 from connector.evidence import Evidence
 from connector.explain import SeverityRules
-from connector.http import Transport, Wire, open_client
 from connector.loops import App
+from connector.net.clouds import CLOUDS, cloud_of
+from connector.net.connect import open_client
+from connector.net.http import Transport, Wire
 from connector.options import Option
 from connector.poller import MAX_DAYS_A_COMMIT, Poller
 from connector.ports import Clock, Sink, Source, Start

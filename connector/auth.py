@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from attrs import evolve
 
-from connector.clouds import Cloud
 from connector.config.secrets import check_file, resolve_url
 from connector.config.values import AuthConfig, NetworkConfig
 from connector.entra import Apps, Target, Token, acquire
 from connector.entra_http import Bridge
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.http import Transport, Wire, open_client
+from connector.net.clouds import Cloud
+from connector.net.connect import open_client
+from connector.net.http import Transport, Wire
 from connector.ports import Clock
 from connector.signin_errors import SignInRefused
 

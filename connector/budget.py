@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from attrs import define, field, frozen
 
 from connector.errors import Unavailable
-from connector.http import MAX_BODY_BYTES, Response, Transport
+from connector.net.http import MAX_BODY_BYTES, Response, Transport
 from connector.ports import Clock
 
 MAX_WAIT_S = 45.0

@@ -17,12 +17,12 @@ from urllib.parse import quote_plus
 
 from attrs import field, frozen
 
-from connector.clouds import Cloud
 from connector.config import secrets
 from connector.config.values import AuthConfig
 from connector.credentials import load_key_pair
 from connector.entra_http import Bridge, identity_http, login_http
 from connector.errors import ConfigError, SecureScoreError, Unavailable
+from connector.net.clouds import Cloud
 from connector.signin_errors import SignInRefused, refusal, said
 
 MAX_TOKEN_CHARS = 65_536

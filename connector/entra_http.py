@@ -1,6 +1,6 @@
 """How MSAL gets to the network: over our one transport, seeing only answers that are safe for it to see.
 
-MSAL blocks, so it runs in worker threads; each of its requests comes back to the event loop and goes out by http.py:
+MSAL blocks, so it runs in worker threads; each of its requests comes back to the event loop and goes out through net:
 TLS, proxy, private CA, limits and errors are the same as everywhere, and no environment variable (REQUESTS_CA_BUNDLE,
 HTTPS_PROXY) changes them. No knowledge of credentials here.
 
@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from attrs import field, frozen
 
 from connector.errors import Denied, Unavailable
-from connector.http import Response, Transport, error_for, is_html
+from connector.net.http import Response, Transport, error_for, is_html
 from connector.signin_errors import SignInRefused, refusal
 
 MAX_ANSWER_BYTES = 256 * 1024

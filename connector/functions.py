@@ -24,14 +24,15 @@ from attrs import Factory, define, field
 from connector.app import open_app, sink_options
 from connector.auth import azure_credential
 from connector.clock import SystemClock
-from connector.clouds import CLOUDS
 from connector.config.environment import in_words, tree
 from connector.config.parse import TenantRow, parse
 from connector.config.values import AuthConfig, Config, NetworkConfig
 from connector.config.yaml_file import MAX_BYTES, read_tenants
 from connector.errors import ConfigError, SecureScoreError, Unavailable
-from connector.http import Wire, error_for, open_client
 from connector.logs import Words
+from connector.net.clouds import CLOUDS
+from connector.net.connect import open_client
+from connector.net.http import Wire, error_for
 from connector.ports import Clock
 from connector.turns import DELIVER_S, Turns, read, refuse_kinds
 

@@ -17,9 +17,9 @@ from connector.credentials import Credential, Expiry
 from connector.errors import Conflict
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
-from connector.http import Response
 from connector.ids import event_id
 from connector.model import Change, Receipt, Record
+from connector.net.http import Response
 from connector.ports import Clock, Query, Sink, SinkStats, State, Stats, Store
 
 COMMIT_TRIES = 5

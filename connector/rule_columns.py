@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.http import Transport, error_for
+from connector.net.http import Transport, error_for
 
 API_VERSION = "2023-03-11"
 READER = "give the credential the role Reader on the rule, or leave rule_resource_id out"

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.http import printable
+from connector.net.http import printable
 
 MAX_WORDS = 240
 

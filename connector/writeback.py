@@ -23,9 +23,9 @@ from connector.diff import effective_state, max_of
 from connector.errors import Conflict, Denied, PartialRead, SecureScoreError, StoreError, Unavailable
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
-from connector.http import Transport, error_for
 from connector.ids import digest
 from connector.model import PORTAL, Change, Control, Event, Profile, StateUpdate
+from connector.net.http import Transport, error_for
 from connector.ports import Clock, State, Store
 from connector.sources.graph import Throttled, profile_path
 

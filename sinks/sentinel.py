@@ -26,18 +26,18 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import ingestion
-from connector.http import (
+from connector.model import STREAMS, Receipt, Record
+from connector.net.connect import open_client
+from connector.net.http import (
     MAX_RETRY_AFTER_S,
     USER_AGENT,
     Response,
     Transport,
     Wire,
     error_for,
-    open_client,
     printable,
     retry_after_s,
 )
-from connector.model import STREAMS, Receipt, Record
 from connector.options import Option
 
 OPTIONS: Mapping[str, Option] = {
@@ -136,7 +136,7 @@ def build(
     clock = _SystemTime()
     if credential is None:
         from connector.auth import azure_credential  # noqa: PLC0415 - brings MSAL's threads along
-        from connector.clouds import cloud_of_ingestion  # noqa: PLC0415
+        from connector.net.clouds import cloud_of_ingestion  # noqa: PLC0415
 
         credential = azure_credential(given["auth"], cloud_of_ingestion(rules.own.endpoint), network, clock)
     http = open_client(network, clock)

@@ -26,8 +26,9 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import hec, jsonl
-from connector.http import Response, Wire, error_for, is_html, open_client, printable, retry_after_s
 from connector.model import Receipt, Record
+from connector.net.connect import open_client
+from connector.net.http import Response, Wire, error_for, is_html, printable, retry_after_s
 from connector.options import Option
 from connector.ports import Clock
 

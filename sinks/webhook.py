@@ -26,8 +26,9 @@ from attrs import Factory, define, evolve, field, frozen
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import jsonl
 from connector.formats.lines import octets
-from connector.http import Response, Wire, error_for, open_client, retry_after_s
 from connector.model import Receipt, Record
+from connector.net.connect import open_client
+from connector.net.http import Response, Wire, error_for, retry_after_s
 from connector.options import Option
 
 OPTIONS: Mapping[str, Option] = {

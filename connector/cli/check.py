@@ -24,12 +24,12 @@ from connector.auth import azure_credential
 from connector.cli import send_test
 from connector.cli.common import clean, config_of, console, draw, dump, plural, table
 from connector.clock import SystemClock, iso
-from connector.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
 from connector.credentials import expiries, fault
 from connector.errors import ConfigError, Denied, SecureScoreError
-from connector.http import MAX_BODY_BYTES, Response, Transport
 from connector.model import Absent, Known
+from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
+from connector.net.http import MAX_BODY_BYTES, Response, Transport
 from connector.ports import Clock
 from connector.rule_columns import declared, differences, resource_id_problem
 from connector.schedule import concurrency

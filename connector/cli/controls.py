@@ -30,13 +30,13 @@ from connector.app import (
 )
 from connector.cli.common import cell_len, clean, config_of, console, draw, dump, plain, plural, store_beside, table
 from connector.clock import SystemClock, iso
-from connector.clouds import cloud_of
 from connector.config.values import Config, TenantConfig
 from connector.delivery import DurableStore
 from connector.diff import effective_state, max_of, ordered_updates
 from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable
 from connector.events import Origin
 from connector.model import PORTAL, Control, Day, Profile
+from connector.net.clouds import cloud_of
 from connector.sources.graph import GraphSource
 from connector.writeback import (
     STATES,

@@ -13,7 +13,7 @@ from connector.cli.common import config_of
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
-from connector.http import printable
+from connector.net.http import printable
 
 HELP = "sign in by device code, for tenants read on behalf of a user"
 

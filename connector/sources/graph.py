@@ -1,6 +1,6 @@
 """Microsoft Graph → Snapshot: which pages to ask for, when to stop, and what counts as complete.
 
-No parsing of fields here (wire.py), no sockets (http.py), no memory between reads: what is known comes in with `Known`.
+No parsing of fields here (wire.py), no sockets (net), no memory between reads: what is known comes in with `Known`.
 
 The traps this file exists for, all seen on the real service: `$top=1` answers with a nextLink to the whole history, one
 day at a time; the catalogue has more pages than one; 206 and an empty 200 both mean "a provider failed"; and a nextLink
@@ -19,8 +19,8 @@ from yarl import URL
 from connector.auth import TokenProvider, claims_challenge
 from connector.backoff import delay_s
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
-from connector.http import MAX_BODY_BYTES, Response, Transport, error_for, printable
 from connector.model import Absent, Day, EvidenceFile, Known, Profile, Snapshot, Unchanged
+from connector.net.http import MAX_BODY_BYTES, Response, Transport, error_for, printable
 from connector.ports import Clock
 from connector.sources import wire
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError
-from connector.http_client import tls_context
+from connector.net.client import tls_context
 from connector.ports import Clock
 from connector.stores.documents import DocumentsStore
 

@@ -21,9 +21,9 @@ from connector.batch import Filter
 from connector.clock import SimulatedClock, SystemClock
 from connector.delivery import Delivery, DurableStore
 from connector.formats import cloudevents
-from connector.http_client import Http
 from connector.ids import event_id
 from connector.model import Event
+from connector.net.client import Http
 from connector.ports import Query, Settlement, Start, State
 from connector.stores.sqlite import SqliteStore, open_store
 from sinks.sentinel import Rule, Rules, SentinelSink

@@ -15,8 +15,8 @@ import trustme
 
 from connector.config.values import NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.http_client import Http
 from connector.model import Record
+from connector.net.client import Http
 from sinks.sentinel import Rule, Rules, SentinelSink, build
 from tests.contract.sink_contract import FarEnd, SinkContract, accepted, record
 from tests.fake_graph import JumpClock

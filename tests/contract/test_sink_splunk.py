@@ -15,7 +15,7 @@ import trustme
 
 from connector.config.values import NetworkConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.http_client import Http
+from connector.net.client import Http
 from connector.options import TYPES
 from sinks.splunk import OPTIONS, Collector, HecSink, build
 from tests.contract.sink_contract import FarEnd, SinkContract, accepted, json_object, record

@@ -18,8 +18,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from connector.config.values import NetworkConfig
 from connector.errors import ConfigError, Denied, Unavailable
-from connector.http_client import Http
 from connector.model import Receipt, Record
+from connector.net.client import Http
 from connector.options import TYPES
 from sinks.webhook import OPTIONS, REFUSED_IN_A_ROW, Endpoint, WebhookSink, build, signing_key
 from tests.contract.sink_contract import SinkContract, accepted, ids, json_text, record

@@ -23,7 +23,7 @@ from attrs import Factory, define, evolve, frozen
 from multidict import CIMultiDict
 
 from connector.errors import Unavailable
-from connector.http import Response
+from connector.net.http import Response
 from connector.ports import Clock
 
 TOKEN = "c0ffee00-1111-2222-3333-444444444444"
@@ -471,7 +471,7 @@ def _html(status: int, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
 
 @define
 class Wire:
-    """A sink's transport (connector.http.Transport) to a collector, without sockets. `closed` counts closings."""
+    """A sink's transport (connector.net.http.Transport) to a collector, without sockets. `closed` counts closings."""
 
     splunk: Splunk
     closed: int = 0

@@ -23,7 +23,7 @@ from attrs import Factory, define, field, frozen
 from multidict import CIMultiDict
 
 from connector.errors import Unavailable
-from connector.http import Response
+from connector.net.http import Response
 from connector.ports import Clock
 
 TOKEN = "eyJ0eXAiOiJKV1QifQ.first.signature"
@@ -353,7 +353,7 @@ class Credential:
 
 @define
 class Wire:
-    """A sink's transport (connector.http.Transport) to the service, without sockets. `closed` counts closings."""
+    """A sink's transport (connector.net.http.Transport) to the service, without sockets. `closed` counts closings."""
 
     service: Service
     closed: int = 0

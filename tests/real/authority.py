@@ -21,9 +21,9 @@ from cryptography.x509.oid import NameOID
 from connector.app import Transports
 from connector.auth import HeldToken, SignIn
 from connector.clock import SystemClock
-from connector.clouds import CLOUDS, Cloud
 from connector.config.values import AuthConfig, NetworkConfig
 from connector.entra import Target
+from connector.net.clouds import CLOUDS, Cloud
 from connector.ports import Clock
 from connector.simulator.authority import Authority, Registration, serve_authority
 from connector.simulator.server import READ

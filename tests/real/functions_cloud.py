@@ -20,8 +20,8 @@ from attrs import define, field, frozen
 
 from connector import mapping, token_claims
 from connector.clock import SystemClock
-from connector.http_client import tls_context
 from connector.model import STREAMS
+from connector.net.client import tls_context
 from connector.simulator.authority import Authority, Registration, serve_authority
 from connector.simulator.server import READ, Caller, Simulation, plain_tokens, serve, token_for
 from connector.simulator.world import World

@@ -20,7 +20,7 @@ from typing import Any
 import aiohttp
 from attrs import Factory, define
 
-from connector.http_client import tls_context
+from connector.net.client import tls_context
 from tests.needs import python313
 from tests.real.azurite import Account
 

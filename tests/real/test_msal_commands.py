@@ -22,8 +22,8 @@ from connector.cli.main import main
 from connector.clock import SystemClock
 from connector.config.values import Config
 from connector.config.yaml_file import load
-from connector.http import MAX_BODY_BYTES, Response, Transport
 from connector.model import Known
+from connector.net.http import MAX_BODY_BYTES, Response, Transport
 from connector.simulator.authority import Registration
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import READ, WRITE, serve

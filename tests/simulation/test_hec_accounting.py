@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from connector import mapping
 from connector.batch import Filter
 from connector.delivery import Delivery, DurableStore, Outcome
-from connector.http import Wire
-from connector.http_client import Http
 from connector.model import Event, Receipt, Record
+from connector.net.client import Http
+from connector.net.http import Wire
 from connector.ports import Start, State
 from connector.stores.sqlite import SqliteStore, open_store
 from sinks.splunk import Collector, HecSink

@@ -28,9 +28,9 @@ from hypothesis import strategies as st
 from connector import mapping
 from connector.batch import Filter
 from connector.delivery import Delivery, DurableStore, Outcome
-from connector.http import Wire as Transport
-from connector.http_client import Http
 from connector.model import STREAMS, Event, Record
+from connector.net.client import Http
+from connector.net.http import Wire as Transport
 from connector.ports import Start, State
 from connector.stores.sqlite import SqliteStore, open_store
 from sinks.sentinel import OPTIONS, Rule, Rules, SentinelSink

@@ -2,9 +2,9 @@
 
 import pytest
 
-from connector.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.config.values import GraphConfig
 from connector.errors import ConfigError
+from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connector.budget import Budget, Budgeted, Budgets, Limits, Rate
 from connector.clock import SimulatedClock
 from connector.errors import Unavailable
-from connector.http import Response
+from connector.net.http import Response
 
 START = datetime(2026, 11, 22, 9, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from connector.errors import Denied, WrongTenant
-from connector.http_client import Http
 from connector.model import Absent, Known, Snapshot, Unchanged
+from connector.net.client import Http
 from connector.sources.files import CATALOGUE_INCOMPLETE, FilesSource, _candidates
 from connector.sources.graph import GraphSource
 from tests.contract.source_contract import check_source

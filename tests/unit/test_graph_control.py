@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from attrs import Factory, define
 
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
-from connector.http_client import Http
+from connector.net.client import Http
 from connector.sources.graph import GraphSource, profile_path
 from tests.fake_graph import OTHER_TENANT, TENANT, JumpClock, day_document, profile_document, root
 

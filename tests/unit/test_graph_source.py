@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestServer
 from attrs import define, evolve
 
 from connector.errors import Denied, SecureScoreError, Unavailable, WrongTenant
-from connector.http_client import Http
 from connector.model import Absent, EvidenceFile, Known, Snapshot, Unchanged
+from connector.net.client import Http
 from connector.sources.graph import GraphSource
 from tests.contract.source_contract import check_source
 from tests.fake_graph import (

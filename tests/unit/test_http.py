@@ -16,8 +16,8 @@ from aiohttp import web
 from attrs import Factory, define
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.http import MAX_ERROR_BODY_BYTES, Response, error_for, is_html, printable, retry_after_s
-from connector.http_client import Http, bypasses_proxy, tls_context
+from connector.net.client import Http, bypasses_proxy, tls_context
+from connector.net.http import MAX_ERROR_BODY_BYTES, Response, error_for, is_html, printable, retry_after_s
 from tests.fake_graph import JumpClock, canned, root, serve
 
 NOW = datetime(2030, 1, 10, 12, tzinfo=UTC)

@@ -9,8 +9,8 @@ from attrs import evolve
 from connector.config.parse import parse
 from connector.config.values import AuthConfig, NetworkConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.http import Response
 from connector.model import Receipt, Record
+from connector.net.http import Response
 from connector.options import TYPES
 from sinks import sentinel
 from sinks.sentinel import OPTIONS, Rule, Rules, SentinelSink, build, judge, root, scope

@@ -10,8 +10,8 @@ import pytest
 
 from connector.config.values import NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.http import Response
 from connector.model import Receipt, Record
+from connector.net.http import Response
 from sinks.splunk import CODES, MAX_BODY_BYTES, Collector, HecSink, Line, Route, build, judge, packed
 from tests.fake_graph import JumpClock
 from tests.fakes.hec import TEXTS, TOKEN, Fault, Splunk, Token, Wire

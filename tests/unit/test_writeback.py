@@ -15,8 +15,8 @@ from aiohttp.test_utils import TestServer
 from attrs import Factory, define, evolve
 
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.http_client import Http
 from connector.model import PORTAL, Control, Profile, StateUpdate
+from connector.net.client import Http
 from connector.sources.graph import Throttled
 from connector.writeback import (
     STATES,

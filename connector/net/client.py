@@ -16,7 +16,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.http import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES, USER_AGENT, Response, printable
+from connector.net.http import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES, USER_AGENT, Response, printable
 from connector.ports import Clock
 
 

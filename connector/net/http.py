@@ -1,6 +1,6 @@
 """What callers know of HTTP: an answer, what they need of a transport, and what an unwanted status means.
 
-No connection is made here (http_client.py), so that commands which need none load none. Nothing here logs.
+Nothing here connects (client.py does) and nothing logs.
 """
 
 import json
@@ -14,9 +14,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from connector import __version__
-from connector.config.values import NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.ports import Clock
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BODY_BYTES = 64 * 1024
@@ -56,26 +54,9 @@ class Transport(Protocol):
 
 
 class Wire(Transport, Protocol):
-    """A transport of one's own, and its end: `Http` of http_client.py, or a fake."""
+    """A transport of one's own, and its end: `Http` of client.py, or a fake."""
 
     async def close(self) -> None: ...
-
-
-def open_client(
-    network: NetworkConfig, clock: Clock, *, user_agent: str = USER_AGENT, max_connections: int = 100
-) -> Wire:
-    """A client of its own, as the network settings say; `network.proxy` holds no references any more."""
-    from connector.http_client import Http  # noqa: PLC0415 - commands that connect to nothing load no client
-
-    return Http(
-        clock=clock,
-        proxy=network.proxy,
-        no_proxy=network.no_proxy,
-        ca_file=network.ca_file,
-        timeout_s=network.timeout_s,
-        user_agent=user_agent,
-        max_connections=max_connections,
-    )
 
 
 def printable(value: object, max_chars: int = MAX_MESSAGE_CHARS) -> str:

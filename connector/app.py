@@ -19,15 +19,12 @@ from attrs import Factory, define, evolve, field
 
 from connector import health
 from connector import mapping as mappings
-from connector.auth import SignIn, TokenProvider
 from connector.batch import Filter
 from connector.budget import Budgets, Limits
 from connector.clock import SystemClock
 from connector.config.secrets import resolve, resolve_options, resolve_url
 from connector.config.values import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
-from connector.credentials import Watch
 from connector.delivery import Delivery, DurableStore
-from connector.entra import Target
 from connector.errors import ConfigError
 from connector.evidence import Evidence
 from connector.explain import SeverityRules
@@ -40,6 +37,9 @@ from connector.poller import MAX_DAYS_A_COMMIT, Poller
 from connector.ports import Clock, Sink, Source, Start
 from connector.resources import load_data
 from connector.schedule import concurrency
+from connector.signin.credentials import Watch
+from connector.signin.msal_calls import Target
+from connector.signin.tokens import SignIn, TokenProvider
 from connector.storm import Storms
 from connector.upkeep import CONNECTOR, Upkeep
 
@@ -273,7 +273,7 @@ async def open_store(
 
 def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
     """The store in Azure blobs, signed in as the managed identity of this machine, or with a token from outside."""
-    from connector.auth import azure_credential  # noqa: PLC0415 - few need it
+    from connector.signin.tokens import azure_credential  # noqa: PLC0415 - few need it
     from connector.stores.blob import open_store as open_blob  # noqa: PLC0415
 
     blob = dict(config.state.blob or {})

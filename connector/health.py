@@ -13,7 +13,6 @@ from attrs import Factory, define, field, frozen
 from connector import memory
 from connector.clock import iso, parse_iso
 from connector.config.values import Config
-from connector.credentials import Credential, Expiry
 from connector.errors import Conflict
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
@@ -21,6 +20,7 @@ from connector.ids import event_id
 from connector.model import Change, Receipt, Record
 from connector.net.http import Response
 from connector.ports import Clock, Query, Sink, SinkStats, State, Stats, Store
+from connector.signin.credentials import Credential, Expiry
 
 COMMIT_TRIES = 5
 LATENCY_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0)

@@ -16,7 +16,6 @@ from connector import intents
 from connector import memory as remember
 from connector.clock import iso, parse_iso
 from connector.config.values import ChangesConfig, TenantConfig
-from connector.credentials import Watch
 from connector.errors import (
     ConfigError,
     Conflict,
@@ -32,7 +31,8 @@ from connector.model import Absent, Change, Event, EvidenceFile, Known, Snapshot
 from connector.observe import Rules, observe, stale
 from connector.ports import Clock, Source, State, Store
 from connector.problems import Fault, advance
-from connector.signin_errors import SignInRefused
+from connector.signin.credentials import Watch
+from connector.signin.refusals import SignInRefused
 from connector.storm import Storms
 
 log = logging.getLogger("securescore.poll")

@@ -14,13 +14,13 @@ from attrs import evolve, frozen
 from connector import health, observe, upkeep
 from connector.clock import iso
 from connector.config.values import ChangesConfig, TargetsConfig
-from connector.credentials import Expiry, fault
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules, holds
 from connector.memory import Memory
 from connector.model import Change, Control, Day, Event, Profile, Snapshot, StateUpdate
 from connector.problems import Fault, advance
 from connector.resources import load_data
+from connector.signin.credentials import Expiry, fault
 
 TENANT = "TEST"
 TENANT_ID = "00000000-0000-0000-0000-000000000000"

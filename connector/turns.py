@@ -18,7 +18,6 @@ from attrs import Factory, define, evolve
 from connector import health, memory
 from connector.clock import iso, parse_iso
 from connector.config.values import TenantConfig
-from connector.credentials import ending
 from connector.delivery import Delivery, Outcome
 from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError, Unavailable
 from connector.events import Origin, stamp
@@ -26,6 +25,7 @@ from connector.loops import App
 from connector.poller import COMMIT_TRIES, PollOutcome
 from connector.ports import Clock, State, Stats, Store, Survey
 from connector.problems import Fault, advance
+from connector.signin.credentials import ending
 from connector.storm import limit_of, storm_fault
 from connector.upkeep import CONNECTOR
 

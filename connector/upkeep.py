@@ -14,12 +14,12 @@ from attrs import define, frozen
 
 from connector import memory
 from connector.clock import iso, parse_iso
-from connector.credentials import Watch
 from connector.errors import Conflict, StoreError
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
 from connector.ports import Clock, SinkStats, State, Stats, Store
 from connector.problems import Fault, advance
+from connector.signin.credentials import Watch
 
 log = logging.getLogger("securescore.upkeep")
 

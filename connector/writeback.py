@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from connector import intents, memory
-from connector.auth import TokenProvider, claims_challenge
 from connector.backoff import delay_s
 from connector.changes import control_info, state_data
 from connector.diff import effective_state, max_of
@@ -27,6 +26,7 @@ from connector.ids import digest
 from connector.model import PORTAL, Change, Control, Event, Profile, StateUpdate
 from connector.net.http import Transport, error_for
 from connector.ports import Clock, State, Store
+from connector.signin.tokens import TokenProvider, claims_challenge
 from connector.sources.graph import Throttled, profile_path
 
 STATES: Mapping[str, str] = {

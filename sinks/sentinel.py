@@ -135,8 +135,8 @@ def build(
     _library()
     clock = _SystemTime()
     if credential is None:
-        from connector.auth import azure_credential  # noqa: PLC0415 - brings MSAL's threads along
         from connector.net.clouds import cloud_of_ingestion  # noqa: PLC0415
+        from connector.signin.tokens import azure_credential  # noqa: PLC0415 - brings MSAL's threads along
 
         credential = azure_credential(given["auth"], cloud_of_ingestion(rules.own.endpoint), network, clock)
     http = open_client(network, clock)

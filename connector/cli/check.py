@@ -18,14 +18,11 @@ from typing import Any
 from attrs import Factory, asdict, define, evolve, frozen
 
 from connector import mapping as mappings
-from connector import token_claims
 from connector.app import READ, WRITE, Transports, build_sink, open_source, open_store, token_provider
-from connector.auth import azure_credential
 from connector.cli import send_test
 from connector.cli.common import clean, config_of, console, draw, dump, plural, table
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
-from connector.credentials import expiries, fault
 from connector.errors import ConfigError, Denied, SecureScoreError
 from connector.model import Absent, Known
 from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
@@ -33,8 +30,10 @@ from connector.net.http import MAX_BODY_BYTES, Response, Transport
 from connector.ports import Clock
 from connector.rule_columns import declared, differences, resource_id_problem
 from connector.schedule import concurrency
-from connector.signin_errors import CONSENT_REASONS, SignInRefused
-from connector.token_claims import Claims
+from connector.signin.claims import READERS, Claims, read_claims
+from connector.signin.credentials import expiries, fault
+from connector.signin.refusals import CONSENT_REASONS, SignInRefused
+from connector.signin.tokens import azure_credential
 
 HELP = "configuration, clock, access, Graph and every sink; what to do about each fault"
 SHOWN_TENANTS = 20
@@ -224,7 +223,7 @@ async def _readable(tenant: TenantConfig, config: Config, transports: Transports
     name, claims = tenant.name, None
     try:
         if tenant.source == "graph":
-            claims = token_claims.read(await token_provider(tenant, config, transports).token())
+            claims = read_claims(await token_provider(tenant, config, transports).token())
             if (wrong := token_fault(claims, tenant, {READ, WRITE}, transports.clock.now())) is not None:
                 return Finding("tenant", name, False, *wrong)
         one_day = evolve(config, poll=evolve(config.poll, backfill_days=1))
@@ -252,7 +251,7 @@ async def _readable(tenant: TenantConfig, config: Config, transports: Transports
 
 async def _writable(tenant: TenantConfig, config: Config, transports: Transports) -> Finding:
     try:
-        claims = token_claims.read(await token_provider(tenant, config, transports, write=True).token())
+        claims = read_claims(await token_provider(tenant, config, transports, write=True).token())
     except SecureScoreError as error:
         return _failed("write_auth", tenant.name, error)
     if (wrong := token_fault(claims, tenant, {WRITE}, transports.clock.now())) is not None:
@@ -313,7 +312,7 @@ def denied_although(claims: Claims | None, hint: str) -> tuple[str, str]:
         return f"{hint} (The token is opaque: its roles are unknown.)", "denied"
     licence = "the tenant probably has no licence for a product that Secure Score rates"
     roles = claims.directory_roles
-    if claims.delegated and roles is not None and not roles & token_claims.READERS.keys():
+    if claims.delegated and roles is not None and not roles & READERS.keys():
         return "give the signed-in user the directory role Security Reader", "directory_role_missing"
     if claims.delegated and roles is None:
         return f"give the signed-in user the directory role Security Reader; if it is there, {licence}", "denied"

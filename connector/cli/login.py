@@ -1,19 +1,19 @@
 """`securescore login`: a person signs in by device code, once; polls then renew it silently.
 
-Only prose and waiting here; the sign-in is in user_sign_in.py.
+Only prose and waiting here; the sign-in is in signin/device_code.py.
 """
 
 import argparse
 import asyncio
 from datetime import timedelta
 
-from connector import token_claims
 from connector.app import Transports, target_of
 from connector.cli.common import config_of
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.net.http import printable
+from connector.signin.claims import read_claims
 
 HELP = "sign in by device code, for tenants read on behalf of a user"
 
@@ -79,7 +79,7 @@ async def _login(config: Config, tenant: TenantConfig, auth: AuthConfig, *, writ
     users = sum((a := _auth(t, write=write)) is not None and a.options.get("cache") == cache for t in config.tenants)
     also = f"; {users} tenants use it" if users > 1 else ""
     print(f"Signed in. The sign-in is kept in {printable(cache)}{also}.")
-    claims = token_claims.read(token.value)
+    claims = read_claims(token.value)
     if claims is not None and target.permission not in claims.permissions:
         raise SecureScoreError(
             f"but the delegated permission {target.permission} was not granted",

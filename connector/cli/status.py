@@ -9,8 +9,8 @@ from connector import memory
 from connector.cli.common import clean, config_of, console, draw, dump, plural, store_beside, table
 from connector.clock import SystemClock
 from connector.config.values import Config
-from connector.credentials import ending
 from connector.health import open_problems, overview
+from connector.signin.credentials import ending
 from connector.upkeep import CONNECTOR
 
 HELP = "tenants: newest day, data age, last success; sinks: backlog, parked; what expires"

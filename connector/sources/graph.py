@@ -16,12 +16,12 @@ from urllib.parse import quote
 from attrs import Factory, frozen
 from yarl import URL
 
-from connector.auth import TokenProvider, claims_challenge
 from connector.backoff import delay_s
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
 from connector.model import Absent, Day, EvidenceFile, Known, Profile, Snapshot, Unchanged
 from connector.net.http import MAX_BODY_BYTES, Response, Transport, error_for, printable
 from connector.ports import Clock
+from connector.signin.tokens import TokenProvider, claims_challenge
 from connector.sources import wire
 
 RETENTION_DAYS = 90  # what Graph keeps

@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
 from connector.app import Transports
-from connector.auth import HeldToken, SignIn
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, NetworkConfig
-from connector.entra import Target
 from connector.net.clouds import CLOUDS, Cloud
 from connector.ports import Clock
+from connector.signin.msal_calls import Target
+from connector.signin.tokens import HeldToken, SignIn
 from connector.simulator.authority import Authority, Registration, serve_authority
 from connector.simulator.server import READ
 

@@ -18,10 +18,11 @@ import trustme
 from aiohttp import web
 from attrs import define, field, frozen
 
-from connector import mapping, token_claims
+from connector import mapping
 from connector.clock import SystemClock
 from connector.model import STREAMS
 from connector.net.client import tls_context
+from connector.signin.claims import read_claims
 from connector.simulator.authority import Authority, Registration, serve_authority
 from connector.simulator.server import READ, Caller, Simulation, plain_tokens, serve, token_for
 from connector.simulator.world import World
@@ -61,7 +62,7 @@ class Vault:
 
     async def _answer(self, request: web.Request) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        claims = token_claims.read(token)
+        claims = read_claims(token)
         if self.authority.caller(token) is None or claims is None or claims.audience != "https://vault.azure.net":
             return web.json_response({"error": {"code": "Unauthorized"}}, status=401)
         if request.match_info["name"] not in self.secrets:

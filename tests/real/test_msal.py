@@ -15,12 +15,12 @@ from aiohttp.test_utils import TestServer
 from attrs import evolve
 from msal.managed_identity import _supported_arc_platforms_and_their_prefixes  # type: ignore[import-untyped]
 
-from connector import token_claims
-from connector.auth import SignIn, azure_credential
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.signin_errors import SignInRefused
+from connector.signin.claims import Claims, read_claims
+from connector.signin.refusals import SignInRefused
+from connector.signin.tokens import SignIn, azure_credential
 from connector.simulator.server import READ
 from tests.real.authority import CLIENT, IDENTITY, OTHER, SECRET, TENANT, Bench, bench, keys
 
@@ -33,8 +33,8 @@ async def entra(tmp_path: Path) -> AsyncIterator[Bench]:
         yield made
 
 
-def claims(token: str) -> token_claims.Claims:
-    found = token_claims.read(token)
+def claims(token: str) -> Claims:
+    found = read_claims(token)
     assert found is not None
     return found
 

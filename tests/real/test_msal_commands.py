@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 from attrs import Factory, define
 
-from connector import token_claims
 from connector.app import Transports, open_source, sink_options
 from connector.cli import check
 from connector.cli.check import Finding, Skew, denied_although
@@ -24,6 +23,7 @@ from connector.config.values import Config
 from connector.config.yaml_file import load
 from connector.model import Known
 from connector.net.http import MAX_BODY_BYTES, Response, Transport
+from connector.signin.claims import read_claims
 from connector.simulator.authority import Registration
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import READ, WRITE, serve
@@ -230,7 +230,7 @@ def test_no_answer_says_nothing_about_the_clock() -> None:
 async def test_graph_denies_a_token_that_looked_good(
     site: Site, claims: dict[str, Any] | None, reason: str, words: str
 ) -> None:
-    token = None if claims is None else token_claims.read(site.bench.authority.issue(claims))
+    token = None if claims is None else read_claims(site.bench.authority.issue(claims))
     hint, found = denied_although(token, "ask.")
     assert found == reason
     assert words in hint

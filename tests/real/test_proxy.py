@@ -14,11 +14,11 @@ import pytest
 from attrs import evolve
 
 from connector.app import build_sink, open_source
-from connector.auth import azure_credential
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, Config, GraphConfig, NetworkConfig, PollConfig, SinkConfig, TenantConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.model import Known
+from connector.signin.tokens import azure_credential
 from connector.simulator.server import READ, serve
 from connector.simulator.world import World
 from tests.real.authority import CLIENT, Bench, bench

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector import token_claims
-from connector.auth import claims_challenge
-from connector.token_claims import Claims
+from connector.signin.claims import Claims, read_claims
+from connector.signin.tokens import claims_challenge
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 
@@ -58,7 +57,7 @@ def test_application_token() -> None:
     token = jwt(
         {"tid": TENANT.upper(), "aud": "https://graph.microsoft.com", "roles": ["A", 5, "B"], "exp": 1795426200}
     )
-    assert token_claims.read(token) == Claims(
+    assert read_claims(token) == Claims(
         TENANT,
         "https://graph.microsoft.com",
         delegated=False,
@@ -68,21 +67,21 @@ def test_application_token() -> None:
 
 
 def test_delegated_token() -> None:
-    read = token_claims.read(jwt({"tid": TENANT, "scp": "A B", "wids": ["r"], "roles": ["ignored"]}))
+    read = read_claims(jwt({"tid": TENANT, "scp": "A B", "wids": ["r"], "roles": ["ignored"]}))
     assert read == Claims(TENANT, "", delegated=True, permissions=frozenset("AB"), directory_roles=frozenset("r"))
 
 
 @pytest.mark.parametrize("token", ["", "opaque", "a.b.c", "a.b", jwt([1]), "é.é.é", jwt("x"), "..", "e30.W10.x"])
 def test_opaque_token(token: str) -> None:
-    assert token_claims.read(token) is None
+    assert read_claims(token) is None
 
 
 @pytest.mark.parametrize("exp", [None, "soon", 1e300, -1e18, [], True])
 def test_strange_times(exp: Any) -> None:
-    assert token_claims.read(jwt({"exp": exp})) is not None
+    assert read_claims(jwt({"exp": exp})) is not None
 
 
 @given(st.text(max_size=100), st.dictionaries(st.text(max_size=4), st.integers() | st.text() | st.lists(st.none())))
 def test_any_token_is_harmless(text: str, claims: dict[str, Any]) -> None:
-    token_claims.read(text)
-    token_claims.read(jwt(claims))
+    read_claims(text)
+    read_claims(jwt(claims))

@@ -10,11 +10,11 @@ from attrs import define
 from connector.app import severity_rules
 from connector.clock import SimulatedClock
 from connector.config.values import Config, TenantConfig
-from connector.credentials import Credential, Expiry, Watch, ending, expiries, fault, load_key_pair, not_after
 from connector.errors import ConfigError, Denied
 from connector.model import Known, Snapshot, Unchanged
 from connector.poller import Poller
 from connector.ports import Query
+from connector.signin.credentials import Credential, Expiry, Watch, ending, expiries, fault, load_key_pair, not_after
 from connector.stores.sqlite import open_store
 from connector.upkeep import Upkeep
 from tests.config_example import CLIENT_ID, TENANT_ID, minimal, parsed

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import Factory, define
 
-from connector.auth import HeldToken
 from connector.clock import SimulatedClock
-from connector.entra import Token
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.signin_errors import SignInRefused
+from connector.signin.msal_calls import Token
+from connector.signin.refusals import SignInRefused
+from connector.signin.tokens import HeldToken
 
 START = datetime(2026, 11, 22, 9, tzinfo=UTC)
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.entra import without_secrets
 from connector.errors import Unavailable
-from connector.signin_errors import LAPSED, SignInRefused, refusal, said
+from connector.signin.msal_calls import without_secrets
+from connector.signin.refusals import LAPSED, SignInRefused, refusal, said
 
 JWT = "eyJhbGciOiJIUzI1NiJ9abc.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 

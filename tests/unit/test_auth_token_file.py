@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.auth import MAX_TOKEN_BYTES, FileToken
 from connector.errors import ConfigError, Denied
+from connector.signin.tokens import MAX_TOKEN_BYTES, FileToken
 
 
 async def test_token_is_stripped_and_read_again_for_every_use(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Claims:
     expires_at: datetime | None = None
 
 
-def read(token: str) -> Claims | None:
+def read_claims(token: str) -> Claims | None:
     """The claims of a JWT (RFC 7519); None for an opaque token."""
     parts = token.split(".")
     if len(parts) != 3:

@@ -17,10 +17,10 @@ from attrs import field, frozen
 
 from connector.config import secrets
 from connector.config.values import AuthConfig
-from connector.entra import CAPABILITIES, Target, Token, msal_errors, msal_module, seconds, token_of
-from connector.entra_http import Bridge, login_http
 from connector.errors import ConfigError
-from connector.signin_errors import SignInRefused, refusal
+from connector.signin.entra_http import Bridge, login_http
+from connector.signin.msal_calls import CAPABILITIES, Target, Token, msal_errors, msal_module, seconds, token_of
+from connector.signin.refusals import SignInRefused, refusal
 
 MAX_CACHE_BYTES = 1024 * 1024
 _LOGIN = "Sign in: securescore login -c CONFIG --tenant NAME"

@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from connector.errors import Denied, Unavailable
 from connector.net.http import Response, Transport, error_for, is_html
-from connector.signin_errors import SignInRefused, refusal
+from connector.signin.refusals import SignInRefused, refusal
 
 MAX_ANSWER_BYTES = 256 * 1024
 IDENTITY_TIMEOUT_S = 10.0

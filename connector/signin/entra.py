@@ -1,63 +1,25 @@
 """MSAL, held at arm's length: one credential of the configuration in, one fresh token or one of our errors out.
 
-Everything here blocks and runs in a worker thread. No cache of tokens and no waiting: auth.py has both. No sign-in of
-users: that is user_sign_in.py.
+Everything here blocks and runs in a worker thread. No cache of tokens and no waiting: tokens.py has both. No sign-in of
+users: that is device_code.py.
 """
 
 import hashlib
-import logging
-import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote_plus
 
 from attrs import field, frozen
 
 from connector.config import secrets
 from connector.config.values import AuthConfig
-from connector.credentials import load_key_pair
-from connector.entra_http import Bridge, identity_http, login_http
 from connector.errors import ConfigError, SecureScoreError, Unavailable
-from connector.net.clouds import Cloud
-from connector.signin_errors import SignInRefused, refusal, said
-
-MAX_TOKEN_CHARS = 65_536
-CAPABILITIES = ["CP1"]
-"""We answer claims challenges, so the service may issue long-lived tokens and revoke them at once."""
-
-
-@frozen
-class Token:
-    """A bearer token; `refresh_at` is when the issuer would like it renewed, long before `expires_at`."""
-
-    value: str = field(repr=False)
-    expires_at: datetime
-    refresh_at: datetime | None = None
-
-
-@frozen
-class Target:
-    """What a token is for: `audience` (a root or an app URI, without "/.default") in one directory of one cloud.
-
-    `permission` is what a user's sign-in asks for; applications get what was consented to.
-    """
-
-    tenant_id: str
-    cloud: Cloud
-    audience: str
-    permission: str = ""
-
-    @property
-    def authority(self) -> str:
-        return f"{self.cloud.login}/{self.tenant_id}"
-
-    @property
-    def what(self) -> str:
-        return f"signing in to directory {self.tenant_id}"
+from connector.signin.credentials import load_key_pair
+from connector.signin.entra_http import Bridge, identity_http, login_http
+from connector.signin.msal_calls import CAPABILITIES, Target, Token, msal_errors, msal_module, token_of
+from connector.signin.refusals import SignInRefused, refusal, said
 
 
 class Apps:
@@ -85,40 +47,6 @@ class Apps:
         return len(self._apps)
 
 
-def msal_module() -> Any:
-    """MSAL, imported when somebody signs in: it takes a third of a second."""
-    import msal  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    # Its debug lines name assertions and device codes, its error lines quote answers; we report faults ourselves.
-    logging.getLogger("msal").setLevel(logging.CRITICAL)
-    return msal
-
-
-@contextmanager
-def msal_errors(what: str, hide: Sequence[str] = ()) -> Iterator[None]:
-    """Around calls of MSAL: foreign exceptions become Unavailable, and no error leaves with a secret in its words."""
-    try:
-        yield
-    except SecureScoreError as error:
-        error.what = without_secrets(error.what, hide)
-        error.args = (error.what,)
-        raise
-    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-        # What a far end answers reaches MSAL unchecked. Its exceptions quote that, so text and chain are dropped.
-        raise Unavailable(f"{what}: the answer has an unknown form ({type(error).__name__})") from None
-
-
-_JWT = re.compile(r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}")
-
-
-def without_secrets(text: str, hide: Sequence[str]) -> str:
-    """The text without these secrets, plain or as a form sends them, and without anything that looks like a token."""
-    for secret in hide:
-        for form in {secret, quote_plus(secret)}:
-            text = text.replace(form, "…") if form else text
-    return _JWT.sub("…", text)
-
-
 def acquire(
     auth: AuthConfig, target: Target, *, http: Bridge, direct: Bridge, apps: Apps, now: datetime, claims: str = ""
 ) -> Token:
@@ -130,7 +58,7 @@ def acquire(
     if auth.kind == "managed_identity":
         return _managed(auth.options.get("client_id"), target.audience, direct, now, claims)
     if auth.kind == "device_code":
-        from connector.user_sign_in import renew  # noqa: PLC0415 - needs file locks, which not every platform has
+        from connector.signin.device_code import renew  # noqa: PLC0415 - needs file locks, which not every platform has
 
         return renew(auth, target, http, now, claims)
     secret = _secret_of(auth, target, direct, now)
@@ -247,28 +175,3 @@ def _managed(client_id: object, audience: str, direct: Bridge, now: datetime, cl
         raise Unavailable(f"{what}: cannot read {error.filename}: {error.strerror}", hint=hint) from None
     except Unavailable as error:
         raise Unavailable(f"{what}: {error.what}", error.retry_after_s, _NO_IDENTITY) from None
-
-
-# -------------------------------------------------------------------------------------------------------------- token
-
-
-def token_of(result: Mapping[str, Any], now: datetime, what: str) -> Token:
-    """The token of an answer. Raises Unavailable for one that cannot stand in a header or has no lifetime."""
-    value, lifetime_s = result.get("access_token"), seconds(result.get("expires_in"))
-    plain = isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value
-    if not plain or not value or len(value) > MAX_TOKEN_CHARS or not lifetime_s:
-        raise Unavailable(f"{what}: the answer holds no usable token")
-    expires_at = now + timedelta(seconds=lifetime_s)
-    try:
-        refresh_at = datetime.fromtimestamp(int(result["refresh_on"]), UTC)
-    except (LookupError, ValueError, TypeError, OverflowError):
-        return Token(value, expires_at)
-    return Token(value, expires_at, refresh_at if now < refresh_at < expires_at else None)
-
-
-def seconds(value: object) -> int:
-    """A lifetime in seconds within 0..7 days; 0 for anything else."""
-    try:
-        return min(max(int(str(value)[:20]), 0), 7 * 86_400)
-    except ValueError:
-        return 0

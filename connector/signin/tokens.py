@@ -22,19 +22,20 @@ from attrs import evolve
 
 from connector.config.secrets import check_file, resolve_url
 from connector.config.values import AuthConfig, NetworkConfig
-from connector.entra import Apps, Target, Token, acquire
-from connector.entra_http import Bridge
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.net.clouds import Cloud
 from connector.net.connect import open_client
 from connector.net.http import Transport, Wire
 from connector.ports import Clock
-from connector.signin_errors import SignInRefused
+from connector.signin.entra import Apps, acquire
+from connector.signin.entra_http import Bridge
+from connector.signin.msal_calls import Target, Token
+from connector.signin.refusals import SignInRefused
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, AccessTokenInfo
 
-    from connector.user_sign_in import DeviceFlow
+    from connector.signin.device_code import DeviceFlow
 
 _T = TypeVar("_T")
 
@@ -223,14 +224,14 @@ class SignIn:
 
     async def begin_login(self, auth: AuthConfig, target: Target, network: NetworkConfig) -> "DeviceFlow":
         """Start a person's sign-in by device code. Raises Denied or Unavailable."""
-        from connector.user_sign_in import begin  # noqa: PLC0415 - only `login` needs it
+        from connector.signin.device_code import begin  # noqa: PLC0415 - only `login` needs it
 
         bridge = self._bridge(network)
         return await self._in_thread(lambda: begin(auth, target, bridge))
 
     async def finish_login(self, flow: "DeviceFlow", auth: AuthConfig, target: Target) -> Token | None:
         """Whether the person has signed in: the token, after the cache was written; None while not. Raises Denied."""
-        from connector.user_sign_in import finish  # noqa: PLC0415
+        from connector.signin.device_code import finish  # noqa: PLC0415
 
         now = self._clock.now()
         return await self._in_thread(lambda: finish(flow, auth, target, now))

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from attrs import Factory, define, evolve, field
 
 from connector import health
-from connector import mapping as mappings
 from connector.batch import Filter
 from connector.budget import Budgets, Limits
 from connector.clock import SystemClock
@@ -29,13 +28,14 @@ from connector.errors import ConfigError
 from connector.evidence import Evidence
 from connector.explain import SeverityRules
 from connector.loops import App
+from connector.mapping.load import load_mapping
+from connector.mapping.resources import load_data
 from connector.net.clouds import CLOUDS, cloud_of
 from connector.net.connect import open_client
 from connector.net.http import Transport, Wire
 from connector.options import Option
 from connector.poller import MAX_DAYS_A_COMMIT, Poller
 from connector.ports import Clock, Sink, Source, Start
-from connector.resources import load_data
 from connector.schedule import concurrency
 from connector.signin.credentials import Watch
 from connector.signin.msal_calls import Target
@@ -346,7 +346,7 @@ def _resolved(network: NetworkConfig) -> NetworkConfig:
 
 def _delivery(sink_config: SinkConfig, sink: Sink, clock: Clock, config: Config) -> Callable[[DurableStore], Delivery]:
     name = sink_config.mapping or sink_config.format or DEFAULT_FORMAT[sink_config.kind]
-    mapping = mappings.load(name, config.base_dir)
+    mapping = load_mapping(name, config.base_dir)
     wants = Filter(
         streams=frozenset(sink_config.streams),
         backfilled=sink_config.start != "now",

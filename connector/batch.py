@@ -11,7 +11,7 @@ from attrs import Factory, define, field, frozen
 
 from connector.config.values import selects
 from connector.errors import Denied, MappingError, Unavailable
-from connector.mapping import Mapping
+from connector.mapping.render import Mapping
 from connector.model import Event, Record
 from connector.ports import Pending
 

@@ -26,7 +26,7 @@ from connector.batch import Batch, Filter, Packer
 from connector.clock import first_of, iso, parse_iso
 from connector.errors import Denied, StoreError, Unavailable
 from connector.lanes import Lanes
-from connector.mapping import Mapping as RecordMapping
+from connector.mapping.render import Mapping as RecordMapping
 from connector.model import Receipt, Record
 from connector.ports import Clock, Operator, Pending, Settlement, Sink, Store
 from connector.upkeep import Standing

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from connector.errors import ConfigError
-from connector.resources import load_data
+from connector.mapping.resources import load_data
 
 EFFECTS = ("protect", "detect", "respond")
 """What a capability does about a technique, strongest first: lost points are lost protection before lost sight."""

@@ -16,10 +16,10 @@ from connector.clock import iso
 from connector.config.values import ChangesConfig, TargetsConfig
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules, holds
+from connector.mapping.resources import load_data
 from connector.memory import Memory
 from connector.model import Change, Control, Day, Event, Profile, Snapshot, StateUpdate
 from connector.problems import Fault, advance
-from connector.resources import load_data
 from connector.signin.credentials import Expiry, fault
 
 TENANT = "TEST"

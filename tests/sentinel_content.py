@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from connector import mapping
+from connector.mapping.load import load_mapping
 from connector.model import STREAMS
 from sinks.sentinel import OPTIONS
 
@@ -23,7 +23,7 @@ ADDED_COLUMNS = {"TenantId": "string", "Type": "string", "_ResourceId": "string"
 @cache
 def tables() -> dict[str, dict[str, str]]:
     """Table → column → type: what the data collection rule declares, out of mappings/sentinel.yaml."""
-    found = mapping.load("sentinel")
+    found = load_mapping("sentinel")
     return {
         stream_name.removeprefix("Custom-"): found.columns(stream)
         for stream, stream_name in OPTIONS["streams"].default.items()

@@ -17,13 +17,13 @@ from typing import Any
 
 from attrs import Factory, asdict, define, evolve, frozen
 
-from connector import mapping as mappings
 from connector.app import READ, WRITE, Transports, build_sink, open_source, open_store, token_provider
 from connector.cli import send_test
 from connector.cli.common import clean, config_of, console, draw, dump, plural, table
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
 from connector.errors import ConfigError, Denied, SecureScoreError
+from connector.mapping.load import load_mapping
 from connector.model import Absent, Known
 from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.net.http import MAX_BODY_BYTES, Response, Transport
@@ -377,7 +377,7 @@ async def rule_findings(sink: SinkConfig, base_dir: str, clock: Clock, root: str
     finally:
         await credential.close()
         await transports.close()
-    mapping = mappings.load(sink.mapping or sink.format or "sentinel", base_dir)
+    mapping = load_mapping(sink.mapping or sink.format or "sentinel", base_dir)
     findings = []
     for stream, target in (sink.stream_targets or options["streams"]).items():
         ours = mapping.columns(stream)

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from connector import mapping as mappings
 from connector.cli.common import clean, config_of, console, draw, dump, moment, store_beside, table, tenant_id
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
+from connector.mapping.load import load_mapping
 from connector.model import Event
 from connector.ports import Query
 
@@ -82,7 +82,7 @@ async def _events(config: Config, query: Query, args: argparse.Namespace) -> int
     elif args.format == "json":
         dump([cloudevents.document(event) for event in found])
     else:
-        rendered = mappings.load(args.format, config.base_dir)
+        rendered = load_mapping(args.format, config.base_dir)
         for event in found:
             payload = rendered.render(event).payload
             if isinstance(payload, str):

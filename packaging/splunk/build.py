@@ -27,8 +27,8 @@ from html import escape
 from pathlib import Path
 
 from connector.frameworks import shipped
-from connector.mapping import compile_mapping
-from connector.resources import load_data
+from connector.mapping.load import compile_mapping
+from connector.mapping.resources import load_data
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -52,7 +52,7 @@ LEFT_OUT = (
     "connector/functions.py",
     "connector/rehearsal.py",
     "connector/turns.py",
-    "connector/mapping_file.py",
+    "connector/mapping/compile.py",
     "connector/config/config.schema.json",
     "connector/stores/sqlite.py",
     "connector/stores/sqlite_file.py",

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from connector.mapping import Mapping as RecordMapping
-from connector.mapping import load
+from connector.mapping.load import load_mapping
+from connector.mapping.render import Mapping as RecordMapping
 from connector.model import Event
 from tests.artefacts.spl import Row, World, row_of
 
@@ -65,7 +65,7 @@ def lookup(name: str, lookups: Path) -> Callable[[Mapping[str, Any]], Mapping[st
 
 @cache
 def mapping() -> RecordMapping:
-    return load("splunk")
+    return load_mapping("splunk")
 
 
 def world(events: Iterable[Event], lookups: Path, now: datetime, indexed: datetime | None = None) -> World:

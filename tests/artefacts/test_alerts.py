@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from connector.resources import load_data
+from connector.mapping.resources import load_data
 from tests.artefacts.host_packages import HOST, ROOT
 
 TABLE: dict[str, Any] = load_data("alerts")

@@ -166,7 +166,7 @@ def test_make_says_what_to_do_without_a_suitable_python(tmp_path: Path) -> None:
 EDGE = (
     "connector.cli",
     "connector.config.yaml_file",
-    "connector.mapping_file",
+    "connector.mapping.compile",
     "connector.stores.sqlite",
     "connector.stores.blob",
 )

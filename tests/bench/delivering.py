@@ -15,13 +15,14 @@ from typing import Any, TypeVar, cast
 
 from attrs import evolve
 
-from connector import mapping
 from connector.app import open_app
 from connector.batch import Filter
 from connector.clock import SimulatedClock, SystemClock
 from connector.delivery import Delivery, DurableStore
 from connector.formats import cloudevents
 from connector.ids import event_id
+from connector.mapping.load import load_mapping
+from connector.mapping.render import Mapping
 from connector.model import Event
 from connector.net.client import Http
 from connector.ports import Query, Settlement, Start, State
@@ -165,7 +166,7 @@ class TlsHandler(logging.handlers.SysLogHandler):
 async def syslog(folder: Path, sample: Sequence[Event], rounds: int, count: int, *, tls: bool) -> Figure:
     """A filled outbox drained into rsyslog, every batch confirmed; the rival sends ready lines and hears nothing."""
     wanted = [event for event in sample if event.stream != "inventory"]
-    form = mapping.load("cef")
+    form = load_mapping("cef")
     numbers = iter(range(1_000_000))
     own: list[Spent] = []
     others: list[Spent] = []
@@ -241,7 +242,7 @@ def _handler(server: Rsyslog, *, tls: bool) -> logging.handlers.SysLogHandler:
     return handler
 
 
-def _delivery(store: SqliteStore, sink: Any, form: mapping.Mapping) -> Delivery:
+def _delivery(store: SqliteStore, sink: Any, form: Mapping) -> Delivery:
     return Delivery(
         store=cast("DurableStore", store),
         sink=sink,
@@ -261,7 +262,7 @@ async def sentinel(sample: Sequence[Event], rounds: int, count: int) -> Figure:
     """Mapped rows to a Logs Ingestion endpoint over TLS, against the SDK's own way with the same rows."""
     from azure.monitor.ingestion.aio import LogsIngestionClient  # noqa: PLC0415 - an extra
 
-    form = mapping.load("sentinel")
+    form = load_mapping("sentinel")
     records = [form.render(event) for event in many(sample, count, 0)]
     streams = {stream: f"Custom-{stream}_CL" for stream in ("score", "inventory", "change", "health")}
     batches = _batches(records, BATCH)
@@ -314,7 +315,7 @@ async def sentinel(sample: Sequence[Event], rounds: int, count: int) -> Figure:
 
 async def hec(sample: Sequence[Event], rounds: int, count: int, lone: int) -> Figure:
     """The sink's batches, against the same transport with one POST an event."""
-    form = mapping.load("splunk")
+    form = load_mapping("splunk")
     records = [form.render(event) for event in many(sample, count, 0)]
     with started("receivers") as server:
         http = Http(clock=SystemClock(), ca_file=server.at["ca"], max_connections=1)

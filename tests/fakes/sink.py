@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import Factory, define
 
-from connector import mapping as mappings
 from connector.batch import Filter
 from connector.delivery import Delivery, DurableStore
+from connector.mapping.load import load_mapping
 from connector.model import Receipt, Record, accept_all
 from connector.ports import Clock
 
@@ -42,7 +42,7 @@ class FakeSink:
 def delivery(store: Any, sink: Any, clock: Clock, *, wants: Filter | None = None, **fields: Any) -> Delivery:
     """A loop with CloudEvents as its mapping and dice that always fall alike."""
     durable: DurableStore = store
-    fields.setdefault("mapping", mappings.load("cloudevents"))
+    fields.setdefault("mapping", load_mapping("cloudevents"))
     fields.setdefault("max_records", sink.max_records)
     fields.setdefault("max_bytes", sink.max_bytes)
     return Delivery(store=durable, sink=sink, clock=clock, wants=wants or Filter(), dice=Random(1), **fields)

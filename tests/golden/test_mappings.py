@@ -8,9 +8,10 @@ from typing import Any
 import cefp  # type: ignore[import-untyped]  # an oracle without type hints
 import pytest
 
-from connector import mapping
 from connector.formats import cloudevents
-from connector.mapping import Mapping
+from connector.mapping.load import compile_mapping, load_mapping
+from connector.mapping.render import Mapping
+from connector.mapping.resources import mapping_names
 from connector.model import STREAM_OF_TYPE, Event
 from tests.golden import samples
 
@@ -18,7 +19,7 @@ CASES = [(name, case) for name in samples.cases_files() for case in samples.case
 TEXT_PER_EVENT = ("cef", "leef")
 """Mappings that treat each event type by itself, and so have a case for each."""
 
-loaded = cache(mapping.load)
+loaded = cache(load_mapping)
 
 DIRECTED = ("score.changed", "control.score_changed")
 
@@ -65,7 +66,7 @@ def test_case(name: str, case: str) -> None:
 
 
 def test_every_shipped_mapping_has_cases() -> None:
-    assert samples.cases_files() == mapping.names()
+    assert samples.cases_files() == mapping_names()
 
 
 @pytest.mark.parametrize("name", TEXT_PER_EVENT)
@@ -76,9 +77,9 @@ def test_every_sample_has_a_case(name: str) -> None:
 # ------------------------------------------------------------------------------------------------- every mapping
 
 
-@pytest.mark.parametrize("name", mapping.names())
+@pytest.mark.parametrize("name", mapping_names())
 def test_compiled_form_renders_the_same(name: str) -> None:
-    compiled = json.loads(json.dumps(mapping.compile_mapping(name)))
+    compiled = json.loads(json.dumps(compile_mapping(name)))
     again = Mapping.from_compiled(compiled)
     assert again == loaded(name)
     for sample in samples.names():
@@ -86,7 +87,7 @@ def test_compiled_form_renders_the_same(name: str) -> None:
         assert again.render(event) == loaded(name).render(event)
 
 
-@pytest.mark.parametrize("name", mapping.names())
+@pytest.mark.parametrize("name", mapping_names())
 @pytest.mark.parametrize("sample", samples.names())
 def test_record_carries_the_event(name: str, sample: str) -> None:
     event = samples.event(sample)
@@ -97,7 +98,7 @@ def test_record_carries_the_event(name: str, sample: str) -> None:
     assert record.tenant == (tenant["name"] if tenant else "")
 
 
-@pytest.mark.parametrize("name", mapping.names())
+@pytest.mark.parametrize("name", mapping_names())
 def test_rendering_leaves_the_event_alone(name: str) -> None:
     for sample in samples.names():
         event = samples.event(sample)

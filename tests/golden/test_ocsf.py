@@ -10,12 +10,12 @@ from ocsf_emitter.defaults import OCSF_SCHEMA_VERSION, class_spec_by_uid
 from ocsf_emitter.errors import InvalidFindingError
 from pydantic import BaseModel, ValidationError
 
-from connector import mapping
 from connector.formats import jsonl
+from connector.mapping.load import load_mapping
 from connector.model import Event
 from tests.golden import samples
 
-OCSF = mapping.load("ocsf")
+OCSF = load_mapping("ocsf")
 CLASSES = {
     "score": 2003,
     "control": 2003,

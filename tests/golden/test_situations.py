@@ -38,6 +38,7 @@ from connector.clock import SimulatedClock, parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig, TenantConfig
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
 from connector.explain import SeverityRules
+from connector.mapping.resources import load_data
 from connector.model import (
     STREAM_OF_TYPE,
     Absent,
@@ -52,7 +53,6 @@ from connector.model import (
 )
 from connector.poller import Poller
 from connector.ports import Source, State
-from connector.resources import load_data
 from connector.sources import wire
 
 TENANT = "11111111-1111-1111-1111-111111111111"

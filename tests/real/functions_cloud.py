@@ -18,8 +18,8 @@ import trustme
 from aiohttp import web
 from attrs import define, field, frozen
 
-from connector import mapping
 from connector.clock import SystemClock
+from connector.mapping.load import load_mapping
 from connector.model import STREAMS
 from connector.net.client import tls_context
 from connector.signin.claims import read_claims
@@ -171,7 +171,7 @@ async def cloud(folder: Path, app: Path, on: Ground, tenants: int = 1, *, backfi
     home = world.tenants[0].id
     registration = Registration(CLIENT, secrets={SECRET: True}, roles={t.id: frozenset({READ}) for t in world.tenants})
     names = [t.id for t in world.tenants]
-    columns = {OPTIONS["streams"].default[s]: mapping.load("sentinel").columns(s) for s in STREAMS}
+    columns = {OPTIONS["streams"].default[s]: load_mapping("sentinel").columns(s) for s in STREAMS}
     service = ingestion.Service(clock, {ingestion.RULE: {s: ingestion.declared(c) for s, c in columns.items()}})
     state = f"state-{uuid4()}"
     async with (

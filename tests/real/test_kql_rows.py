@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from attrs import Factory, frozen
 
-from connector import mapping
 from connector.app import severity_rules
 from connector.formats import ingestion
+from connector.mapping.load import load_mapping
 from connector.model import Event
 from connector.rehearsal import alerts, events
 from sinks.sentinel import OPTIONS
@@ -23,7 +23,7 @@ from tests.golden import samples
 from tests.real import kusto
 
 NOW = datetime(2026, 11, 27, 12, 0)
-MAPPING = mapping.load("sentinel")
+MAPPING = load_mapping("sentinel")
 TABLES = {stream: name.removeprefix("Custom-") for stream, name in OPTIONS["streams"].default.items()}
 TEST = {
     "data.simulated": True,

@@ -19,9 +19,9 @@ from attrs import Factory, define, frozen
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from connector import mapping
 from connector.batch import Filter
 from connector.delivery import Delivery, DurableStore, Outcome
+from connector.mapping.load import load_mapping
 from connector.model import Event, Receipt, Record
 from connector.net.client import Http
 from connector.net.http import Wire
@@ -34,7 +34,7 @@ from tests.fakes.hec import TEXTS, TOKEN, Fault, Splunk, Token
 from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
-MAPPING = mapping.load("splunk")
+MAPPING = load_mapping("splunk")
 MEMORY = Path("/dev/shm")  # here thousands of commits wait for no disk
 
 

@@ -25,9 +25,10 @@ from attrs import Factory, define, evolve, frozen
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from connector import mapping
 from connector.batch import Filter
 from connector.delivery import Delivery, DurableStore, Outcome
+from connector.mapping.load import load_mapping
+from connector.mapping.render import Mapping as RecordMapping
 from connector.model import STREAMS, Event, Record
 from connector.net.client import Http
 from connector.net.http import Wire as Transport
@@ -40,7 +41,7 @@ from tests.fakes.ingestion import RULE, TOKEN, Credential, Fault, Service, decla
 from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
-MAPPING = mapping.load("sentinel")
+MAPPING = load_mapping("sentinel")
 TARGETS: Mapping[str, str] = OPTIONS["streams"].default
 TABLES = {TARGETS[stream]: declared(MAPPING.columns(stream)) for stream in STREAMS}
 SAMPLES = ("score.observed", "control.observed", "control.score_changed/regressed", "feed.gap")
@@ -93,7 +94,7 @@ class Books:
         self.delivery = Delivery(
             store=cast("DurableStore", self.store),
             sink=SentinelSink("sentinel", rules, self.transport or ingestion.Wire(self.service), credential),
-            mapping=cast("mapping.Mapping", Spoiling(self.bad)),
+            mapping=cast("RecordMapping", Spoiling(self.bad)),
             clock=self.clock,
             wants=Filter(),
             max_records=self.max_records,

@@ -24,11 +24,11 @@ from connector.diff import (
 from connector.events import Origin, stamp
 from connector.explain import SeverityRules
 from connector.ids import content_hash, event_id
+from connector.mapping.resources import load_data
 from connector.memory import Memory
 from connector.model import Absent, Change, Control, Day, Event, Profile, Snapshot, StateUpdate, Unchanged
 from connector.observe import INCOMPLETE, Rules, observe
 from connector.ports import State
-from connector.resources import load_data
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 _table = load_data("severity")

@@ -21,8 +21,8 @@ from connector.explain import (
     severity,
     signed,
 )
+from connector.mapping.resources import load_data
 from connector.model import Control, Day, Profile, StateUpdate
-from connector.resources import load_data
 
 
 def control(score: float | None, percent: float | None = None, name: str = "a", **more: Any) -> Control:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.formatters import FORMATTERS, TYPES, formatter
+from connector.mapping.formatters import FORMATTERS, TYPES, formatter
 
 ARGUMENTS = {"round": ":2", "clamp": ":0:10", "cut_prefix": ":x"}
 EVERY = [f"{name}{ARGUMENTS.get(name, '')}" for name in FORMATTERS]

@@ -14,8 +14,8 @@ import yaml
 from connector import changes, frameworks
 from connector.errors import ConfigError
 from connector.explain import Context
+from connector.mapping.resources import load_data
 from connector.model import Control, Day, Version
-from connector.resources import load_data
 from tests.shared_data import shared_data
 
 ROOT = Path(__file__).parents[2]

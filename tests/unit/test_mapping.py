@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector import mapping
 from connector.errors import ConfigError, MappingError
-from connector.mapping import Mapping
+from connector.mapping import render
+from connector.mapping.load import compile_mapping, load_mapping
+from connector.mapping.render import Mapping
+from connector.mapping.resources import mapping_names
 from connector.model import STREAM_OF_TYPE, Event
 from tests.golden import samples
 
@@ -23,7 +25,7 @@ CHANGE = samples.event("control.score_changed/regressed")
 
 def _mapping(tmp_path: Path, text: str, name: str = "own.yaml") -> Mapping:
     (tmp_path / name).write_text(text, "utf-8")
-    return mapping.load(f"./{name}", str(tmp_path))
+    return load_mapping(f"./{name}", str(tmp_path))
 
 
 def _fields(tmp_path: Path, fields: str, event: Event = CHANGE) -> dict[str, Any]:
@@ -177,7 +179,7 @@ fields:
 tables: {names: {securescore.feed.gap: Own name}}
 """,
     )
-    base, made = (cefp.parse(m.render(samples.event("feed.gap")).payload) for m in (mapping.load("cef"), own))
+    base, made = (cefp.parse(m.render(samples.event("feed.gap")).payload) for m in (load_mapping("cef"), own))
     assert made["device"] == {**base["device"], "vendor": "Contoso"}
     assert made["name"] == "Own name"
     assert made["extension"] == {**base["extension"], "flexString1": "soc-7", "flexString1Label": "Queue"}
@@ -185,9 +187,9 @@ tables: {names: {securescore.feed.gap: Own name}}
 
 
 def test_an_extension_may_extend_a_compiled_base(tmp_path: Path) -> None:
-    compiled = mapping.compile_mapping("leef")
+    compiled = compile_mapping("leef")
     (tmp_path / "leef.json").write_text(json.dumps(compiled))
-    assert mapping.load("./leef.json", str(tmp_path)).render(CHANGE) == mapping.load("leef").render(CHANGE)
+    assert load_mapping("./leef.json", str(tmp_path)).render(CHANGE) == load_mapping("leef").render(CHANGE)
 
 
 def test_columns_of_a_stream_with_their_types(tmp_path: Path) -> None:
@@ -209,34 +211,34 @@ types: {score.changed: {fields: {Residual: {from: data.residual, type: real}}}}
 
 
 def test_shipped_names() -> None:
-    assert {"cef", "leef", "cloudevents"} <= set(mapping.names())
-    assert "severity" not in mapping.names()
+    assert {"cef", "leef", "cloudevents"} <= set(mapping_names())
+    assert "severity" not in mapping_names()
 
 
 @pytest.mark.parametrize("name", ["cfe", "cef.cases", "severity", ""])
 def test_unknown_name_tells_what_there_is(name: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        mapping.load(name)
+        load_mapping(name)
     assert "cloudevents" in raised.value.problems[0]
     assert "./own.yaml" in raised.value.hint
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.yaml: cannot be read"):
-        mapping.load("./gone.yaml", str(tmp_path))
+        load_mapping("./gone.yaml", str(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["{}", '{"compiled": 99}', "not json", "[]", "[" * 100_000])
 def test_bad_compiled_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "own.json").write_text(content)
     with pytest.raises(ConfigError) as raised:
-        mapping.load("own.json", str(tmp_path))
+        load_mapping("own.json", str(tmp_path))
     assert "compile" in raised.value.hint
 
 
 @pytest.mark.parametrize("part", ["layers", "encode", "tables", "name"])
 def test_damaged_compiled_form(part: str) -> None:
-    compiled = mapping.compile_mapping("cef")
+    compiled = compile_mapping("cef")
     with pytest.raises(ConfigError):
         Mapping.from_compiled({key: value for key, value in compiled.items() if key != part})
 
@@ -247,23 +249,24 @@ def test_home_without_yaml_uses_compiled_mappings(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "cef.yaml").write_text("encode: cef  # never read here")
-    (package / "cef.json").write_text(json.dumps(mapping.compile_mapping("cef")))
+    (package / "cef.json").write_text(json.dumps(compile_mapping("cef")))
     (package / "leef.yaml").write_text("encode: leef")
     program = """
 import sys
 sys.modules["yaml"] = None
-from connector import mapping
+from connector.mapping.load import load_mapping
+from connector.mapping.resources import mapping_names
 from connector.errors import ConfigError
-print(mapping.load("cef").encode, mapping.names())
+print(load_mapping("cef").encode, mapping_names())
 try:
-    mapping.load("leef")
+    load_mapping("leef")
 except ConfigError as error:
     print(error.hint)
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
-        env={"PYTHONPATH": f"{tmp_path}:{Path(mapping.__file__).parents[1]}"},
+        env={"PYTHONPATH": f"{tmp_path}:{Path(render.__file__).parents[2]}"},
         capture_output=True,
         text=True,
         check=True,
@@ -274,8 +277,8 @@ except ConfigError as error:
 
 
 def test_importing_the_engine_does_not_import_yaml() -> None:
-    program = "import sys; import connector.mapping; print('yaml' in sys.modules)"
-    root = str(Path(mapping.__file__).parents[1])
+    program = "import sys; import connector.mapping.load; print('yaml' in sys.modules)"
+    root = str(Path(render.__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True, timeout=30
     )
@@ -314,7 +317,7 @@ def hostile_events(draw: st.DrawFn) -> Event:
     return Event(event.id, event.source, event.type, draw(HOSTILE_TEXT), event.time, data)
 
 
-SHIPPED = [mapping.load(name) for name in mapping.names()]
+SHIPPED = [load_mapping(name) for name in mapping_names()]
 
 
 @given(hostile_events())
@@ -352,7 +355,7 @@ def test_what_json_cannot_carry_becomes_null_or_readable(tmp_path: Path) -> None
 def test_an_unrenderable_event_is_a_mapping_error_with_facts() -> None:
     event = samples.event("feed.gap", {"data.days": float("nan")})
     with pytest.raises(MappingError) as raised:
-        mapping.load("cloudevents").render(event)
+        load_mapping("cloudevents").render(event)
     assert "'cloudevents'" in raised.value.what
     assert event.id in raised.value.what
     assert "feed.gap" in raised.value.what
@@ -394,4 +397,4 @@ def test_unknown_event_type_falls_back_to_its_stream(tmp_path: Path) -> None:
     ],
 )
 def test_record_tenant(tenant: Any, name: str) -> None:
-    assert mapping.load("cloudevents").render(samples.event("feed.gap", {"data.tenant": tenant})).tenant == name
+    assert load_mapping("cloudevents").render(samples.event("feed.gap", {"data.tenant": tenant})).tenant == name

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from connector import mapping
 from connector.errors import ConfigError
+from connector.mapping.load import compile_mapping, load_mapping
 
 
 def _problems(tmp_path: Path, text: str) -> list[str]:
     (tmp_path / "own.yaml").write_text(text, "utf-8")
     with pytest.raises(ConfigError) as raised:
-        mapping.load("own.yaml", str(tmp_path))
+        load_mapping("own.yaml", str(tmp_path))
     file = str(tmp_path / "own.yaml")
     assert all(problem.startswith(file) for problem in raised.value.problems)
     return [problem.removeprefix(file).strip() for problem in raised.value.problems]
@@ -121,23 +121,23 @@ def test_problem_of_a_base_names_the_base(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("encode: object\nfields: {a: {form: id}}")
     (tmp_path / "own.yaml").write_text("extends: ./base.yaml")
     with pytest.raises(ConfigError, match=r"base\.yaml \(line 2\)"):
-        mapping.load("own.yaml", str(tmp_path))
+        load_mapping("own.yaml", str(tmp_path))
 
 
 def test_long_chain_of_bases_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m0.yaml").write_text("encode: object\nfields: {a: id}")
     for n in range(1, 20):
         (tmp_path / f"m{n}.yaml").write_text(f"extends: ./m{n - 1}.yaml")
-    assert mapping.load("m5.yaml", str(tmp_path)).name == "m5"
+    assert load_mapping("m5.yaml", str(tmp_path)).name == "m5"
     with pytest.raises(ConfigError, match="more than 8 mappings in a row"):
-        mapping.load("m19.yaml", str(tmp_path))
+        load_mapping("m19.yaml", str(tmp_path))
 
 
 def test_two_files_extending_each_other(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("extends: ./b.yaml")
     (tmp_path / "b.yaml").write_text("extends: ./a.yaml")
     with pytest.raises(ConfigError, match="extends itself"):
-        mapping.load("a.yaml", str(tmp_path))
+        load_mapping("a.yaml", str(tmp_path))
 
 
 def test_alias_bomb_is_refused(tmp_path: Path) -> None:
@@ -150,20 +150,20 @@ def test_anchors_may_be_used(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(
         "encode: object\nfields: {a: id}\ntypes: {feed.gap: {fields: &f {b: id}}, feed.stale: {fields: *f}}"
     )
-    assert mapping.load("own.yaml", str(tmp_path)).columns("health").keys() == {"a", "b"}
+    assert load_mapping("own.yaml", str(tmp_path)).columns("health").keys() == {"a", "b"}
 
 
 def test_huge_and_undecodable_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "huge.yaml").write_text("#" * 1_000_001)
     (tmp_path / "latin.yaml").write_bytes(b"encode: \xe9")
     with pytest.raises(ConfigError, match="larger than 1000000 octets"):
-        mapping.load("huge.yaml", str(tmp_path))
+        load_mapping("huge.yaml", str(tmp_path))
     with pytest.raises(ConfigError, match="not UTF-8 text"):
-        mapping.load("latin.yaml", str(tmp_path))
+        load_mapping("latin.yaml", str(tmp_path))
 
 
 def test_words_that_yaml_takes_for_truth_stay_words_as_keys(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("encode: object\nfields: {on: id, x: {from: id, table: {yes: 1, no: 2, 1: 3}}}")
-    compiled = mapping.compile_mapping("own.yaml", str(tmp_path))
+    compiled = compile_mapping("own.yaml", str(tmp_path))
     assert compiled["layers"][0]["all"]["fields"]["x"]["table"] == {"yes": 1, "no": 2, "1": 3}
     assert "on" in compiled["layers"][0]["all"]["fields"]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connector import mapping as mappings
 from connector.cli.check import Finding, rule_findings
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, SinkConfig
+from connector.mapping.load import load_mapping
 from connector.rule_columns import differences, resource_id_problem
 
 RULE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Insights/dataCollectionRules/securescore"
@@ -60,14 +60,14 @@ async def found(tmp_path: Path, root: str, token: str = "reader", rule: str = RU
 
 
 async def test_a_rule_that_declares_everything_is_good(tmp_path: Path) -> None:
-    ours = {target: mappings.load("sentinel").columns(stream) for stream, target in STREAMS.items()}
+    ours = {target: load_mapping("sentinel").columns(stream) for stream, target in STREAMS.items()}
     async with manager(200, declaration(ours)) as root:
         findings = await found(tmp_path, root)
     assert [f.ok for f in findings] == [True, True]
 
 
 async def test_what_is_missing_or_of_another_type_is_named(tmp_path: Path) -> None:
-    ours = {target: dict(mappings.load("sentinel").columns(stream)) for stream, target in STREAMS.items()}
+    ours = {target: dict(load_mapping("sentinel").columns(stream)) for stream, target in STREAMS.items()}
     del ours["Custom-SecureScoreDaily_CL"]["EventId"]
     ours["Custom-SecureScoreDaily_CL"]["Severity"] = "string"
     del ours["Custom-SecureScoreChange_CL"]

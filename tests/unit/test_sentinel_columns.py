@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from connector import mapping
 from connector.formats.ingestion import SHORTENED
-from connector.formatters import TYPES
+from connector.mapping.formatters import TYPES
+from connector.mapping.load import load_mapping
 from connector.model import STREAMS
 from sinks.sentinel import OPTIONS
 from tests.fakes.ingestion import RESERVED, declared
 from tests.golden import samples
 
-LOADED = mapping.load("sentinel")
+LOADED = load_mapping("sentinel")
 ADDED_BY_AZURE = {"_itemid", "_billedsize", "_isbillable", "_timereceived", "sourcesystem", "mg", "rawdata", "computer"}
 
 NOT_A_COLUMN = {"stream"}

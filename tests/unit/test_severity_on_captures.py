@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from connector.changes import control_info
 from connector.explain import SeverityRules, severity
+from connector.mapping.resources import load_data
 from connector.model import Control, Profile
-from connector.resources import load_data
 from connector.sources import wire
 from tests.shared_data import HEIMDALL_TENANT, shared_data
 

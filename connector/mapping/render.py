@@ -1,7 +1,6 @@
-"""Event → Record: a compiled mapping, made of small functions once and run for every event. Pure after loading.
+"""Event → Record: a compiled mapping, made of small functions once and run for every event. Pure.
 
-Reading YAML and judging it lives in mapping_file.py, which is imported only when a YAML file is really read; homes
-without YAML load the compiled JSON form. What a receiver's wire looks like lives in formats/.
+Where a compiled mapping comes from is in load.py; what a receiver's wire looks like lives in formats/.
 
 A compiled mapping is JSON:
   mapping  {"compiled": 1, "name", "encode", "tables": {name: table}, "layers": [layer]}
@@ -14,15 +13,11 @@ For one event type, later layers win over earlier ones, and within a layer types
 null node takes an inherited key away. In json and object a dot in a key makes nested objects.
 """
 
-import json
 import re
 from collections import abc
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from importlib import resources
-from importlib.resources.abc import Traversable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import jmespath
@@ -33,7 +28,7 @@ from connector import __version__
 from connector.errors import ConfigError, MappingError
 from connector.formats import cef, cloudevents, jsonl, leef
 from connector.formats.text import as_text, cut_chars, cut_octets, encodable
-from connector.formatters import TYPES, formatter
+from connector.mapping.formatters import TYPES, formatter
 from connector.model import STREAM_OF_TYPE, STREAMS, Event, Record
 
 COMPILED = 1
@@ -45,8 +40,6 @@ CONSTANTS: abc.Mapping[str, str] = {"version": __version__, "product": "Secure S
 ENCODINGS = ("cef", "leef", "cloudevents", "json", "object")
 
 PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
-
-MAX_FILE_BYTES = 1_000_000
 
 Getter = Callable[[Any], Any]
 
@@ -124,99 +117,6 @@ class Mapping:
                 for key, node in _merged(self.compiled, "fields", kind, stream).items():
                     found[key] = found.get(key) or str(node.get("type", ""))
         return found
-
-
-# ---------------------------------------------------------------------------------------------------------- loading
-
-
-def names() -> list[str]:
-    """The shipped mappings, sorted."""
-    return sorted(
-        {entry.name.split(".")[0] for entry in resources.files("mappings").iterdir() if _is_mapping_file(entry)}
-    )
-
-
-def load(name_or_path: str, base_dir: str = ".") -> Mapping:
-    """A shipped mapping by name, or a file (.yaml, .yml, or compiled .json) relative to `base_dir`.
-
-    Raises ConfigError naming every problem with file, line and key.
-    """
-    return Mapping.from_compiled(compile_mapping(name_or_path, base_dir))
-
-
-def compile_mapping(name_or_path: str, base_dir: str = ".") -> dict[str, Any]:
-    """The compiled form, JSON-able, of a shipped mapping or of a file relative to `base_dir`. Raises ConfigError."""
-    if is_path(name_or_path):
-        path = Path(base_dir) / name_or_path
-        if path.suffix == ".json":
-            return _load_json(path)
-        return _compile_yaml(path)
-    here = resources.files("mappings")
-    text_form, compiled_form = here / f"{name_or_path}.yaml", here / f"{name_or_path}.json"
-    if compiled_form.is_file() and not (text_form.is_file() and _yaml_available()):
-        return _load_json(compiled_form)
-    if name_or_path not in names():
-        raise ConfigError(
-            [f"there is no mapping {name_or_path!r}; shipped are {', '.join(names())}"],
-            hint="for a file of your own write a path, e.g. ./own.yaml",
-        )
-    return _compile_yaml(text_form)
-
-
-def is_path(name_or_path: str) -> bool:
-    """Whether a mapping is meant by path rather than by shipped name."""
-    return "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith((".yaml", ".yml", ".json"))
-
-
-def read_text(file: Path | Traversable) -> str:
-    """A mapping file's text. Raises ConfigError when it is missing, too large or not UTF-8."""
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-        if len(raw) > MAX_FILE_BYTES:
-            raise ConfigError([f"{file}: larger than {MAX_FILE_BYTES} octets, no mapping is"])
-        return raw.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError([f"{file}: cannot be read: {reason}"], hint="check the path of the mapping") from error
-
-
-def _is_mapping_file(entry: Traversable) -> bool:
-    stem, dot, suffix = entry.name.partition(".")
-    if suffix == "json":
-        return '"compiled"' in entry.read_text("utf-8")
-    if suffix != "yaml" or not dot or not stem:
-        return False
-    return re.search(r"^(?:encode|extends):", entry.read_text("utf-8"), re.MULTILINE) is not None
-
-
-def _yaml_available() -> bool:
-    try:
-        import yaml  # noqa: F401, PLC0415  # asked for only here: many homes have none
-    except ImportError:
-        return False
-    return True
-
-
-def _compile_yaml(file: Path | Traversable) -> dict[str, Any]:
-    if not _yaml_available():
-        raise ConfigError(
-            [f"{file}: reading YAML needs the package pyyaml"],
-            hint="pip install pyyaml, or give the compiled .json form of the mapping",
-        )
-    from connector.mapping_file import compile_file  # noqa: PLC0415  # the only way to YAML
-
-    return compile_file(file)
-
-
-def _load_json(file: Path | Traversable) -> dict[str, Any]:
-    try:
-        compiled = json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([f"{file}: not JSON: {error}"], hint="compile the mapping again") from error
-    if not isinstance(compiled, dict) or compiled.get("compiled") != COMPILED:
-        raise ConfigError([f"{file}: not a compiled mapping of this version"], hint="compile the mapping again")
-    return compiled
 
 
 # -------------------------------------------------------------------------------------------------------- compiling

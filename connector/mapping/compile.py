@@ -21,8 +21,9 @@ from jmespath.functions import Functions
 
 from connector.errors import ConfigError
 from connector.formats.cef import CUSTOM
-from connector.formatters import FORMATTERS, TYPES, formatter
-from connector.mapping import COMPILED, CONSTANTS, ENCODINGS, PLAIN_PATH, is_path, names, read_text
+from connector.mapping.formatters import FORMATTERS, TYPES, formatter
+from connector.mapping.render import COMPILED, CONSTANTS, ENCODINGS, PLAIN_PATH
+from connector.mapping.resources import is_path, mapping_names, read_text
 from connector.model import STREAM_OF_TYPE, STREAMS
 
 MAX_EXTENDS = 8
@@ -148,11 +149,11 @@ def _base(extends: Any, file: Path | Traversable, chain: tuple[str, ...], check:
     parent: Path | Traversable
     if is_path(extends):
         parent = Path(str(file)).parent / extends
-    elif extends in names():
+    elif extends in mapping_names():
         parent = resources.files("mappings") / f"{extends}.yaml"
     else:
-        near = get_close_matches(extends, names(), n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"shipped are {', '.join(names())}"
+        near = get_close_matches(extends, mapping_names(), n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"shipped are {', '.join(mapping_names())}"
         check.problem(("extends",), f"there is no mapping {extends!r}, {advice}")
         return {}
     if any(Path(seen).resolve() == Path(str(parent)).resolve() for seen in chain):

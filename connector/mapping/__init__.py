@@ -1,0 +1,6 @@
+"""Mappings at work: Event → Record, as the files in mappings/ say.
+
+Here live finding and reading files (resources.py), judging and compiling YAML (compile.py), choosing between the two
+forms (load.py), running a compiled mapping (render.py) and the functions a mapping may name (formatters.py). No wire
+form lives here (formats/), and no receiver is known. Begin with render.py.
+"""

@@ -19,28 +19,28 @@ from attrs import Factory, define, evolve, field
 
 from connector import health
 from connector.batch import Filter
-from connector.budget import Budgets, Limits
 from connector.clock import SystemClock
 from connector.config.secrets import resolve, resolve_options, resolve_url
 from connector.config.values import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
 from connector.delivery import Delivery, DurableStore
 from connector.errors import ConfigError
-from connector.evidence import Evidence
-from connector.explain import SeverityRules
 from connector.loops import App
 from connector.mapping.load import load_mapping
 from connector.mapping.resources import load_data
 from connector.net.clouds import CLOUDS, cloud_of
 from connector.net.connect import open_client
 from connector.net.http import Transport, Wire
+from connector.observe.evidence import Evidence
+from connector.observe.explain import SeverityRules
+from connector.observe.poller import MAX_DAYS_A_COMMIT, Poller
+from connector.observe.schedule import concurrency
+from connector.observe.storm import Storms
 from connector.options import Option
-from connector.poller import MAX_DAYS_A_COMMIT, Poller
 from connector.ports import Clock, Sink, Source, Start
-from connector.schedule import concurrency
 from connector.signin.credentials import Watch
 from connector.signin.msal_calls import Target
 from connector.signin.tokens import SignIn, TokenProvider
-from connector.storm import Storms
+from connector.sources.budget import Budgets, Limits
 from connector.upkeep import CONNECTOR, Upkeep
 
 if TYPE_CHECKING:

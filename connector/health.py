@@ -10,15 +10,15 @@ from typing import Any
 
 from attrs import Factory, define, field, frozen
 
-from connector import memory
 from connector.clock import iso, parse_iso
 from connector.config.values import Config
 from connector.errors import Conflict
-from connector.events import Origin, stamp
-from connector.explain import SeverityRules
 from connector.ids import event_id
 from connector.model import Change, Receipt, Record
 from connector.net.http import Response
+from connector.observe import memory
+from connector.observe.events import Origin, stamp
+from connector.observe.explain import SeverityRules
 from connector.ports import Clock, Query, Sink, SinkStats, State, Stats, Store
 from connector.signin.credentials import Credential, Expiry
 

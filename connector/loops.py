@@ -15,10 +15,10 @@ from connector.clock import first_of
 from connector.config.values import Config, TenantConfig
 from connector.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Outcome
 from connector.errors import ConfigError, Conflict, StoreError
-from connector.poller import Poller, PollOutcome
+from connector.observe.poller import Poller, PollOutcome
+from connector.observe.schedule import Schedule, concurrency
 from connector.ports import Clock
 from connector.problems import Fault
-from connector.schedule import Schedule, concurrency
 from connector.upkeep import CONNECTOR, Upkeep
 
 log = logging.getLogger("securescore.loops")

@@ -72,7 +72,7 @@ class Sink(Protocol):
 
 @frozen
 class State:
-    """What is remembered of one tenant, as named opaque parts (see memory.py). `generation` counts its commits.
+    """What is remembered of one tenant, as named opaque parts (see observe/memory.py). `generation` counts its commits.
 
     A part never changes in place; a commit carries all parts, and a store may write only those that differ. What the
     store holds at this generation, as far as it said so, is `stored`: a part that is the same object there is there.
@@ -158,7 +158,7 @@ class Stats:
 
 @frozen
 class Survey:
-    """All tenants at one moment: `heads` is the part "head" of each tenant that has one (memory.py), by tenant id.
+    """All tenants at one moment: `heads` is the part "head" (observe/memory.py) of each tenant that has one, by tenant id.
 
     `accepted` counts, by sink, the events it took within the window asked for; `behind` are the tenants ("" = the
     connector itself) that have events some attached sink has not settled.

@@ -11,14 +11,15 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from connector import health, observe, upkeep
+from connector import health, upkeep
 from connector.clock import iso
 from connector.config.values import ChangesConfig, TargetsConfig
-from connector.events import Origin, stamp
-from connector.explain import SeverityRules, holds
 from connector.mapping.resources import load_data
-from connector.memory import Memory
 from connector.model import Change, Control, Day, Event, Profile, Snapshot, StateUpdate
+from connector.observe import fold
+from connector.observe.events import Origin, stamp
+from connector.observe.explain import SeverityRules, holds
+from connector.observe.memory import Memory
 from connector.problems import Fault, advance
 from connector.signin.credentials import Expiry, fault
 
@@ -87,13 +88,13 @@ def _posture(now: datetime) -> list[Change]:
     for name, state in ((names[1], "Ignored"), (names[2], "ThirdParty")):
         update = StateUpdate(state, iso(now), _USER, "Test of the alert rules: nothing was declared", None)
         declared[name] = evolve(profiles[name], updates=(update,))
-    rules = observe.Rules(
+    rules = fold.Rules(
         TENANT_ID,
         ChangesConfig(inventory="off"),
         TargetsConfig(percent_min=70.0, drop_points=20.0, controls=(names[0],)),
     )
-    known = observe.observe(Memory(), Snapshot("test", (before,), profiles), rules, iso(now - timedelta(days=1)))
-    seen = observe.observe(known.memory, Snapshot("test", (after,), declared), rules, iso(now))
+    known = fold.observe(Memory(), Snapshot("test", (before,), profiles), rules, iso(now - timedelta(days=1)))
+    seen = fold.observe(known.memory, Snapshot("test", (after,), declared), rules, iso(now))
     return [change for change in seen.changes if change.type != "score.observed"]
 
 
@@ -126,7 +127,7 @@ def _profile(name: str, top: float) -> Profile:
 
 def _tenant_faults(now: datetime) -> list[Fault]:
     newest = (now - timedelta(days=4)).date().isoformat()
-    stale = observe.stale(newest, iso(now), STALE_AFTER_S)
+    stale = fold.stale(newest, iso(now), STALE_AFTER_S)
     expiry = Expiry(f"tenants.{TENANT}.auth", "secret", now + EXPIRES_IN, (TENANT,))
     return [f for f in (stale, fault(expiry, now)) if f is not None]
 

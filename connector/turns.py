@@ -15,18 +15,19 @@ from typing import Any, Protocol, cast
 
 from attrs import Factory, define, evolve
 
-from connector import health, memory
+from connector import health
 from connector.clock import iso, parse_iso
 from connector.config.values import TenantConfig
 from connector.delivery import Delivery, Outcome
 from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError, Unavailable
-from connector.events import Origin, stamp
 from connector.loops import App
-from connector.poller import COMMIT_TRIES, PollOutcome
+from connector.observe import memory
+from connector.observe.events import Origin, stamp
+from connector.observe.poller import COMMIT_TRIES, PollOutcome
+from connector.observe.storm import limit_of, storm_fault
 from connector.ports import Clock, State, Stats, Store, Survey
 from connector.problems import Fault, advance
 from connector.signin.credentials import ending
-from connector.storm import limit_of, storm_fault
 from connector.upkeep import CONNECTOR
 
 log = logging.getLogger("securescore.turns")

@@ -12,11 +12,11 @@ from typing import Any
 
 from attrs import define, frozen
 
-from connector import memory
 from connector.clock import iso, parse_iso
 from connector.errors import Conflict, StoreError
-from connector.events import Origin, stamp
-from connector.explain import SeverityRules
+from connector.observe import memory
+from connector.observe.events import Origin, stamp
+from connector.observe.explain import SeverityRules
 from connector.ports import Clock, SinkStats, State, Stats, Store
 from connector.problems import Fault, advance
 from connector.signin.credentials import Watch

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from attrs import frozen
 
-from connector import memory
 from connector.errors import Conflict
 from connector.model import Event
+from connector.observe import memory
 from connector.ports import Query, State
 from connector.upkeep import CONNECTOR
 

@@ -15,16 +15,16 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from connector import intents, memory
 from connector.backoff import delay_s
-from connector.changes import control_info, state_data
-from connector.diff import effective_state, max_of
 from connector.errors import Conflict, Denied, PartialRead, SecureScoreError, StoreError, Unavailable
-from connector.events import Origin, stamp
-from connector.explain import SeverityRules
 from connector.ids import digest
 from connector.model import PORTAL, Change, Control, Event, Profile, StateUpdate
 from connector.net.http import Transport, error_for
+from connector.observe import memory, pending_writes
+from connector.observe.changes import control_info, state_data
+from connector.observe.diff import effective_state, max_of
+from connector.observe.events import Origin, stamp
+from connector.observe.explain import SeverityRules
 from connector.ports import Clock, State, Store
 from connector.signin.tokens import TokenProvider, claims_challenge
 from connector.sources.graph import Throttled, profile_path
@@ -368,12 +368,12 @@ def change_of(result: Result, operator: Operator, control: Control | None, now: 
 
 async def announce(store: Store, tenant_id: str, change: Change) -> None:
     """Keep what is about to be sent, so that its event is told even if this process dies. Raises StoreError."""
-    await _commit(store, tenant_id, lambda head: intents.begun(head, change))
+    await _commit(store, tenant_id, lambda head: pending_writes.begun(head, change))
 
 
 async def withdraw(store: Store, tenant_id: str, change: Change) -> None:
     """Nothing was sent after all. Raises StoreError."""
-    await _commit(store, tenant_id, lambda head: intents.ended(head, change))
+    await _commit(store, tenant_id, lambda head: pending_writes.ended(head, change))
 
 
 async def record(
@@ -382,7 +382,7 @@ async def record(
     """Commit the event in place of what was announced. Raises StoreError."""
     assert origin.tenant_id is not None
     event = stamp(change, origin, now, rules)
-    await _commit(store, origin.tenant_id, lambda head: intents.ended(head, announced), event)
+    await _commit(store, origin.tenant_id, lambda head: pending_writes.ended(head, announced), event)
     return event
 
 

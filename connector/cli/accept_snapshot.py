@@ -3,10 +3,10 @@
 import argparse
 import asyncio
 
-from connector import memory
 from connector.cli.common import config_of, console, store_beside, tenant_id
 from connector.config.values import Config
 from connector.errors import ConfigError
+from connector.observe import memory
 
 HELP = "believe the suspicious day of a tenant"
 REFUSALS = (("refusal", "day"), ("catalogue_refusal", "catalogue"))

@@ -27,9 +27,9 @@ from connector.mapping.load import load_mapping
 from connector.model import Absent, Known
 from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.net.http import MAX_BODY_BYTES, Response, Transport
+from connector.observe.schedule import concurrency
 from connector.ports import Clock
 from connector.rule_columns import declared, differences, resource_id_problem
-from connector.schedule import concurrency
 from connector.signin.claims import READERS, Claims, read_claims
 from connector.signin.credentials import expiries, fault
 from connector.signin.refusals import CONSENT_REASONS, SignInRefused

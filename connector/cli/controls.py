@@ -20,7 +20,6 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from connector import memory
 from connector.app import (
     Transports,
     graph_source,
@@ -32,11 +31,12 @@ from connector.cli.common import cell_len, clean, config_of, console, draw, dump
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.delivery import DurableStore
-from connector.diff import effective_state, max_of, ordered_updates
 from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable
-from connector.events import Origin
 from connector.model import PORTAL, Control, Day, Profile
 from connector.net.clouds import cloud_of
+from connector.observe import memory
+from connector.observe.diff import effective_state, max_of, ordered_updates
+from connector.observe.events import Origin
 from connector.sources.graph import GraphSource
 from connector.writeback import (
     STATES,

@@ -5,13 +5,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from connector import changes, diff, memory
 from connector.cli.common import cell_len, clean, config_of, console, dump, fit, plain, store_beside
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError
-from connector.explain import number, signed
-from connector.memory import Memory
 from connector.model import Version
+from connector.observe import changes, diff, memory
+from connector.observe.explain import number, signed
+from connector.observe.memory import Memory
 
 HELP = "exact waterfall of a score change, with causes"
 BAR, NARROW_BAR = 20, 8

@@ -11,7 +11,7 @@ from connector.config.values import Config
 from connector.delivery import Outcome
 from connector.logs import log_to_stderr
 from connector.loops import App
-from connector.poller import PollOutcome
+from connector.observe.poller import PollOutcome
 
 HELP = "poll every selected tenant now, offer everything unsettled to every sink, exit"
 LOOK_S = 0.2

@@ -14,14 +14,15 @@ from datetime import date, datetime
 from pathlib import Path
 from types import ModuleType
 
-from connector import __version__, memory
+from connector import __version__
 from connector.app import evidence
 from connector.cli.common import clean, config_of, console, plain, progress, store_beside
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.delivery import DurableStore
 from connector.errors import ConfigError, SecureScoreError
-from connector.evidence import Evidence
+from connector.observe import memory
+from connector.observe.evidence import Evidence
 from connector.ports import Query
 from connector.report import build, document, page, table
 from connector.report.values import Cover, EvidenceFile, Material, Period, Summary

@@ -25,7 +25,7 @@ from connector.config.values import Config
 from connector.errors import ConfigError, SecureScoreError
 from connector.logs import log_to_stderr
 from connector.loops import App
-from connector.poller import PollOutcome
+from connector.observe.poller import PollOutcome
 from connector.service import Notifier
 
 HELP = "the daemon: poll and deliver until stopped"

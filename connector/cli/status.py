@@ -5,11 +5,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connector import memory
 from connector.cli.common import clean, config_of, console, draw, dump, plural, store_beside, table
 from connector.clock import SystemClock
 from connector.config.values import Config
 from connector.health import open_problems, overview
+from connector.observe import memory
 from connector.signin.credentials import ending
 from connector.upkeep import CONNECTOR
 

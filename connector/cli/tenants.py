@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from connector import memory
 from connector.app import evidence
 from connector.cli.common import clean, config_of, console, draw, dump, store_beside, table
 from connector.config.values import Config
@@ -14,6 +13,7 @@ from connector.delivery import DurableStore
 from connector.errors import ConfigError
 from connector.formats import cloudevents
 from connector.model import Event
+from connector.observe import memory
 from connector.ports import Query
 
 HELP = "list tenants; forget one"

@@ -1,7 +1,7 @@
 """What is known of a tenant → the values of its report. Pure.
 
 Every number comes from stored days, the stored catalogue and committed events, by the functions that also make events
-(changes.py, diff.py, explain.py, frameworks.py): nothing is decomposed here a second time. No I/O, no clock, no layout.
+(in observe/: changes, diff, explain, frameworks): nothing is decomposed here a second time. No I/O, no clock, no layout.
 """
 
 from collections import Counter
@@ -12,10 +12,10 @@ from typing import Any
 
 from attrs import frozen
 
-from connector import changes, diff, frameworks
-from connector.explain import Cause
 from connector.ids import sha256
 from connector.model import PORTAL, Control, Day, Event, Profile, StateUpdate, Version
+from connector.observe import changes, diff, frameworks
+from connector.observe.explain import Cause
 from connector.report.values import (
     Bridge,
     CauseSum,

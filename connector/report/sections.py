@@ -8,8 +8,8 @@ from datetime import date, timedelta
 
 from attrs import frozen
 
-from connector import diff
-from connector.explain import number, signed
+from connector.observe import diff
+from connector.observe.explain import number, signed
 from connector.report import charts
 from connector.report.markup import Content, Markup, el, soft
 from connector.report.values import (

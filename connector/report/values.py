@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from connector.explain import Cause
-from connector.memory import Memory
 from connector.model import Event
+from connector.observe.explain import Cause
+from connector.observe.memory import Memory
 
 
 @frozen

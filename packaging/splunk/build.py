@@ -26,9 +26,9 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from connector.frameworks import shipped
 from connector.mapping.load import compile_mapping
 from connector.mapping.resources import load_data
+from connector.observe.frameworks import shipped
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -198,4 +198,4 @@ def test_the_engine_is_importable_without_the_libraries_of_its_edges() -> None:
     """The Splunk add-on has neither sqlite3 nor YAML; a daemon without the extras has no vendor library."""
     done = run(sys.executable, "-c", IMPORT_ENGINE)
     assert done.returncode == 0, done.stderr
-    assert {"connector.model", "connector.diff"} <= set(done.stdout.split())
+    assert {"connector.model", "connector.observe.diff"} <= set(done.stdout.split())

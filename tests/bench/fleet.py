@@ -27,8 +27,8 @@ from connector.clock import SimulatedClock
 from connector.config.values import ChangesConfig, PollConfig, SinkConfig, TenantConfig
 from connector.logs import log_to_stderr
 from connector.loops import App
-from connector.poller import PollOutcome
-from connector.schedule import Schedule
+from connector.observe.poller import PollOutcome
+from connector.observe.schedule import Schedule
 from tests.bench.reading import config
 from tests.bench.servers import NOW, started
 

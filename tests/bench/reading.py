@@ -13,7 +13,6 @@ from typing import Any
 
 import aiohttp
 
-from connector import diff
 from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config.values import (
@@ -27,6 +26,7 @@ from connector.config.values import (
     TenantConfig,
 )
 from connector.loops import App
+from connector.observe import diff
 from connector.simulator.world import World
 from connector.sources import wire
 from connector.sources.graph import GraphSource

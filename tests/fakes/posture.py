@@ -7,10 +7,10 @@ from attrs import evolve
 
 from connector.app import severity_rules
 from connector.clock import iso
-from connector.events import Origin, stamp
-from connector.memory import Memory
 from connector.model import Profile, Snapshot, StateUpdate
-from connector.observe import Rules, observe
+from connector.observe.events import Origin, stamp
+from connector.observe.fold import Rules, observe
+from connector.observe.memory import Memory
 from connector.report.build import period
 from connector.report.values import EvidenceFile, Material, Period
 from connector.simulator.world import World

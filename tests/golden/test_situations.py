@@ -33,11 +33,9 @@ import pytest
 import yaml
 from attrs import evolve
 
-from connector import memory
 from connector.clock import SimulatedClock, parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig, TenantConfig
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
-from connector.explain import SeverityRules
 from connector.mapping.resources import load_data
 from connector.model import (
     STREAM_OF_TYPE,
@@ -51,7 +49,9 @@ from connector.model import (
     StateUpdate,
     Unchanged,
 )
-from connector.poller import Poller
+from connector.observe import memory
+from connector.observe.explain import SeverityRules
+from connector.observe.poller import Poller
 from connector.ports import Source, State
 from connector.sources import wire
 

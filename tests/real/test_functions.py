@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from connector import memory
 from connector.cli.main import main
+from connector.observe import memory
 from connector.ports import Query, Settlement, State
 from connector.simulator.faults import Fault
 from tests import azure_zip

@@ -25,7 +25,7 @@ from attrs import Factory, define
 from connector.app import open_app, sink_options
 from connector.clock import SimulatedClock, SystemClock
 from connector.config.yaml_file import load
-from connector.poller import PollOutcome
+from connector.observe.poller import PollOutcome
 from connector.simulator.server import READ, serve
 from connector.simulator.world import World
 from tests.fake_graph import TENANT, FakeGraph, day_document, profile_document, root

@@ -25,7 +25,7 @@ from connector.delivery import Delivery
 from connector.errors import Unavailable
 from connector.loops import App
 from connector.model import Event, Receipt, Record, accept_all
-from connector.poller import PollOutcome
+from connector.observe.poller import PollOutcome
 from connector.ports import Query, Start
 from connector.simulator.server import Simulation
 from connector.stores.sqlite import SqliteStore, open_store

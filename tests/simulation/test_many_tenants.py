@@ -25,7 +25,7 @@ from connector.config.values import (
     TenantConfig,
 )
 from connector.loops import App
-from connector.poller import PollOutcome
+from connector.observe.poller import PollOutcome
 from connector.ports import Query
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Budget, Simulation, serve, token_for

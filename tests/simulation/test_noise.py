@@ -7,9 +7,9 @@ from datetime import date, timedelta
 import pytest
 
 from connector.config.values import ChangesConfig
-from connector.memory import Memory
 from connector.model import Change, Control, Day, Profile, Snapshot
-from connector.observe import Rules, observe
+from connector.observe.fold import Rules, observe
+from connector.observe.memory import Memory
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 START = date(2026, 9, 1)

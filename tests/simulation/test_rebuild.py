@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from connector import memory
 from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config.values import AuthConfig, Config, GraphConfig, RawConfig, SinkConfig, StateConfig, TenantConfig
-from connector.memory import Memory
 from connector.model import Event
+from connector.observe import memory
+from connector.observe.memory import Memory
 from connector.ports import Query
 from connector.simulator.faults import Faults
 from connector.simulator.server import serve, token_for

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connector import memory
 from connector.cli import report as command
 from connector.cli.main import main
 from connector.clock import SystemClock
+from connector.observe import memory
 from connector.ports import State
 from connector.report.values import Material
 from connector.stores.sqlite import open_store

@@ -22,7 +22,7 @@ from connector.delivery import Delivery
 from connector.errors import Denied, Unavailable
 from connector.formats import cloudevents
 from connector.model import Control, Day, Known, Profile, Receipt, Record, Snapshot
-from connector.poller import Poller
+from connector.observe.poller import Poller
 from connector.ports import Query, Source, Start
 from connector.stores.sqlite import SqliteStore, open_store
 from connector.upkeep import Upkeep

@@ -12,7 +12,7 @@ from connector.clock import SimulatedClock
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, Denied
 from connector.model import Known, Snapshot, Unchanged
-from connector.poller import Poller
+from connector.observe.poller import Poller
 from connector.ports import Query
 from connector.signin.credentials import Credential, Expiry, Watch, ending, expiries, fault, load_key_pair, not_after
 from connector.stores.sqlite import open_store

@@ -9,10 +9,10 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.budget import Budget, Budgeted, Budgets, Limits, Rate
 from connector.clock import SimulatedClock
 from connector.errors import Unavailable
 from connector.net.http import Response
+from connector.sources.budget import Budget, Budgeted, Budgets, Limits, Rate
 
 START = datetime(2026, 11, 22, 9, tzinfo=UTC)
 

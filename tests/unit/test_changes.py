@@ -2,8 +2,8 @@
 
 import pytest
 
-from connector.changes import control_info
 from connector.model import Profile
+from connector.observe.changes import control_info
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 from attrs import evolve
 
-from connector import memory
 from connector.app import severity_rules
 from connector.errors import Conflict, StoreError
 from connector.model import Event
+from connector.observe import memory
 from connector.ports import Query, Start, State, Stats
 from connector.stores.sqlite import SqliteStore, open_store
 from connector.upkeep import CONNECTOR, Standing, Upkeep

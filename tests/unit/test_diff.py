@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.diff import (
+from connector.model import Control, Day, Profile, StateUpdate
+from connector.observe.diff import (
     ASSERTED,
     Contribution,
     contributions,
@@ -24,7 +25,6 @@ from connector.diff import (
     services_changed,
     state_on,
 )
-from connector.model import Control, Day, Profile, StateUpdate
 
 DEFAULT = StateUpdate("Default")
 IGNORED = StateUpdate("Ignored", "2026-11-01T08:00:00Z", "a@contoso.example")

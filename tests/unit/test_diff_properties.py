@@ -9,9 +9,12 @@ from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector import memory as remember
 from connector.config.values import ChangesConfig, TargetsConfig
-from connector.diff import (
+from connector.ids import content_hash, event_id
+from connector.mapping.resources import load_data
+from connector.model import Absent, Change, Control, Day, Event, Profile, Snapshot, StateUpdate, Unchanged
+from connector.observe import memory as remember
+from connector.observe.diff import (
     contributions,
     decompose,
     fixed,
@@ -21,13 +24,10 @@ from connector.diff import (
     points,
     profile_changes,
 )
-from connector.events import Origin, stamp
-from connector.explain import SeverityRules
-from connector.ids import content_hash, event_id
-from connector.mapping.resources import load_data
-from connector.memory import Memory
-from connector.model import Absent, Change, Control, Day, Event, Profile, Snapshot, StateUpdate, Unchanged
-from connector.observe import INCOMPLETE, Rules, observe
+from connector.observe.events import Origin, stamp
+from connector.observe.explain import SeverityRules
+from connector.observe.fold import INCOMPLETE, Rules, observe
+from connector.observe.memory import Memory
 from connector.ports import State
 
 TENANT = "11111111-1111-1111-1111-111111111111"

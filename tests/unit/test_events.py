@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.events import Origin, event_time, stamp
-from connector.explain import SeverityRules
 from connector.model import STREAM_OF_TYPE, Change
+from connector.observe.events import Origin, event_time, stamp
+from connector.observe.explain import SeverityRules
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 ORIGIN = Origin(TENANT, "contoso", {"customer": "contoso"})

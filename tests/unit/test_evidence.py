@@ -11,8 +11,8 @@ import pytest
 
 from connector.clock import SimulatedClock
 from connector.errors import Unavailable
-from connector.evidence import SUMS, Evidence, read_sums
 from connector.model import EvidenceFile
+from connector.observe.evidence import SUMS, Evidence, read_sums
 from tests.needs import program
 
 TENANT = "11111111-1111-1111-1111-111111111111"

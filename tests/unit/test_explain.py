@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.diff import decompose
-from connector.explain import (
+from connector.mapping.resources import load_data
+from connector.model import Control, Day, Profile, StateUpdate
+from connector.observe.diff import decompose
+from connector.observe.explain import (
     UNKNOWN,
     Cause,
     Context,
@@ -21,8 +23,6 @@ from connector.explain import (
     severity,
     signed,
 )
-from connector.mapping.resources import load_data
-from connector.model import Control, Day, Profile, StateUpdate
 
 
 def control(score: float | None, percent: float | None = None, name: str = "a", **more: Any) -> Control:

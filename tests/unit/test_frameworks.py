@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from connector import changes, frameworks
 from connector.errors import ConfigError
-from connector.explain import Context
 from connector.mapping.resources import load_data
 from connector.model import Control, Day, Version
+from connector.observe import changes, frameworks
+from connector.observe.explain import Context
 from tests.shared_data import shared_data
 
 ROOT = Path(__file__).parents[2]

@@ -2,8 +2,8 @@
 
 from attrs import evolve
 
-from connector.intents import LEFT_AFTER_S, abandoned, begun, ended
 from connector.model import Change
+from connector.observe.pending_writes import LEFT_AFTER_S, abandoned, begun, ended
 
 AT, SOON, LATER = "2026-11-22T09:00:00Z", "2026-11-22T09:09:59Z", "2026-11-22T09:10:00Z"
 CHANGE = Change("connector.write_back", "AdminMFAV2", "a#1", "b#2", "", {"outcome": "unconfirmed"}, occurred_at=AT)

@@ -9,7 +9,8 @@ from attrs import evolve
 
 from connector.errors import StoreError
 from connector.ids import content_hash
-from connector.memory import (
+from connector.model import Average, Control, Day, Profile, StateUpdate, Version
+from connector.observe.memory import (
     FORMAT,
     Baseline,
     Memory,
@@ -22,7 +23,6 @@ from connector.memory import (
     slim,
     with_head,
 )
-from connector.model import Average, Control, Day, Profile, StateUpdate, Version
 from connector.ports import State
 
 

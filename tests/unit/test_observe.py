@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.changes import MAX_COMMENT
 from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import event_id
-from connector.memory import Memory, Refusal
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, StateUpdate, Unchanged
-from connector.observe import MAX_REFUSED, Observation, Rules, observe
+from connector.observe.changes import MAX_COMMENT
+from connector.observe.fold import MAX_REFUSED, Observation, Rules, observe
+from connector.observe.memory import Memory, Refusal
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 NOW = "2026-11-22T09:00:00Z"

@@ -5,9 +5,9 @@ from typing import Any
 
 from attrs import evolve
 
-from connector.events import Origin, stamp
-from connector.explain import SeverityRules
 from connector.model import Change
+from connector.observe.events import Origin, stamp
+from connector.observe.explain import SeverityRules
 from connector.problems import Fault, Open, advance
 
 DENIED = Fault("connector.problem", "denied", "access", "Problem: …", detail="403", hint="grant it")

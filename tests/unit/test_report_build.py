@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector import changes, diff
-from connector.memory import Memory
 from connector.model import Average, Control, Day, Event, Profile, StateUpdate, Version
+from connector.observe import changes, diff
+from connector.observe.memory import Memory
 from connector.report import build
 from connector.report.values import Gap, Material, Period, TenantReport
 from tests.fakes.posture import hostile, simulated, whole

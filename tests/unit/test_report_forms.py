@@ -16,9 +16,9 @@ import pytest
 from attrs import evolve, fields, has
 from jsonschema import Draft202012Validator
 
-from connector import diff
-from connector.memory import Memory
 from connector.model import Control, Day, Version
+from connector.observe import diff
+from connector.observe.memory import Memory
 from connector.report import build, document, page, table, values
 from connector.report.sections import SHOWN_MOVES
 from connector.report.values import Cover, Summary, TenantReport

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connector.config.values import TenantConfig
-from connector.schedule import Schedule, next_slot, offset_s
+from connector.observe.schedule import Schedule, next_slot, offset_s
 
 NOW = datetime(2026, 11, 22, 9, 17, tzinfo=UTC)
 HOUR = 3600.0

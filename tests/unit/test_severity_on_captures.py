@@ -4,10 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
-from connector.changes import control_info
-from connector.explain import SeverityRules, severity
 from connector.mapping.resources import load_data
 from connector.model import Control, Profile
+from connector.observe.changes import control_info
+from connector.observe.explain import SeverityRules, severity
 from connector.sources import wire
 from tests.shared_data import HEIMDALL_TENANT, shared_data
 

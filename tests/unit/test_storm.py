@@ -6,8 +6,8 @@ from typing import Any
 
 from connector.clock import iso
 from connector.model import Change
+from connector.observe.storm import Storms
 from connector.problems import Fault, advance
-from connector.storm import Storms
 
 NOW = datetime(2030, 1, 10, 12, tzinfo=UTC)
 HOUR = 3600.0

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from connector import memory
 from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config.values import (
@@ -26,6 +25,7 @@ from connector.config.values import (
 from connector.delivery import Outcome
 from connector.errors import ConfigError, Denied, StoreError, Unavailable
 from connector.model import Receipt, Record, accept_all
+from connector.observe import memory
 from connector.ports import Query, State
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve, token_for

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from connector import memory
 from connector.clock import SimulatedClock
+from connector.observe import memory
 from connector.ports import Settlement, Start, State
 from connector.stores.documents import DocumentsStore
 from connector.wishes import Wishes, heed

@@ -375,7 +375,8 @@ def test_the_same_change_at_another_time_is_another_event() -> None:
 def test_the_daemon_never_loads_what_writes() -> None:
     code = """
 import sys
-import connector.app, connector.poller, connector.delivery, connector.cli.run, connector.cli.once, connector.cli.main
+import connector.app, connector.observe.poller, connector.deliver.delivery
+import connector.cli.run, connector.cli.once, connector.cli.main
 import connector.sources.graph, connector.sources.files
 for kind in connector.app.SINKS: connector.app.sink_module(kind)
 print("connector.writeback" in sys.modules)

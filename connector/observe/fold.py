@@ -9,13 +9,13 @@ from datetime import date, timedelta
 
 from attrs import Factory, evolve, field, frozen
 
-from connector import changes, diff
 from connector.clock import iso, parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig
-from connector.explain import Context
 from connector.ids import Lines, content_hash, digest, event_id
-from connector.memory import Baseline, Memory, Refusal, slim
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version
+from connector.observe import changes, diff
+from connector.observe.explain import Context
+from connector.observe.memory import Baseline, Memory, Refusal, slim
 from connector.problems import Fault
 
 PERSISTENCE_S = 24 * 3600.0

@@ -1,6 +1,6 @@
 """The content of every event type: values in, `Change` out. Pure; one function a type.
 
-What to say lives here; whether and when to say it is decided in observe.py. Ids, times, tenant and severity are
+What to say lives here; whether and when to say it is decided in fold.py. Ids, times, tenant and severity are
 stamped in events.py.
 """
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
-from connector import diff, explain, frameworks
 from connector.ids import digest
 from connector.model import Change, Control, Day, Profile, StateUpdate, Version
+from connector.observe import diff, explain, frameworks
 
 MAX_COMMENT = 2_000
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
-from connector.diff import (
+from connector.model import Control, Day, Profile, StateUpdate
+from connector.observe.diff import (
     ASSERTED,
     DEFAULT_STATE,
     Contribution,
@@ -24,7 +25,6 @@ from connector.diff import (
     rounded,
     services_changed,
 )
-from connector.model import Control, Day, Profile, StateUpdate
 
 _INSTANCE = re.compile(r"^[0-9]+\.")
 """The number of an app instance before an id ("11770.MDA_…"): part of the identity, not of the family."""

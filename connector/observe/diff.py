@@ -1,7 +1,7 @@
 """Two days, or two catalogues, compared: what differs, and the exact decomposition of a score change. Pure.
 
-No thresholds, no memory, no clock and no wording of causes live here (observe.py, explain.py).
-Points are added as whole ten-thousandths, so every sum is exact to 4 decimals.
+No thresholds, no memory, no clock and no wording of causes live here (fold.py, explain.py). Points are added as whole
+ten-thousandths, so every sum is exact to 4 decimals.
 """
 
 from collections import Counter

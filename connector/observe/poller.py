@@ -1,7 +1,6 @@
 """The observe side: read a tenant's source, fold the snapshot, commit state and events in one transaction.
 
-Schedule, concurrency and feed-health policy live here; nothing about sinks does. What a snapshot means is decided in
-observe.py.
+Schedule, concurrency and feed-health policy live here; nothing about sinks does. What a snapshot means: fold.py.
 """
 
 import asyncio
@@ -12,8 +11,6 @@ from typing import Any, Protocol
 
 from attrs import evolve, frozen
 
-from connector import intents
-from connector import memory as remember
 from connector.clock import iso, parse_iso
 from connector.config.values import ChangesConfig, TenantConfig
 from connector.errors import (
@@ -25,15 +22,17 @@ from connector.errors import (
     Unavailable,
     WrongTenant,
 )
-from connector.events import Origin, stamp
-from connector.explain import SeverityRules
 from connector.model import Absent, Change, Event, EvidenceFile, Known, Snapshot, Unchanged
-from connector.observe import Rules, observe, stale
+from connector.observe import memory as remember
+from connector.observe import pending_writes
+from connector.observe.events import Origin, stamp
+from connector.observe.explain import SeverityRules
+from connector.observe.fold import Rules, observe, stale
+from connector.observe.storm import Storms
 from connector.ports import Clock, Source, State, Store
 from connector.problems import Fault, advance
 from connector.signin.credentials import Watch
 from connector.signin.refusals import SignInRefused
-from connector.storm import Storms
 
 log = logging.getLogger("securescore.poll")
 
@@ -142,7 +141,7 @@ class Poller:
             values = {**head, "tenant": tenant.name, "source": snapshot.source}
             if done:
                 problems, more = self._problems(tenant, head, snapshot, newest_day, now, expiring)
-                values, late = intents.abandoned({**values, **_success(head, snapshot, problems, now)}, now)
+                values, late = pending_writes.abandoned({**values, **_success(head, snapshot, problems, now)}, now)
                 told += more
             events = [stamp(change, origin, now, self.severity) for change in told]
             events += [stamp(change, _ours(origin), now, self.severity) for change in late]
@@ -188,7 +187,7 @@ class Poller:
         newest_day = head.get("newest")
         problems, told = self._problems(tenant, head, snapshot, newest_day, now, expiring)
         values = {**head, "tenant": tenant.name, **_success(head, snapshot, problems, now)}
-        values, late = intents.abandoned(values, now)
+        values, late = pending_writes.abandoned(values, now)
         events = [stamp(change, origin, now, self.severity) for change in told]
         events += [stamp(change, _ours(origin), now, self.severity) for change in late]
         await self.store.commit(tenant.tenant_id, remember.with_head(state or State(), values), events)

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from attrs import Factory, define, evolve, field
 
-from connector import health
-from connector.batch import Filter
 from connector.clock import SystemClock
 from connector.config.secrets import resolve, resolve_options, resolve_url
 from connector.config.values import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
-from connector.delivery import Delivery, DurableStore
+from connector.deliver.batch import Filter
+from connector.deliver.delivery import Delivery, DurableStore
 from connector.errors import ConfigError
+from connector.health.board import Board, Counted, Measured
+from connector.health.heartbeat import Heart
+from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.loops import App
 from connector.mapping.load import load_mapping
 from connector.mapping.resources import load_data
@@ -41,7 +43,6 @@ from connector.signin.credentials import Watch
 from connector.signin.msal_calls import Target
 from connector.signin.tokens import SignIn, TokenProvider
 from connector.sources.budget import Budgets, Limits
-from connector.upkeep import CONNECTOR, Upkeep
 
 if TYPE_CHECKING:
     from connector.sources.graph import GraphSource
@@ -134,9 +135,9 @@ async def open_app(
     check_one_folder()
     clock = clock or SystemClock()
     sinks: dict[str, Sink] = {}
-    board = health.Board(config.changes.stale_after_s, tuple(t.name for t in config.tenants))
+    board = Board(config.changes.stale_after_s, tuple(t.name for t in config.tenants))
     transports = transports_for(config, clock)
-    transports.wrap = lambda http: health.Counted(http, board)
+    transports.wrap = lambda http: Counted(http, board)
     store: DurableStore | None = None
     try:
         problems: list[str] = []
@@ -146,7 +147,7 @@ async def open_app(
                 given = (ready or {}).get(sink_config.name)
                 sinks[sink_config.name] = given or build_sink(sink_config, config.tenants)
                 seconds = asyncio.get_running_loop().time
-                measured = health.Measured(sinks[sink_config.name], board, seconds)
+                measured = Measured(sinks[sink_config.name], board, seconds)
                 deliveries[sink_config.name] = _delivery(sink_config, measured, clock, config)
             except ConfigError as error:
                 problems += [f"sinks.{sink_config.name}: {p}" for p in error.problems]
@@ -172,7 +173,7 @@ async def open_app(
         name = called or instance()
         upkeep = Upkeep(store, clock, poller.severity, bound, keep, name, watch)
         beat_s = config.health.heartbeat_s
-        heart = health.Heart(store, clock, poller.severity, beat_s, name, CONNECTOR) if beat_s else None
+        heart = Heart(store, clock, poller.severity, beat_s, name, CONNECTOR) if beat_s else None
         app = App(
             config=config,
             clock=clock,

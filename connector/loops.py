@@ -10,16 +10,18 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from connector import health
 from connector.clock import first_of
 from connector.config.values import Config, TenantConfig
-from connector.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Outcome
+from connector.deliver.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Outcome
 from connector.errors import ConfigError, Conflict, StoreError
+from connector.health.board import Board
+from connector.health.heartbeat import Heart, tell_new, until_next_slot_s
+from connector.health.overview import Facts, SinkFacts
+from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.observe.poller import Poller, PollOutcome
 from connector.observe.schedule import Schedule, concurrency
 from connector.ports import Clock
 from connector.problems import Fault
-from connector.upkeep import CONNECTOR, Upkeep
 
 log = logging.getLogger("securescore.loops")
 
@@ -28,7 +30,7 @@ ONCE_DEADLINE_S = 45.0
 STOP_S = 20.0
 """How long a graceful stop may take: polls and batches in flight end, and what is due is offered. Then it is cut."""
 LOOK_S = 60.0
-"""How often the daemon looks after its outbox (upkeep.py)."""
+"""How often the daemon looks after its outbox (health/upkeep.py)."""
 STALLED_S = {"deliver": SEND_LIMIT_S + BACKOFF_CAP_S + 2 * LOOK_S}
 STALLED_OTHER_S = 5 * LOOK_S
 """How long a loop may take for one turn before it counts as stuck."""
@@ -45,8 +47,8 @@ class App:
     deliveries: Mapping[str, Delivery]
     upkeep: Upkeep
     concurrency: int
-    board: health.Board
-    heart: health.Heart | None = None
+    board: Board
+    heart: Heart | None = None
     full: bool = False
     stopping: bool = False
     _schedule: Schedule | None = field(default=None, init=False)
@@ -163,20 +165,20 @@ class App:
     async def announce(self) -> None:
         """Say once that the state is new."""
         try:
-            await health.tell_new(self.store, self.clock, self.poller.severity, self.upkeep.instance, CONNECTOR)
+            await tell_new(self.store, self.clock, self.poller.severity, self.upkeep.instance, CONNECTOR)
         except Conflict:
             return  # somebody else was first; then it is not new any more
 
-    async def _beat(self, stop: asyncio.Event, heart: health.Heart, wake: Sequence[asyncio.Event]) -> None:
+    async def _beat(self, stop: asyncio.Event, heart: Heart, wake: Sequence[asyncio.Event]) -> None:
         """A heartbeat a slot. Waits are short, so that a clock that jumped or slept does not delay the next one."""
         while not stop.is_set():
-            wait_s = min(LOOK_S, health.until_next_slot_s(self.clock.now(), heart.interval_s) + 0.01)
+            wait_s = min(LOOK_S, until_next_slot_s(self.clock.now(), heart.interval_s) + 0.01)
             await _pause(self.clock, wait_s, stop)
             if not stop.is_set() and await self._beat_now(heart):
                 for event in wake:
                     event.set()
 
-    async def _beat_now(self, heart: health.Heart) -> bool:
+    async def _beat_now(self, heart: Heart) -> bool:
         try:
             return await heart.beat(self.board.states(self.clock.now()), self._delivered())
         except StoreError:
@@ -206,7 +208,7 @@ class App:
     def _moving(self, name: str) -> None:
         self._moved[name] = (asyncio.get_running_loop().time(), None)
 
-    async def facts(self) -> health.Facts:
+    async def facts(self) -> Facts:
         """How everything stands, for the endpoints."""
         try:
             stats = await self.store.stats()
@@ -215,8 +217,8 @@ class App:
         sinks = {}
         for name, delivery in self.deliveries.items():
             standing = delivery.standing()
-            sinks[name] = health.SinkFacts(standing.state, standing.error, delivery.attempt, dict(delivery.delivered))
-        return health.Facts(
+            sinks[name] = SinkFacts(standing.state, standing.error, delivery.attempt, dict(delivery.delivered))
+        return Facts(
             now=self.clock.now(),
             stats=stats,
             max_bytes=self.config.state.max_bytes,

@@ -158,7 +158,7 @@ class Stats:
 
 @frozen
 class Survey:
-    """All tenants at one moment: `heads` is the part "head" (observe/memory.py) of each tenant that has one, by tenant id.
+    """All tenants at one moment: `heads` is the part "head" (observe/memory.py) of each tenant that has one, by its id.
 
     `accepted` counts, by sink, the events it took within the window asked for; `behind` are the tenants ("" = the
     connector itself) that have events some attached sink has not settled.

@@ -20,6 +20,7 @@ from attrs import Factory, asdict, define, evolve, frozen
 from connector.app import READ, WRITE, Transports, build_sink, open_source, open_store, token_provider
 from connector.cli import send_test
 from connector.cli.common import clean, config_of, console, draw, dump, plural, table
+from connector.cli.rule_columns import declared, differences, resource_id_problem
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
 from connector.errors import ConfigError, Denied, SecureScoreError
@@ -29,7 +30,6 @@ from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.net.http import MAX_BODY_BYTES, Response, Transport
 from connector.observe.schedule import concurrency
 from connector.ports import Clock
-from connector.rule_columns import declared, differences, resource_id_problem
 from connector.signin.claims import READERS, Claims, read_claims
 from connector.signin.credentials import expiries, fault
 from connector.signin.refusals import CONSENT_REASONS, SignInRefused

@@ -11,7 +11,7 @@ from connector.app import open_store, sink_options
 from connector.clock import SystemClock, iso, parse_iso
 from connector.config.values import Config
 from connector.config.yaml_file import find, load
-from connector.delivery import DurableStore
+from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from connector.app import (
 from connector.cli.common import cell_len, clean, config_of, console, draw, dump, plain, plural, store_beside, table
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
-from connector.delivery import DurableStore
+from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable
 from connector.model import PORTAL, Control, Day, Profile
 from connector.net.clouds import cloud_of
@@ -38,25 +38,9 @@ from connector.observe import memory
 from connector.observe.diff import effective_state, max_of, ordered_updates
 from connector.observe.events import Origin
 from connector.sources.graph import GraphSource
-from connector.writeback import (
-    STATES,
-    Operator,
-    Plan,
-    Result,
-    Wanted,
-    Writer,
-    announce,
-    apply,
-    change_of,
-    is_full,
-    plan,
-    record,
-    refusal,
-    state_of,
-    unfinished,
-    wanted,
-    withdraw,
-)
+from connector.writeback.apply import Result, Writer, apply, unfinished
+from connector.writeback.plan import STATES, Plan, Wanted, is_full, plan, refusal, state_of, wanted
+from connector.writeback.record import Operator, announce, change_of, record, withdraw
 
 HELP = "list and show controls; set a control's state at Microsoft"
 MAX_CHANGES = 25

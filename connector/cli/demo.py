@@ -18,7 +18,7 @@ from connector.cli.explain import show as show_waterfall
 from connector.clock import SimulatedClock
 from connector.config.values import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
 from connector.errors import ConfigError
-from connector.logs import log_to_stderr
+from connector.health.logs import log_to_stderr
 from connector.loops import App
 from connector.model import Event
 from connector.ports import Query

@@ -8,8 +8,8 @@ from typing import Any
 from connector.app import open_app
 from connector.cli.common import clean, config_of, console, draw, progress, table
 from connector.config.values import Config
-from connector.delivery import Outcome
-from connector.logs import log_to_stderr
+from connector.deliver.delivery import Outcome
+from connector.health.logs import log_to_stderr
 from connector.loops import App
 from connector.observe.poller import PollOutcome
 

@@ -19,7 +19,7 @@ from connector.app import evidence
 from connector.cli.common import clean, config_of, console, plain, progress, store_beside
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
-from connector.delivery import DurableStore
+from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, SecureScoreError
 from connector.observe import memory
 from connector.observe.evidence import Evidence

@@ -17,16 +17,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 from attrs import Factory, define, evolve
 
-from connector import __version__, endpoints
+from connector import __version__
 from connector.app import check_sinks, open_app
 from connector.cli.common import config_of
 from connector.clock import first_of
 from connector.config.values import Config
 from connector.errors import ConfigError, SecureScoreError
-from connector.logs import log_to_stderr
+from connector.health import endpoints
+from connector.health.logs import log_to_stderr
+from connector.health.systemd import Notifier
 from connector.loops import App
 from connector.observe.poller import PollOutcome
-from connector.service import Notifier
 
 HELP = "the daemon: poll and deliver until stopped"
 STATUS_S = 30.0

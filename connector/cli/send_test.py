@@ -11,15 +11,15 @@ from collections.abc import Collection, Sequence
 from attrs import evolve, frozen
 
 from connector.app import open_app, severity_rules
+from connector.cli.alert_samples import TENANT, TENANT_ID, Alert, alerts
 from connector.cli.common import clean, console, draw, table
 from connector.clock import SystemClock
 from connector.config.values import Config, HealthConfig, RawConfig, SinkConfig, StateConfig
-from connector.delivery import Outcome
+from connector.deliver.delivery import Outcome
 from connector.errors import ConfigError, SecureScoreError
 from connector.loops import App
 from connector.model import Event
 from connector.ports import State
-from connector.rehearsal import TENANT, TENANT_ID, Alert, alerts
 
 DEADLINE_S = 15.0
 """How long a sink's transient faults are retried."""

@@ -7,8 +7,8 @@ from connector.cli.common import config_of, console, draw, store_beside
 from connector.cli.status import sink_table
 from connector.config.values import Config
 from connector.errors import ConfigError
-from connector.health import open_problems, sink_rows
-from connector.upkeep import CONNECTOR
+from connector.health.overview import open_problems, sink_rows
+from connector.health.upkeep import CONNECTOR
 
 HELP = "list sinks; release one that holds history"
 

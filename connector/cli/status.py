@@ -8,10 +8,10 @@ from typing import Any
 from connector.cli.common import clean, config_of, console, draw, dump, plural, store_beside, table
 from connector.clock import SystemClock
 from connector.config.values import Config
-from connector.health import open_problems, overview
+from connector.health.overview import open_problems, overview
+from connector.health.upkeep import CONNECTOR
 from connector.observe import memory
 from connector.signin.credentials import ending
-from connector.upkeep import CONNECTOR
 
 HELP = "tenants: newest day, data age, last success; sinks: backlog, parked; what expires"
 

@@ -9,7 +9,7 @@ from typing import Any
 from connector.app import evidence
 from connector.cli.common import clean, config_of, console, draw, dump, store_beside, table
 from connector.config.values import Config
-from connector.delivery import DurableStore
+from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError
 from connector.formats import cloudevents
 from connector.model import Event

@@ -1,7 +1,7 @@
 """What is known of a tenant → the values of its report. Pure.
 
 Every number comes from stored days, the stored catalogue and committed events, by the functions that also make events
-(in observe/: changes, diff, explain, frameworks): nothing is decomposed here a second time. No I/O, no clock, no layout.
+(observe: changes, diff, explain, frameworks): nothing is decomposed here a second time. No I/O, no clock, no layout.
 """
 
 from collections import Counter

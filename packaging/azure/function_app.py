@@ -1,4 +1,4 @@
-"""The Azure Functions app: bindings only. What each function does is in connector/functions.py, which knows no binding.
+"""The Azure Functions app: bindings only. What each does is in connector/homes/functions.py, which knows no binding.
 
 A timer hands out one queue message for every tenant; any number of workers poll and deliver that tenant. What the queue
 gave up after its last try comes back through the poison queue, to be told.
@@ -8,7 +8,7 @@ import typing
 
 import azure.functions as func
 
-from connector.functions import Functions
+from connector.homes.functions import Functions
 
 STORAGE = "AzureWebJobsStorage"
 QUEUE = "securescore-tenants"

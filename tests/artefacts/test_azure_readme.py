@@ -49,7 +49,7 @@ def test_settings_it_names_are_configuration_keys() -> None:
 
 
 def test_reasons_that_only_the_function_app_gives_are_explained() -> None:
-    sources = (AZURE.parents[1] / "connector" / "turns.py").read_text()
+    sources = (AZURE.parents[1] / "connector" / "homes" / "tenant_turn.py").read_text()
     given = set(re.findall(r'"connector\.problem",\s+"([a-z_]+)"', sources))
     assert given == {"given_up", "behind"}
     assert [reason for reason in given if f"reason `{reason}`" not in README] == []

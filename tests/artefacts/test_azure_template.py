@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from connector.config.values import Config
-from connector.functions import configuration
+from connector.homes.functions import configuration
 from connector.mapping.load import load_mapping
 from connector.model import STREAMS
 from sinks.sentinel import OPTIONS

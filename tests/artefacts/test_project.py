@@ -108,7 +108,7 @@ def test_no_file_speaks_of_the_machine_it_was_written_on() -> None:
 
 def test_the_top_level_is_the_designed_one() -> None:
     folders = {path.relative_to(ROOT).parts[0] for path in project_files() if len(path.relative_to(ROOT).parts) > 1}
-    assert folders <= {".ci", "connector", "sinks", "mappings", "tests", "packaging"}
+    assert folders <= {".ci", "connector", "sinks", "mappings", "tests", "packaging", "docs"}
 
 
 def test_the_licence_is_apache_2_word_for_word() -> None:

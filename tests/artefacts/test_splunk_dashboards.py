@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from connector import rehearsal
 from connector.app import severity_rules
+from connector.cli import alert_samples
 from tests.artefacts.spl import World, number
 from tests.artefacts.splunk_knowledge import dashboards, world
 from tests.golden import samples
@@ -23,7 +23,7 @@ KINDS = {"singlevalue", "table", "line", "area", "column", "bar", "pie"}
 @pytest.fixture(scope="module")
 def index(lookups: Path) -> World:
     """The sample events, and those of the alert test as if they were real: more controls, and a second tenant."""
-    real = rehearsal.events(datetime(2026, 11, 20, 8, tzinfo=UTC), severity_rules(), ["splunk"])
+    real = alert_samples.events(datetime(2026, 11, 20, 8, tzinfo=UTC), severity_rules(), ["splunk"])
     control = samples.event("control.score_changed/regressed").data["control"]
     more = samples.event("control.observed", {"id": "another", "data.control": control})
     found = world([*(samples.event(name) for name in samples.names()), more, *real], lookups, NOW)
@@ -104,7 +104,7 @@ def test_drilldowns_lead_to_columns_and_dashboards_that_exist(name: str, index: 
 def test_the_waterfall_is_exact(sample: str, index: World, lookups: Path) -> None:
     """From the score before, by every step, to the score after."""
     if sample == "rehearsed":
-        events = rehearsal.events(NOW, severity_rules(), ["splunk"])
+        events = alert_samples.events(NOW, severity_rules(), ["splunk"])
         event = next(each for each in events if each.type == "score.changed")
     else:
         event = samples.event(sample)

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from attrs import evolve
 
-from connector import rehearsal
 from connector.app import severity_rules
+from connector.cli import alert_samples
 from connector.model import Event
 from tests.artefacts.spl import World, compiled
 from tests.artefacts.splunk_knowledge import KNOWLEDGE, conf, macros, world
@@ -30,7 +30,7 @@ def sampled() -> list[Event]:
 
 
 def rehearsed(now: datetime = NOW) -> list[Event]:
-    return rehearsal.events(now, severity_rules(), ["splunk"])
+    return alert_samples.events(now, severity_rules(), ["splunk"])
 
 
 def fired(name: str, where: World) -> list[dict[str, Any]]:

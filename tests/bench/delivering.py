@@ -16,9 +16,9 @@ from typing import Any, TypeVar, cast
 from attrs import evolve
 
 from connector.app import open_app
-from connector.batch import Filter
 from connector.clock import SimulatedClock, SystemClock
-from connector.delivery import Delivery, DurableStore
+from connector.deliver.batch import Filter
+from connector.deliver.delivery import Delivery, DurableStore
 from connector.formats import cloudevents
 from connector.ids import event_id
 from connector.mapping.load import load_mapping

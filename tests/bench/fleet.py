@@ -25,7 +25,7 @@ from attrs import asdict, evolve, frozen
 from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config.values import ChangesConfig, PollConfig, SinkConfig, TenantConfig
-from connector.logs import log_to_stderr
+from connector.health.logs import log_to_stderr
 from connector.loops import App
 from connector.observe.poller import PollOutcome
 from connector.observe.schedule import Schedule

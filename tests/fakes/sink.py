@@ -6,8 +6,8 @@ from typing import Any
 
 from attrs import Factory, define
 
-from connector.batch import Filter
-from connector.delivery import Delivery, DurableStore
+from connector.deliver.batch import Filter
+from connector.deliver.delivery import Delivery, DurableStore
 from connector.mapping.load import load_mapping
 from connector.model import Receipt, Record, accept_all
 from connector.ports import Clock

@@ -13,10 +13,10 @@ import pytest
 from attrs import Factory, frozen
 
 from connector.app import severity_rules
+from connector.cli.alert_samples import alerts, events
 from connector.formats import ingestion
 from connector.mapping.load import load_mapping
 from connector.model import Event
-from connector.rehearsal import alerts, events
 from sinks.sentinel import OPTIONS
 from tests import sentinel_content
 from tests.golden import samples

@@ -21,15 +21,15 @@ from attrs import define, evolve
 from connector.app import open_app, severity_rules
 from connector.clock import SimulatedClock, iso
 from connector.config.values import Config, SinkConfig, StateConfig
-from connector.delivery import Delivery
+from connector.deliver.delivery import Delivery
 from connector.errors import Unavailable
+from connector.health.upkeep import Upkeep
 from connector.loops import App
 from connector.model import Event, Receipt, Record, accept_all
 from connector.observe.poller import PollOutcome
 from connector.ports import Query, Start
 from connector.simulator.server import Simulation
 from connector.stores.sqlite import SqliteStore, open_store
-from connector.upkeep import Upkeep
 from tests.contract.store_contract import add, event, events
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder

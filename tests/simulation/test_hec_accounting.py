@@ -19,8 +19,8 @@ from attrs import Factory, define, frozen
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from connector.batch import Filter
-from connector.delivery import Delivery, DurableStore, Outcome
+from connector.deliver.batch import Filter
+from connector.deliver.delivery import Delivery, DurableStore, Outcome
 from connector.mapping.load import load_mapping
 from connector.model import Event, Receipt, Record
 from connector.net.client import Http

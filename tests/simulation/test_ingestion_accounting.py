@@ -25,8 +25,8 @@ from attrs import Factory, define, evolve, frozen
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from connector.batch import Filter
-from connector.delivery import Delivery, DurableStore, Outcome
+from connector.deliver.batch import Filter
+from connector.deliver.delivery import Delivery, DurableStore, Outcome
 from connector.mapping.load import load_mapping
 from connector.mapping.render import Mapping as RecordMapping
 from connector.model import STREAMS, Event, Record

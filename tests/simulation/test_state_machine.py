@@ -16,16 +16,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from connector.app import severity_rules
-from connector.batch import Filter
 from connector.config.values import ChangesConfig, TenantConfig
-from connector.delivery import Delivery
+from connector.deliver.batch import Filter
+from connector.deliver.delivery import Delivery
 from connector.errors import Denied, Unavailable
 from connector.formats import cloudevents
+from connector.health.upkeep import Upkeep
 from connector.model import Control, Day, Known, Profile, Receipt, Record, Snapshot
 from connector.observe.poller import Poller
 from connector.ports import Query, Source, Start
 from connector.stores.sqlite import SqliteStore, open_store
-from connector.upkeep import Upkeep
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder
 from tests.fakes.sink import delivery

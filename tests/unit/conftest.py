@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from connector.delivery import Delivery
+from connector.deliver.delivery import Delivery
 from connector.ports import Start
 from connector.stores.sqlite import SqliteStore, open_store
 from tests.fake_graph import JumpClock

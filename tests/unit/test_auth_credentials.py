@@ -11,12 +11,12 @@ from connector.app import severity_rules
 from connector.clock import SimulatedClock
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, Denied
+from connector.health.upkeep import Upkeep
 from connector.model import Known, Snapshot, Unchanged
 from connector.observe.poller import Poller
 from connector.ports import Query
 from connector.signin.credentials import Credential, Expiry, Watch, ending, expiries, fault, load_key_pair, not_after
 from connector.stores.sqlite import open_store
-from connector.upkeep import Upkeep
 from tests.config_example import CLIENT_ID, TENANT_ID, minimal, parsed
 from tests.real.authority import keys
 

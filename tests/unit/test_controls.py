@@ -7,7 +7,7 @@ import pytest
 from connector.cli.controls import read_csv, row_of
 from connector.errors import ConfigError
 from connector.model import Control, Day, Profile, StateUpdate
-from connector.writeback import Wanted
+from connector.writeback.plan import Wanted
 
 
 def written(folder: Path, text: str | bytes) -> Path:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.batch import Filter
 from connector.clock import iso
-from connector.delivery import BACKOFF_CAP_S, HOLD_S, PAGE, Delivery
+from connector.deliver.batch import Filter
+from connector.deliver.delivery import BACKOFF_CAP_S, HOLD_S, PAGE, Delivery
 from connector.errors import Denied, MappingError, StoreError, Unavailable
 from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Query, Settlement

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 from attrs import evolve
 
-from connector.delivery import PARK_AFTER, Delivery
+from connector.deliver.delivery import PARK_AFTER, Delivery
 from connector.errors import Denied, Unavailable
 from connector.model import Event, Receipt, Record, accept_all
 from connector.stores.sqlite import SqliteStore

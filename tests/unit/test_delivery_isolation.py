@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from connector.delivery import PARK_AFTER, Delivery
+from connector.deliver.delivery import PARK_AFTER, Delivery
 from connector.errors import Unavailable
 from connector.model import Event, Receipt, Record, accept_all
 from connector.stores.sqlite import SqliteStore

@@ -9,11 +9,11 @@ from attrs import evolve
 
 from connector.app import severity_rules
 from connector.errors import Conflict, StoreError
+from connector.health.upkeep import CONNECTOR, Standing, Upkeep
 from connector.model import Event
 from connector.observe import memory
 from connector.ports import Query, Start, State, Stats
 from connector.stores.sqlite import SqliteStore, open_store
-from connector.upkeep import CONNECTOR, Standing, Upkeep
 from tests.contract.store_contract import add, event, events, settle
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from connector.clock import SystemClock
 from connector.errors import ConfigError, Unavailable
-from connector.functions import Functions, configuration, fetch_tenants, read_secrets
+from connector.homes.functions import Functions, configuration, fetch_tenants, read_secrets
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 CLIENT = "22222222-2222-4222-8222-222222222222"

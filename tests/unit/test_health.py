@@ -10,13 +10,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector.app import severity_rules
 from connector.clock import iso
-from connector.endpoints import application, metrics, unready
 from connector.errors import Unavailable
-from connector.health import Board, Facts, Heart, Measured, SinkFacts, slot, tell_new, until_next_slot_s
+from connector.health.board import Board, Measured
+from connector.health.endpoints import application, metrics, unready
+from connector.health.heartbeat import Heart, slot, tell_new, until_next_slot_s
+from connector.health.overview import Facts, SinkFacts
+from connector.health.upkeep import CONNECTOR
 from connector.model import Event, Receipt
 from connector.ports import Query, SinkStats, Start, Stats
 from connector.stores.sqlite import SqliteStore, open_store
-from connector.upkeep import CONNECTOR
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink

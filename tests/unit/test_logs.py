@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from connector.logs import JsonLines, SplunkdLines, Words, redact
+from connector.health.logs import JsonLines, SplunkdLines, Words, redact
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJ0aWQiOiIxIn0.c2lnbmF0dXJl"
 LEAKS = {

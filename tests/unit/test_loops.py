@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from connector.delivery import Outcome
+from connector.deliver.delivery import Outcome
+from connector.health.upkeep import Seen
 from connector.loops import STALLED_OTHER_S, STALLED_S, App
 from connector.model import Receipt, Record, accept_all
 from connector.ports import Start
 from connector.stores.sqlite import open_store
-from connector.upkeep import Seen
 from tests.contract.store_contract import add, events
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connector.app import severity_rules
+from connector.cli.alert_samples import TENANT, Alert, alerts, events
 from connector.formats import cloudevents
 from connector.mapping.load import load_mapping
 from connector.mapping.resources import mapping_names
 from connector.model import Event
-from connector.rehearsal import TENANT, Alert, alerts, events
 from tests.golden import samples
 
 NOW = datetime(2026, 11, 24, 9, 12, 3, tzinfo=UTC)

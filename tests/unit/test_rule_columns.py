@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 
 from connector.cli.check import Finding, rule_findings
+from connector.cli.rule_columns import differences, resource_id_problem
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, SinkConfig
 from connector.mapping.load import load_mapping
-from connector.rule_columns import differences, resource_id_problem
 
 RULE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Insights/dataCollectionRules/securescore"
 STREAMS = {"score": "Custom-SecureScoreDaily_CL", "change": "Custom-SecureScoreChange_CL"}

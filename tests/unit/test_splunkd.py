@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from connector import splunkd as asked
 from connector.errors import ConfigError, Denied, Unavailable
+from connector.homes import splunkd as asked
 from tests.fakes.kvstore import APP, Splunkd, service, splunkd, stored_secret
 
 CONF = "ta_account"

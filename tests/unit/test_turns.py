@@ -22,16 +22,16 @@ from connector.config.values import (
     StateConfig,
     TenantConfig,
 )
-from connector.delivery import Outcome
+from connector.deliver.delivery import Outcome
 from connector.errors import ConfigError, Denied, StoreError, Unavailable
+from connector.health.upkeep import CONNECTOR
+from connector.homes.tenant_turn import HELD_AFTER, HOLD_S, Circuit, Turns, message, read, refuse_kinds
 from connector.model import Receipt, Record, accept_all
 from connector.observe import memory
 from connector.ports import Query, State
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve, token_for
 from connector.simulator.world import World
-from connector.turns import HELD_AFTER, HOLD_S, Circuit, Turns, message, read, refuse_kinds
-from connector.upkeep import CONNECTOR
 from tests.fakes.sink import FakeSink, delivery
 
 NOW = datetime(2026, 9, 8, 8, 3, tzinfo=UTC)

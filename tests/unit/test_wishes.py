@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from attrs import evolve
 
 from connector.clock import SimulatedClock
+from connector.homes.input_requests import Wishes, heed
 from connector.observe import memory
 from connector.ports import Settlement, Start, State
 from connector.stores.documents import DocumentsStore
-from connector.wishes import Wishes, heed
 from tests.contract.store_contract import CONTOSO, events
 from tests.fakes.documents import Memory
 

@@ -18,20 +18,9 @@ from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.model import PORTAL, Control, Profile, StateUpdate
 from connector.net.client import Http
 from connector.sources.graph import Throttled
-from connector.writeback import (
-    STATES,
-    Operator,
-    Result,
-    Wanted,
-    Writer,
-    apply,
-    body_of,
-    change_of,
-    plan,
-    refusal,
-    state_of,
-    wanted,
-)
+from connector.writeback.apply import Result, Writer, apply
+from connector.writeback.plan import STATES, Wanted, body_of, plan, refusal, state_of, wanted
+from connector.writeback.record import Operator, change_of
 from tests.fake_graph import JumpClock, root
 
 ROOT = Path(__file__).parents[2]
@@ -379,14 +368,14 @@ import connector.app, connector.observe.poller, connector.deliver.delivery
 import connector.cli.run, connector.cli.once, connector.cli.main
 import connector.sources.graph, connector.sources.files
 for kind in connector.app.SINKS: connector.app.sink_module(kind)
-print("connector.writeback" in sys.modules)
+print([name for name in sys.modules if name.startswith("connector.writeback")])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.stdout.strip(), done.stderr) == ("False", "")
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
 def test_only_one_module_knows_the_word_that_changes_anything() -> None:
     """Every request names its method as a word: PATCH stands in one module outside of the simulator."""
     sources = [p for p in (ROOT / "connector").rglob("*.py") if "simulator" not in p.parts]
     sources += (ROOT / "sinks").glob("*.py")
-    assert [p.name for p in sources if '"PATCH"' in p.read_text()] == ["writeback.py"]
+    assert [p.name for p in sources if '"PATCH"' in p.read_text()] == ["apply.py"]

@@ -19,11 +19,11 @@ import certifi
 from splunklib import client
 from splunklib.modularinput import Argument, Scheme, Script
 
-from connector import splunkd
 from connector.config import splunk_conf
 from connector.config.values import Config, LogConfig
 from connector.errors import ConfigError, SecureScoreError, StoreBusy
-from connector.logs import log_as_splunkd
+from connector.health.logs import log_as_splunkd
+from connector.homes import splunkd
 from connector.stores import lease
 from sinks.splunk_input import ModularInputSink, Place
 
@@ -145,7 +145,7 @@ class _Run:
     async def _visit(self, config: Config, stanza: str, writer: Any) -> bool:
         # splunkd's questions about scheme and arguments are answered without loading the engine.
         from connector.app import instance, open_app  # noqa: PLC0415
-        from connector.wishes import Wishes, heed  # noqa: PLC0415
+        from connector.homes.input_requests import Wishes, heed  # noqa: PLC0415
 
         interval_s = splunk_conf.interval_s(self.params)
         limit_s = SHARE * interval_s

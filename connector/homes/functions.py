@@ -28,13 +28,13 @@ from connector.config.parse import TenantRow, parse
 from connector.config.values import AuthConfig, Config, NetworkConfig
 from connector.config.yaml_file import MAX_BYTES, read_tenants
 from connector.errors import ConfigError, SecureScoreError, Unavailable
-from connector.logs import Words
+from connector.health.logs import Words
+from connector.homes.tenant_turn import DELIVER_S, Turns, read, refuse_kinds
 from connector.net.clouds import CLOUDS
 from connector.net.connect import open_client
 from connector.net.http import Wire, error_for
 from connector.ports import Clock
 from connector.signin.tokens import azure_credential
-from connector.turns import DELIVER_S, Turns, read, refuse_kinds
 
 STORAGE, STORAGE_VERSION = "https://storage.azure.com", "2023-11-03"
 VAULT_VERSION = "7.4"

@@ -11,9 +11,10 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from connector import health, upkeep
 from connector.clock import iso
 from connector.config.values import ChangesConfig, TargetsConfig
+from connector.health import upkeep
+from connector.health.heartbeat import heartbeat
 from connector.mapping.resources import load_data
 from connector.model import Change, Control, Day, Event, Profile, Snapshot, StateUpdate
 from connector.observe import fold
@@ -148,4 +149,4 @@ def _heartbeat(now: datetime, sinks: Sequence[str]) -> Change:
     hour_s = 3600.0
     since, counts = iso(now - timedelta(seconds=hour_s)), dict.fromkeys(sinks, DELIVERED)
     tenants: Mapping[str, Any] = {"ok": 1, "stale": 0, "failing": 0}
-    return health.heartbeat(iso(now), TENANT, hour_s, since, iso(now), tenants, counts)
+    return heartbeat(iso(now), TENANT, hour_s, since, iso(now), tenants, counts)

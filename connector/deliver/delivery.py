@@ -10,7 +10,7 @@ it has failed often enough while others of its tenant were taken (a tenant may h
 that place an outage of its own). So is what receipts keep leaving out. The queue moves on meanwhile.
 
 Tenants with a place of their own at the sink (`apart`): where all that fails is theirs while others are taken, each
-gets a loop of its own until it has caught up (lanes.py), so that one customer's wrong rule holds up no other customer.
+gets a loop of its own until it has caught up (apart.py), so that one customer's wrong rule holds up no other customer.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from random import Random
 from attrs import Factory, define, evolve, field, frozen
 
 from connector import backoff
-from connector.batch import Batch, Filter, Packer
 from connector.clock import first_of, iso, parse_iso
+from connector.deliver.apart import Lanes
+from connector.deliver.batch import Batch, Filter, Packer
 from connector.errors import Denied, StoreError, Unavailable
-from connector.lanes import Lanes
+from connector.health.upkeep import Standing
 from connector.mapping.render import Mapping as RecordMapping
 from connector.model import Receipt, Record
 from connector.ports import Clock, Operator, Pending, Settlement, Sink, Store
-from connector.upkeep import Standing
 
 log = logging.getLogger("securescore.deliver")
 

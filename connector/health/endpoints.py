@@ -1,6 +1,6 @@
 """/healthz, /readyz and /metrics: what the daemon tells about itself on a port of its own.
 
-Nothing is decided here and nothing counted (health.py). prometheus-client is imported by the first scrape.
+Nothing is decided here and nothing counted (board.py). prometheus-client is imported by the first scrape.
 """
 
 import json
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from connector.clock import parse_iso
-from connector.health import LATENCY_BUCKETS_S, Board, Facts
+from connector.health.board import LATENCY_BUCKETS_S, Board
+from connector.health.overview import Facts
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

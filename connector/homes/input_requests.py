@@ -10,10 +10,10 @@ from typing import Protocol
 from attrs import frozen
 
 from connector.errors import Conflict
+from connector.health.upkeep import CONNECTOR
 from connector.model import Event
 from connector.observe import memory
 from connector.ports import Query, State
-from connector.upkeep import CONNECTOR
 
 TRIES = 5
 

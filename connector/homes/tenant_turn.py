@@ -15,11 +15,14 @@ from typing import Any, Protocol, cast
 
 from attrs import Factory, define, evolve
 
-from connector import health
 from connector.clock import iso, parse_iso
 from connector.config.values import TenantConfig
-from connector.delivery import Delivery, Outcome
+from connector.deliver.delivery import Delivery, Outcome
 from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError, Unavailable
+from connector.health.board import Board
+from connector.health.heartbeat import heartbeat, slot
+from connector.health.overview import open_problems, overview
+from connector.health.upkeep import CONNECTOR
 from connector.loops import App
 from connector.observe import memory
 from connector.observe.events import Origin, stamp
@@ -28,7 +31,6 @@ from connector.observe.storm import limit_of, storm_fault
 from connector.ports import Clock, State, Stats, Store, Survey
 from connector.problems import Fault, advance
 from connector.signin.credentials import ending
-from connector.upkeep import CONNECTOR
 
 log = logging.getLogger("securescore.turns")
 
@@ -116,9 +118,9 @@ class Turns:
         now = self.clock.now()
         survey = await self.store.survey("", "")
         heads = {tenant.name: head for tenant, head in self._heads(survey)}
-        problems = await health.open_problems(self.store, CONNECTOR)
+        problems = await open_problems(self.store, CONNECTOR)
         credentials = await asyncio.to_thread(ending, self.app.config)
-        return health.overview(self.app.config, heads, await self.store.stats(), now, problems, credentials)
+        return overview(self.app.config, heads, await self.store.stats(), now, problems, credentials)
 
     # ------------------------------------------------------------------------------------------------------ messages
 
@@ -177,18 +179,18 @@ class Turns:
         """
         now = self.clock.now()
         beat_s = self.app.config.health.heartbeat_s or 3600.0
-        slot = health.slot(now, beat_s)
+        this = slot(now, beat_s)
         head = memory.head(await self.store.load(CONNECTOR))
-        since = head.get("heartbeat") or iso(parse_iso(slot) - timedelta(seconds=beat_s))
-        self._survey = await self.store.survey(since, slot)
+        since = head.get("heartbeat") or iso(parse_iso(this) - timedelta(seconds=beat_s))
+        self._survey = await self.store.survey(since, this)
         self._stats = await self.store.stats()
         await self.deliver(CONNECTOR)
         standings = [self._delivery(name, CONNECTOR).standing() for name in self.app.deliveries]
         beats = bool(self.app.config.health.heartbeat_s)
-        midnight = head.get("heartbeat", "")[:10] != slot[:10] if beats else slot.endswith("T00:00:00Z")
+        midnight = head.get("heartbeat", "")[:10] != this[:10] if beats else this.endswith("T00:00:00Z")
         await self.app.upkeep.look(standings, purge=midnight)
         if beats:
-            await self._beat(slot, since, self._survey)
+            await self._beat(this, since, self._survey)
         await self.deliver(CONNECTOR)
         waiting = self._survey.behind
         return [message(t, poll=False) for t in self.app.config.tenants if t.tenant_id in waiting]
@@ -281,7 +283,7 @@ class Turns:
             origin = Origin(None, head.get("instance") or self.app.upkeep.instance, source="connector")
             delivered = {name: survey.accepted.get(name, 0) for name in sorted(self.app.deliveries)}
             beat_s = self.app.config.health.heartbeat_s
-            change = health.heartbeat(slot, origin.name, beat_s, since, slot, self._states(survey), delivered)
+            change = heartbeat(slot, origin.name, beat_s, since, slot, self._states(survey), delivered)
             event = stamp(change, origin, iso(self.clock.now()), self.app.poller.severity)
             values = {**head, "instance": origin.name, "heartbeat": slot}
             try:
@@ -292,7 +294,7 @@ class Turns:
 
     def _states(self, survey: Survey) -> dict[str, int]:
         """How many tenants are ok, stale, failing and pending, from their heads alone."""
-        board = health.Board(self.app.config.changes.stale_after_s, tuple(t.name for t in self.app.config.tenants))
+        board = Board(self.app.config.changes.stale_after_s, tuple(t.name for t in self.app.config.tenants))
         for tenant, head in self._heads(survey):
             failed = bool(head.get("failures"))
             status = "failed" if failed else "ok"

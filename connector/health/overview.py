@@ -1,0 +1,121 @@
+"""How the connector is doing: one document (status), and facts at one moment (the endpoints). Values in, values out.
+
+What HTTP makes of it is in endpoints.py; nothing is counted here.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+
+from connector.clock import iso, parse_iso
+from connector.config.values import Config
+from connector.observe import memory
+from connector.ports import Query, SinkStats, Stats, Store
+from connector.signin.credentials import Credential, Expiry
+
+
+async def open_problems(store: Store, key: str) -> list[dict[str, Any]]:
+    """The connector's own open problems (kept under `key`), oldest first, each with what was last said of it."""
+    found = []
+    for entry in memory.head(await store.load(key)).get("problems", {}).values():
+        query = Query(types=(entry["type"],), subject=entry["subject"], newest_first=True, limit=1)
+        told = await store.history(query)
+        said: Mapping[str, Any] = told[0].data if told else {}
+        row = {name: entry[name] for name in ("reason", "subject", "problem_id", "first_seen")}
+        row.update({name: said.get(name) or None for name in ("summary", "detail", "hint")})
+        found.append({**row, "sink": entry.get("sink")})
+    return sorted(found, key=lambda p: (p["first_seen"], p["subject"]))
+
+
+def overview(
+    config: Config,
+    heads: Mapping[str, Mapping[str, Any]],
+    stats: Stats,
+    now: datetime,
+    problems: Sequence[Mapping[str, Any]],
+    credentials: Sequence[Credential],
+) -> dict[str, Any]:
+    """{tenants: {name: {newest_day, …}}, sinks: {name: {state, backlog, …}}, problems: […], credentials: […], store}.
+
+    `heads` are what is remembered of the tenants (memory.head), by name; `problems` those of the connector
+    (open_problems). The document is a stable interface.
+    """
+    tenants = {}
+    for tenant in config.tenants:
+        head = heads.get(tenant.name, {})
+        newest = head.get("newest")
+        tenants[tenant.name] = {
+            "newest_day": newest,
+            "data_age_s": int((now - parse_iso(newest)).total_seconds()) if newest else None,
+            "last_success": head.get("last_success"),
+            "error": head.get("error"),
+            "hint": head.get("hint") or None,
+            "problems": sorted(p["reason"] for p in head.get("problems", {}).values()),
+        }
+    return {
+        "tenants": tenants,
+        "sinks": sink_rows(config, stats.sinks, problems),
+        "problems": list(problems),
+        "credentials": [
+            {
+                "credential": c.place,
+                "kind": c.kind,
+                "expires_at": iso(c.at) if c.at else None,
+                "days_left": (c.at - now).days if c.at else None,
+                "tenants": list(c.tenants),
+                "sink": c.sink,
+            }
+            for c in credentials
+        ],
+        "store": {"events": stats.events, "bytes": stats.bytes},
+    }
+
+
+def sink_rows(
+    config: Config, stats: Sequence[SinkStats], problems: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Each sink, configured or abandoned; `state`: the reason of its open problem, else new, ok, behind, abandoned."""
+    troubled = {p["subject"].removeprefix("sink:"): p for p in problems if p["subject"].startswith("sink:")}
+    rows: dict[str, dict[str, Any]] = {}
+    for s in stats:
+        problem = troubled.get(s.name, {})
+        state = "abandoned" if s.abandoned else "behind" if s.backlog else "ok"
+        rows[s.name] = {
+            "state": state if s.abandoned else problem.get("reason", state),
+            "backlog": s.backlog,
+            "parked": s.parked,
+            "last_success": s.last_success,
+            "oldest_due": s.oldest_due,
+            "error": problem.get("detail"),
+            "hint": problem.get("hint"),
+        }
+    new = {"backlog": 0, "parked": 0, "last_success": None, "oldest_due": None, "error": None, "hint": None}
+    for sink in config.sinks:
+        rows.setdefault(sink.name, {"state": "new", **new})
+    return rows
+
+
+@frozen
+class SinkFacts:
+    """How one sink's loop stands: `state` is ok, unavailable, denied or untried; `delivered` by stream."""
+
+    state: str
+    error: str
+    failures: int
+    delivered: Mapping[str, int]
+
+
+@frozen
+class Facts:
+    """Everything the endpoints tell, at one moment. `stalled` names loops that make no progress."""
+
+    now: datetime
+    stats: Stats | None
+    max_bytes: int
+    full: bool
+    stopping: bool
+    stalled: Sequence[str]
+    sinks: Mapping[str, SinkFacts]
+    expiries: Sequence[Expiry] = ()

@@ -22,7 +22,7 @@ PATTERNS = {
 NAMED = re.compile(r"(?i)(?:secret|token|password|api_?key)[\"']?\s*[:=]\s*[\"']([A-Za-z0-9+/_~.-]{24,})[\"']")
 # The well-known key of the storage emulator is public by design: https://learn.microsoft.com/azure/storage/common/storage-use-azurite
 EMULATOR = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq"
-INVENTED = {("tests/unit/test_auth_refusals.py", "signed token")}
+INVENTED = {("tests/unit/signin/test_refusals.py", "signed token")}
 """Made up where a test shows that the like of it is never logged: (file, pattern)."""
 
 

@@ -228,7 +228,7 @@ def test_no_configuration_at_all_leads_to_init(tmp_path: Path, monkeypatch: pyte
 def test_yaml_is_imported_only_when_it_is_read() -> None:
     """The Splunk add-on has no YAML and must still be able to import the package."""
     code = "import sys, connector.config.parse, connector.config.yaml_file; sys.exit('yaml' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False)
     assert done.returncode == 0
 
 

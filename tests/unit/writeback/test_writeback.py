@@ -23,7 +23,7 @@ from connector.writeback.plan import STATES, Wanted, body_of, plan, refusal, sta
 from connector.writeback.record import Operator, change_of
 from tests.fake_graph import JumpClock, root
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOW = "2026-11-22T12:30:00Z"
 NEVER = StateUpdate("Default")
 ACCEPTED = StateUpdate("Ignored", "2026-11-01T08:00:00Z", "alice@contoso.example", "ticket 1", "bob@contoso.example")

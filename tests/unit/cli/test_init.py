@@ -215,7 +215,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     """The real program on a real pseudo-terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "connector.cli.main", "init", "--out", str(tmp_path / "c.yaml")]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdin=theirs, stdout=theirs) as program:
+    with subprocess.Popen(command, cwd=Path(__file__).parents[3], stdin=theirs, stdout=theirs) as program:
         os.close(theirs)
         os.write(ours, f"{TENANT_ID}\n{CLIENT_ID}\n\nsyslog\nsiem.lan\n".encode())
         with contextlib.suppress(OSError):  # EIO is how the end of a pseudo-terminal reads

@@ -216,7 +216,7 @@ def on_a_terminal(code: str, **environ: str) -> str:
     return said.decode()
 
 
-SHOW = "from tests.unit import test_terminal as t; t.show_events()"
+SHOW = "from tests.unit.cli import test_terminal as t; t.show_events()"
 BAR = "from connector.cli.common import progress\nwith progress('Reading', 3) as done: done(2)"
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?3[0-9](?:;[0-9;]*)?m")
 

@@ -18,7 +18,7 @@ from connector.observe import changes, frameworks
 from connector.observe.explain import Context
 from tests.shared_data import shared_data
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CTID = "ctid_m365-07.18.2025_attack-16.1.json"
 CSF_CATEGORIES = {
     "GV": "OC RM RR PO OV SC",

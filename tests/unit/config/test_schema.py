@@ -14,7 +14,7 @@ from connector.config import schema, yaml_file
 from connector.config.keys import KINDS as SHIPPED_KINDS
 from tests.config_example import CLIENT_ID, EXAMPLE, KINDS, TENANT_ID, minimal, parsed
 
-REWRITE = "SECURESCORE_REWRITE=1 python -m pytest tests/unit/test_config_schema.py"
+REWRITE = "SECURESCORE_REWRITE=1 python -m pytest tests/unit/config/test_schema.py"
 
 
 def faults(raw: Any) -> list[str]:

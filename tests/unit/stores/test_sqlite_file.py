@@ -245,7 +245,7 @@ async def test_a_killed_writer_leaves_no_lock(tmp_path: Path) -> None:
         "asyncio.run(main())\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"

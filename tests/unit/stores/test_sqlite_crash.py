@@ -30,7 +30,7 @@ BIRTHS = 15
 
 
 def test_kill_at_every_step_loses_and_halves_nothing(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, __file__, str(tmp_path), "1"],
         env={**os.environ, "PYTHONPATH": str(root)},

@@ -199,7 +199,7 @@ def test_every_name_in_the_example_alerts_is_one_that_is_told(clock: JumpClock) 
 
     import yaml  # noqa: PLC0415
 
-    rules = yaml.safe_load((Path(__file__).parents[2] / "packaging/host/prometheus-alerts.yaml").read_text())
+    rules = yaml.safe_load((Path(__file__).parents[3] / "packaging/host/prometheus-alerts.yaml").read_text())
     text = metrics(board(clock), facts(clock), "1.2").decode()
     for rule in rules["groups"][0]["rules"]:
         names = re.findall(r"securescore_[a-z_]+", rule["expr"])

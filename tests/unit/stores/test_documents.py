@@ -384,7 +384,7 @@ asyncio.run(main(Path(sys.argv[1])))
 
 def test_a_folder_without_space_stores_nothing_by_halves(tmp_path: Path) -> None:
     """The kernel refuses to let a file grow; when it may again, the same store goes on and nothing is left behind."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path / "state")],
         env={**os.environ, "PYTHONPATH": str(root)},
@@ -417,7 +417,7 @@ async def test_one_writer_holds_a_folder_and_commands_go_beside_it(tmp_path: Pat
 def test_what_splunk_imports_is_pure_python() -> None:
     foreign = "('sqlite3', 'yaml', 'azure', 'splunklib')"
     code = f"import sys, connector.stores.kvstore; print([m for m in {foreign} if m in sys.modules])"
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == "[]"
 

@@ -266,7 +266,7 @@ except ConfigError as error:
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
-        env={"PYTHONPATH": f"{tmp_path}:{Path(render.__file__).parents[2]}"},
+        env={"PYTHONPATH": f"{tmp_path}:{Path(render.__file__).parents[3]}"},
         capture_output=True,
         text=True,
         check=True,
@@ -278,7 +278,7 @@ except ConfigError as error:
 
 def test_importing_the_engine_does_not_import_yaml() -> None:
     program = "import sys; import connector.mapping.load; print('yaml' in sys.modules)"
-    root = str(Path(render.__file__).parents[2])
+    root = str(Path(render.__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True, timeout=30
     )

@@ -1,17 +1,15 @@
-"""The content of every event type: values in, `Change` out. Pure; one function a type.
+"""The content of the events of scores, controls and profiles: values in, `Change` out. Pure; one function a type.
 
-What to say lives here; whether and when to say it is decided in fold.py. Ids, times, tenant and severity are
-stamped in events.py.
+What to say lives here (the sums of a day: totals.py; targets and the feed: notices.py); whether and when to say it is
+decided in fold.py. Ids, times, tenant and severity are stamped in events.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-from attrs import Factory, define, frozen
 
 from connector.ids import digest
 from connector.model import Change, Control, Day, Profile, StateUpdate, Version
-from connector.observe import diff, explain, frameworks
+from connector.observe import diff, explain, frameworks, totals
 
 MAX_COMMENT = 2_000
 
@@ -58,174 +56,11 @@ def control_value(control: Control, day: str) -> dict[str, Any]:
     return {"score": diff.rounded(control.score), "percent": diff.rounded(control.percent), "day": day}
 
 
-def _snapshot(version: Version) -> dict[str, Any]:
+def snapshot(version: Version) -> dict[str, Any]:
     return {"snapshot": version.day.id, "revision": version.revision}
 
 
 # ------------------------------------------------------------------------------------------------------------ score
-
-
-@frozen
-class _Row:
-    """What totals need of a control: points and maximum in units; the profile where a state was ever asserted."""
-
-    category: str
-    service: str
-    units: int | None
-    top: int | None
-    fullness: str
-    stated: Profile | None
-
-
-@define
-class _Sum:
-    """A sum that is unknown as long as one of its parts is."""
-
-    known: int = 0
-    unknown: int = 0
-
-    def add(self, units: int | None, times: int) -> None:
-        if units is None:
-            self.unknown += times
-        else:
-            self.known += times * units
-
-    @property
-    def units(self) -> int | None:
-        return None if self.unknown else self.known
-
-
-@define
-class _Group:
-    """The controls of one category or service. What is told of it stays one object until something moves."""
-
-    controls: int = 0
-    score: _Sum = Factory(_Sum)
-    top: _Sum = Factory(_Sum)
-    _told: dict[str, float | None] | None = None
-
-    def add(self, row: _Row, times: int) -> None:
-        self.controls += times
-        self.score.add(row.units, times)
-        self.top.add(row.top, times)
-        self._told = None
-
-    def told(self) -> Mapping[str, float | None]:
-        if self._told is None:
-            score, top = self.score.units, self.top.units
-            self._told = {
-                "score": None if score is None else diff.points(score),
-                "max": None if top is None else diff.points(top),
-                "percent": round(100.0 * score / top, 2) if top and score is not None else None,
-            }
-        return self._told
-
-
-@define
-class Tally:
-    """Sums that go from one day to the next: what moved is taken away and added, all else stays.
-
-    For days under one catalogue, in which a control that did not move is one object. All sums are whole numbers, so
-    the way there makes no difference.
-    """
-
-    profiles: Mapping[str, Profile] = Factory(dict)
-    _controls: Mapping[str, Control] = Factory(dict)
-    _rows: dict[str, _Row] = Factory(dict)
-    _stated: dict[str, tuple[Profile, int | None]] = Factory(dict)
-    _categories: dict[str, _Group] = Factory(dict)
-    _services: dict[str, _Group] = Factory(dict)
-    _fullness: dict[str, int] = Factory(lambda: {"full": 0, "partial": 0, "zero": 0, "unknown": 0})
-
-    def go_to(self, controls: Mapping[str, Control]) -> None:
-        """The sums of these controls."""
-        before, self._controls = self._controls, controls
-        for name in diff.moved(before, controls):
-            self._take_away(name)
-            row = self._rows[name] = _row(controls[name], self.profiles.get(name))
-            self._add(row, 1)
-            if row.stated is not None:
-                self._stated[name] = (row.stated, row.units)
-        if len(self._rows) != len(controls):
-            for name in [name for name in self._rows if name not in controls]:
-                self._take_away(name)
-
-    def _take_away(self, name: str) -> None:
-        row = self._rows.pop(name, None)
-        if row is not None:
-            self._add(row, -1)
-            self._stated.pop(name, None)
-
-    def _add(self, row: _Row, times: int) -> None:
-        for groups, name in ((self._categories, row.category), (self._services, row.service)):
-            group = groups.get(name)
-            if group is None:
-                group = groups[name] = _Group()
-            group.add(row, times)
-            if not group.controls:
-                del groups[name]
-        self._fullness[row.fullness] += times
-
-    def stated(self, day: str) -> tuple[int | None, int, int]:
-        """Asserted points in units, and how many controls are asserted and ignored at the end of a day."""
-        points = _Sum()
-        asserted = ignored = 0
-        for profile, units in self._stated.values():
-            state = diff.state_on(profile, day).state
-            if state in diff.ASSERTED:
-                points.add(units, 1)
-                asserted += 1
-            elif state == "Ignored":
-                ignored += 1
-        return points.units, asserted, ignored
-
-    def told(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
-        """By category, by service, and how many controls are how full."""
-        groups = (self._categories, self._services)
-        by_category, by_service = ({name: g.told() for name, g in sorted(of.items())} for of in groups)
-        return by_category, by_service, dict(self._fullness)
-
-
-def totals(day: Day, profiles: Mapping[str, Profile] | None, tally: Tally | None = None) -> dict[str, Any]:
-    """Points measured and asserted, by category and service, and control counts of one day.
-
-    Without a catalogue asserted and measured points are unknown (None), as are the points, or the maximum, of a group
-    in which those of one control are unknown. `tally` may be shared by days under the same catalogue.
-    """
-    if tally is None:
-        tally = Tally(profiles or {})
-    tally.go_to(day.controls)
-    by_category, by_service, fullness = tally.told()
-    units, asserted, ignored = tally.stated(day.day)
-    if profiles is None:
-        units = None
-    measured = None
-    if units is not None and day.score is not None:
-        measured = diff.points(diff.fixed(day.score) - units)
-    return {
-        "points": {"measured": measured, "asserted": None if units is None else diff.points(units)},
-        "by_category": by_category,
-        "by_service": by_service if profiles else {},
-        "controls": {"total": len(day.controls), **fullness, "asserted": asserted, "ignored": ignored},
-    }
-
-
-def _row(control: Control, profile: Profile | None) -> _Row:
-    maximum = diff.max_of(control, profile)
-    return _Row(
-        control.category or (profile.category if profile else "") or "unknown",
-        (profile.service if profile else "") or "unknown",
-        None if control.score is None else diff.fixed(control.score),
-        None if maximum is None else diff.fixed(maximum),
-        _fullness(control),
-        profile if profile and any(u.state != diff.DEFAULT_STATE.state for u in profile.updates) else None,
-    )
-
-
-def _fullness(control: Control) -> str:
-    if control.percent is None:
-        return "unknown"
-    return "zero" if control.percent <= 0 else "full" if control.percent >= 100 else "partial"
 
 
 def score_observed(
@@ -235,7 +70,7 @@ def score_observed(
     backfilled: bool,
     final: bool = False,
     late: bool = False,
-    tally: Tally | None = None,
+    tally: totals.Tally | None = None,
     controls: bool = False,
 ) -> Change:
     """The totals of a day; `controls` adds every control, in Graph's own names and types."""
@@ -247,7 +82,7 @@ def score_observed(
     data: dict[str, Any] = {
         "summary": words,
         "score": score,
-        **totals(day, profiles, tally),
+        **totals.of_day(day, profiles, tally),
         "averages": [
             {"basis": a.basis, "percent": a.percent, **({"detail": dict(a.detail)} if a.detail else {})}
             for a in day.averages
@@ -259,7 +94,7 @@ def score_observed(
         "detailed": day.detailed,
         "flags": list(day.flags),
         **({"control_scores": [_as_graph_has_it(c) for c in day.controls.values()]} if controls else {}),
-        **_snapshot(version),
+        **snapshot(version),
     }
     return Change("score.observed", "score", "", version.ref, day.day, data, backfilled=backfilled)
 
@@ -296,7 +131,7 @@ def control_observed(version: Version, control: Control, profile: Profile | None
         "asserted": explain.asserted_state(profile) if profile else None,
         "control": info,
         "score": score_info(day),
-        **_snapshot(version),
+        **snapshot(version),
     }
     return Change("control.observed", control.name, "", version.ref, day.day, data)
 
@@ -327,7 +162,7 @@ def score_changed(
         **diff.grouped(decomposition.contributions, context.profiles),
         "contributions": [explain.contribution_data(part, reason) for part, reason in parts],
         "score": new,
-        **_snapshot(after),
+        **snapshot(after),
     }
     return Change("score.changed", "score", before.ref, after.ref, after.day.day, data, backfilled=backfilled)
 
@@ -367,7 +202,7 @@ def control_score_changed(
         "cause": explain.cause(was, now, context).as_data(),
         "control": referenced_control(now.name, now, context.profiles.get(now.name)),
         "score": score_info(after.day),
-        **_snapshot(after),
+        **snapshot(after),
     }
     return Change("control.score_changed", now.name, was_ref, after.ref, after.day.day, data, backfilled=backfilled)
 
@@ -398,7 +233,7 @@ def control_presence(
         "cause": why.as_data(),
         "control": referenced_control(control.name, control, profile),
         "score": score_info(after.day),
-        **_snapshot(after),
+        **snapshot(after),
     }
     return Change(f"control.{kind}", control.name, before.ref, after.ref, after.day.day, data, backfilled=backfilled)
 
@@ -420,7 +255,7 @@ def control_evidence_changed(
         "changed": changed,
         "control": referenced_control(now.name, now, profile),
         "score": score_info(after.day),
-        **_snapshot(after),
+        **snapshot(after),
     }
     return Change(
         "control.evidence_changed",
@@ -543,7 +378,7 @@ def tenant_changed(before: Version, after: Version, *, backfilled: bool) -> Chan
         "removed": removed,
         "cause": explain.Cause("licence", "high", (f"licensed services {words}",)).as_data(),
         "score": score_info(after.day),
-        **_snapshot(after),
+        **snapshot(after),
     }
     return Change(
         "tenant.changed",
@@ -554,122 +389,3 @@ def tenant_changed(before: Version, after: Version, *, backfilled: bool) -> Chan
         data,
         backfilled=backfilled,
     )
-
-
-# ---------------------------------------------------------------------------------------------------------- posture
-
-
-def posture_target(
-    *,
-    met: bool,
-    kind: str,
-    threshold: float,
-    value: float | None,
-    before: str,
-    after: Version,
-    control: Control | None = None,
-    name: str | None = None,
-    profile: Profile | None = None,
-) -> Change:
-    """posture.target_missed or posture.target_met; `name` is the control's id where the target names one."""
-    words = {
-        "percent_min": f"Secure Score {explain.number(value)} % against at least {explain.number(threshold)} %",
-        "measured_percent_min": f"measured {explain.number(value)} % against at least {explain.number(threshold)} %",
-        "drop_points": f"overnight drop of {explain.number(value)} points against at most {explain.number(threshold)}",
-        "control": f"{name} has {explain.number(value)} of {explain.number(threshold)} points",
-    }[kind]
-    data: dict[str, Any] = {
-        "direction": "improved" if met else "regressed",
-        "summary": f"Target {'met' if met else 'missed'}: {words}",
-        "target": {"kind": kind, "threshold": threshold, "value": diff.rounded(value), "control": name},
-        **({"control": control_info(name, control, profile)} if name else {}),
-        "score": score_info(after.day),
-        **_snapshot(after),
-    }
-    return Change(f"posture.target_{'met' if met else 'missed'}", name or kind, before, after.ref, after.day.day, data)
-
-
-# ------------------------------------------------------------------------------------------------------------- feed
-
-
-def feed_gap(first: str, last: str, days: int, *, backfilled: bool) -> Change:
-    """One run of missing days between two known ones."""
-    words = first if first == last else f"{first} to {last}"
-    data: dict[str, Any] = {
-        "summary": f"Feed gap: {days} day{'s' if days > 1 else ''} without a score, {words}",
-        "first_missing": first,
-        "last_missing": last,
-        "days": days,
-    }
-    return Change("feed.gap", "feed", first, last, last, data, backfilled=backfilled)
-
-
-def feed_suspicious(
-    refused: Version,
-    accepted: Version,
-    *,
-    lost: Sequence[str],
-    reason: str,
-    problem_id: str,
-    first_seen: str,
-    accepts_at: str | None,
-) -> Change:
-    """A day that was refused; `reason` is "controls_lost" or "max_halved".
-
-    `accepts_at` is None for a day that had closed: our own copy of it is kept for good.
-    """
-    before = accepted.day
-    data: dict[str, Any] = {
-        "summary": f"Suspicious day refused: {refused.day.day} lost {len(lost)} of {len(before.controls)} controls, "
-        f"maximum {explain.number(before.max_score)} → {explain.number(refused.day.max_score)}",
-        "reason": reason,
-        "part": "days",
-        "problem_id": problem_id,
-        "first_seen": first_seen,
-        "accepts_at": accepts_at,
-        "known_controls": len(before.controls),
-        "lost_controls": len(lost),
-        "lost": sorted(lost)[:20],
-        "max_before": diff.rounded(before.max_score),
-        "max_after": diff.rounded(refused.day.max_score),
-        "last_accepted_day": before.day,
-        **_snapshot(refused),
-    }
-    told = f"{accepted.ref}#{first_seen}"
-    return Change("feed.suspicious", refused.day.day, told, refused.ref, refused.day.day, data)
-
-
-def catalogue_suspicious(
-    known: int, lost: Sequence[str], newest: Version | None, *, problem_id: str, first_seen: str, accepts_at: str
-) -> Change:
-    """A catalogue that lost too many of its `known` profiles at once: their removal is not believed yet."""
-    day = newest.day.day if newest else ""
-    data: dict[str, Any] = {
-        "summary": f"Suspicious catalogue: {len(lost)} of {known} control profiles are missing",
-        "reason": "profiles_lost",
-        "part": "catalogue",
-        "problem_id": problem_id,
-        "first_seen": first_seen,
-        "accepts_at": accepts_at,
-        "known_controls": known,
-        "lost_controls": len(lost),
-        "lost": sorted(lost)[:20],
-        "max_before": None,
-        "max_after": None,
-        "last_accepted_day": day or None,
-    }
-    return Change("feed.suspicious", "catalogue", f"profiles_lost#{first_seen}", digest(sorted(lost)), day, data)
-
-
-def feed_recovered(newest: Version | None, *, reason: str, problem_id: str, first_seen: str, duration_s: int) -> Change:
-    """The feed is good again after `reason` (suspicious, stale, partial)."""
-    day = newest.day.day if newest else None
-    data: dict[str, Any] = {
-        "summary": f"Feed recovered: newest day is {day or 'unknown'}",
-        "reason": reason,
-        "problem_id": problem_id,
-        "first_seen": first_seen,
-        "newest_day": day,
-        "duration_s": duration_s,
-    }
-    return Change("feed.recovered", "feed", problem_id, "", day or "", data)

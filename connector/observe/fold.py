@@ -1,7 +1,7 @@
 """Fold a snapshot into what is remembered of a tenant, and list the changes worth telling. Pure.
 
 Decides *whether and when* (late, revised and missing days, hysteresis, inventory, suspicious days, targets); what a
-change says is in changes.py, what two days differ in is in diff.py. No I/O, no clock: `now` is a value.
+change says is in changes.py and notices.py, what two days differ in is in diff.py. No I/O, no clock: `now` is a value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from connector.clock import iso, parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import Lines, content_hash, digest, event_id
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version
-from connector.observe import changes, diff
+from connector.observe import changes, diff, notices, totals
 from connector.observe.explain import Context
 from connector.observe.memory import Baseline, Memory, Refusal, slim
 from connector.problems import Fault
@@ -65,12 +65,12 @@ class _Work:
     targets: dict[str, float]
     refused: list[str]
     out: list[Change] = field(factory=list)
-    tally: changes.Tally = field(init=False)
+    tally: totals.Tally = field(init=False)
     lines: Lines = field(factory=Lines)
 
     @tally.default
-    def _empty_tally(self) -> changes.Tally:
-        return changes.Tally(self.profiles or {})
+    def _empty_tally(self) -> totals.Tally:
+        return totals.Tally(self.profiles or {})
 
     def profile(self, name: str) -> Profile | None:
         return (self.profiles or {}).get(name)
@@ -241,7 +241,7 @@ def _catalogue_suspicion(
     if refusal is not None and not refusal.approved:
         return evolve(refusal, lost=lost), None
     problem_id = event_id(rules.tenant_id, "feed.suspicious", "profiles_lost", digest(lost), now)
-    told = changes.catalogue_suspicious(
+    told = notices.catalogue_suspicious(
         len(known), lost, memory.newest, problem_id=problem_id, first_seen=now, accepts_at=_accepts_at(now)
     )
     return Refusal(now, problem_id, lost), told
@@ -308,7 +308,7 @@ def _gap(work: _Work, before: str, after: str, *, backfilled: bool) -> None:
         last = _shift(last, -1)
     days = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1 - sum(first < d < last for d in delivered)
     if first <= last:
-        work.out.append(changes.feed_gap(first, last, days, backfilled=backfilled))
+        work.out.append(notices.feed_gap(first, last, days, backfilled=backfilled))
 
 
 def _shift(day: str, days: int) -> str:
@@ -449,7 +449,7 @@ def _closed_day_revised(work: _Work, known: Version, version: Version) -> None:
     if reason:
         work.refused.append(_identity(version))
         work.out.append(
-            changes.feed_suspicious(
+            notices.feed_suspicious(
                 version,
                 known,
                 lost=lost,
@@ -490,7 +490,7 @@ def _suspicion(
         return evolve(refusal, lost=lost)
     found = Refusal(work.now, _problem_id(work, accepted, reason), lost)
     work.out.append(
-        changes.feed_suspicious(
+        notices.feed_suspicious(
             version,
             accepted,
             lost=lost,
@@ -532,7 +532,7 @@ def _problem_id(work: _Work, accepted: Version, reason: str) -> str:
 
 
 def _recovered(refusal: Refusal, newest: Version | None, now: str) -> Change:
-    return changes.feed_recovered(
+    return notices.feed_recovered(
         newest,
         reason="suspicious",
         problem_id=refusal.problem_id,
@@ -590,7 +590,7 @@ def _targets(work: _Work, before: Version | None, after: Version) -> None:
             work.targets[key] = round((after.day.score or 0.0) + fallen, 4)
         control = after.day.controls.get(name) if name else None
         work.out.append(
-            changes.posture_target(
+            notices.posture_target(
                 met=met,
                 kind=kind,
                 threshold=threshold,
@@ -631,5 +631,5 @@ def _at_least(value: float | None, wanted: float) -> bool | None:
 
 def _measured_percent(day: Day, profiles: Mapping[str, Profile]) -> float | None:
     """The percentage without asserted points: what was measured, of the whole maximum."""
-    measured = changes.totals(day, profiles)["points"]["measured"]
+    measured = totals.of_day(day, profiles)["points"]["measured"]
     return None if measured is None or day.percent is None else 100.0 * measured / (day.max_score or 1.0)

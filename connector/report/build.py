@@ -14,7 +14,7 @@ from attrs import frozen
 
 from connector.ids import sha256
 from connector.model import PORTAL, Control, Day, Event, Profile, StateUpdate, Version
-from connector.observe import changes, diff, frameworks
+from connector.observe import changes, diff, frameworks, totals
 from connector.observe.explain import Cause
 from connector.report.values import (
     Bridge,
@@ -63,9 +63,9 @@ def build(material: Material, when: Period) -> TenantReport:
     """The whole report of a tenant of which at least one day of the period is known."""
     profiles = material.memory.profiles
     versions = _observed(material, when)
-    tally = changes.Tally(profiles or {})
-    totals = [changes.totals(v.day, profiles, tally) for v in versions]
-    points = tuple(_point(v, t) for v, t in zip(versions, totals, strict=True))
+    tally = totals.Tally(profiles or {})
+    daily = [totals.of_day(v.day, profiles, tally) for v in versions]
+    points = tuple(_point(v, t) for v, t in zip(versions, daily, strict=True))
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
     recorded = _recorded(events)
     bridge, steps = _bridge(versions, _Known(profiles or {}, recorded, _told(events)), profiles)
@@ -82,9 +82,9 @@ def build(material: Material, when: Period) -> TenantReport:
         days=points,
         bridge=bridge,
         steps=steps,
-        categories=_groups("by_category", totals, grouped, last, profiles),
-        services=_groups("by_service", totals, grouped, last, profiles) if profiles else (),
-        controls=totals[-1]["controls"],
+        categories=_groups("by_category", daily, grouped, last, profiles),
+        services=_groups("by_service", daily, grouped, last, profiles) if profiles else (),
+        controls=daily[-1]["controls"],
         exceptions=exceptions,
         state_changes=_state_changes(profiles or {}, when),
         frameworks=_frameworks(last, profiles, moved),
@@ -113,7 +113,7 @@ def summarise(material: Material, when: Period) -> Summary:
         )
     ends = (versions[0], versions[-1]) if len(versions) > 1 else (versions[0],)
     profiles = material.memory.profiles
-    points = tuple(_point(v, changes.totals(v.day, profiles)) for v in ends)
+    points = tuple(_point(v, totals.of_day(v.day, profiles)) for v in ends)
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
     exceptions = None if profiles is None else _exceptions(profiles, ends[-1].day, when)
     bridge, _ = _bridge(ends, _Known(profiles or {}, {}, {}), profiles)
@@ -162,15 +162,15 @@ def _summary(
     )
 
 
-def _point(version: Version, totals: Mapping[str, Any]) -> DayPoint:
+def _point(version: Version, sums: Mapping[str, Any]) -> DayPoint:
     day = version.day
     return DayPoint(
         day=day.day,
         score=diff.rounded(day.score),
         max_score=diff.rounded(day.max_score),
         percent=diff.rounded(day.percent),
-        measured=totals["points"]["measured"],
-        asserted=totals["points"]["asserted"],
+        measured=sums["points"]["measured"],
+        asserted=sums["points"]["asserted"],
         controls=len(day.controls),
         revision=version.revision,
         detailed=day.detailed,
@@ -394,7 +394,7 @@ def _steps(days: Mapping[str, Day], pairs: Sequence[Mapping[str, Any]], known: _
 
 def _groups(
     key: str,
-    totals: Sequence[Mapping[str, Any]],
+    daily: Sequence[Mapping[str, Any]],
     change: Mapping[str, Any],
     last: Day,
     profiles: Mapping[str, Profile] | None,
@@ -411,10 +411,10 @@ def _groups(
             max_score=group["max"],
             percent=group["percent"],
             delta=deltas.get(name, 0.0),
-            percents=tuple(t[key].get(name, {}).get("percent") for t in totals),
+            percents=tuple(t[key].get(name, {}).get("percent") for t in daily),
         )
-        for name in sorted({*totals[-1][key], *deltas})
-        for group in (totals[-1][key].get(name, gone),)
+        for name in sorted({*daily[-1][key], *deltas})
+        for group in (daily[-1][key].get(name, gone),)
     )
 
 

@@ -1,0 +1,130 @@
+"""What is told of targets and of the feed itself: values in, `Change` out. Pure; one function a type.
+
+What scores, controls and profiles say of their changes is in changes.py; whether and when to tell is in fold.py.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from connector.ids import digest
+from connector.model import Change, Control, Profile, Version
+from connector.observe import diff, explain
+from connector.observe.changes import control_info, score_info, snapshot
+
+# ---------------------------------------------------------------------------------------------------------- posture
+
+
+def posture_target(
+    *,
+    met: bool,
+    kind: str,
+    threshold: float,
+    value: float | None,
+    before: str,
+    after: Version,
+    control: Control | None = None,
+    name: str | None = None,
+    profile: Profile | None = None,
+) -> Change:
+    """posture.target_missed or posture.target_met; `name` is the control's id where the target names one."""
+    words = {
+        "percent_min": f"Secure Score {explain.number(value)} % against at least {explain.number(threshold)} %",
+        "measured_percent_min": f"measured {explain.number(value)} % against at least {explain.number(threshold)} %",
+        "drop_points": f"overnight drop of {explain.number(value)} points against at most {explain.number(threshold)}",
+        "control": f"{name} has {explain.number(value)} of {explain.number(threshold)} points",
+    }[kind]
+    data: dict[str, Any] = {
+        "direction": "improved" if met else "regressed",
+        "summary": f"Target {'met' if met else 'missed'}: {words}",
+        "target": {"kind": kind, "threshold": threshold, "value": diff.rounded(value), "control": name},
+        **({"control": control_info(name, control, profile)} if name else {}),
+        "score": score_info(after.day),
+        **snapshot(after),
+    }
+    return Change(f"posture.target_{'met' if met else 'missed'}", name or kind, before, after.ref, after.day.day, data)
+
+
+# ------------------------------------------------------------------------------------------------------------- feed
+
+
+def feed_gap(first: str, last: str, days: int, *, backfilled: bool) -> Change:
+    """One run of missing days between two known ones."""
+    words = first if first == last else f"{first} to {last}"
+    data: dict[str, Any] = {
+        "summary": f"Feed gap: {days} day{'s' if days > 1 else ''} without a score, {words}",
+        "first_missing": first,
+        "last_missing": last,
+        "days": days,
+    }
+    return Change("feed.gap", "feed", first, last, last, data, backfilled=backfilled)
+
+
+def feed_suspicious(
+    refused: Version,
+    accepted: Version,
+    *,
+    lost: Sequence[str],
+    reason: str,
+    problem_id: str,
+    first_seen: str,
+    accepts_at: str | None,
+) -> Change:
+    """A day that was refused; `reason` is "controls_lost" or "max_halved".
+
+    `accepts_at` is None for a day that had closed: our own copy of it is kept for good.
+    """
+    before = accepted.day
+    data: dict[str, Any] = {
+        "summary": f"Suspicious day refused: {refused.day.day} lost {len(lost)} of {len(before.controls)} controls, "
+        f"maximum {explain.number(before.max_score)} → {explain.number(refused.day.max_score)}",
+        "reason": reason,
+        "part": "days",
+        "problem_id": problem_id,
+        "first_seen": first_seen,
+        "accepts_at": accepts_at,
+        "known_controls": len(before.controls),
+        "lost_controls": len(lost),
+        "lost": sorted(lost)[:20],
+        "max_before": diff.rounded(before.max_score),
+        "max_after": diff.rounded(refused.day.max_score),
+        "last_accepted_day": before.day,
+        **snapshot(refused),
+    }
+    told = f"{accepted.ref}#{first_seen}"
+    return Change("feed.suspicious", refused.day.day, told, refused.ref, refused.day.day, data)
+
+
+def catalogue_suspicious(
+    known: int, lost: Sequence[str], newest: Version | None, *, problem_id: str, first_seen: str, accepts_at: str
+) -> Change:
+    """A catalogue that lost too many of its `known` profiles at once: their removal is not believed yet."""
+    day = newest.day.day if newest else ""
+    data: dict[str, Any] = {
+        "summary": f"Suspicious catalogue: {len(lost)} of {known} control profiles are missing",
+        "reason": "profiles_lost",
+        "part": "catalogue",
+        "problem_id": problem_id,
+        "first_seen": first_seen,
+        "accepts_at": accepts_at,
+        "known_controls": known,
+        "lost_controls": len(lost),
+        "lost": sorted(lost)[:20],
+        "max_before": None,
+        "max_after": None,
+        "last_accepted_day": day or None,
+    }
+    return Change("feed.suspicious", "catalogue", f"profiles_lost#{first_seen}", digest(sorted(lost)), day, data)
+
+
+def feed_recovered(newest: Version | None, *, reason: str, problem_id: str, first_seen: str, duration_s: int) -> Change:
+    """The feed is good again after `reason` (suspicious, stale, partial)."""
+    day = newest.day.day if newest else None
+    data: dict[str, Any] = {
+        "summary": f"Feed recovered: newest day is {day or 'unknown'}",
+        "reason": reason,
+        "problem_id": problem_id,
+        "first_seen": first_seen,
+        "newest_day": day,
+        "duration_s": duration_s,
+    }
+    return Change("feed.recovered", "feed", problem_id, "", day or "", data)

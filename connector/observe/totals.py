@@ -1,0 +1,175 @@
+"""The sums of one day: points measured and asserted, by category and service, and how many controls are how full. Pure.
+
+No comparison of days, no wording and no event live here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Factory, define, frozen
+
+from connector.model import Control, Day, Profile
+from connector.observe import diff
+
+
+@frozen
+class _Row:
+    """What totals need of a control: points and maximum in units; the profile where a state was ever asserted."""
+
+    category: str
+    service: str
+    units: int | None
+    top: int | None
+    fullness: str
+    stated: Profile | None
+
+
+@define
+class _Sum:
+    """A sum that is unknown as long as one of its parts is."""
+
+    known: int = 0
+    unknown: int = 0
+
+    def add(self, units: int | None, times: int) -> None:
+        if units is None:
+            self.unknown += times
+        else:
+            self.known += times * units
+
+    @property
+    def units(self) -> int | None:
+        return None if self.unknown else self.known
+
+
+@define
+class _Group:
+    """The controls of one category or service. What is told of it stays one object until something moves."""
+
+    controls: int = 0
+    score: _Sum = Factory(_Sum)
+    top: _Sum = Factory(_Sum)
+    _told: dict[str, float | None] | None = None
+
+    def add(self, row: _Row, times: int) -> None:
+        self.controls += times
+        self.score.add(row.units, times)
+        self.top.add(row.top, times)
+        self._told = None
+
+    def told(self) -> Mapping[str, float | None]:
+        if self._told is None:
+            score, top = self.score.units, self.top.units
+            self._told = {
+                "score": None if score is None else diff.points(score),
+                "max": None if top is None else diff.points(top),
+                "percent": round(100.0 * score / top, 2) if top and score is not None else None,
+            }
+        return self._told
+
+
+@define
+class Tally:
+    """Sums that go from one day to the next: what moved is taken away and added, all else stays.
+
+    For days under one catalogue, in which a control that did not move is one object. All sums are whole numbers, so
+    the way there makes no difference.
+    """
+
+    profiles: Mapping[str, Profile] = Factory(dict)
+    _controls: Mapping[str, Control] = Factory(dict)
+    _rows: dict[str, _Row] = Factory(dict)
+    _stated: dict[str, tuple[Profile, int | None]] = Factory(dict)
+    _categories: dict[str, _Group] = Factory(dict)
+    _services: dict[str, _Group] = Factory(dict)
+    _fullness: dict[str, int] = Factory(lambda: {"full": 0, "partial": 0, "zero": 0, "unknown": 0})
+
+    def go_to(self, controls: Mapping[str, Control]) -> None:
+        """The sums of these controls."""
+        before, self._controls = self._controls, controls
+        for name in diff.moved(before, controls):
+            self._take_away(name)
+            row = self._rows[name] = _row(controls[name], self.profiles.get(name))
+            self._add(row, 1)
+            if row.stated is not None:
+                self._stated[name] = (row.stated, row.units)
+        if len(self._rows) != len(controls):
+            for name in [name for name in self._rows if name not in controls]:
+                self._take_away(name)
+
+    def _take_away(self, name: str) -> None:
+        row = self._rows.pop(name, None)
+        if row is not None:
+            self._add(row, -1)
+            self._stated.pop(name, None)
+
+    def _add(self, row: _Row, times: int) -> None:
+        for groups, name in ((self._categories, row.category), (self._services, row.service)):
+            group = groups.get(name)
+            if group is None:
+                group = groups[name] = _Group()
+            group.add(row, times)
+            if not group.controls:
+                del groups[name]
+        self._fullness[row.fullness] += times
+
+    def stated(self, day: str) -> tuple[int | None, int, int]:
+        """Asserted points in units, and how many controls are asserted and ignored at the end of a day."""
+        points = _Sum()
+        asserted = ignored = 0
+        for profile, units in self._stated.values():
+            state = diff.state_on(profile, day).state
+            if state in diff.ASSERTED:
+                points.add(units, 1)
+                asserted += 1
+            elif state == "Ignored":
+                ignored += 1
+        return points.units, asserted, ignored
+
+    def told(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
+        """By category, by service, and how many controls are how full."""
+        groups = (self._categories, self._services)
+        by_category, by_service = ({name: g.told() for name, g in sorted(of.items())} for of in groups)
+        return by_category, by_service, dict(self._fullness)
+
+
+def of_day(day: Day, profiles: Mapping[str, Profile] | None, tally: Tally | None = None) -> dict[str, Any]:
+    """Points measured and asserted, by category and service, and control counts of one day.
+
+    Without a catalogue asserted and measured points are unknown (None), as are the points, or the maximum, of a group
+    in which those of one control are unknown. `tally` may be shared by days under the same catalogue.
+    """
+    if tally is None:
+        tally = Tally(profiles or {})
+    tally.go_to(day.controls)
+    by_category, by_service, fullness = tally.told()
+    units, asserted, ignored = tally.stated(day.day)
+    if profiles is None:
+        units = None
+    measured = None
+    if units is not None and day.score is not None:
+        measured = diff.points(diff.fixed(day.score) - units)
+    return {
+        "points": {"measured": measured, "asserted": None if units is None else diff.points(units)},
+        "by_category": by_category,
+        "by_service": by_service if profiles else {},
+        "controls": {"total": len(day.controls), **fullness, "asserted": asserted, "ignored": ignored},
+    }
+
+
+def _row(control: Control, profile: Profile | None) -> _Row:
+    maximum = diff.max_of(control, profile)
+    return _Row(
+        control.category or (profile.category if profile else "") or "unknown",
+        (profile.service if profile else "") or "unknown",
+        None if control.score is None else diff.fixed(control.score),
+        None if maximum is None else diff.fixed(maximum),
+        _fullness(control),
+        profile if profile and any(u.state != diff.DEFAULT_STATE.state for u in profile.updates) else None,
+    )
+
+
+def _fullness(control: Control) -> str:
+    if control.percent is None:
+        return "unknown"
+    return "zero" if control.percent <= 0 else "full" if control.percent >= 100 else "partial"

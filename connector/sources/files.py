@@ -1,7 +1,8 @@
 """Saved Graph responses → Snapshot: the air-gapped import, and the way back from our own evidence archive.
 
 Takes what people save from Graph Explorer or scripts: one or many pages, in any order, in any folder below `path`, as
-`{"value": […]}`, a single object or a bare list, plain or gzipped. No field is parsed here (wire.py), nothing is sent.
+`{"value": […]}`, a single object or a bare list, plain or gzipped. No field is parsed here (days.py, profiles.py),
+nothing is sent.
 """
 
 import asyncio
@@ -20,7 +21,10 @@ from connector.errors import Denied, PartialRead
 from connector.ids import content_hash, sha256
 from connector.model import Absent, Day, Known, Profile, Snapshot, Unchanged
 from connector.ports import Clock
-from connector.sources import wire
+from connector.sources.days import parse_days
+from connector.sources.pages import PROFILES, SCORES, load
+from connector.sources.profiles import parse_profiles
+from connector.sources.scalars import text
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_FILES = 20_000
@@ -32,7 +36,7 @@ _HINT = (
     "Save the answers of /security/secureScores and /security/secureScoreControlProfiles as .json files below `path`."
 )
 _DATE_FOLDER = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_NUMBERED = re.compile(rf"{wire.PROFILES}-([0-9]{{1,4}})\.json(?:\.gz)?", re.IGNORECASE)
+_NUMBERED = re.compile(rf"{PROFILES}-([0-9]{{1,4}})\.json(?:\.gz)?", re.IGNORECASE)
 
 
 class FilesSource:
@@ -87,10 +91,10 @@ class FilesSource:
         notes = list(found.notes)
         read_days: tuple[Day, ...] | Absent = _best(found.days, notes)
         if not read_days:
-            read_days = _missing(wire.SCORES, known.had_days, self._path)
+            read_days = _missing(SCORES, known.had_days, self._path)
         read_profiles: Mapping[str, Profile] | Absent = _catalogue(found.sets, notes)
         if not read_profiles:
-            read_profiles = _missing(wire.PROFILES, known.had_profiles, self._path)
+            read_profiles = _missing(PROFILES, known.had_profiles, self._path)
         return self._snapshot(known, print_of_all, read_days, read_profiles, notes)
 
     def _snapshot(
@@ -116,7 +120,7 @@ class FilesSource:
         today = self._clock.now().date().isoformat()
         ignored = []
         for label, path in files.items():
-            data = wire.load(_body(path, label, self._max_file_bytes), label)
+            data = load(_body(path, label, self._max_file_bytes), label)
             docs, listed = _documents(data)
             days = [doc for doc in docs if _is_day(doc)]
             profiles = [doc for doc in docs if _is_profile(doc)]
@@ -128,9 +132,9 @@ class FilesSource:
                     f"{label}: not every entry is a secureScore or a secureScoreControlProfile", "not_json"
                 )
             if days:
-                found.add_days(wire.parse_days(days, self._tenant_id, label, today), label)
+                found.add_days(parse_days(days, self._tenant_id, label, today), label)
             if not days or profiles:
-                read = wire.parse_profiles(profiles, self._tenant_id, label)
+                read = parse_profiles(profiles, self._tenant_id, label)
                 more = isinstance(data, dict) and bool(data.get("@odata.nextLink"))
                 found.add_page(_ProfilePage(label, read.profiles, ends=listed and not more))
                 found.notes += read.notes
@@ -248,9 +252,7 @@ def _is_profile(doc: Any) -> bool:
 def _is_empty_catalogue_page(data: Any) -> bool:
     """The last page of a catalogue may hold no profile, but it still says that nothing follows."""
     return (
-        isinstance(data, dict)
-        and data.get("value") == []
-        and wire.text(data.get("@odata.context")).endswith(f"/{wire.PROFILES}")
+        isinstance(data, dict) and data.get("value") == [] and text(data.get("@odata.context")).endswith(f"/{PROFILES}")
     )
 
 

@@ -1,6 +1,7 @@
 """Microsoft Graph → Snapshot: which pages to ask for, when to stop, and what counts as complete.
 
-No parsing of fields here (wire.py), no sockets (net), no memory between reads: what is known comes in with `Known`.
+No parsing of fields here (days.py, profiles.py), no sockets (net), no memory between reads: what is known comes in with
+`Known`.
 
 The traps this file exists for, all seen on the real service: `$top=1` answers with a nextLink to the whole history, one
 day at a time; the catalogue has more pages than one; 206 and an empty 200 both mean "a provider failed"; and a nextLink
@@ -22,7 +23,9 @@ from connector.model import Absent, Day, EvidenceFile, Known, Profile, Snapshot,
 from connector.net.http import MAX_BODY_BYTES, Response, Transport, error_for, printable
 from connector.ports import Clock
 from connector.signin.tokens import TokenProvider, claims_challenge
-from connector.sources import wire
+from connector.sources.days import load_days, parse_days
+from connector.sources.pages import MAX_DOCUMENTS, PROFILES, SCORES, Link, documents, load, next_link, page_hash
+from connector.sources.profiles import load_profiles, parse_profiles
 
 RETENTION_DAYS = 90  # what Graph keeps
 MAX_ATTEMPTS = 8  # a second bound beside the deadline, for clocks that stand still
@@ -52,11 +55,11 @@ class _Page:
     name: str
     number: int
     body: bytes
-    link: wire.Link | None
+    link: Link | None
 
     @property
     def sha256(self) -> str:
-        return wire.page_hash(self.body, self.link)
+        return page_hash(self.body, self.link)
 
 
 @frozen
@@ -125,8 +128,8 @@ class GraphSource:
         _raise_if_nothing_was_had(days, catalogue)
 
         parts = [part for part in (days, catalogue) if isinstance(part, _Part)]
-        pages = {} if isinstance(days, _Part) else _known_pages(known, wire.SCORES)
-        pages |= {} if isinstance(catalogue, _Part) else _known_pages(known, wire.PROFILES)
+        pages = {} if isinstance(days, _Part) else _known_pages(known, SCORES)
+        pages |= {} if isinstance(catalogue, _Part) else _known_pages(known, PROFILES)
         for part in parts:
             pages |= part.pages
         return Snapshot(
@@ -143,12 +146,12 @@ class GraphSource:
 
         Raises Denied, Unavailable, PartialRead, WrongTenant, and whatever the token provider raises.
         """
-        what = f"{wire.PROFILES} {printable(name, 100)}"
+        what = f"{PROFILES} {printable(name, 100)}"
         try:
             response = await self._requests().get(f"{self._base_url}/v1.0/security/{profile_path(name)}", what)
         except Missing:
             return None
-        found = wire.parse_profiles([wire.load(response.body, what)], self._tenant_id, what).profiles
+        found = parse_profiles([load(response.body, what)], self._tenant_id, what).profiles
         if name not in found:
             raise PartialRead(f"{what}: another control came as the answer", "not_json")
         return found[name]
@@ -163,8 +166,8 @@ class GraphSource:
     async def newest(self) -> Day | None:
         """The newest day alone; None when there is none yet. Raises as `control`."""
         today = self._clock.now().date().isoformat()
-        (page,) = await self._pages(self._requests(), wire.SCORES, "?$top=1", 1)
-        days = wire.parse_days(_documents(page, wire.SCORES), self._tenant_id, wire.SCORES, today)
+        (page,) = await self._pages(self._requests(), SCORES, "?$top=1", 1)
+        days = parse_days(_documents(page, SCORES), self._tenant_id, SCORES, today)
         return days[0] if days else None
 
     def _requests(self) -> "_Requests":
@@ -196,45 +199,45 @@ class GraphSource:
     async def _days(self, requests: "_Requests", known: Known) -> _Part:
         today = self._clock.now().date()
         wanted = self._wanted(known, today)
-        pages = await self._pages(requests, wire.SCORES, f"?$top={wanted}", wanted)
-        evidence = _evidence(wire.SCORES, pages)
+        pages = await self._pages(requests, SCORES, f"?$top={wanted}", wanted)
+        evidence = _evidence(SCORES, pages)
         hashes = {page.name: page.sha256 for page in pages}
-        if hashes == _known_pages(known, wire.SCORES):
+        if hashes == _known_pages(known, SCORES):
             return _Part(Unchanged(), hashes, evidence)
         found: list[Day] = []
         for page in pages:
-            where = f"{wire.SCORES} page {page.number}"
-            found += wire.parse_days(_documents(page, where, wire.load_days), self._tenant_id, where, today.isoformat())
+            where = f"{SCORES} page {page.number}"
+            found += parse_days(_documents(page, where, load_days), self._tenant_id, where, today.isoformat())
         if not found and known.had_days:
-            raise PartialRead(f"{wire.SCORES}: an empty list, although days are known", "empty_after_full")
+            raise PartialRead(f"{SCORES}: an empty list, although days are known", "empty_after_full")
         days, notes = _window(found, wanted, today.isoformat())
         return _Part(days, hashes, evidence, notes)
 
     # ------------------------------------------------------------------------------------------------- catalogue
 
     async def _catalogue(self, requests: "_Requests", known: Known, query: str = "") -> _Part:
-        pages = await self._pages(requests, wire.PROFILES, query, None)
-        evidence = _evidence(wire.PROFILES, pages)
+        pages = await self._pages(requests, PROFILES, query, None)
+        evidence = _evidence(PROFILES, pages)
         hashes = {page.name: page.sha256 for page in pages}
-        if hashes == _known_pages(known, wire.PROFILES):
+        if hashes == _known_pages(known, PROFILES):
             return _Part(Unchanged(), hashes, evidence)
         profiles: dict[str, Profile] = {}
         notes: list[str] = []
         for page in pages:
-            where = f"{wire.PROFILES} page {page.number}"
-            read = wire.parse_profiles(_documents(page, where, self._load_profiles), self._tenant_id, where)
+            where = f"{PROFILES} page {page.number}"
+            read = parse_profiles(_documents(page, where, self._load_profiles), self._tenant_id, where)
             notes += read.notes
             if not profiles.keys().isdisjoint(read.profiles):
                 notes.append(f"{where}: duplicate_profile")
             profiles = {**read.profiles, **profiles}
-        if len(profiles) > wire.MAX_DOCUMENTS:
-            raise PartialRead(f"{wire.PROFILES}: more than {wire.MAX_DOCUMENTS} profiles", "too_large")
+        if len(profiles) > MAX_DOCUMENTS:
+            raise PartialRead(f"{PROFILES}: more than {MAX_DOCUMENTS} profiles", "too_large")
         if not profiles and known.had_profiles:
-            raise PartialRead(f"{wire.PROFILES}: an empty list, although profiles are known", "empty_after_full")
+            raise PartialRead(f"{PROFILES}: an empty list, although profiles are known", "empty_after_full")
         return _Part(profiles, hashes, evidence, tuple(notes))
 
     def _load_profiles(self, body: bytes, where: str) -> Any:
-        return wire.load_profiles(body, where, self._tenant_id)
+        return load_profiles(body, where, self._tenant_id)
 
     # ---------------------------------------------------------------------------------------------------- paging
 
@@ -247,7 +250,7 @@ class GraphSource:
         while True:
             number = len(pages) + 1
             response = await requests.get(url, f"{collection} page {number}")
-            link = wire.next_link(response.body)
+            link = next_link(response.body)
             pages.append(_Page(_page_name(collection, number), number, response.body, link))
             size += len(response.body)
             if size > 4 * self._max_page_bytes:
@@ -290,16 +293,16 @@ class GraphSource:
 
 def profile_path(name: str) -> str:
     """Path of one control below /v1.0/security/. Every character that could mean something to a server is encoded."""
-    return f"{wire.PROFILES}/{quote(name, safe='').replace('.', '%2E').replace('~', '%7E')}"
+    return f"{PROFILES}/{quote(name, safe='').replace('.', '%2E').replace('~', '%7E')}"
 
 
-_PREFIX = {wire.SCORES: "secureScores", wire.PROFILES: "profiles"}
+_PREFIX = {SCORES: "secureScores", PROFILES: "profiles"}
 
 
 def _page_name(collection: str, number: int) -> str:
     """Stable names in `Known.pages`: "secureScores", "secureScores/2", "profiles/1", "profiles/2", …"""
     prefix = _PREFIX[collection]
-    return prefix if collection == wire.SCORES and number == 1 else f"{prefix}/{number}"
+    return prefix if collection == SCORES and number == 1 else f"{prefix}/{number}"
 
 
 def _known_pages(known: Known, collection: str) -> dict[str, str]:
@@ -311,9 +314,9 @@ def _evidence(collection: str, pages: Iterable[_Page]) -> tuple[EvidenceFile, ..
     return tuple(EvidenceFile(f"{collection}-{page.number}.json", page.body) for page in pages)
 
 
-def _documents(page: _Page, where: str, load: Callable[[bytes, str], Any] = wire.load) -> list[Any]:
+def _documents(page: _Page, where: str, load: Callable[[bytes, str], Any] = load) -> list[Any]:
     data = load(page.body, where)
-    found = wire.documents(data, where)
+    found = documents(data, where)
     if page.link is None and data.get("@odata.nextLink"):
         raise PartialRead(f"{where}: its nextLink stands where none was looked for", "paging")
     return found
@@ -329,7 +332,7 @@ def _window(found: Iterable[Day], wanted: int, today: str) -> tuple[tuple[Day, .
     for day in found:
         other = by_day.get(day.day)
         if other is not None:
-            notes.append(f"{wire.SCORES}: more than one document for {day.day}")
+            notes.append(f"{SCORES}: more than one document for {day.day}")
         if other is None or (day.detailed and not other.detailed):
             by_day[day.day] = day
     if not by_day:

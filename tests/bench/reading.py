@@ -28,7 +28,7 @@ from connector.config.values import (
 from connector.loops import App
 from connector.observe import diff
 from connector.simulator.world import World
-from connector.sources import wire
+from connector.sources.days import parse_days
 from connector.sources.graph import GraphSource
 from tests.bench import msgraph
 from tests.bench.measure import Figure, cpu, in_turn, ratio, times
@@ -233,7 +233,7 @@ async def two_days(rounds: int, loops: int) -> Figure:
     deep_diff = import_module("deepdiff").DeepDiff  # `make bench` installs it, nothing else needs it
     before, after = _two_days()
     tenant_id = before["azureTenantId"]
-    old, new = wire.parse_days([before, after], tenant_id, "", "2026-12-31")
+    old, new = parse_days([before, after], tenant_id, "", "2026-12-31")
     old_raw, new_raw = (
         _keyed(document, {row["controlName"]: row for row in document["controlScores"]}) for document in (before, after)
     )

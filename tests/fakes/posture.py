@@ -14,7 +14,8 @@ from connector.observe.memory import Memory
 from connector.report.build import period
 from connector.report.values import EvidenceFile, Material, Period
 from connector.simulator.world import World
-from connector.sources import wire
+from connector.sources.days import parse_days
+from connector.sources.profiles import parse_profiles
 
 START = date(2026, 6, 1)
 DAYS = 40
@@ -48,8 +49,8 @@ def simulated(seed: int = 7, number: int = 0, size: str = "small") -> Material:
         docs = world.score_documents(tenant.id, now, *([4] if live else []))
         snapshot = Snapshot(
             "graph",
-            tuple(reversed(wire.parse_days(docs, tenant.id, "days", today))),
-            wire.parse_profiles(world.profiles(tenant.id, now), tenant.id, "profiles").profiles,
+            tuple(reversed(parse_days(docs, tenant.id, "days", today))),
+            parse_profiles(world.profiles(tenant.id, now), tenant.id, "profiles").profiles,
         )
         seen = observe(memory, snapshot, Rules(tenant.id), iso(now))
         memory = seen.memory

@@ -53,7 +53,7 @@ from connector.observe import memory
 from connector.observe.explain import SeverityRules
 from connector.observe.poller import Poller
 from connector.ports import Source, State
-from connector.sources import wire
+from connector.sources.days import parse_days
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 FILES = sorted((Path(__file__).parent / "situations").glob("*.yaml"))
@@ -228,7 +228,7 @@ class Situation:
 
     def _documents(self, read: Mapping[str, Any]) -> tuple[Day, ...]:
         today = text(read["at"])[:10]
-        return tuple(wire.parse_days(read["documents"], TENANT, "secureScores", today))
+        return tuple(parse_days(read["documents"], TENANT, "secureScores", today))
 
     def _catalogue(self, moved: Any) -> dict[str, Profile] | Unchanged | Absent:
         if isinstance(moved, str):

@@ -8,7 +8,9 @@ from connector.mapping.resources import load_data
 from connector.model import Control, Profile
 from connector.observe.changes import control_info
 from connector.observe.explain import SeverityRules, severity
-from connector.sources import wire
+from connector.sources.days import parse_days
+from connector.sources.pages import documents
+from connector.sources.profiles import parse_profiles
 from tests.shared_data import HEIMDALL_TENANT, shared_data
 
 _table = load_data("severity")
@@ -26,9 +28,9 @@ def lost(name: str, share: float, controls: Mapping[str, Control], profiles: Map
 def test_severities_of_a_real_tenant() -> None:
     pages = json.loads(shared_data("heimdall2_profiles.json").read_bytes())
     newest = json.loads(shared_data("heimdall2_secureScore.json").read_bytes())
-    profiles = wire.parse_profiles(wire.documents(pages, "profiles"), HEIMDALL_TENANT, "profiles").profiles
+    profiles = parse_profiles(documents(pages, "profiles"), HEIMDALL_TENANT, "profiles").profiles
     docs = newest.get("value", [newest])
-    (day,) = wire.parse_days(docs, HEIMDALL_TENANT, "secureScores", "2026-11-22")
+    (day,) = parse_days(docs, HEIMDALL_TENANT, "secureScores", "2026-11-22")
     whole = {name: lost(name, 1.0, day.controls, profiles) for name in day.controls}
     assert len(whole) == 68
     assert {n for n, found in whole.items() if found == 8} == {

@@ -22,7 +22,9 @@ import pytest
 
 from connector.simulator.faults import alter
 from connector.simulator.world import World
-from connector.sources import wire
+from connector.sources.days import parse_days
+from connector.sources.profiles import parse_profiles
+from connector.sources.scalars import moment
 from tests.needs import missing
 from tests.shared_data import HEIMDALL_TENANT, shared_data
 
@@ -70,7 +72,7 @@ def faults(value: Any, edm: str, types: Types, where: str) -> Iterator[str]:
         "Edm.Boolean": lambda v: isinstance(v, bool),
         "Edm.Double": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
         "Edm.Int32": lambda v: (isinstance(v, int) or (isinstance(v, float) and v.is_integer())) and int(v) in INT32,
-        "Edm.DateTimeOffset": lambda v: wire.moment(v) is not None,
+        "Edm.DateTimeOffset": lambda v: moment(v) is not None,
     }[edm](value):
         yield f"{where}: {value!r} is no {edm}"
 
@@ -174,7 +176,7 @@ def sources(kind: str) -> list[tuple[str, list[Any]]]:
 def test_days_read_as_microsofts_own_models_read_them(sdk: Any) -> None:
     compared = 0
     for tenant, documents in sources(SCORE):
-        days = wire.parse_days(json.loads(json.dumps(documents)), tenant, "test", "2999-01-01")
+        days = parse_days(json.loads(json.dumps(documents)), tenant, "test", "2999-01-01")
         for document, day in zip(documents, days, strict=True):
             theirs = sdk(SCORE, document)
             assert day.id == theirs.id
@@ -193,7 +195,7 @@ def test_days_read_as_microsofts_own_models_read_them(sdk: Any) -> None:
 def test_profiles_read_as_microsofts_own_models_read_them(sdk: Any) -> None:
     compared = 0
     for tenant, documents in sources(PROFILE):
-        found = wire.parse_profiles(json.loads(json.dumps(documents)), tenant, "test").profiles
+        found = parse_profiles(json.loads(json.dumps(documents)), tenant, "test").profiles
         for document in documents:
             theirs, mine = sdk(PROFILE, document), found[document["id"]]
             assert (mine.title, mine.service, mine.tier) == (theirs.title, theirs.service, theirs.tier)

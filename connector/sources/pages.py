@@ -1,0 +1,93 @@
+"""The bytes of a saved or received page → JSON, its continuation and its hash. Pure; no field is read here.
+
+Which pages make a complete part is decided by the sources; what a document means stands in days.py and profiles.py.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from attrs import frozen
+
+from connector.errors import PartialRead
+from connector.ids import sha256
+
+SCORES = "secureScores"
+PROFILES = "secureScoreControlProfiles"
+"""Names of the two Graph collections; an evidence file is named `<collection>-<page>.json`."""
+
+MAX_DOCUMENTS = 5_000
+
+PLACE = b"Infinity"
+"""What stands for an array that is parsed apart: a word that Python's parser hands out, in order."""
+
+_NEXT_LINK = re.compile(rb'"@odata\.nextLink"\s*:\s*("(?:[^"\\]|\\.)*")')
+_LINK_KEY = b'"@odata.nextLink"'
+_LINK_WINDOW = 16_384
+
+
+def load(body: bytes, where: str) -> Any:
+    """The JSON value of a complete body (UTF-8, or UTF-16/32 as PowerShell saves it).
+
+    Raises PartialRead: "truncated" when it ends in the middle, "not_json" when it never was JSON.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        start, end = body[:64].removeprefix(b"\xef\xbb\xbf").strip(), body[-64:].strip()
+        if not end:
+            raise PartialRead(f"{where}: the body is empty", "not_json") from None
+        if start[:1] == b"<":
+            raise PartialRead(
+                f"{where}: HTML instead of JSON", "not_json", "A proxy or sign-in portal answered instead of Graph."
+            ) from None
+        if start[:1] in (b"{", b"[") and (end[-1:] not in (b"}", b"]") or _ends_early(error)):
+            raise PartialRead(f"{where}: the JSON text ends early, after {len(body)} bytes", "truncated") from None
+        raise PartialRead(f"{where}: not JSON ({str(error)[:120]})", "not_json") from None
+
+
+def _ends_early(error: BaseException) -> bool:
+    return isinstance(error, json.JSONDecodeError) and error.pos >= len(error.doc.rstrip())
+
+
+@frozen
+class Link:
+    """The `@odata.nextLink` of a page: its URL as sent and the span of its JSON string in the body."""
+
+    url: str
+    start: int
+    end: int
+
+
+def next_link(body: bytes) -> Link | None:
+    """The page's continuation, found without parsing the page: it stands near the beginning or the end.
+
+    A quoted copy inside another string cannot match, because its quotes would be escaped.
+    """
+    for begin, stop in ((max(0, len(body) - _LINK_WINDOW), len(body)), (0, min(len(body), _LINK_WINDOW))):
+        at = stop
+        while (at := body.rfind(_LINK_KEY, begin, at)) >= 0:  # much faster than the pattern
+            if found := _NEXT_LINK.match(body, at, stop):
+                try:
+                    return Link(str(json.loads(found[1])), found.start(1), found.end(1))
+                except ValueError:
+                    return None
+    return None
+
+
+def page_hash(body: bytes, link: Link | None) -> str:
+    """SHA-256 of a page without its nextLink, whose token may differ although nothing else does."""
+    if link is None:
+        return sha256(body)
+    rest = hashlib.sha256(memoryview(body)[: link.start])
+    rest.update(memoryview(body)[link.end :])
+    return rest.hexdigest()
+
+
+def documents(data: Any, where: str) -> list[Any]:
+    """The `value` list of a collection response. Raises PartialRead when there is none."""
+    value = data.get("value") if isinstance(data, dict) else None
+    if not isinstance(value, list):
+        raise PartialRead(f"{where}: no `value` list in the response", "not_json")
+    return value

@@ -1,0 +1,165 @@
+"""`secureScoreControlProfile` documents → the catalogue. Pure: no I/O, no clock; how a single value is read stands in
+scalars.py.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from connector.errors import PartialRead
+from connector.model import Profile, StateUpdate
+from connector.sources.pages import MAX_DOCUMENTS, PLACE, load
+from connector.sources.scalars import (
+    check_bounded,
+    check_tenant,
+    level,
+    moment,
+    name_of,
+    names,
+    number,
+    object_of,
+    squeezed,
+    text,
+    text_hash,
+    threat,
+    truth,
+    whole,
+)
+
+MAX_UPDATES = 10_000
+
+_STATES = {"default": "Default", "ignored": "Ignored", "thirdparty": "ThirdParty", "reviewed": "Reviewed"}
+
+
+@frozen
+class _New:
+    """A row of the catalogue that was not met before, and what it will be known by."""
+
+    document: Any
+    key: bytes | None
+
+
+_LIST, _NEXT_ROW = b'"value":[', b'},{"id":'
+_met: dict[bytes, Profile] = {}
+"""Profiles by the hash of their row without the tenant's id: most of the catalogue is the same for all tenants, and the
+same as at the last read. Only the result of a pure function is kept, so nobody sees the difference."""
+MAX_MET = 4_096
+
+
+def load_profiles(body: bytes, where: str, tenant_id: str) -> Any:
+    """As `load`, for a page of the catalogue that is given to `parse_profiles`: rows that were met before, in whichever
+    tenant, are not parsed again. For the same reasons as in `load_days` this does not change what a page means.
+    """
+    try:
+        data = _catalogue_by_rows(body, tenant_id)
+    except (ValueError, RecursionError):
+        data = None
+    return load(body, where) if data is None else data
+
+
+def _catalogue_by_rows(body: bytes, tenant_id: str) -> Any:
+    start, end = body.find(_LIST + b"{"), body.rfind(b"}]")
+    if start < 0 or end < start or PLACE in body:
+        return None
+    start += len(_LIST)
+    first, *others = body[start + 1 : end].split(_NEXT_ROW)
+    owner = f'"azureTenantId":"{tenant_id}"'.encode()
+    rows: list[Any] = []
+    for piece in [first, *(_NEXT_ROW[3:] + other for other in others)]:
+        at = piece.find(owner)
+        key = None
+        if at >= 0 and piece.find(owner, at + 1) < 0:  # what differs in the tenant's id alone has the same key
+            key = hashlib.sha256(b"%d%b%b" % (at, piece[:at], piece[at + len(owner) :])).digest()
+        known = _met.get(key) if key else None
+        rows.append(_New(json.loads(b"{%b}" % piece), key) if known is None else known)
+    around = body[: start - 1] + PLACE + body[end + 2 :]
+    return json.loads(around, parse_constant=lambda word: rows if word == "Infinity" else float(word))
+
+
+# ----------------------------------------------------------------------------------------------------- documents
+
+
+@frozen
+class Catalogue:
+    """Profiles by id, in document order; `notes` say what was odd about them."""
+
+    profiles: Mapping[str, Profile]
+    notes: tuple[str, ...] = ()
+
+
+def parse_profiles(docs: Iterable[Any], tenant_id: str, where: str) -> Catalogue:
+    """The catalogue of `secureScoreControlProfile` documents. An id that comes twice keeps its first entry, noted.
+
+    They may come from `load_profiles`, partly as profiles already.
+
+    Raises PartialRead naming what is wrong and where, and WrongTenant.
+    """
+    docs = list(docs)
+    check_bounded(docs, MAX_DOCUMENTS, where)
+    profiles: dict[str, Profile] = {}
+    notes: set[str] = set()
+    for n, doc in enumerate(docs, 1):
+        profile = doc if isinstance(doc, Profile) else _new_profile(doc, tenant_id, f"{where}, profile {n}", notes)
+        if profile.id in profiles:
+            notes.add("duplicate_profile")
+        profiles.setdefault(profile.id, profile)
+    return Catalogue(profiles, tuple(sorted(f"{where}: {note}" for note in notes)))
+
+
+def _new_profile(document: Any, tenant_id: str, where: str, notes: set[str]) -> Profile:
+    """A profile, remembered where nothing about its row was odd."""
+    new = document if isinstance(document, _New) else _New(document, None)
+    flags: set[str] = set()
+    profile = _profile(new.document, tenant_id, where, flags)
+    if new.key and not flags:
+        if len(_met) >= MAX_MET:
+            _met.clear()
+        _met[new.key] = profile
+    notes |= flags
+    return profile
+
+
+def _profile(document: Any, tenant_id: str, where: str, flags: set[str]) -> Profile:
+    doc = object_of(document, where)
+    owner = doc.get("azureTenantId")
+    if owner is not None:
+        check_tenant(text(owner), tenant_id, where)
+    name = name_of(doc.get("id"), f"{where}: id")
+    updates = doc.get("controlStateUpdates")
+    if updates is not None and not isinstance(updates, list):
+        raise PartialRead(f"{where} ({name}): controlStateUpdates is not a list", "not_json")
+    updates = updates or []
+    check_bounded(updates, MAX_UPDATES, f"{where} ({name}): controlStateUpdates")
+    threats = (threat(item) for item in names(doc.get("threats")))
+    return Profile(
+        id=name,
+        title=text(doc.get("title")),
+        category=squeezed(doc.get("controlCategory")),
+        service=squeezed(doc.get("service")),
+        tier=squeezed(doc.get("tier")),
+        max_score=number(doc.get("maxScore"), flags),
+        rank=whole(doc.get("rank"), flags),
+        action_type=squeezed(doc.get("actionType")),
+        action_url=text(doc.get("actionUrl")),
+        user_impact=level(doc.get("userImpact")),
+        implementation_cost=level(doc.get("implementationCost")),
+        threats=tuple(sorted(set(threats) - {""})),
+        deprecated=truth(doc.get("deprecated"), flags),
+        remediation_sha256=text_hash(doc.get("remediation")),
+        remediation_impact_sha256=text_hash(doc.get("remediationImpact")),
+        updates=tuple(_update(object_of(raw, f"{where} ({name}): controlStateUpdates entry")) for raw in updates),
+    )
+
+
+def _update(raw: Mapping[str, Any]) -> StateUpdate:
+    state = squeezed(raw.get("state"))
+    return StateUpdate(
+        state=_STATES.get(state.casefold(), state),
+        at=moment(raw.get("updatedDateTime")),
+        by=text(raw.get("updatedBy")) or None,
+        comment=text(raw.get("comment")) or None,
+        assigned_to=text(raw.get("assignedTo")) or None,
+    )

@@ -1,7 +1,8 @@
 """Fold a snapshot into what is remembered of a tenant, and list the changes worth telling. Pure.
 
-Decides *whether and when* (late, revised and missing days, hysteresis, inventory, suspicious days, targets); what a
-change says is in changes.py and notices.py, what two days differ in is in diff.py. No I/O, no clock: `now` is a value.
+Decides *whether and when* (late, revised and missing days, hysteresis, inventory); what of a read is believed is in
+guard.py, what a change says in changes.py and notices.py, what two days differ in in diff.py, posture targets are in
+targets.py. No I/O, no clock: `now` is a value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,19 +10,16 @@ from datetime import date, timedelta
 
 from attrs import Factory, evolve, field, frozen
 
-from connector.clock import iso, parse_iso
+from connector.clock import parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig
-from connector.ids import Lines, content_hash, digest, event_id
+from connector.ids import Lines, content_hash, event_id
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version
-from connector.observe import changes, diff, notices, totals
+from connector.observe import changes, diff, guard, notices, totals
 from connector.observe.explain import Context
 from connector.observe.memory import Baseline, Memory, Refusal, slim
+from connector.observe.targets import crossings
 from connector.problems import Fault
 
-PERSISTENCE_S = 24 * 3600.0
-"""How long a suspicious day must stay before it is believed without an operator."""
-MAX_REFUSED = 200
-"""How many refused versions are remembered."""
 INCOMPLETE = "catalogue_incomplete"
 """Snapshot note: the catalogue holds known entries only in part, so absence proves nothing."""
 
@@ -89,7 +87,9 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     if catalogue is not None and not whole:
         catalogue = {**(memory.profiles or {}), **catalogue}
     elif catalogue is not None:
-        catalogue_refusal, notice = _catalogue_suspicion(memory, catalogue, rules, now)
+        catalogue_refusal, notice = guard.catalogue_suspicion(
+            memory, catalogue, rules.tenant_id, rules.changes.suspicious_loss, now
+        )
         if catalogue_refusal is not None:
             whole = False
             catalogue = {key: catalogue.get(key, old) for key, old in (memory.profiles or {}).items()}
@@ -125,10 +125,10 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
             elif day.detailed and not known.day.detailed:
                 work.days[day.day] = slim(evolve(known, day=day))
         elif known is not None and not is_newest:
-            if _identity(version) not in work.refused:
+            if guard.identity(version) not in work.refused:
                 _closed_day_revised(work, known, evolve(version, revision=known.revision + 1))
         elif known is None and day.day < known_before:
-            if _identity(version) not in work.refused:
+            if guard.identity(version) not in work.refused:
                 work.days[day.day] = slim(version)
                 _tell_day(work, version, final=True, late=True)
         else:
@@ -142,16 +142,16 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
                 break
             folded += known is None
             if refusal is not None and day.day >= max((ref[:10] for ref in work.refused), default=""):
-                work.out.append(_recovered(refusal, version, now))
+                work.out.append(guard.recovered(refusal, version, now))
                 refusal = None
             observed = _accept(work, newest, observed, version, last=position == len(days) - 1)
             newest = version
     if refusal is not None and days and not refused_now and done:
-        work.out.append(_recovered(refusal, newest, now))
+        work.out.append(guard.recovered(refusal, newest, now))
         refusal = None
     if memory.catalogue_refusal is not None and catalogue_refusal is None:
         if done:
-            work.out.append(_recovered(memory.catalogue_refusal, newest, now))
+            work.out.append(guard.recovered(memory.catalogue_refusal, newest, now))
         else:  # told once all days are folded, as if they had been folded at once
             catalogue_refusal = memory.catalogue_refusal
     result = Memory(
@@ -164,7 +164,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         language=rules.language if catalogue is not None else memory.language,
         refusal=refusal,
         catalogue_refusal=catalogue_refusal,
-        refused=tuple(work.refused[-MAX_REFUSED:]),
+        refused=tuple(work.refused[-guard.MAX_REFUSED :]),
         targets=work.targets,
     )
     return Observation(result, tuple(work.out), done)
@@ -227,26 +227,6 @@ def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile], days: Sequ
         work.out.append(changes.control_state_changed(entry, control, score_day, day=day, backfilled=backfilled))
 
 
-def _catalogue_suspicion(
-    memory: Memory, catalogue: Mapping[str, Profile], rules: Rules, now: str
-) -> tuple[Refusal | None, Change | None]:
-    """The refusal of a catalogue that shrank too much at once, and what is to be told of it.
-
-    Only arrivals and removals wait: entries that are known and did arrive are compared as ever.
-    """
-    known, refusal = memory.profiles or {}, memory.catalogue_refusal
-    lost = tuple(sorted(key for key in known if key not in catalogue))
-    if len(lost) <= rules.changes.suspicious_loss * len(known) or _is_believed(refusal, lost, now):
-        return None, None
-    if refusal is not None and not refusal.approved:
-        return evolve(refusal, lost=lost), None
-    problem_id = event_id(rules.tenant_id, "feed.suspicious", "profiles_lost", digest(lost), now)
-    told = notices.catalogue_suspicious(
-        len(known), lost, memory.newest, problem_id=problem_id, first_seen=now, accepts_at=_accepts_at(now)
-    )
-    return Refusal(now, problem_id, lost), told
-
-
 # ------------------------------------------------------------------------------------------------------------- days
 
 
@@ -267,7 +247,7 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
         for control in version.day.controls.values():
             work.baselines[control.name] = Baseline(control, day, version.ref)
     if not backfilled:
-        _targets(work, newest, version)
+        work.out.extend(crossings(work.rules.targets, work.targets, work.profiles, work.days, newest, version))
     if day == work.first_newest and not revision:
         _inventory(work, version, first=True)
     return observed
@@ -445,16 +425,16 @@ def _closed_day_revised(work: _Work, known: Version, version: Version) -> None:
 
     Of a suspicious rewriting our own copy stands, for good: history may be stripped further, never believed less.
     """
-    lost, reason = _loss(work, known, version)
+    lost, reason = guard.loss(known, version, work.rules.changes.suspicious_loss)
     if reason:
-        work.refused.append(_identity(version))
+        work.refused.append(guard.identity(version))
         work.out.append(
             notices.feed_suspicious(
                 version,
                 known,
                 lost=lost,
                 reason=reason,
-                problem_id=_problem_id(work, known, reason),
+                problem_id=guard.problem_id(work.rules.tenant_id, known, reason, work.now),
                 first_seen=work.now,
                 accepts_at=None,
             )
@@ -463,9 +443,6 @@ def _closed_day_revised(work: _Work, known: Version, version: Version) -> None:
     _tell_day(work, version, final=True)
     _compare(work, known, version, backfilled=False, hysteresis=False)
     work.days[version.day.day] = slim(version)
-
-
-# -------------------------------------------------------------------------------------------------- suspicious days
 
 
 def _suspicion(
@@ -479,16 +456,19 @@ def _suspicion(
     new_day = accepted is None or accepted.day.day != version.day.day
     if accepted is None or (new_day and version.day.day <= work.first_newest):
         return None
-    lost, reason = _loss(work, accepted, version)
+    limit = work.rules.changes.suspicious_loss
+    lost, reason = guard.loss(accepted, version, limit)
     if not reason:
         return None
-    if _is_believed(refusal, lost, work.now) and all(_loss(work, accepted, Version(day, ""))[1] for day in later):
+    if guard.is_believed(refusal, lost, work.now) and all(
+        guard.loss(accepted, Version(day, ""), limit)[1] for day in later
+    ):
         return None
-    if _identity(version) not in work.refused:
-        work.refused.append(_identity(version))
+    if guard.identity(version) not in work.refused:
+        work.refused.append(guard.identity(version))
     if refusal is not None and not refusal.approved:
         return evolve(refusal, lost=lost)
-    found = Refusal(work.now, _problem_id(work, accepted, reason), lost)
+    found = Refusal(work.now, guard.problem_id(work.rules.tenant_id, accepted, reason, work.now), lost)
     work.out.append(
         notices.feed_suspicious(
             version,
@@ -497,139 +477,7 @@ def _suspicion(
             reason=reason,
             problem_id=found.problem_id,
             first_seen=work.now,
-            accepts_at=_accepts_at(work.now),
+            accepts_at=guard.accepts_at(work.now),
         )
     )
     return found
-
-
-def _loss(work: _Work, accepted: Version, version: Version) -> tuple[tuple[str, ...], str]:
-    """The controls a version lacks, and why that is suspicious ("" when it is not).
-
-    An unknown maximum proves nothing.
-    """
-    lost = tuple(sorted(n for n in accepted.day.controls if n not in version.day.controls))
-    if diff.lost_share(accepted.day, version.day) > work.rules.changes.suspicious_loss:
-        return lost, "controls_lost"
-    old, new = accepted.day.max_score, version.day.max_score
-    return lost, "max_halved" if old and new is not None and new < old / 2 else ""
-
-
-def _is_believed(refusal: Refusal | None, lost: Sequence[str], now: str) -> bool:
-    """Whether what was refused is now to be believed: approved by the operator, or there for long enough."""
-    if refusal is None:
-        return False
-    approved = refusal.approved and set(lost) <= set(refusal.lost)
-    return approved or _age_s(refusal.first_at, now) >= PERSISTENCE_S
-
-
-def _accepts_at(now: str) -> str:
-    return iso(parse_iso(now) + timedelta(seconds=PERSISTENCE_S))
-
-
-def _problem_id(work: _Work, accepted: Version, reason: str) -> str:
-    return event_id(work.rules.tenant_id, "feed.suspicious", reason, accepted.ref, work.now)
-
-
-def _recovered(refusal: Refusal, newest: Version | None, now: str) -> Change:
-    return notices.feed_recovered(
-        newest,
-        reason="suspicious",
-        problem_id=refusal.problem_id,
-        first_seen=refusal.first_at,
-        duration_s=int(_age_s(refusal.first_at, now)),
-    )
-
-
-def _identity(version: Version) -> str:
-    return f"{version.day.day}#{version.day.id}#{version.hash}"
-
-
-def _age_s(since: str, now: str) -> float:
-    return (parse_iso(now) - parse_iso(since)).total_seconds()
-
-
-# ---------------------------------------------------------------------------------------------------------- targets
-
-
-_Check = tuple[str, str, float, float | None, bool | None]
-"""A target looked at: kind, control, threshold, value, and whether it is met (None: cannot be said)."""
-
-
-def _targets(work: _Work, before: Version | None, after: Version) -> None:
-    """Posture targets, told once per crossing.
-
-    `work.targets` maps a missed target to the score at the miss; an overnight drop to the score it fell from.
-    """
-    targets, profiles = work.rules.targets, work.profiles or {}
-    ref = before.ref if before else ""
-    percent = after.day.percent
-    checks: list[_Check] = []
-    if targets.percent_min is not None:
-        checks.append(("percent_min", "", targets.percent_min, percent, _at_least(percent, targets.percent_min)))
-    if targets.measured_percent_min is not None:
-        measured = _measured_percent(after.day, profiles) if work.profiles is not None else None
-        wanted = targets.measured_percent_min
-        checks.append(("measured_percent_min", "", wanted, measured, _at_least(measured, wanted)))
-    if targets.drop_points is not None and before is not None:
-        checks.append(_drop(work, targets.drop_points, before, after))
-    for name in targets.controls:
-        control = after.day.controls.get(name)
-        maximum = diff.max_of(control, profiles.get(name))
-        value = control.score if control else None
-        met = None if control is None or control.percent is None else control.percent >= 100.0
-        checks.append(("control", name, maximum if maximum is not None else 100.0, value, met))
-    for kind, name, threshold, value, met in checks:
-        key = f"{kind}:{name}"
-        if met is None or met == (key not in work.targets):
-            continue
-        if met:
-            del work.targets[key]
-        else:
-            fallen = value if kind == "drop_points" and value is not None else 0.0
-            work.targets[key] = round((after.day.score or 0.0) + fallen, 4)
-        control = after.day.controls.get(name) if name else None
-        work.out.append(
-            notices.posture_target(
-                met=met,
-                kind=kind,
-                threshold=threshold,
-                value=value,
-                before=ref,
-                after=after,
-                control=control,
-                name=name or None,
-                profile=profiles.get(name),
-            )
-        )
-
-
-def _drop(work: _Work, limit: float, before: Version, after: Version) -> _Check:
-    """An overnight drop is over when the score is back within the limit of where it fell from.
-
-    The night lies between two days, however often the later one is revised. A second night is a second miss.
-    """
-    revised = before.day.day == after.day.day
-    if revised:
-        before = work.days.get(max((d for d in work.days if d < after.day.day), default=""), before)
-    if before.day.score is None or after.day.score is None:
-        return ("drop_points", "", limit, None, None)
-    if not revised and _is_drop(before.day.score - after.day.score, limit):
-        work.targets.pop("drop_points:", None)
-    height = work.targets.get("drop_points:", before.day.score)
-    drop = round(height - after.day.score, 4)
-    return ("drop_points", "", limit, drop, not _is_drop(drop, limit))
-
-
-def _is_drop(points: float, limit: float) -> bool:
-    return round(points, 4) >= max(limit, 0.0001)
-
-
-def _at_least(value: float | None, wanted: float) -> bool | None:
-    return None if value is None else round(value, 4) >= wanted
-
-
-def _measured_percent(day: Day, profiles: Mapping[str, Profile]) -> float | None:
-    """The percentage without asserted points: what was measured, of the whole maximum."""
-    measured = totals.of_day(day, profiles)["points"]["measured"]
-    return None if measured is None or day.percent is None else 100.0 * measured / (day.max_score or 1.0)

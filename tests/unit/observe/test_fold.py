@@ -10,7 +10,8 @@ from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import event_id
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, StateUpdate, Unchanged
 from connector.observe.changes import MAX_COMMENT
-from connector.observe.fold import MAX_REFUSED, Observation, Rules, observe
+from connector.observe.fold import Observation, Rules, observe
+from connector.observe.guard import MAX_REFUSED
 from connector.observe.memory import Memory, Refusal
 
 TENANT = "11111111-1111-1111-1111-111111111111"

@@ -231,16 +231,14 @@ def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile], days: Sequ
 
 
 def _accept(work: _Work, newest: Version | None, observed: str, version: Version, *, last: bool) -> str:
-    """Fold a new day, or a new revision of the newest one; returns the ref last sent as score.observed."""
+    """Fold a new day, or a new revision of the newest one, and tell it; returns the ref last sent as score.observed."""
     day = version.day.day
     revision = newest is not None and newest.day.day == day
     backfilled = day < work.first_newest
     if newest is not None and not revision:
         _close(work, newest, observed)
         _gap(work, newest.day.day, day, backfilled=backfilled)
-    if not revision:
-        _tell_day(work, version, backfilled=backfilled, final=not last)
-        observed = version.ref
+    _tell_day(work, version, backfilled=backfilled, final=not last)
     if newest is not None:
         _compare(work, newest, version, backfilled=backfilled, hysteresis=True)
     else:
@@ -250,13 +248,13 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
         work.out.extend(crossings(work.rules.targets, work.targets, work.profiles, work.days, newest, version))
     if day == work.first_newest and not revision:
         _inventory(work, version, first=True)
-    return observed
+    return version.ref
 
 
 def _close(work: _Work, newest: Version, observed: str) -> None:
     """A newer day appeared: tell the final state of the day that closes, from our own detailed copy."""
     work.days[newest.day.day] = slim(newest)
-    if newest.ref != observed:
+    if newest.ref != observed:  # a state of a version that told no revision of an open day
         _tell_day(work, newest, final=True)
     if newest.day.day > work.first_newest or newest.revision > 0:  # else it is the past, or was told at first contact
         _inventory(work, newest, first=False)

@@ -470,3 +470,20 @@ def test_every_transition_leads_to_a_score_change_of_the_same_poll(reads: list[P
         memory = seen.memory
         told = {e.id for e in stamped(seen.changes) if e.type == "score.changed"}
         assert {c.data["transition"] for c in seen.changes if c.data.get("transition")} <= told
+
+
+@whole_tenants
+@given(polls(), rule_sets)
+def test_what_was_told_last_of_a_day_is_what_is_remembered_of_it(reads: list[Poll], rules: Rules) -> None:
+    """After every poll, the newest day included: nobody has to wait for its close."""
+    memory, shown = Memory(), dict[str, Change]()
+    for poll in reads:
+        seen = observe(memory, poll.snapshot, rules, poll.now)
+        memory = seen.memory
+        shown.update({change.day: change for change in seen.changes if change.type == "score.observed"})
+        assert {day: version.ref for day, version in memory.versions().items()} == {
+            day: change.after for day, change in shown.items()
+        }
+        for day, version in memory.versions().items():
+            assert shown[day].data["revision"] == version.revision
+            assert shown[day].data["controls"]["total"] == len(version.day.controls)

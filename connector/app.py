@@ -1,6 +1,6 @@
 """Builds everything from a Config: the only composer. What it built is run by loops.py.
 
-Kinds of stores, sources and sinks are named here and nowhere else, and imported when they are used. No decision about
+Stores and sources are imported when they are used; which module a kind of sink is says registry.py. No decision about
 events is made here.
 """
 
@@ -10,10 +10,9 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import Factory, define, evolve, field
 
@@ -37,8 +36,8 @@ from connector.observe.explain import SeverityRules
 from connector.observe.poller import MAX_DAYS_A_COMMIT, Poller
 from connector.observe.schedule import concurrency
 from connector.observe.storm import Storms
-from connector.options import Option
 from connector.ports import Clock, Sink, Source, Start
+from connector.registry import SINKS, sink_module
 from connector.signin.credentials import Watch
 from connector.signin.msal_calls import Target
 from connector.signin.tokens import SignIn, TokenProvider
@@ -49,23 +48,6 @@ if TYPE_CHECKING:
     from connector.stores.documents import DocumentsStore
     from connector.stores.kvstore import Collection
 
-SINKS: Mapping[str, str] = {
-    "file": "sinks.file",
-    "syslog": "sinks.syslog",
-    "splunk_hec": "sinks.splunk",
-    "sentinel": "sinks.sentinel",
-    "webhook": "sinks.webhook",
-}
-"""Every kind of sink and its module: a new sink is one file plus its line here."""
-
-DEFAULT_FORMAT: Mapping[str, str] = {
-    "file": "cloudevents",
-    "syslog": "cef",
-    "splunk_hec": "splunk",
-    "sentinel": "sentinel",
-    "webhook": "cloudevents",
-}
-
 READ = "SecurityEvents.Read.All"
 WRITE = "SecurityEvents.ReadWrite.All"
 """The permissions: for reading, and for `controls set` alone."""
@@ -74,46 +56,6 @@ MANY_TENANTS = 50
 LAST_RESERVE_BYTES = 8 * 1024**2
 """What the store still takes beyond `state.max_bytes`, where polling pauses: the connector's own words."""
 USER_AGENT = "secure-score-connector"
-
-
-class SinkModule(Protocol):
-    """What every module of a sink offers."""
-
-    OPTIONS: Mapping[str, Option]
-
-    def build(self, name: str, options: Mapping[str, Any], network: NetworkConfig) -> Sink: ...
-
-
-class RoutedSinkModule(SinkModule, Protocol):
-    """A sink module with ROUTES: keys (of the tenants' overrides) that tenants may have of their own."""
-
-    ROUTES: Sequence[str]
-
-    def build(
-        self,
-        name: str,
-        options: Mapping[str, Any],
-        network: NetworkConfig,
-        routes: Mapping[str, Mapping[str, str]] | None = None,
-    ) -> Sink: ...
-
-
-def sink_module(kind: str) -> SinkModule | None:
-    """The module of a kind of sink; None for an unknown kind."""
-    if kind not in SINKS:
-        return None
-    try:
-        return cast("SinkModule", import_module(SINKS[kind]))
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("sinks"):
-            return None
-        raise
-
-
-def sink_options(kind: str) -> Mapping[str, Option] | None:
-    """The OPTIONS of a kind of sink, for the configuration; None for an unknown kind."""
-    module = sink_module(kind)
-    return None if module is None else module.OPTIONS
 
 
 @asynccontextmanager
@@ -311,7 +253,7 @@ def build_sink(config: SinkConfig, tenants: Sequence[TenantConfig] = ()) -> Sink
     if not keys:
         return module.build(config.name, options, _resolved(config.network))
     routes = {t.name: own for t in tenants if takes_tenant(config, t) and (own := _route(t, keys))}
-    return cast("RoutedSinkModule", module).build(config.name, options, _resolved(config.network), routes)
+    return module.build(config.name, options, _resolved(config.network), routes)
 
 
 async def check_sinks(config: Config) -> None:
@@ -346,8 +288,9 @@ def _resolved(network: NetworkConfig) -> NetworkConfig:
 
 
 def _delivery(sink_config: SinkConfig, sink: Sink, clock: Clock, config: Config) -> Callable[[DurableStore], Delivery]:
-    name = sink_config.mapping or sink_config.format or DEFAULT_FORMAT[sink_config.kind]
-    mapping = load_mapping(name, config.base_dir)
+    module = sink_module(sink_config.kind)  # none: a sink that only the caller can make
+    default = module.FORMAT if module is not None else ""
+    mapping = load_mapping(sink_config.mapping or sink_config.format or default, config.base_dir)
     wants = Filter(
         streams=frozenset(sink_config.streams),
         backfilled=sink_config.start != "now",
@@ -356,7 +299,7 @@ def _delivery(sink_config: SinkConfig, sink: Sink, clock: Clock, config: Config)
         exclude=sink_config.exclude,
         min_severity=sink_config.min_severity,
     )
-    keys = set(getattr(sink_module(sink_config.kind), "ROUTES", ()))
+    keys = set(getattr(module, "ROUTES", ()))
     return lambda store: Delivery(
         store=store,
         sink=sink,

@@ -22,6 +22,10 @@ class ConfigError(SecureScoreError):
         self.problems = problems
 
 
+class PluginError(ConfigError):
+    """A plug-in cannot be loaded or does not fit: its author must act, and only what names it is stopped."""
+
+
 class Unavailable(SecureScoreError):
     """Time heals it: nothing was accepted. `retry_after_s` is the server's wish in seconds, if it stated one."""
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
+from connector.model import STREAMS
+
 TYPES: Mapping[str, str] = {
     "str": "text on one line",
     "int": "whole number",
@@ -57,3 +59,25 @@ class Option:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+
+
+LIVE: Mapping[str, Option] = {
+    "streams": Option("list", ("score", "change", "health"), choices=STREAMS, doc="Which streams it gets."),
+    "start": Option("enum", "now", choices=("now", "backfill", "all"), doc="now = nothing backfilled."),
+}
+"""What a kind puts into its OPTIONS whose receivers want news only: no inventory, nothing of the past."""
+
+
+@frozen
+class Init:
+    """What `securescore init` asks for a kind of sink, and the entry it writes.
+
+    `key` is the option that says where events go, `example` stands for it until it is known. `entry` is the YAML of one
+    entry, with {address} in it; it may have {secret[NAME]} (a reference to a secret of that name), {tenant_id} and
+    {client_id}.
+    """
+
+    key: str
+    example: str
+    question: str
+    entry: str

@@ -11,6 +11,10 @@ from attrs import Factory, field, frozen
 
 from connector.model import Event, Known, Receipt, Record, Snapshot
 
+PORT = 1
+"""The version of these protocols, for plug-ins: a module that an installed package brings states the version it was
+written for as its own PORT. It is raised when a plug-in of the version before would not work any more."""
+
 
 class Clock(Protocol):
     """Where time comes from, so that a simulated year runs in seconds."""

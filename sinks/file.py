@@ -25,7 +25,7 @@ from typing import Any
 from connector.errors import Denied, Unavailable
 from connector.formats.lines import octets, one_line
 from connector.model import Receipt, Record
-from connector.options import Option
+from connector.options import Init, Option
 
 OPTIONS: Mapping[str, Option] = {
     "path": Option("path", required=True, doc="File to append to; `-` is standard output. The folder must exist."),
@@ -36,6 +36,18 @@ OPTIONS: Mapping[str, Option] = {
         doc="Permissions of a newly created file (in quotes); an existing file keeps its own.",
     ),
 }
+FORMAT = "cloudevents"
+HOST_ONLY = True
+INIT = Init(
+    key="path",
+    example="./events.jsonl",
+    question="file to append events to",
+    entry="""\
+name: archive
+kind: file
+path: {address}
+format: cloudevents             # cloudevents | cef | leef | ocsf""",
+)
 
 _CHUNK_BYTES = 64 * 1024
 _LINE_BYTES = 16 * 1024 * 1024  # no line of ours is longer

@@ -18,7 +18,6 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -38,7 +37,7 @@ from connector.net.http import (
     printable,
     retry_after_s,
 )
-from connector.options import Option
+from connector.options import Init, Option
 
 OPTIONS: Mapping[str, Option] = {
     "endpoint": Option(
@@ -68,6 +67,22 @@ OPTIONS: Mapping[str, Option] = {
     ),
 }
 
+FORMAT = "sentinel"
+INIT = Init(
+    key="endpoint",
+    example="https://example.ingest.monitor.azure.com",
+    question="logs ingestion endpoint",
+    entry="""\
+name: sentinel
+kind: sentinel
+endpoint: {address}
+rule_id: dcr-00000000000000000000000000000000   # <-- immutable id of the data collection rule
+auth:
+  kind: client_secret           # or managed_identity, on Azure
+  tenant_id: {tenant_id}   # the workspace's directory
+  client_id: {client_id}
+  client_secret: {secret[client_secret]}""",
+)
 ROUTES = ("endpoint", "rule_id", "rule_tenant_id")
 """What a tenant may have of its own here; see `build`."""
 
@@ -133,14 +148,12 @@ def build(
     given = {key: option.default for key, option in OPTIONS.items()} | dict(options)
     rules = _rules(name, given, routes or {})
     _library()
-    clock = _SystemTime()
     if credential is None:
         from connector.net.clouds import cloud_of_ingestion  # noqa: PLC0415
         from connector.signin.tokens import azure_credential  # noqa: PLC0415 - brings MSAL's threads along
 
-        credential = azure_credential(given["auth"], cloud_of_ingestion(rules.own.endpoint), network, clock)
-    http = open_client(network, clock)
-    return SentinelSink(name, rules, http, credential, deadline_s=3 * network.timeout_s)
+        credential = azure_credential(given["auth"], cloud_of_ingestion(rules.own.endpoint), network)
+    return SentinelSink(name, rules, open_client(network), credential, deadline_s=3 * network.timeout_s)
 
 
 def _rules(name: str, given: Mapping[str, Any], routes: Mapping[str, Mapping[str, str]]) -> Rules:
@@ -206,16 +219,6 @@ def _library() -> Any:
             "pip install 'secure-score-connector[sentinel]'",
         ) from None
     return aio
-
-
-class _SystemTime:
-    """The clock outside tests, for Http and the credential."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 # ------------------------------------------------------------------------------------------------ records to rows

@@ -9,7 +9,6 @@ with the same id. Collectors judge a batch as a whole but name the event they di
 are sent again at once. Where a fault concerns one token or one index, the records of others go on.
 """
 
-import asyncio
 import gzip
 import ipaddress
 import json
@@ -18,18 +17,18 @@ import re
 import uuid
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import Factory, define, evolve, field, frozen
 
+from connector.clock import SystemClock
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import hec, jsonl
 from connector.model import Receipt, Record
 from connector.net.connect import open_client
 from connector.net.http import Response, Wire, error_for, is_html, printable, retry_after_s
-from connector.options import Option
+from connector.options import Init, Option
 from connector.ports import Clock
 
 OPTIONS: Mapping[str, Option] = {
@@ -54,6 +53,18 @@ OPTIONS: Mapping[str, Option] = {
     ),
 }
 
+FORMAT = "splunk"
+INIT = Init(
+    key="url",
+    example="https://splunk.example:8088",
+    question="URL of the HTTP Event Collector",
+    entry="""\
+name: splunk
+kind: splunk_hec
+url: {address}
+token: {secret[hec_token]}
+index: main""",
+)
 ROUTES = ("index", "token")
 """What a tenant may have of its own here; see `build`."""
 
@@ -126,10 +137,8 @@ def build(
     if problems:
         raise ConfigError(problems)
     collector = Collector(base_url, routes=own, **{key: given[key] for key in OPTIONS if key != "url"})
-    clock = _SystemTime()
     # One connection: requests follow each other anyway, and so a retry is surely on a fresh one.
-    http = open_client(network, clock, max_connections=1)
-    return HecSink(name, collector, http, clock)
+    return HecSink(name, collector, open_client(network, max_connections=1), SystemClock())
 
 
 def root(url: str) -> str:
@@ -157,16 +166,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-class _SystemTime:
-    """The clock outside tests: for waiting between questions, and for Http."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 # ------------------------------------------------------------------------------------------------ records to HEC events

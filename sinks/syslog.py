@@ -32,9 +32,10 @@ from connector.formats import syslog
 from connector.formats.lines import octets, one_line
 from connector.formats.shorten import shorten
 from connector.model import Receipt, Record
-from connector.options import Option
+from connector.options import LIVE, Init, Option
 
 OPTIONS: Mapping[str, Option] = {
+    **LIVE,
     "host": Option("host", required=True, doc="The receiver."),
     "port": Option("port", doc="Its port; 6514 for TLS, 514 otherwise, unless stated."),
     "transport": Option(
@@ -82,6 +83,21 @@ OPTIONS: Mapping[str, Option] = {
     "tls.key_password": Option("secret", secret=True, doc="Password of the private key."),
     "tls.server_name": Option("host", doc="Name the receiver's certificate must carry, if it is not `host`."),
 }
+FORMAT = "cef"
+HOST_ONLY = True
+INIT = Init(
+    key="host",
+    example="siem.example",
+    question="host name or address of the syslog receiver",
+    entry="""\
+name: soc
+kind: syslog
+host: {address}
+port: 6514
+transport: tls                  # tls | tcp | udp (udp can lose events unnoticed)
+format: cef                     # cef | leef
+# tls: {{ca_file: /path/ca.pem, cert_file: /path/client.pem, key_file: /path/client.key}}""",
+)
 
 _BATCH_S = 60.0  # a whole batch, however slowly it trickles
 _PIECE_BYTES = 64 * 1024

@@ -29,9 +29,10 @@ from connector.formats.lines import octets
 from connector.model import Receipt, Record
 from connector.net.connect import open_client
 from connector.net.http import Response, Wire, error_for, retry_after_s
-from connector.options import Option
+from connector.options import LIVE, Init, Option
 
 OPTIONS: Mapping[str, Option] = {
+    **LIVE,
     "url": Option("url", required=True, secret=True, doc="Where to POST; by reference if it holds a secret."),
     "secret": Option(
         "secret",
@@ -46,6 +47,18 @@ OPTIONS: Mapping[str, Option] = {
         doc="One event a request, or many: a JSON array, or lines.",
     ),
 }
+FORMAT = "cloudevents"
+INIT = Init(
+    key="url",
+    example="https://receiver.example/secure-score",
+    question="URL that takes the POST",
+    entry="""\
+name: receiver
+kind: webhook
+url: {address}
+secret: {secret[webhook_secret]}   # signs every request
+format: cloudevents             # cloudevents | ocsf""",
+)
 
 CLOUDEVENT, JSON, TEXT = "cloudevents", "json", "text"
 CONTENT_TYPES: Mapping[tuple[str, bool], str] = {
@@ -122,7 +135,7 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
         problems.append("url: plain http is allowed for loopback only: use https")
     if problems:
         raise ConfigError(problems)
-    http = open_client(network, _SystemTime(), max_connections=1)
+    http = open_client(network, max_connections=1)
     mode = options.get("mode") or OPTIONS["mode"].default
     return WebhookSink(name, Endpoint(options["url"], tuple(keys), authorization, mode), http)
 
@@ -143,16 +156,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-class _SystemTime:
-    """The clock outside tests, for Http: when an answer came."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError  # a sink never waits
 
 
 # ------------------------------------------------------------------------------------------------- records to requests

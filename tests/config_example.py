@@ -5,10 +5,12 @@ from typing import Any
 
 from connector.config.parse import parse
 from connector.config.values import Config
-from connector.options import Option
+from connector.model import STREAMS
+from connector.options import LIVE, Option
 
 KINDS: Mapping[str, Mapping[str, Option]] = {
     "syslog": {
+        **LIVE,
         "host": Option("host", required=True, doc="The receiver."),
         "port": Option("port", doc="Its port."),
         "transport": Option("enum", default="tls", choices=("tls", "tcp", "udp"), doc="How to get there."),
@@ -31,8 +33,15 @@ KINDS: Mapping[str, Mapping[str, Option]] = {
         "endpoint": Option("url", required=True, doc="Logs ingestion endpoint."),
         "rule_id": Option("str", required=True, doc="Immutable id of the data collection rule."),
         "auth": Option("auth", required=True, doc="Credential."),
+        "streams": Option(
+            "map",
+            {name: f"Custom-SecureScore{name.capitalize()}_CL" for name in STREAMS},
+            choices=STREAMS,
+            doc="Which streams it gets, and the stream of the rule for each.",
+        ),
     },
     "webhook": {
+        **LIVE,
         "url": Option("url", required=True, secret=True, doc="Where to POST."),
         "secret": Option("secret", doc="Signing secret."),
         "headers": Option("map", doc="Further headers."),

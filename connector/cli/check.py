@@ -379,7 +379,7 @@ async def rule_findings(sink: SinkConfig, base_dir: str, clock: Clock, root: str
         await transports.close()
     mapping = load_mapping(sink.mapping or sink.format or "sentinel", base_dir)
     findings = []
-    for stream, target in (sink.stream_targets or options["streams"]).items():
+    for stream, target in sink.stream_targets.items():
         ours = mapping.columns(stream)
         found = differences(ours, streams.get(target))
         hint = "add the columns to the rule's stream, its transformation and the table" if found else ""

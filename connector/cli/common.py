@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from connector.app import open_store, sink_options
+from connector.app import open_store
 from connector.clock import SystemClock, iso, parse_iso
 from connector.config.values import Config
 from connector.config.yaml_file import find, load
 from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError
+from connector.registry import sink_options
 
 if TYPE_CHECKING:
     from rich.console import Console

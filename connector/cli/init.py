@@ -8,16 +8,18 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 from attrs import evolve, frozen
 
-from connector.config.keys import CLOUDS, KINDS
+from connector.config.keys import CLOUDS
 from connector.config.read import PLACEHOLDER, Reader
 from connector.errors import ConfigError
-from connector.options import Option
+from connector.options import Init, Option
+from connector.registry import SINKS, sink_module
 
 HELP = "write a commented configuration; print app registration and consent steps"
 
@@ -30,14 +32,8 @@ HOST_FOLDER = "/etc/secure-score-connector"
 _PORTAL = {"global": "https://entra.microsoft.com", "usgov": "https://entra.microsoft.us"}
 _LOGIN = {"global": "https://login.microsoftonline.com", "usgov": "https://login.microsoftonline.us"}
 _AZ_CLOUD = {"global": "AzureCloud", "usgov": "AzureUSGovernment"}
-_ADDRESS: Mapping[str, tuple[str, str, str]] = {
-    "file": ("path", "./events.jsonl", "file to append events to"),
-    "syslog": ("host", "siem.example", "host name or address of the syslog receiver"),
-    "splunk_hec": ("url", "https://splunk.example:8088", "URL of the HTTP Event Collector"),
-    "sentinel": ("url", "https://example.ingest.monitor.azure.com", "logs ingestion endpoint"),
-    "webhook": ("url", "https://receiver.example/secure-score", "URL that takes the POST"),
-}
-"""Kind of sink → type, placeholder and meaning of its address."""
+FIRST = "file"
+"""The kind of sink that needs nothing else."""
 
 
 @frozen
@@ -57,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--client-id", metavar="GUID", help="application (client) id, once the app is registered")
     parser.add_argument("--name", help="our short name for the tenant")
     parser.add_argument("--cloud", choices=CLOUDS, help="global (also GCC), usgov (GCC High) or dod")
-    parser.add_argument("--sink", choices=KINDS, help="where events go first; more can be added")
+    parser.add_argument("--sink", choices=kinds(), help="where events go first; more can be added")
     parser.add_argument("--address", help="host, URL or path of the sink")
     parser.add_argument("--out", metavar="FILE", help="where to write; default ./securescore.yaml, or what -c names")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
@@ -75,6 +71,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def kinds() -> list[str]:
+    """The kinds of sinks that can be written: those whose module says how."""
+    return [kind for kind in SINKS if init_of(kind) is not None]
+
+
+def init_of(kind: str) -> Init | None:
+    """What a kind of sink asks and writes; None for one that does not say."""
+    found: Init | None = getattr(sink_module(kind), "INIT", None)
+    return found
+
+
 # ------------------------------------------------------------------------------------------------------------ answers
 
 
@@ -89,9 +96,9 @@ def check_answers(answers: Answers) -> None:
 
 def fault(name: str, value: str, answers: Answers) -> str:
     """What is wrong with one answer, in the configuration's own words; empty when it is right."""
-    kinds = {"tenant_id": "guid", "client_id": "guid", "address": _ADDRESS[answers.sink or "file"][0]}
+    types = {"tenant_id": "guid", "client_id": "guid", "address": _address_type(answers.sink or FIRST)}
     reader = Reader(lambda _: None)
-    reader.value(Option(kinds.get(name, "str")), value, (name,))
+    reader.value(Option(types.get(name, "str")), value, (name,))
     if name == "name" and not reader.problems:
         reader.check_name((name,), value)
     return "; ".join(problem.text.partition(": ")[2] for problem in reader.problems)
@@ -104,12 +111,12 @@ def asked(given: Answers, ask: Callable[[str], str]) -> Answers:
         ("tenant_id", "Microsoft Entra tenant (directory) id [later]"),
         ("client_id", "application (client) id, if the app is registered [later]"),
         ("name", "your short name for the tenant [main]"),
-        ("sink", f"where events go: {', '.join(KINDS)} [file]"),
+        ("sink", f"where events go: {', '.join(kinds())} [{FIRST}]"),
     )
     for name, question in questions:
         answers = _answer(answers, name, question, ask)
-    kind = answers.sink or "file"
-    return _answer(answers, "address", f"{_ADDRESS[kind][2]} [{_ADDRESS[kind][1]}]", ask)
+    sink = _init(answers.sink or FIRST)
+    return _answer(answers, "address", f"{sink.question} [{sink.example}]", ask)
 
 
 def _answer(answers: Answers, name: str, question: str, ask: Callable[[str], str]) -> Answers:
@@ -118,8 +125,8 @@ def _answer(answers: Answers, name: str, question: str, ask: Callable[[str], str
         if not value:
             break
         problem = "" if name == "sink" else fault(name, value, answers)
-        if name == "sink" and value not in KINDS:
-            problem = f"one of {', '.join(KINDS)}"
+        if name == "sink" and value not in kinds():
+            problem = f"one of {', '.join(kinds())}"
         if not problem:
             return evolve(answers, **{name: value})
         print(f"  {problem}")
@@ -132,9 +139,17 @@ def _answer(answers: Answers, name: str, question: str, ask: Callable[[str], str
 def configuration(answers: Answers, out: str) -> str:
     """The text of a commented configuration. Under /etc it fits the service, elsewhere a folder to try it in."""
     service = for_service(out)
-    kind = answers.sink or "file"
+    kind = answers.sink or FIRST
+    sink = _init(kind)
     home = "/var/lib/secure-score-connector/" if service else "./"
-    address = answers.address or _ADDRESS[kind][1].replace("./", home)
+    a_file = _address_type(kind) == "path"
+    address = answers.address or (sink.example.replace("./", home) if a_file else sink.example)
+    entry = sink.entry.format(
+        address=_quoted(address) + ("" if a_file else _to_fill(answers.address)),
+        secret=_Secrets(service=service),
+        tenant_id=(answers.tenant_id or PLACEHOLDER).lower(),
+        client_id=(answers.client_id or PLACEHOLDER).lower(),
+    )
     return _TOP.format(
         schema=resources.files("connector.config") / "config.schema.json",
         name=_quoted(answers.name or "main"),
@@ -146,15 +161,30 @@ def configuration(answers: Answers, out: str) -> str:
         state=_quoted(f"{home}state.db"),
         mode=', mode: "0640"' if service else "",
         readers="   # 0640: group securescore may read" if service else "",
-        sink=_SINKS[kind].format(
-            address=_quoted(address) + _to_fill(answers.address if kind != "file" else address),
-            token=_quoted(reference("hec_token", service=service)),
-            signing=_quoted(reference("webhook_secret", service=service)),
-            secret=_quoted(reference("client_secret", service=service)),
-            tenant_id=(answers.tenant_id or PLACEHOLDER).lower(),
-            client_id=(answers.client_id or PLACEHOLDER).lower(),
-        ),
+        sink=textwrap.indent(entry, "    ").replace("    ", "  - ", 1),
     )
+
+
+def _init(kind: str) -> Init:
+    found = init_of(kind)
+    assert found is not None  # `kinds` saw to it
+    return found
+
+
+def _address_type(kind: str) -> str:
+    module = sink_module(kind)
+    assert module is not None
+    return module.OPTIONS[_init(kind).key].type
+
+
+@frozen
+class _Secrets:
+    """`{secret[NAME]}` in an entry: a reference to the secret of that name."""
+
+    service: bool
+
+    def __getitem__(self, name: str) -> str:
+        return _quoted(reference(name, service=self.service))
 
 
 def reference(name: str, *, service: bool) -> str:
@@ -209,44 +239,6 @@ state: {{path: {state}{mode}, keep_days: 400, max_bytes: 4GiB}}{readers}
 # health: {{listen: 127.0.0.1:9464, heartbeat: 1h}}
 # log: {{level: info, format: console}}
 """
-
-_SINKS: Mapping[str, str] = {
-    "file": """\
-  - name: archive
-    kind: file
-    path: {address}
-    format: cloudevents             # cloudevents | cef | leef | ocsf""",
-    "syslog": """\
-  - name: soc
-    kind: syslog
-    host: {address}
-    port: 6514
-    transport: tls                  # tls | tcp | udp (udp can lose events unnoticed)
-    format: cef                     # cef | leef
-    # tls: {{ca_file: /path/ca.pem, cert_file: /path/client.pem, key_file: /path/client.key}}""",
-    "splunk_hec": """\
-  - name: splunk
-    kind: splunk_hec
-    url: {address}
-    token: {token}
-    index: main""",
-    "sentinel": """\
-  - name: sentinel
-    kind: sentinel
-    endpoint: {address}
-    rule_id: dcr-00000000000000000000000000000000   # <-- immutable id of the data collection rule
-    auth:
-      kind: client_secret           # or managed_identity, on Azure
-      tenant_id: {tenant_id}   # the workspace's directory
-      client_id: {client_id}
-      client_secret: {secret}""",
-    "webhook": """\
-  - name: receiver
-    kind: webhook
-    url: {address}
-    secret: {signing}   # signs every request
-    format: cloudevents             # cloudevents | ocsf""",
-}
 
 
 def write(path: str, text: str, *, replace: bool) -> None:

@@ -1,17 +1,14 @@
 """Every key of the configuration that is not a sink's own: name, type, default, one sentence (DESIGN §7).
 
-Tables only, no code; `tenants`, `defaults` and `sinks` are lists and maps of the tables below them. `config` checks
-against them, `config_schema` makes the editors' JSON Schema from them; a sink's own keys stand beside the sink as its
-OPTIONS.
+Tables only, no code; `tenants`, `defaults` and `sinks` are lists and maps of the tables below them. `parse` checks
+against them, `schema` makes the editors' JSON Schema from them; a sink's own keys stand beside the sink as its OPTIONS,
+which may also restate `streams`, `start` and `format`.
 """
 
 from collections.abc import Mapping
 
 from connector.model import STREAMS
 from connector.options import Option
-
-KINDS = ("syslog", "splunk_hec", "sentinel", "webhook", "file")
-"""The kinds of sinks that ship, in the order people are told of them."""
 
 FORMATS = ("cloudevents", "cef", "leef", "ocsf", "splunk", "graphsecurity", "sentinel")
 """The mappings that ship."""
@@ -173,7 +170,7 @@ SINK_TENANT = Option("guid", doc="Microsoft Entra tenant that the sink belongs t
 
 SINK: Mapping[str, Option] = {
     "name": Option("str", required=True, doc="Name of this sink; a renamed sink is a new one."),
-    "kind": Option("str", required=True, doc="What it is: " + ", ".join(KINDS) + "."),
+    "kind": Option("str", required=True, doc="What it is; it decides on the further keys."),
     "format": Option("enum", choices=FORMATS, doc="Shipped mapping that renders the events."),
     "mapping": Option("path", doc="Your own mapping file, which may extend a shipped one."),
     "streams": Option("list", STREAMS, choices=STREAMS, doc="Which streams it gets."),
@@ -193,27 +190,3 @@ SINK: Mapping[str, Option] = {
     "ca_file": Option("path", doc="Instead of network.ca_file."),
     "timeout_s": Option("duration", minimum=1, maximum=600, doc="Instead of network.timeout_s."),
 }
-
-_LIVE = {
-    "streams": Option("list", ("score", "change", "health"), choices=STREAMS, doc="Which streams it gets."),
-    "start": Option("enum", "now", choices=("now", "backfill", "all"), doc="now = nothing backfilled."),
-}
-
-SINK_OF_KIND: Mapping[str, Mapping[str, Option]] = {
-    "syslog": _LIVE,
-    "webhook": _LIVE,
-    "sentinel": {
-        "streams": Option(
-            "map",
-            {
-                "score": "Custom-SecureScoreDaily_CL",
-                "inventory": "Custom-SecureScoreInventory_CL",
-                "change": "Custom-SecureScoreChange_CL",
-                "health": "Custom-SecureScoreHealth_CL",
-            },
-            choices=STREAMS,
-            doc="Which streams it gets, and the DCR stream of each.",
-        )
-    },
-}
-"""Where a kind's common keys differ. A kind's own OPTIONS may restate a common key too, and win."""

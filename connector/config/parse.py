@@ -14,10 +14,8 @@ from attrs import evolve, frozen
 from connector.config.keys import (
     AUTH,
     DEFAULT_STATE_PATH,
-    KINDS,
     OVERRIDES,
     SINK,
-    SINK_OF_KIND,
     SINK_TENANT,
     TENANT,
     TOP,
@@ -42,6 +40,7 @@ from connector.config.values import (
 from connector.errors import ConfigError
 from connector.model import STREAM_OF_TYPE, STREAMS
 from connector.options import Option
+from connector.registry import SINKS
 
 SinkOptions = Callable[[str], Mapping[str, Option] | None]
 """Kind of a sink → its OPTIONS, or None for a kind that does not exist."""
@@ -348,7 +347,7 @@ def _sink(
     kind = raw.get("kind")
     own = sink_options(kind) if isinstance(kind, str) else None
     if own is None:
-        known = [name for name in KINDS if sink_options(name) is not None]
+        known = [name for name in SINKS if sink_options(name) is not None]
         if kind is None:
             reader.note((*path, "kind"), f"is missing: one of {', '.join(known)}")
         else:
@@ -357,8 +356,7 @@ def _sink(
         raw = {key: value for key, value in raw.items() if key in group(SINK).names()} | {"kind": "unknown"}
         own = {}
     kind = str(raw["kind"])
-    table = {**SINK, **SINK_OF_KIND.get(kind, {}), **own}
-    v = reader.read_all(table, raw, path)
+    v = reader.read_all({**SINK, **own}, raw, path)
     for name, option in own.items():
         if option.type == "auth" and v[name] is not None:
             v[name] = _auth(reader, v[name], (*path, name), of_sink=True)
@@ -372,7 +370,7 @@ def _sink(
     return SinkConfig(
         name=v["name"] or "",
         kind=kind,
-        options={name: v[name] for name in own},
+        options={name: v[name] for name in own if name not in SINK},
         format=v["format"],
         mapping=v["mapping"],
         streams=streams,

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from connector.config.keys import AUTH, CLOUDS, SINK, SINK_OF_KIND, SINK_TENANT, TENANT, TOP
+from connector.config.keys import AUTH, CLOUDS, SINK, SINK_TENANT, TENANT, TOP
 from connector.config.read import Group, group
 from connector.options import Option
 
@@ -55,14 +55,13 @@ def text(kinds: Mapping[str, Mapping[str, Option]]) -> str:
 def _sink(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
     branches = []
     for kind, own in kinds.items():
-        table = {**SINK, **SINK_OF_KIND.get(kind, {}), **own}
-        body = _object(group(table), auth="sink_auth")
+        body = _object(group({**SINK, **own}), auth="sink_auth")
         body["properties"]["kind"] = {"const": kind}
         branches.append({"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": body})
     return {
         "type": "object",
         "required": ["name", "kind"],
-        "properties": {"kind": {"enum": list(kinds), **_doc(SINK["kind"])}},
+        "properties": {"kind": {"enum": list(kinds), "description": f"What it is: {', '.join(kinds)}."}},
         "allOf": branches,
     }
 

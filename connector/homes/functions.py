@@ -21,7 +21,7 @@ from typing import Any
 
 from attrs import Factory, define, field
 
-from connector.app import open_app, sink_options
+from connector.app import open_app
 from connector.clock import SystemClock
 from connector.config.environment import in_words, tree
 from connector.config.parse import TenantRow, parse
@@ -34,6 +34,7 @@ from connector.net.clouds import CLOUDS
 from connector.net.connect import open_client
 from connector.net.http import Wire, error_for
 from connector.ports import Clock
+from connector.registry import sink_options
 from connector.signin.tokens import azure_credential
 
 STORAGE, STORAGE_VERSION = "https://storage.azure.com", "2023-11-03"

@@ -30,6 +30,7 @@ from connector.observe.poller import COMMIT_TRIES, PollOutcome
 from connector.observe.storm import limit_of, storm_fault
 from connector.ports import Clock, State, Stats, Store, Survey
 from connector.problems import Fault, advance
+from connector.registry import SINKS, sink_module
 from connector.signin.credentials import ending
 
 log = logging.getLogger("securescore.turns")
@@ -44,8 +45,6 @@ HELD_AFTER = 3
 HOLD_S = 120.0
 BEHIND_S = 3 * 3600.0
 """A sink whose oldest event waits longer than this is a problem, although others may go through."""
-KINDS = ("sentinel", "splunk_hec", "webhook")
-"""Sinks that a turn can deliver to: those that need neither a disk nor a connection of their own."""
 ONE_AT_A_TIME = frozenset({"splunk_hec"})
 """Kinds whose sends must not overlap: acknowledgements hold within one channel."""
 
@@ -355,12 +354,17 @@ def read(body: bytes) -> tuple[str, bool]:
 
 def refuse_kinds(kinds: Sequence[str]) -> None:
     """Raise ConfigError for a kind of sink that a called home cannot serve."""
-    wrong = sorted(set(kinds) - set(KINDS))
+    wrong = sorted(kind for kind in set(kinds) if _lasting(kind))
     if wrong:
         raise ConfigError(
             [f"a sink of kind {kind} needs a process and a disk that last" for kind in wrong],
-            f"here the kinds {', '.join(KINDS)} work; run the daemon for the others",
+            f"here the kinds {', '.join(k for k in SINKS if not _lasting(k))} work; run the daemon for the others",
         )
+
+
+def _lasting(kind: str) -> bool:
+    """Whether a kind of sink says that it needs a host: a disk, or a connection of its own."""
+    return bool(getattr(sink_module(kind), "HOST_ONLY", False))
 
 
 def _poisoned(whose: str, subject: str, detail: str) -> Fault:

@@ -89,22 +89,23 @@ def is_html(response: Response) -> bool:
     return "html" in kind or response.body[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
-def error_for(response: Response, what: str) -> SecureScoreError:
+def error_for(response: Response, what: str, hint: str = "") -> SecureScoreError:
     """The error an unwanted status means, with the server's own words, bounded. `what` names what was asked for.
 
-    Time heals 408, 429 and 5xx: Unavailable, with the server's wish. Everything else is the operator's: Denied.
+    `hint` is the caller's next step, where it knows one that fits better than what a status says of Graph. Time heals
+    408, 429 and 5xx: Unavailable, with the server's wish. Everything else is the operator's: Denied.
     """
     status = response.status
     fact = f"{what}: HTTP {status}{_server_words(response)}"
     if status in (408, 429) or status >= 500:
-        return Unavailable(fact, retry_after_s(response.headers, response.at))
+        return Unavailable(fact, retry_after_s(response.headers, response.at), hint)
     if 300 <= status < 400:
         return Denied(
             f"{what}: HTTP {status}, a redirect{_redirect_host(response)}, which is never followed",
             "Correct the address; if a proxy or sign-in portal redirects, let this machine through.",
         )
     if 200 <= status < 300:
-        return Unavailable(f"{fact}: not the answer that was expected")
+        return Unavailable(f"{fact}: not the answer that was expected", hint=hint)
     hints = {
         400: "The service did not understand the request: check base_url and the cloud.",
         401: "The token was not accepted: check the credential, its expiry and its tenant.",
@@ -113,7 +114,7 @@ def error_for(response: Response, what: str) -> SecureScoreError:
         407: "Correct the credentials in network.proxy.",
         413: "A gateway limits request sizes.",
     }
-    return Denied(fact, hints.get(status, "Check the address and the credential."))
+    return Denied(fact, hint or hints.get(status, "Check the address and the credential."))
 
 
 def _redirect_host(response: Response) -> str:

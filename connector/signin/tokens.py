@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from attrs import evolve
 
+from connector.clock import SystemClock
 from connector.config.secrets import check_file, resolve_url
 from connector.config.values import AuthConfig, NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
@@ -318,11 +319,14 @@ class AzureCredential:
         await self.close()
 
 
-def azure_credential(auth: AuthConfig, cloud: Cloud, network: NetworkConfig, clock: Clock) -> AzureCredential:
+def azure_credential(
+    auth: AuthConfig, cloud: Cloud, network: NetworkConfig, clock: Clock | None = None
+) -> AzureCredential:
     """The credential of a sink, with a transport of its own; `auth.options` name the directory as `tenant_id`.
 
     Call it, and everything it returns, on one event loop. `network.proxy` may still hold references.
     """
+    clock = clock or SystemClock()
     transports: list[Wire] = []
 
     def transport(wanted: NetworkConfig) -> Wire:

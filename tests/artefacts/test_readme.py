@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from connector.app import sink_options
 from connector.config.yaml_file import load
+from connector.registry import sink_options
 from tests.needs import program
 
 ROOT = Path(__file__).parents[2]

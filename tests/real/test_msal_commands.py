@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from attrs import Factory, define
 
-from connector.app import Transports, open_source, sink_options
+from connector.app import Transports, open_source
 from connector.cli import check
 from connector.cli.check import Finding, Skew, denied_although
 from connector.cli.main import main
@@ -23,6 +23,7 @@ from connector.config.values import Config
 from connector.config.yaml_file import load
 from connector.model import Known
 from connector.net.http import MAX_BODY_BYTES, Response, Transport
+from connector.registry import sink_options
 from connector.signin.claims import read_claims
 from connector.simulator.authority import Registration
 from connector.simulator.faults import Fault, Faults

@@ -22,10 +22,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from attrs import Factory, define
 
-from connector.app import open_app, sink_options
+from connector.app import open_app
 from connector.clock import SimulatedClock, SystemClock
 from connector.config.yaml_file import load
 from connector.observe.poller import PollOutcome
+from connector.registry import sink_options
 from connector.simulator.server import READ, serve
 from connector.simulator.world import World
 from tests.fake_graph import TENANT, FakeGraph, day_document, profile_document, root

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from attrs import define
 
-from connector.app import open_app, sink_options
+from connector.app import open_app
 from connector.cli.main import main
 from connector.clock import SimulatedClock, SystemClock
 from connector.config.yaml_file import load
 from connector.formats import cloudevents
+from connector.registry import sink_options
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve, token_for
 from connector.simulator.world import World

@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from connector import app
 from connector.cli import init
 from connector.cli.main import main
 from connector.config import schema, yaml_file
-from connector.config.keys import KINDS as SHIPPED_KINDS
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.options import Option
+from connector.registry import SINKS, sink_options
 from tests.config_example import CLIENT_ID, KINDS, TENANT_ID
 
 FLAGS = ("--tenant-id", TENANT_ID.upper(), "--client-id", CLIENT_ID)
@@ -27,14 +26,14 @@ FLAGS = ("--tenant-id", TENANT_ID.upper(), "--client-id", CLIENT_ID)
 
 def options_of(kind: str) -> Mapping[str, Option] | None:
     """The sink's own table where the sink exists, else the one of the tests."""
-    return app.sink_options(kind) or KINDS.get(kind)
+    return sink_options(kind) or KINDS.get(kind)
 
 
 def read(file: Path) -> Config:
     return yaml_file.load(str(file), sink_options=options_of, environ={})
 
 
-@pytest.mark.parametrize("kind", SHIPPED_KINDS)
+@pytest.mark.parametrize("kind", SINKS)
 def test_what_is_written_is_understood(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "c.yaml"
     assert main(["init", *FLAGS, "--name", "contoso", "--sink", kind, "--cloud", "dod", "--out", str(file)]) == 0
@@ -51,7 +50,7 @@ def test_what_is_written_is_understood(kind: str, tmp_path: Path, capsys: pytest
     assert f"Wrote {file}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", SHIPPED_KINDS)
+@pytest.mark.parametrize("kind", SINKS)
 def test_for_the_service_secrets_are_credentials_and_state_is_its_own(kind: str, tmp_path: Path) -> None:
     answers = init.Answers(sink=kind, tenant_id=TENANT_ID, client_id=CLIENT_ID)
     text = init.configuration(answers, "/etc/secure-score-connector/config.yaml")

@@ -450,11 +450,11 @@ def test_declares_options_of_known_types() -> None:
 def test_a_configuration_brings_its_streams_along() -> None:
     raw = minimal(sinks=[{"name": "s", "kind": "sentinel", **GIVEN, "auth": {"kind": "managed_identity"}}])
     (sink,) = parse(raw, sink_options={"sentinel": OPTIONS}.get).sinks
-    assert sink.options["streams"]["health"] == "Custom-SecureScoreHealth_CL"
+    assert sink.stream_targets["health"] == "Custom-SecureScoreHealth_CL"
     assert sink.streams == ("score", "inventory", "change", "health")
     raw["sinks"][0]["streams"] = {"change": "Custom-Own_CL"}
     (sink,) = parse(raw, sink_options={"sentinel": OPTIONS}.get).sinks
-    assert sink.options["streams"] == {"change": "Custom-Own_CL"}
+    assert sink.stream_targets == {"change": "Custom-Own_CL"}
     assert sink.streams == ("change",)
 
 

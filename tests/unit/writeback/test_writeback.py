@@ -367,7 +367,8 @@ import sys
 import connector.app, connector.observe.poller, connector.deliver.delivery
 import connector.cli.run, connector.cli.once, connector.cli.main
 import connector.sources.graph, connector.sources.files
-for kind in connector.app.SINKS: connector.app.sink_module(kind)
+import connector.registry
+for kind in connector.registry.SINKS: connector.registry.sink_module(kind)
 print([name for name in sys.modules if name.startswith("connector.writeback")])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -276,25 +276,31 @@ def state_data(update: StateUpdate) -> dict[str, Any]:
 def control_state_changed(
     entry: diff.StateEntry, control: Control | None, score_day: Day | None, *, day: str, backfilled: bool
 ) -> Change:
+    """An entry of a state history. `control.state` is the state in force, which an older entry or a comment leaves."""
     profile, update = entry.profile, entry.after
     who = f" by {update.by}" if update.by else ""
+    in_force = diff.state_on(profile, day) if backfilled else diff.effective_state(profile)
+    words = f"Control state changed: {profile.id} {entry.before.state} → {update.state}{who}"
+    if not entry.moves:
+        what = {"edited": "entry edited", "history": "entry told late"}.get(entry.kind, "confirmed")
+        words = f"Control state {what}: {profile.id} {update.state}{who}, in force is {in_force.state}"
     data: dict[str, Any] = {
-        "direction": _state_direction(entry.before.state, update.state),
-        "summary": f"Control state changed: {profile.id} {entry.before.state} → {update.state}{who}",
+        "direction": _state_direction(entry.before.state, update.state) if entry.moves else "unchanged",
+        "summary": words,
         "before": state_data(entry.before),
         "after": state_data(update),
         "asserted": update.state in diff.ASSERTED,
         "cause": explain.Cause(
             "state_asserted", "high", (f"state {entry.before.state} → {update.state}{who}",)
         ).as_data(),
-        "control": {**referenced_control(profile.id, control, profile), "state": update.state},
+        "control": {**referenced_control(profile.id, control, profile), "state": in_force.state},
         "score": score_info(score_day) if score_day else None,
         "snapshot": score_day.id if score_day else None,
     }
     return Change(
         "control.state_changed",
         profile.id,
-        _entry_identity(entry.before) if entry.withdrawn else "",
+        _entry_identity(entry.before) if entry.kind == "withdrawn" else "",
         f"{_entry_identity(update)}#{entry.occurrence}",
         day,
         data,
@@ -310,7 +316,7 @@ def _entry_identity(update: StateUpdate) -> str:
 def _state_direction(before: str, after: str) -> str:
     """Asserting or accepting a risk hides measurement: "asserted"; the way back is "measured"."""
     hidden = diff.ASSERTED | {"Ignored"}
-    return "asserted" if after in hidden and after != before else "measured" if before in hidden else "unchanged"
+    return "asserted" if after in hidden else "measured" if before in hidden else "unchanged"
 
 
 # --------------------------------------------------------------------------------------------------------- catalogue

@@ -213,16 +213,25 @@ class ProfileChange:
 
 @frozen
 class StateEntry:
-    """One new entry of a control's state history; `occurrence` counts equal entries before it, so ids stay distinct.
+    """What is new in a control's state history; `occurrence` counts equal entries before it, so ids stay distinct.
 
-    `withdrawn`: no entry is new, but `before` vanished from the history and `after` counts again.
+    `kind`: "added" behind all that was known; "history" where it stands before something that was known, so that it
+    decides nothing; "edited" where only the words of a known entry (`before`) are others, or the state it names;
+    "withdrawn" where no entry is new, but `before` vanished from the history and `after` counts again.
     """
 
     profile: Profile
     before: StateUpdate
     after: StateUpdate
     occurrence: int
-    withdrawn: bool = False
+    kind: str = "added"
+
+    @property
+    def moves(self) -> bool:
+        """Whether the state in force became another by it."""
+        if self.before.state == self.after.state or self.kind == "history":
+            return False
+        return self.kind != "edited" or effective_state(self.profile) == self.after
 
 
 def ordered_updates(profile: Profile) -> list[StateUpdate]:
@@ -275,25 +284,54 @@ def _fold(text: str) -> str:
 
 
 def new_state_entries(before: Profile | None, after: Profile) -> list[StateEntry]:
-    """Entries of the state history that the earlier catalogue did not have, in the order they happened.
+    """What is new in a state history against the one read before, in the order it happened.
 
-    The undated Default entry of a never-touched control is no entry. A state that is no longer in force although no
-    new entry replaced it was withdrawn: then the entry now in force is told.
+    The undated Default entry of a never-touched control is no entry. The order of a document proves nothing, and what
+    is cut off at the old end was known.
     """
     if after.updates == (before.updates if before else NEVER_TOUCHED):
         return []
-    seen = Counter(before.updates) if before else Counter()
+    unmatched = Counter(before.updates) if before else Counter()
+    updates = ordered_updates(after)
+    kept = set()
+    for n, update in enumerate(updates):
+        if unmatched[update] > 0:
+            unmatched[update] -= 1
+            kept.add(n)
+    vanished: dict[str | None, list[StateUpdate]] = {}
+    for old in unmatched.elements():
+        vanished.setdefault(old.at, []).append(old)
+    edited = {n: was for n, new in enumerate(updates) if n not in kept and (was := _unedited(new, vanished))}
+    last_known = max(kept | edited.keys(), default=-1)
+    last = effective_state(before)
+    in_force = last if last_known < 0 or last in vanished.get(last.at, ()) else updates[last_known]
+
     found: list[StateEntry] = []
-    previous = DEFAULT_STATE
     counts: Counter[StateUpdate] = Counter()
-    for update in ordered_updates(after):
-        if seen[update]:
-            seen[update] -= 1
-        elif update != DEFAULT_STATE:
-            found.append(StateEntry(after, previous, update, counts[update]))
+    for n, update in enumerate(updates):
+        occurrence = counts[update]
         counts[update] += 1
-        previous = update
-    was = effective_state(before)
-    if before is not None and not found and was.state != previous.state:
-        found.append(StateEntry(after, was, previous, counts[previous], withdrawn=True))
+        if n in edited:
+            found.append(StateEntry(after, edited[n], update, occurrence, "edited"))
+        elif n in kept or update == DEFAULT_STATE:
+            continue
+        elif n < last_known:
+            found.append(StateEntry(after, updates[n - 1] if n else DEFAULT_STATE, update, occurrence, "history"))
+        else:
+            found.append(StateEntry(after, in_force, update, occurrence))
+            in_force = update
+    now = effective_state(after)
+    if in_force.state != now.state and before is not None:
+        found.append(StateEntry(after, last, now, counts[now], "withdrawn"))
     return found
+
+
+def _unedited(new: StateUpdate, vanished: Mapping[str | None, list[StateUpdate]]) -> StateUpdate | None:
+    """The vanished entry that this one was, taken out: one of the same moment, rather of the same state."""
+    same = vanished.get(new.at, [])
+    old = next((old for old in same if old.state == new.state), None)
+    if old is None and new.at is not None and same:
+        old = same[0]
+    if old is not None:
+        same.remove(old)
+    return old

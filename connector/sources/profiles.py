@@ -15,6 +15,7 @@ from connector.sources.pages import MAX_DOCUMENTS, PLACE, load
 from connector.sources.scalars import (
     check_bounded,
     check_tenant,
+    fraction,
     level,
     moment,
     name_of,
@@ -150,8 +151,14 @@ def _profile(document: Any, tenant_id: str, where: str, flags: set[str]) -> Prof
         deprecated=truth(doc.get("deprecated"), flags),
         remediation_sha256=text_hash(doc.get("remediation")),
         remediation_impact_sha256=text_hash(doc.get("remediationImpact")),
-        updates=tuple(_update(object_of(raw, f"{where} ({name}): controlStateUpdates entry")) for raw in updates),
+        updates=_updates([object_of(raw, f"{where} ({name}): controlStateUpdates entry") for raw in updates]),
     )
+
+
+def _updates(entries: Iterable[Mapping[str, Any]]) -> tuple[StateUpdate, ...]:
+    """In the order of their moments to the last digit (ours have whole seconds); else the order of the document."""
+    found = [(_update(raw), fraction(raw.get("updatedDateTime"))) for raw in entries]
+    return tuple(update for update, _ in sorted(found, key=lambda pair: (pair[0].at or "", pair[1])))
 
 
 def _update(raw: Mapping[str, Any]) -> StateUpdate:

@@ -27,6 +27,7 @@ MAX_PERCENT = 100.01  # Graph computes it from a rounded score
 MAX_ITEMS = 256  # services of a day, threats of a profile, averages of a day, fields of an average
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\sA-Z]+|[A-Z]")
+_FRACTION = re.compile(r"\.([0-9]+)")
 
 
 def number(value: Any, flags: set[str]) -> float | None:
@@ -113,6 +114,12 @@ def moment(value: Any) -> str | None:
         return iso(found) if (found := parse_iso(value)).year >= 2000 else None
     except (ValueError, OverflowError):
         return None
+
+
+def fraction(value: Any) -> str:
+    """The digits of a moment's fraction of a second, as texts that sort; "" where there are none."""
+    found = _FRACTION.search(value) if isinstance(value, str) else None
+    return found[1].rstrip("0") if found else ""
 
 
 def squeezed(value: Any) -> str:

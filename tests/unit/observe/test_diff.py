@@ -254,14 +254,56 @@ def test_equal_entries_are_told_apart_by_occurrence() -> None:
 
 def test_a_vanished_state_was_withdrawn() -> None:
     (entry,) = new_state_entries(profile(IGNORED), profile(DEFAULT))
-    assert (entry.before, entry.after, entry.withdrawn) == (IGNORED, DEFAULT, True)
+    assert (entry.before, entry.after, entry.kind) == (IGNORED, DEFAULT, "withdrawn")
     (entry,) = new_state_entries(profile(IGNORED, THIRD), profile(IGNORED))
-    assert (entry.before, entry.after, entry.withdrawn) == (THIRD, IGNORED, True)
+    assert (entry.before, entry.after, entry.kind) == (THIRD, IGNORED, "withdrawn")
 
 
-def test_an_edited_comment_is_a_new_entry() -> None:
-    (entry,) = new_state_entries(profile(IGNORED), profile(evolve(IGNORED, comment="ticket 4711")))
-    assert entry.after.comment == "ticket 4711"
+def kinds(before: Profile, after: Profile) -> list[tuple[str, str, str, bool]]:
+    return [(e.kind, e.before.state, e.after.state, e.moves) for e in new_state_entries(before, after)]
+
+
+def test_an_edited_comment_is_the_same_entry() -> None:
+    edited = evolve(IGNORED, comment="ticket 4711")
+    (entry,) = new_state_entries(profile(IGNORED), profile(edited))
+    assert (entry.before, entry.after, entry.kind, entry.moves) == (IGNORED, edited, "edited", False)
+
+
+def test_a_comment_added_leaves_the_state_in_force() -> None:
+    again = evolve(THIRD, at="2026-11-22T09:00:00Z", comment="still so")
+    assert kinds(profile(THIRD), profile(THIRD, again)) == [("added", "ThirdParty", "ThirdParty", False)]
+
+
+def test_an_older_entry_that_comes_late_is_history() -> None:
+    assert kinds(profile(THIRD), profile(IGNORED, THIRD)) == [("history", "Default", "Ignored", False)]
+
+
+def test_an_edited_state_moves_the_state_only_where_it_is_in_force() -> None:
+    reviewed = evolve(IGNORED, state="Reviewed")
+    assert kinds(profile(IGNORED), profile(reviewed)) == [("edited", "Ignored", "Reviewed", True)]
+    assert kinds(profile(IGNORED, THIRD), profile(reviewed, THIRD)) == [("edited", "Ignored", "Reviewed", False)]
+
+
+def test_every_entry_spelt_anew_is_edited_once() -> None:
+    history = [StateUpdate("Ignored", f"2026-01-01T00:{n // 60:02}:{n % 60:02}Z", "a@b") for n in range(3000)]
+    spelt = [evolve(update, by="A@B") for update in history]
+    assert kinds(profile(*history), profile(*spelt)) == [("edited", "Ignored", "Ignored", False)] * 3000
+
+
+def test_a_state_whose_entry_vanished_is_what_a_new_one_follows() -> None:
+    late = evolve(IGNORED, at="2026-11-02T00:00:00Z")
+    assert kinds(profile(THIRD), profile(late)) == [("added", "ThirdParty", "Ignored", True)]
+    assert kinds(profile(DEFAULT, IGNORED, THIRD), profile(DEFAULT, IGNORED)) == [
+        ("withdrawn", "ThirdParty", "Ignored", True)
+    ]
+
+
+def test_an_older_entry_does_not_hide_a_withdrawal() -> None:
+    older = StateUpdate("Reviewed", "2026-10-01T00:00:00Z")
+    assert kinds(profile(IGNORED, THIRD), profile(older, IGNORED)) == [
+        ("history", "Default", "Reviewed", False),
+        ("withdrawn", "ThirdParty", "Ignored", True),
+    ]
 
 
 def test_a_long_history_costs_little() -> None:

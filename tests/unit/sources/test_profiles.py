@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from connector.errors import PartialRead, WrongTenant
 from connector.ids import sha256
 from connector.model import Profile, StateUpdate
+from connector.observe.diff import effective_state
 from connector.sources.pages import documents, load
 from connector.sources.profiles import load_profiles, parse_profiles
 from connector.sources.scalars import MAX_TEXT
@@ -65,17 +66,31 @@ def test_state_has_one_spelling_and_unknown_ones_stay_raw(sent: str | None, kept
     assert parse_profile(profile_document("A", controlStateUpdates=[{"state": sent}])).updates[0].state == kept
 
 
-def test_state_history_keeps_its_order() -> None:
+def test_a_state_history_comes_in_the_order_of_its_moments() -> None:
     updates = [
         {"state": "ignored", "updatedDateTime": "2030-01-02T00:00:00Z", "updatedBy": "a@b.example", "comment": "c"},
         {"state": "Default", "updatedDateTime": None, "assignedTo": "x"},
         {"state": "ThirdParty", "updatedDateTime": "2030-01-01T00:00:00.1234567Z"},
     ]
     assert parse_profile(profile_document("A", controlStateUpdates=updates)).updates == (
-        StateUpdate("Ignored", "2030-01-02T00:00:00Z", "a@b.example", "c"),
         StateUpdate("Default", assigned_to="x"),
         StateUpdate("ThirdParty", "2030-01-01T00:00:00Z"),
+        StateUpdate("Ignored", "2030-01-02T00:00:00Z", "a@b.example", "c"),
     )
+
+
+def test_entries_of_one_second_keep_the_order_of_their_fractions() -> None:
+    """The moments we keep have whole seconds; which decision was the last must not depend on the document."""
+    updates = [
+        {"state": "ThirdParty", "updatedDateTime": "2026-11-22T10:00:00.9Z"},
+        {"state": "Ignored", "updatedDateTime": "2026-11-22T10:00:00.1000001Z"},
+        {"state": "Reviewed", "updatedDateTime": "2026-11-22T10:00:00.1Z"},
+        {"state": "Default"},
+    ]
+    profile = parse_profile(profile_document("A", controlStateUpdates=updates))
+    assert [update.state for update in profile.updates] == ["Default", "Reviewed", "Ignored", "ThirdParty"]
+    assert effective_state(profile).at == "2026-11-22T10:00:00Z"
+    assert effective_state(profile).state == "ThirdParty"
 
 
 @pytest.mark.parametrize("updates", ["ignore", {"state": "Ignored"}, 5, True, [None], ["Ignored"]])

@@ -308,7 +308,7 @@ def _delivery(sink_config: SinkConfig, sink: Sink, clock: Clock, config: Config)
         wants=wants,
         max_records=min(sink_config.max_records or sink.max_records, sink.max_records),
         max_bytes=min(sink_config.max_bytes or sink.max_bytes, sink.max_bytes),
-        apart=frozenset(t.tenant_id for t in config.tenants if keys.intersection(t.overrides)),
+        with_own_place=frozenset(t.tenant_id for t in config.tenants if keys.intersection(t.overrides)),
     )
 
 

@@ -12,6 +12,7 @@ from attrs import define, evolve, field
 
 from connector.clock import first_of
 from connector.config.values import Config, TenantConfig
+from connector.deliver import loop as deliver
 from connector.deliver.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Outcome
 from connector.errors import ConfigError, Conflict, StoreError
 from connector.health.board import Board
@@ -98,7 +99,7 @@ class App:
 
     async def deliver_once(self, deadline_s: float = ONCE_DEADLINE_S) -> list[Outcome]:
         """Offer everything unsettled to every sink, side by side; then look after the outbox."""
-        outcomes = list(await asyncio.gather(*(d.drain(deadline_s) for d in self.deliveries.values())))
+        outcomes = list(await asyncio.gather(*(deliver.drain(d, deadline_s) for d in self.deliveries.values())))
         await self.look(purge=True)
         return outcomes
 
@@ -117,7 +118,7 @@ class App:
 
     async def look(self, *, purge: bool = False) -> bool:
         """Tell problems of sinks and of the disk bound, and purge when it is time; whether anything was told."""
-        seen = await self.upkeep.look([d.standing() for d in self.deliveries.values()], purge=purge)
+        seen = await self.upkeep.look([d.health() for d in self.deliveries.values()], purge=purge)
         self.full = seen.full
         return seen.events > 0
 
@@ -156,7 +157,7 @@ class App:
         wake = {name: asyncio.Event() for name in self.deliveries}
         async with asyncio.TaskGroup() as tasks:
             for name, delivery in self.deliveries.items():
-                tasks.create_task(delivery.run(stop, wake[name]), name=f"deliver:{name}")
+                tasks.create_task(deliver.run(delivery, stop, wake[name]), name=f"deliver:{name}")
             tasks.create_task(self._observe(stop, on_poll, list(wake.values())), name="observe")
             tasks.create_task(self._look_after(stop, list(wake.values())), name="upkeep")
             if self.heart is not None:
@@ -216,8 +217,8 @@ class App:
             stats = None
         sinks = {}
         for name, delivery in self.deliveries.items():
-            standing = delivery.standing()
-            sinks[name] = SinkFacts(standing.state, standing.error, delivery.attempt, dict(delivery.delivered))
+            health = delivery.health()
+            sinks[name] = SinkFacts(health.state, health.error, delivery.attempt, dict(delivery.delivered))
         return Facts(
             now=self.clock.now(),
             stats=stats,

@@ -135,8 +135,8 @@ def _tenant_faults(now: datetime) -> list[Fault]:
 
 def _connector_faults(now: datetime, sinks: Sequence[str]) -> list[Fault]:
     name = sinks[0] if sinks else TENANT
-    standing = upkeep.Standing(name, "denied", "TEST: the receiver refuses the credential", "nothing: this is a test")
-    found = upkeep.sink_fault(standing, {}, iso(now), now)
+    health = upkeep.SinkHealth(name, "denied", "TEST: the receiver refuses the credential", "nothing: this is a test")
+    found = upkeep.sink_fault(health, {}, iso(now), now)
     return [] if found is None else [found]
 
 

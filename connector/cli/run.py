@@ -217,7 +217,7 @@ def _is_loopback(host: str) -> bool:
 def _status(app: App) -> str:
     states = app.board.states(app.clock.now())
     parts = [f"{n} {state}" for state, n in states.items() if n]
-    waiting = [name for name, d in app.deliveries.items() if d.standing().state in ("unavailable", "denied")]
+    waiting = [name for name, d in app.deliveries.items() if d.health().state in ("unavailable", "denied")]
     return f"tenants: {', '.join(parts) or 'none'}; sinks that take nothing: {', '.join(waiting) or 'none'}"
 
 

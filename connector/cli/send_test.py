@@ -16,6 +16,7 @@ from connector.cli.common import clean, console, draw, table
 from connector.clock import SystemClock
 from connector.config.values import Config, HealthConfig, RawConfig, SinkConfig, StateConfig
 from connector.deliver.delivery import Outcome
+from connector.deliver.loop import drain
 from connector.errors import ConfigError, SecureScoreError
 from connector.loops import App
 from connector.model import Event
@@ -101,7 +102,7 @@ async def _deliver(app: App, sent: Sent, told: Sequence[Alert], deadline_s: floa
     delivery = app.deliveries[sent.sink]
     events = list({event.id: event for alert in told for event in alert.events}.values())
     await app.store.commit(TENANT_ID, State(), events)
-    outcome = await delivery.drain(deadline_s)
+    outcome = await drain(delivery, deadline_s)
     refused = await app.store.parked(sent.sink)
     error, hint = _fault(outcome, len(refused), refused[0].reason if refused else "")
     return evolve(

@@ -1,6 +1,6 @@
 """One batch of a sink: which of the due events concern it, what they look like there, and how many of them fit.
 
-Pure but for the log of a mapping's own bug. Nothing is sent and nothing settled here (delivery.py).
+Pure but for the log of a mapping's own bug. Nothing is sent and nothing settled here (sending.py, delivery.py).
 """
 
 import logging
@@ -44,7 +44,10 @@ class Filter:
 
 @define
 class Batch:
-    """A prefix of what is due: offered, not concerning the sink, not renderable. Then what became of it."""
+    """A prefix of what is due: offered, not concerning the sink, not renderable. Then what became of it.
+
+    `retry_after_s` is how long the sink wants to be left alone although it took a part.
+    """
 
     pending: list[Pending] = Factory(list)
     records: list[Record] = Factory(list)
@@ -52,13 +55,22 @@ class Batch:
     parked: dict[int, str] = Factory(dict)
     accepted: set[int] = Factory(set)
     error: Unavailable | Denied | None = None
-    wish_s: float | None = None
+    retry_after_s: float | None = None
     seen: int = 0
 
     @property
     def moved(self) -> bool:
         """Whether the sink took or refused any of it for good."""
-        return bool(self.accepted) or any(p.seq in self.parked for p in self.pending)
+        return any(self.answered(p) for p in self.pending)
+
+    @property
+    def left(self) -> list[Pending]:
+        """What was offered and neither taken nor refused for good."""
+        return [p for p in self.pending if not self.answered(p)]
+
+    def answered(self, pending: Pending) -> bool:
+        """Whether the sink took or refused this event for good."""
+        return pending.seq in self.accepted or pending.seq in self.parked
 
 
 @frozen
@@ -70,14 +82,14 @@ class Packer:
     wants: Filter
     max_bytes: int
 
-    def pack(self, due: Iterable[Pending], room: int) -> Batch:
-        """The largest prefix with at most `room` records; one record alone may be of any size."""
+    def pack(self, due: Iterable[Pending], most: int) -> Batch:
+        """The largest prefix with at most `most` records; one record alone may be of any size."""
         batch, size = Batch(), 0
         for pending in due:
             record, reason = self._render(pending.event)
             if record is not None:
                 octets = octets_of(record)
-                if batch.records and (len(batch.records) >= room or size + octets > self.max_bytes):
+                if batch.records and (len(batch.records) >= most or size + octets > self.max_bytes):
                     break
                 batch.pending.append(pending)
                 batch.records.append(record)

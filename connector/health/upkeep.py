@@ -37,7 +37,7 @@ CONNECTOR = ""
 
 
 @frozen
-class Standing:
+class SinkHealth:
     """How one sink stands: `state` is ok, unavailable, denied or untried; `stuck` are ids that it keeps refusing."""
 
     sink: str
@@ -70,7 +70,7 @@ class Upkeep:
     """Further faults of the connector's own scope, given what is open."""
     _purged_at: datetime | None = None
 
-    async def look(self, sinks: Sequence[Standing], *, purge: bool = False) -> Seen:
+    async def look(self, sinks: Sequence[SinkHealth], *, purge: bool = False) -> Seen:
         """Purge when it is time (or asked for), measure, and tell what is new. Raises StoreError.
 
         At the disk bound the store may refuse even our own words; then they wait, and the look still counts.
@@ -99,7 +99,7 @@ class Upkeep:
             stats = await self.store.stats()
         return stats
 
-    async def _tell(self, sinks: Sequence[Standing], stats: Stats, now: datetime) -> Seen:
+    async def _tell(self, sinks: Sequence[SinkHealth], stats: Stats, now: datetime) -> Seen:
         for _ in range(COMMIT_TRIES):
             state = await self.store.load(CONNECTOR) or State()
             head = memory.head(state)
@@ -126,7 +126,7 @@ class Upkeep:
         return Seen(full)
 
 
-def _failing(known: Mapping[str, str], sinks: Sequence[Standing], now: str) -> dict[str, str]:
+def _failing(known: Mapping[str, str], sinks: Sequence[SinkHealth], now: str) -> dict[str, str]:
     """Since when each sink has been failing; one that was not tried yet is as it was."""
     return {
         s.sink: min(known.get(s.sink, now), now)
@@ -135,7 +135,7 @@ def _failing(known: Mapping[str, str], sinks: Sequence[Standing], now: str) -> d
     }
 
 
-def sink_fault(sink: Standing, known: Mapping[str, Any], since: str | None, now: datetime) -> Fault | None:
+def sink_fault(sink: SinkHealth, known: Mapping[str, Any], since: str | None, now: datetime) -> Fault | None:
     """The fault of a sink, if it has one now."""
     subject = f"sink:{sink.sink}"
     was = str(known.get(f"connector.problem:{subject}", {}).get("reason", ""))

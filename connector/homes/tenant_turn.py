@@ -18,6 +18,7 @@ from attrs import Factory, define, evolve
 from connector.clock import iso, parse_iso
 from connector.config.values import TenantConfig
 from connector.deliver.delivery import Delivery, Outcome
+from connector.deliver.loop import drain
 from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError, Unavailable
 from connector.health.board import Board
 from connector.health.heartbeat import heartbeat, slot
@@ -89,7 +90,7 @@ class Turns:
     deliver_s: float = DELIVER_S
     poll_limit_s: float = POLL_LIMIT_S
     _locks: dict[str, asyncio.Lock] = Factory(dict)
-    _lanes: dict[str, asyncio.Lock] = Factory(dict)
+    _locks_by_sink: dict[str, asyncio.Lock] = Factory(dict)
     _circuits: dict[str, Circuit] = Factory(dict)
     _deliveries: dict[tuple[str, str], Delivery] = Factory(dict)
     _stats: Stats | None = None
@@ -184,10 +185,10 @@ class Turns:
         self._survey = await self.store.survey(since, this)
         self._stats = await self.store.stats()
         await self.deliver(CONNECTOR)
-        standings = [self._delivery(name, CONNECTOR).standing() for name in self.app.deliveries]
+        sinks = [self._delivery(name, CONNECTOR).health() for name in self.app.deliveries]
         beats = bool(self.app.config.health.heartbeat_s)
         midnight = head.get("heartbeat", "")[:10] != this[:10] if beats else this.endswith("T00:00:00Z")
-        await self.app.upkeep.look(standings, purge=midnight)
+        await self.app.upkeep.look(sinks, purge=midnight)
         if beats:
             await self._beat(this, since, self._survey)
         await self.deliver(CONNECTOR)
@@ -219,8 +220,8 @@ class Turns:
         if not circuit.closed(self.clock.now()):
             return Outcome(name, "unavailable", error="held: the sink fails for everybody")
         try:
-            async with self._lane(name):
-                outcome = await self._delivery(name, tenant_id).drain(self.deliver_s)
+            async with self._sending(name):
+                outcome = await drain(self._delivery(name, tenant_id), self.deliver_s)
         except StoreError as error:
             log.warning("turn.not_delivered", extra={"sink": name, "error": error.what, "hint": error.hint})
             return Outcome(name, "unavailable", error=error.what, hint=error.hint)
@@ -230,10 +231,10 @@ class Turns:
         circuit.note(tenant_id, outcome, self.clock.now())
         return outcome
 
-    def _lane(self, name: str) -> asyncio.Lock:
+    def _sending(self, name: str) -> asyncio.Lock:
         """A lock of its own, or the one that all sends to this sink share."""
         kind = next((s.kind for s in self.app.config.sinks if s.name == name), "")
-        return self._lanes.setdefault(name, asyncio.Lock()) if kind in ONE_AT_A_TIME else asyncio.Lock()
+        return self._locks_by_sink.setdefault(name, asyncio.Lock()) if kind in ONE_AT_A_TIME else asyncio.Lock()
 
     def _delivery(self, name: str, tenant_id: str) -> Delivery:
         """The sink's loop for one tenant: what it learnt of single events lasts as long as this process."""

@@ -19,6 +19,7 @@ from connector.app import open_app
 from connector.clock import SimulatedClock, SystemClock
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore
+from connector.deliver.loop import drain
 from connector.formats import cloudevents
 from connector.ids import event_id
 from connector.mapping.load import load_mapping
@@ -182,7 +183,7 @@ async def syslog(folder: Path, sample: Sequence[Event], rounds: int, count: int,
             await sink.probe()  # a first batch listens for a refused certificate; then a minute of batches does not
             delivery = _delivery(store, sink, form)
             with wall() as spent:
-                outcome = await delivery.drain(60.0)
+                outcome = await drain(delivery, 60.0)
             assert outcome.sent == count, outcome
             await sink.close()
             await store.close()

@@ -178,7 +178,7 @@ async def test_a_month_loses_nothing_and_leaves_nothing_behind(tmp_path: Path) -
                         elif (day, hour) == (TRACED[2], 0):
                             grown = held() - used
                             tracemalloc.stop()
-                    states = {name: d.standing().state for name, d in app.deliveries.items()}
+                    states = {name: d.health().state for name, d in app.deliveries.items()}
                     trouble = "unavailable" if day in SIEM_DOWN else "denied" if day == OTHER_CA_ON else "ok"
                     assert states == {"out": "ok", "siem": trouble}, day
                 assert len(asyncio.all_tasks()) <= tasks + 6 or not tasks  # a poll or a turn more may be under way

@@ -22,6 +22,7 @@ from connector.app import open_app, severity_rules
 from connector.clock import SimulatedClock, iso
 from connector.config.values import Config, SinkConfig, StateConfig
 from connector.deliver.delivery import Delivery
+from connector.deliver.loop import drain, run
 from connector.errors import Unavailable
 from connector.health.upkeep import Upkeep
 from connector.loops import App
@@ -136,7 +137,7 @@ async def test_a_siem_down_for_three_days_delays_nobody_and_gets_everything_on_r
             fleet.wake()
             for _ in range(3):
                 await fleet.until(clock.now() + timedelta(minutes=20))
-                if (await upkeep.look([loop.standing() for loop in loops.values()])).events:
+                if (await upkeep.look([loop.health() for loop in loops.values()])).events:
                     fleet.wake()
 
         await hour(0)
@@ -191,7 +192,7 @@ async def test_a_sink_that_hangs_delays_no_other(tmp_path: Path) -> None:
         hanging, well = Hanging(name="hanging"), FakeSink(name="well")
         await add(store, events(range(50)))
         stop, wake = asyncio.Event(), asyncio.Event()
-        tasks = [asyncio.create_task(delivery(store, s, Real()).run(stop, wake)) for s in (hanging, well)]
+        tasks = [asyncio.create_task(run(delivery(store, s, Real()), stop, wake)) for s in (hanging, well)]
         async with asyncio.timeout(5):
             while len(well.got) < 50:
                 await asyncio.sleep(0.01)
@@ -247,7 +248,7 @@ async def test_a_damaged_row_is_parked_where_people_see_it_and_holds_nobody_up(t
         connection.execute("UPDATE event SET body = X'7B226964FF' WHERE id = ?", (new[4].id,))
     async with opened(path, clock, "siem") as store:
         sink = FakeSink()
-        await delivery(store, sink, clock).drain(10)
+        await drain(delivery(store, sink, clock), 10)
         assert sink.got == [e.id for e in new if e is not new[4]]
         (parked,) = await store.parked()
         assert (parked.event.id, parked.event.subject) == (new[4].id, new[4].subject)
@@ -337,7 +338,7 @@ async def test_a_position_that_never_moves_is_told_through_the_other_sinks(tmp_p
         for _ in range(20):
             for loop in loops:
                 await loop.turn()
-            await upkeep.look([loop.standing() for loop in loops])
+            await upkeep.look([loop.health() for loop in loops])
             await clock.sleep(60)
         (problem,) = [e for e in await store.history(Query()) if e.type == "connector.problem"]
         assert problem.data["sink"] == "stuck"
@@ -357,14 +358,14 @@ async def test_a_clock_that_jumps_holds_nothing_back(tmp_path: Path, jump_s: flo
         loop = delivery(store, sink, clock)
         new = events(range(6))
         await add(store, new[:2])
-        await loop.drain(10)
+        await drain(loop, 10)
         poison = new[2].id
         sink.behave = lambda records: Receipt(frozenset(r.event_id for r in records if r.event_id != poison))
         await add(store, new[2:4])
         for number in range(100, 105):  # it is left out while others are taken: set aside
             await add(store, [event(number)])
             await loop.turn()
-        assert loop._aside
+        assert loop._held
         await clock.sleep(jump_s)
         sink.behave = accept_all
         await add(store, new[4:])

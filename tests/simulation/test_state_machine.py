@@ -286,7 +286,7 @@ class Pipe(RuleBasedStateMachine):
 
     @rule(fuse=fuses)
     def look(self, fuse: int | None) -> None:
-        self.live(lambda: self.upkeep.look([loop.standing() for loop in self.loops.values()], purge=True), fuse)
+        self.live(lambda: self.upkeep.look([loop.health() for loop in self.loops.values()], purge=True), fuse)
 
     @rule(seconds=st.sampled_from([-86_400.0, -3600.0, 30.0, 3600.0, 86_400.0]))
     def the_clock_jumps(self, seconds: float) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 from attrs import evolve
 
-from connector.deliver.delivery import PARK_AFTER, Delivery
+from connector.deliver.delivery import Delivery
+from connector.deliver.isolation import PARK_AFTER
+from connector.deliver.loop import drain, run
 from connector.errors import Denied, Unavailable
 from connector.model import Event, Receipt, Record, accept_all
 from connector.stores.sqlite import SqliteStore
@@ -26,7 +28,7 @@ FAULTS = {
 @pytest.fixture
 def loop(store: SqliteStore, sink: FakeSink, clock: JumpClock) -> Delivery:
     """Every tenant but WOODGROVE has a place of its own."""
-    return delivery(store, sink, clock, apart=frozenset({CONTOSO, FABRIKAM}))
+    return delivery(store, sink, clock, with_own_place=frozenset({CONTOSO, FABRIKAM}))
 
 
 def places(**faults: Exception) -> Callable[[Sequence[Record]], Receipt]:
@@ -66,13 +68,13 @@ async def test_a_place_that_fails_holds_up_no_other_tenant(
     assert sink.got == [e.id for e in theirs]
     await turns(loop, clock, 20)
     assert sink.got == [e.id for e in theirs]
-    standing = loop.standing()
-    assert standing.state == ("denied" if isinstance(fault, Denied) else "unavailable")
-    assert standing.error.startswith("tenant contoso: "), "said is whose place it is"
+    health = loop.health()
+    assert health.state == ("denied" if isinstance(fault, Denied) else "unavailable")
+    assert health.error.startswith("tenant contoso: "), "said is whose place it is"
     sink.behave = accept_all
     await turns(loop, clock, 60)
     assert sink.got == [e.id for e in (*theirs, *ours)], "when it heals everything comes, in order"
-    assert loop.standing().state == "ok"
+    assert loop.health().state == "ok"
     assert [(await loop.turn()).state for _ in range(3)] == ["idle"] * 3, "and it goes with the others again"
     assert loop.delivered == {"change": 1205}
 
@@ -101,7 +103,7 @@ async def test_an_outage_is_no_matter_of_places(
         turn = await loop.turn()
         assert turn.state == "unavailable"
         await clock.sleep(turn.wait_s)
-    assert loop.standing().error == "connection reset by peer"
+    assert loop.health().error == "connection reset by peer"
     sink.behave = accept_all
     await turns(loop, clock, 30)
     assert sink.got == [e.id for e in (*ours, *theirs)], "in commit order, as ever"
@@ -117,9 +119,9 @@ async def test_several_failing_places_in_front(
     sink.behave = places(contoso=FAULTS["denied"], fabrikam=FAULTS["plain"])
     await loop.turn()
     assert sink.got == [e.id for e in healthy]
-    standing = loop.standing()
-    assert standing.state == "unavailable", "time may mend one of them"
-    assert standing.error == "tenants contoso, fabrikam: 403 from its rule"
+    health = loop.health()
+    assert health.state == "unavailable", "time may mend one of them"
+    assert health.error == "tenants contoso, fabrikam: 403 from its rule"
 
 
 async def test_a_tenant_that_receipts_leave_out_goes_its_own_way(
@@ -176,7 +178,7 @@ async def test_once_delivers_the_others_and_says_whose_place_fails(
     theirs = of(FABRIKAM, range(150))
     await add(store, theirs, FABRIKAM)
     sink.behave = places(contoso=FAULTS["denied"])
-    outcome = await loop.drain(45.0)
+    outcome = await drain(loop, 45.0)
     assert (outcome.state, outcome.sent) == ("denied", 150)
     assert outcome.error == "tenant contoso: 403 from its rule"
     assert outcome.hint == "grant the role"
@@ -192,7 +194,7 @@ async def test_once_empties_a_place_that_recovered_beside_one_that_did_not(
     sink.behave = places(contoso=FAULTS["denied"], fabrikam=FAULTS["plain"])
     await loop.turn()
     sink.behave = places(contoso=FAULTS["denied"])
-    outcome = await loop.drain(45.0)
+    outcome = await drain(loop, 45.0)
     assert (outcome.state, outcome.sent) == ("denied", 450)
     assert sink.got[1:] == [e.id for e in theirs]
 
@@ -208,12 +210,12 @@ async def test_a_commit_for_another_tenant_does_not_wait_for_the_failing_place(
         async def sleep(self, seconds: float) -> None:
             await asyncio.sleep(3600 if seconds > 1 else 0)
 
-    loop = delivery(store, sink, Patient(), apart=frozenset({CONTOSO, FABRIKAM}))
+    loop = delivery(store, sink, Patient(), with_own_place=frozenset({CONTOSO, FABRIKAM}))
     await add(store, of(CONTOSO, range(150)))
     await add(store, of(FABRIKAM, [1]), FABRIKAM)
     sink.behave = places(contoso=FAULTS["denied"])
     stop, wake = asyncio.Event(), asyncio.Event()
-    running = asyncio.create_task(loop.run(stop, wake))
+    running = asyncio.create_task(run(loop, stop, wake))
 
     async def took(count: int) -> None:
         while len(sink.got) < count:

@@ -10,7 +10,10 @@ from attrs import evolve
 
 from connector.clock import iso
 from connector.deliver.batch import Filter
-from connector.deliver.delivery import BACKOFF_CAP_S, HOLD_S, PAGE, Delivery
+from connector.deliver.delivery import BACKOFF_CAP_S, HOLD_S, Delivery
+from connector.deliver.isolation import PAGE
+from connector.deliver.loop import drain
+from connector.deliver.loop import run as deliver
 from connector.errors import Denied, MappingError, StoreError, Unavailable
 from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Query, Settlement
@@ -44,7 +47,7 @@ async def backlog(store: SqliteStore) -> tuple[int, int]:
 async def test_batches_by_count_in_commit_order(store: SqliteStore, sink: FakeSink, loop: Delivery) -> None:
     new = events(range(250))
     await add(store, new)
-    outcome = await loop.drain(10)
+    outcome = await drain(loop, 10)
     assert (outcome.state, outcome.sent) == ("ok", 250)
     assert [len(batch) for batch in sink.offered] == [100, 100, 50]
     assert sink.got == ids(new)
@@ -56,7 +59,7 @@ async def test_batches_by_octets_of_utf8_and_a_larger_event_goes_alone(
     new = [event(n, text="x" * (9_000 if n == 3 else 1_000)) for n in range(6)]
     await add(store, new)
     loop = delivery(store, sink, clock, max_bytes=5_000)
-    await loop.drain(10)
+    await drain(loop, 10)
     assert [len(batch) for batch in sink.offered] == [3, 1, 2]
     assert sink.got == ids(new)
 
@@ -120,7 +123,7 @@ async def test_unmentioned_events_come_again_and_accepted_ones_do_not(
     sink.behave = lambda _: Receipt(accepted=frozenset({new[1].id, "of-no-batch"}))
     await loop.turn()
     sink.behave = accept_all
-    await loop.drain(10)
+    await drain(loop, 10)
     assert sink.offered[1] == ids([new[0], new[2], new[3]])
     assert sorted(sink.got) == sorted(ids(new))
 
@@ -171,7 +174,7 @@ async def test_a_retried_event_comes_behind_first_deliveries(
     more = events(range(10, 13))
     await add(store, more)
     sink.behave = accept_all
-    await loop.drain(10)
+    await drain(loop, 10)
     assert sink.got == ids(more) + ids(first)
 
 
@@ -205,7 +208,7 @@ async def test_what_cannot_be_rendered_is_parked_for_this_sink(
     new = events(range(3))
     await add(store, new)
     loop = delivery(store, sink, clock, mapping=Mapping(error))
-    outcome = await loop.drain(10)
+    outcome = await drain(loop, 10)
     assert (outcome.state, outcome.sent, outcome.parked) == ("ok", 2, 1)
     (parked,) = await store.parked()
     assert parked.event.id == new[1].id
@@ -216,7 +219,7 @@ async def test_an_event_that_breaks_the_filter_is_parked(store: SqliteStore, sin
     new = events(range(2))
     await add(store, [event(9, severity="high"), *new])
     loop = delivery(store, sink, clock, wants=Filter(min_severity=1))
-    await loop.drain(10)
+    await drain(loop, 10)
     assert sink.got == ids(new)
     assert await backlog(store) == (0, 1)
 
@@ -281,7 +284,7 @@ async def test_a_position_that_never_moves_is_an_alarm_and_no_flood(
         assert outcome.state == "unavailable"
         assert "position does not move" in str(outcome.error)
     assert len(sink.offered) == 1
-    assert loop.standing().state == "unavailable"
+    assert loop.health().state == "unavailable"
 
 
 # ------------------------------------------------------------------------------------------------------------ back-off
@@ -317,9 +320,9 @@ async def test_the_servers_wish_counts_where_it_took_only_a_part(
     sink.behave = lambda records: Receipt(frozenset({records[0].event_id}), {}, 40.0)
     outcome = await loop.turn()
     assert (outcome.state, outcome.sent, outcome.wait_s) == ("ok", 1, 40.0)
-    assert loop.standing().state == "ok"
+    assert loop.health().state == "ok"
     before = clock.now()
-    outcome = await loop.drain(45)
+    outcome = await drain(loop, 45)
     assert (outcome.state, outcome.sent) == ("unavailable", 2), "the first wish fits into the time left, no other"
     assert (clock.now() - before).total_seconds() == 40
     assert sink.got == ids(new)
@@ -335,7 +338,7 @@ async def test_a_denied_sink_is_tried_again_slowly_for_ever(store: SqliteStore, 
         assert HOLD_S / 2 <= outcome.wait_s <= HOLD_S
     sink.behave = accept_all
     assert (await loop.turn()).sent == 1
-    assert loop.standing().state == "ok"
+    assert loop.health().state == "ok"
 
 
 # ------------------------------------------------------------------------------------------------------------- filters
@@ -382,28 +385,28 @@ async def test_after_an_outage_what_was_settled_shortly_before_comes_again(
     sink.replay_window_s = 60.0
     old, doubtful, new = events(range(3)), events(range(10, 13)), events(range(20, 23))
     await add(store, old)
-    await loop.drain(1)
+    await drain(loop, 1)
     await clock.sleep(600)
     await add(store, doubtful)
-    await loop.drain(1)
+    await drain(loop, 1)
     await clock.sleep(3600)
     await add(store, new)
     sink.behave = unavailable
     for _ in range(4):
         await loop.turn()
     sink.behave = accept_all
-    await loop.drain(600)
+    await drain(loop, 600)
     assert sink.got == ids(old) + ids(doubtful) + ids(new) + ids(doubtful)
 
 
 async def test_without_a_window_nothing_comes_twice(store: SqliteStore, sink: FakeSink, loop: Delivery) -> None:
     await add(store, events(range(3)))
-    await loop.drain(1)
+    await drain(loop, 1)
     await add(store, events(range(10, 13)))
     sink.behave = unavailable
     await loop.turn()
     sink.behave = accept_all
-    await loop.drain(600)
+    await drain(loop, 600)
     assert len(sink.got) == 6
 
 
@@ -417,7 +420,7 @@ async def test_a_second_outage_right_after_the_first_replays_again(
         sink.behave = unavailable
         await loop.turn()
         sink.behave = accept_all
-        await loop.drain(600)
+        await drain(loop, 600)
     assert list(dict.fromkeys(sink.got)) == [e.id for part in parts for e in part]
     assert sink.got.count(parts[1][0].id) == 2
 
@@ -426,7 +429,7 @@ async def test_a_second_outage_right_after_the_first_replays_again(
 
 
 async def run(loop: Delivery, stop: asyncio.Event, wake: asyncio.Event) -> None:
-    await asyncio.wait_for(loop.run(stop, wake), 20)
+    await asyncio.wait_for(deliver(loop, stop, wake), 20)
 
 
 async def test_a_commit_wakes_an_idle_sink_at_once(store: SqliteStore, sink: FakeSink, loop: Delivery) -> None:
@@ -547,7 +550,7 @@ async def test_drain_ends_at_its_deadline_and_before_a_longer_wish(
     await add(store, events([1]))
     sink.behave = unavailable
     before = clock.now()
-    outcome = await loop.drain(45)
+    outcome = await drain(loop, 45)
     assert outcome.state == "unavailable"
     assert (clock.now() - before).total_seconds() <= 45
     assert len(sink.offered) > 3
@@ -556,15 +559,15 @@ async def test_drain_ends_at_its_deadline_and_before_a_longer_wish(
         raise Unavailable("429", 100.0)
 
     sink.behave, before = throttled, clock.now()
-    assert (await loop.drain(45)).state == "unavailable"
+    assert (await drain(loop, 45)).state == "unavailable"
     assert clock.now() == before
     sink.behave = denied
-    assert (await loop.drain(45)).state == "denied"
+    assert (await drain(loop, 45)).state == "denied"
 
 
 async def test_delivered_events_are_counted_by_stream_for_the_heartbeat(store: SqliteStore, loop: Delivery) -> None:
     await add(store, [*events(range(3)), *events(range(2), type="feed.gap")])
-    await loop.drain(1)
+    await drain(loop, 1)
     assert loop.delivered == {"change": 3, "health": 2}
 
 

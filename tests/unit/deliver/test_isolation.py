@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from connector.deliver.delivery import PARK_AFTER, Delivery
+from connector.deliver.delivery import Delivery
+from connector.deliver.isolation import PARK_AFTER
 from connector.errors import Unavailable
 from connector.model import Event, Receipt, Record, accept_all
 from connector.stores.sqlite import SqliteStore
@@ -121,16 +122,16 @@ async def test_it_is_reported_as_stuck_and_parked_when_others_keep_being_taken(
     for number in range(2, 80):
         await add(store, [event(number)])
         await work(loop, clock, 120)
-        reported = reported or loop.standing().stuck == (poison.id,)
+        reported = reported or loop.health().stuck == (poison.id,)
         if await store.parked():
             break
-        assert loop.standing().state == "ok" or number < 5, "the sink itself is well"
+        assert loop.health().state == "ok" or number < 5, "the sink itself is well"
     assert reported
     (parked,) = await store.parked()
     assert parked.event == poison
     assert "connection reset by peer" in parked.reason
     assert parked.attempts > PARK_AFTER
-    assert loop.standing().stuck == ()
+    assert loop.health().stuck == ()
     sink.behave = accept_all
     await store.unpark([poison.id], "siem", "retry")
     await work(loop, clock, 10)
@@ -190,7 +191,7 @@ async def test_events_are_offered_for_the_first_time_in_order_whatever_the_weath
 ) -> None:
     new = events(range(100))
     await add(store, new)
-    loop.max_records = loop._room = 1
+    loop.max_records = loop._batch_size = 1
 
     def throttled(_: Sequence[Record]) -> Receipt:
         raise Unavailable("429", 5.0)
@@ -229,7 +230,7 @@ async def test_a_tenant_whose_own_place_is_down_is_not_parked_for_others_being_t
         await add(store, [event(number)])
         await work(loop, clock, 120)
     assert not await store.parked()
-    assert loop.standing().stuck == ()
+    assert loop.health().stuck == ()
     sink.behave = accept_all
     await work(loop, clock, 1200)
     assert set(sink.got) == {e.id for e in waiting} | {event(n).id for n in range(10, 100)}
@@ -253,8 +254,8 @@ async def test_the_operators_release_frees_what_was_set_aside(
     await add(store, new)
     sink.behave = chokes_on(new[0])
     await work(loop, clock, 600)
-    assert loop._aside
+    assert loop._held
     await store.release("siem")
     await loop.turn()
-    assert not loop._aside
+    assert not loop._held
     assert (await loop.turn()).state == "idle"

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from connector.app import severity_rules
 from connector.errors import Conflict, StoreError
-from connector.health.upkeep import CONNECTOR, Standing, Upkeep
+from connector.health.upkeep import CONNECTOR, SinkHealth, Upkeep
 from connector.model import Event
 from connector.observe import memory
 from connector.ports import Query, Start, State, Stats
@@ -18,10 +18,10 @@ from tests.contract.store_contract import add, event, events, settle
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder
 
-OK = Standing("soc", "ok")
-DOWN = Standing("soc", "unavailable", "connection refused", "start it")
-DENIED = Standing("soc", "denied", "403", "grant it")
-UNTRIED = Standing("soc", "untried")
+OK = SinkHealth("soc", "ok")
+DOWN = SinkHealth("soc", "unavailable", "connection refused", "start it")
+DENIED = SinkHealth("soc", "denied", "403", "grant it")
+UNTRIED = SinkHealth("soc", "untried")
 
 
 @pytest_asyncio.fixture
@@ -132,8 +132,8 @@ async def test_a_denied_sink_is_a_problem_at_once(store: SqliteStore, care: Upke
 async def test_denied_and_unavailable_in_turn_are_one_problem(
     store: SqliteStore, care: Upkeep, clock: JumpClock
 ) -> None:
-    for standing in [DOWN, DENIED, DOWN, DENIED, DOWN] * 5:
-        await care.look([standing])
+    for health in [DOWN, DENIED, DOWN, DENIED, DOWN] * 5:
+        await care.look([health])
         await clock.sleep(600)
     assert short(await told(store)) == [("problem", "sink:soc", "denied")]
 
@@ -181,7 +181,7 @@ async def test_events_that_a_sink_keeps_refusing_are_a_problem_of_their_own(stor
 
 async def test_a_sink_that_is_configured_no_more_has_no_problem(store: SqliteStore, care: Upkeep) -> None:
     await care.look([DENIED])
-    await care.look([Standing("new", "ok")])
+    await care.look([SinkHealth("new", "ok")])
     assert short(await told(store))[-1] == ("recovered", "sink:soc", "denied")
 
 

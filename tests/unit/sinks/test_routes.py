@@ -44,5 +44,5 @@ async def test_a_delivery_loop_knows_who_has_a_place_of_its_own(tmp_path: Path) 
         state=StateConfig(path=str(tmp_path / "state.db")),
     )
     async with open_app(config) as app:
-        assert app.deliveries["archive"].apart == frozenset()
-        assert app.deliveries["hec"].apart == {fabrikam.tenant_id}
+        assert app.deliveries["archive"].with_own_place == frozenset()
+        assert app.deliveries["hec"].with_own_place == {fabrikam.tenant_id}

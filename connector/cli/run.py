@@ -14,7 +14,6 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from aiohttp import web
 from attrs import Factory, define, evolve
 
 from connector import __version__
@@ -23,7 +22,7 @@ from connector.cli.common import config_of
 from connector.clock import first_of
 from connector.config.values import Config
 from connector.errors import ConfigError, SecureScoreError
-from connector.health import endpoints
+from connector.health import endpoints, listener
 from connector.health.logs import log_to_stderr
 from connector.health.systemd import Notifier
 from connector.loops import App
@@ -192,19 +191,14 @@ async def listening(app: App) -> AsyncIterator[None]:
         log.warning(
             "health.exposed", extra={"listen": address, "hint": "there is no sign-in; keep it behind a firewall"}
         )
-    runner = web.AppRunner(
-        endpoints.application(app.board, app.facts, __version__), access_log=None, shutdown_timeout=1.0
-    )
-    await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
+        answers = endpoints.application(app.board, app.facts, __version__)
         try:
-            await web.TCPSite(runner, host, int(port)).start()
+            await stack.enter_async_context(listener.listening(answers, host, int(port)))
         except OSError as error:
             what = f"health.listen: {address}: {os.strerror(error.errno) if error.errno else error}"
             raise ConfigError([what], "choose a free port, or `health: {listen: off}`") from error
         yield
-    finally:
-        await runner.cleanup()
 
 
 def _is_loopback(host: str) -> bool:

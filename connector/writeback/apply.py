@@ -19,7 +19,7 @@ from connector.observe.diff import effective_state
 from connector.ports import Clock
 from connector.signin.tokens import TokenProvider, claims_challenge
 from connector.sources.graph import Throttled, profile_path
-from connector.writeback.plan import Plan, Wanted, body_of, plan
+from connector.writeback.plan import Plan, Wanted, body_of, plan, shows
 
 MAX_ATTEMPTS = 5
 READ_BACK_S = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -159,9 +159,11 @@ async def _read_back(planned: Plan, reader: Reader, clock: Clock, said: str) -> 
             seen = f"it could not be read back: {error.what}"
             break
         now = effective_state(profile)
-        if now.state == planned.wanted.state and now != planned.before:
+        if shows(planned.wanted, now) and now != planned.before:
             return Result(planned, "success", said, sent=True, profile=profile)
         seen = f"it reads {PORTAL.get(now.state, now.state)} ({now.state})"
+        if now.state == planned.wanted.state and now != planned.before:
+            seen += f" with other words{f', by {now.by}' if now.by else ''}: somebody else may have set it"
     hint = "run the same command again: it compares first and sends only what is missing"
     return Result(planned, "unconfirmed", f"{said}, but {seen}", hint, sent=True, profile=profile)
 

@@ -143,6 +143,16 @@ def _is_so(wish: Wanted, now: StateUpdate) -> bool:
     return wish.comment == (now.comment or "") and assigned
 
 
+def shows(wish: Wanted, now: StateUpdate) -> bool:
+    """Whether what is read back is what was asked for: state, comment and, where given, the person assigned.
+
+    The state alone proves nothing: somebody else may have set the same. White space is the service's to change.
+    """
+    said = (wish.comment or "").split() == (now.comment or "").split()
+    assigned = wish.assigned_to is None or wish.assigned_to.split() == (now.assigned_to or "").split()
+    return now.state == wish.state and said and assigned
+
+
 def body_of(wish: Wanted) -> dict[str, Any]:
     """The body of the PATCH; fields that are left out stay as they are."""
     body: dict[str, Any] = {"state": wish.state, "comment": wish.comment, "vendorInformation": dict(VENDOR)}

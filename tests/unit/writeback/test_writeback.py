@@ -275,6 +275,34 @@ async def test_an_answer_that_says_nothing_is_settled_by_reading_and_never_sent_
     assert (result.outcome, len(lost.requests)) == ("unconfirmed", 1)
 
 
+def _somebody_else(service: Service) -> None:
+    """Sets the same state just when our PATCH is lost."""
+    service.history.append(StateUpdate("Ignored", NOW, "mallory@contoso.example", "my own reasons"))
+
+
+async def test_the_same_state_set_by_somebody_else_confirms_nothing() -> None:
+    service = Service(statuses=[503], forgets=True, before_patch=_somebody_else)
+    result = await applied(service)
+    assert (result.outcome, len(service.requests)) == ("unconfirmed", 1)
+    assert "mallory@contoso.example" in result.detail
+
+
+@pytest.mark.parametrize(
+    ("kept", "outcome"),
+    [
+        (StateUpdate("Ignored", NOW, "app", "ticket 7", "bob"), "success"),
+        (StateUpdate("Ignored", NOW, "app", " ticket\r\n7 ", "bob"), "success"),
+        (StateUpdate("Ignored", NOW, "app", "ticket 8", "bob"), "unconfirmed"),
+        (StateUpdate("Ignored", NOW, "app", "ticket 7", "eve"), "unconfirmed"),
+        (StateUpdate("Ignored", NOW, "app", "ticket 7", None), "unconfirmed"),
+        (StateUpdate("Ignored", NOW, "app", None, "bob"), "unconfirmed"),
+    ],
+)
+async def test_only_what_was_asked_for_confirms(kept: StateUpdate, outcome: str) -> None:
+    service = Service(forgets=True, before_patch=lambda s: s.history.append(kept))
+    assert (await applied(service, Wanted("AdminMFAV2", "Ignored", "ticket 7", "bob"))).outcome == outcome
+
+
 async def test_unreadable_afterwards_is_unconfirmed() -> None:
     service = Service(read_errors={n: Unavailable("gone") for n in range(2, 20)})
     assert (await applied(service)).outcome == "unconfirmed"

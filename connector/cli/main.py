@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from connector import __version__
+from connector.config.secrets import keep_out_of_core_files
 from connector.errors import ConfigError, SecureScoreError, StoreError
 
 DONE, FAILED, USAGE, PARTIAL = 0, 1, 2, 3
@@ -73,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser.parse_args(words)
         args.config = config
+        keep_out_of_core_files()
         return int(args.run(args))
     except SystemExit as stop:  # argparse, after --help and --version
         return int(stop.code or 0)

@@ -5,6 +5,7 @@ Literal secrets have no place anywhere. Grammar: `${env:NAME}`, `${file:/absolut
 is a file in $CREDENTIALS_DIRECTORY (systemd.exec(5), LoadCredential).
 """
 
+import contextlib
 import os
 import re
 import stat
@@ -240,3 +241,22 @@ def _in_memory(path: str) -> bool:
         if len(point) >= len(best) and (path == point or path.startswith(point.rstrip("/") + "/")):
             best, kind = point, after.split(" ", 1)[0]
     return kind in ("tmpfs", "ramfs")
+
+
+_PR_SET_DUMPABLE = 4
+
+
+def keep_out_of_core_files() -> None:
+    """No core file of this process, whatever the machine's settings: it would hold every secret that was resolved.
+
+    Best effort, for platforms differ. The limit holds for plain files; a handler to which cores are piped, such as
+    systemd-coredump, gets none of a process that is not dumpable (core(5), prctl(2)).
+    """
+    with contextlib.suppress(ImportError, OSError, ValueError, AttributeError, MemoryError):
+        import ctypes  # noqa: PLC0415 - not every command needs it, and not every platform has it
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415 - POSIX only
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,6 +1,8 @@
 """References become secrets late, from safe places only, and never show in an error."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -184,3 +186,22 @@ def test_all_missing_secrets_are_named_at_once() -> None:
         "b: ${env:B}: the environment variable is not set",
     ]
     assert caught.value.hint == "set A for this process"
+
+
+def test_no_core_file_holds_a_secret(tmp_path: Path) -> None:
+    """A watchdog's SIGABRT would write the whole memory, and with it every secret, into a file."""
+    code = (
+        "import ctypes, os, resource; from connector.config.secrets import keep_out_of_core_files as keep; keep(); "
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(4), flush=True); os.abort()"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -c unlimited; exec {sys.executable} -c '{code}'"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.stdout == "0 (0, 0)\n"
+    assert list(tmp_path.iterdir()) == []

@@ -151,7 +151,10 @@ class GraphSource:
             response = await self._requests().get(f"{self._base_url}/v1.0/security/{profile_path(name)}", what)
         except Missing:
             return None
-        found = parse_profiles([load(response.body, what)], self._tenant_id, what).profiles
+        document = load(response.body, what)
+        if isinstance(document, dict) and not document.get("azureTenantId"):
+            raise PartialRead(f"{what}: the answer does not say whose it is", "not_json")  # it may be written to next
+        found = parse_profiles([document], self._tenant_id, what).profiles
         if name not in found:
             raise PartialRead(f"{what}: another control came as the answer", "not_json")
         return found[name]

@@ -159,3 +159,14 @@ async def test_a_read_ends_at_its_limit_even_when_every_page_is_merely_slow(benc
             await slow.catalogue()
         await http.close()
     assert pages == 5
+
+
+@pytest.mark.parametrize("owner", [None, ""])
+async def test_a_control_that_does_not_say_whose_it_is_is_not_taken(
+    bench: tuple[Graph, GraphSource], owner: str | None
+) -> None:
+    """What is read alone may be written to next."""
+    graph, source = bench
+    graph.answer = profile_document("AdminMFAV2") | {"azureTenantId": owner}
+    with pytest.raises(PartialRead, match="whose it is"):
+        await source.control("AdminMFAV2")

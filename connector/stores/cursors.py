@@ -1,4 +1,4 @@
-"""What documents.py has read, as values: tenants, sinks, and how far each sink came in each tenant.
+"""What documents_read.py finds, as values: tenants, sinks, and how far each sink came in each tenant.
 
 Pure: no documents are read or written here, and no clock is asked. What a settlement means is in settling.py.
 """

@@ -1,4 +1,4 @@
-"""Names and bytes of what stores/documents.py writes: self-checking, so that a torn document is never believed.
+"""Names and bytes of what stores/documents_write.py writes: self-checking, so that a torn document is never believed.
 
 Pure. A document is MAGIC, the SHA-256 and the length of what follows, then a compressed JSON header and raw blobs.
 """

@@ -1,0 +1,217 @@
+"""What the documents of documents.py say now, as the values of cursors.py: tenants, sinks, cursors, events.
+
+Nothing is written here. A look is as of one moment: what moves under it raises Moved, and the caller looks again
+(numbered.steady).
+"""
+
+import heapq
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, islice
+
+from attrs import evolve
+
+from connector.model import Event
+from connector.ports import Parked, Pending, Query, SinkStats, Stats
+from connector.stores import settling
+from connector.stores.cursors import (
+    INDEX_BITS,
+    LOCAL_BITS,
+    MAX_EVENTS_A_COMMIT,
+    Cursor,
+    Held,
+    KnownSink,
+    Row,
+    Tenant,
+    View,
+    beyond,
+    fresh_of,
+    meant,
+    place_of,
+    row_of,
+)
+from connector.stores.numbered import Logs, Moved, Numbers, name_of
+from connector.stores.packing import RESERVED, key_of
+from connector.stores.settling import Item
+
+
+class DocumentsReader:
+    """Nothing but immutable documents is remembered between calls, and which mark is whose tenant's (`keys`)."""
+
+    def __init__(self, logs: Logs) -> None:
+        self.keys: dict[int, str] = {}
+        self._logs = logs
+        self._missed: set[str] = set()
+
+    async def view(self, tenant_id: str | None) -> View:
+        """All tenants or one, and all sinks."""
+        key = None if tenant_id is None else key_of(tenant_id)
+        if tenant_id is not None and key is None:
+            return View({}, await self.sinks(await self._logs.list("sinks/")))
+        series = await self._logs.list("" if key is None else f"{key}/")
+        sinks_series = series if key is None else await self._logs.list("sinks/")
+        logs: dict[str, dict[str, Numbers]] = {}
+        for name, numbers in series.items():
+            tenant_key, _, rest = name.partition("/")
+            if tenant_key not in RESERVED:
+                logs.setdefault(tenant_key, {})[rest] = numbers
+        tenants = {k: await self._rooted(Tenant(k, logs[k].pop("", {}), None, (), logs[k])) for k in sorted(logs)}
+        return View(tenants, await self.sinks(sinks_series))
+
+    async def sinks(self, series: Mapping[str, Numbers]) -> dict[str, KnownSink]:
+        """The sinks that are there, by name."""
+        found = {}
+        for name in sorted(series):
+            page = await self._logs.root(name, series[name]) if name.startswith("sinks/") else None
+            if page is not None and not page.header["gone"]:
+                h = page.header
+                found[h["sink"]] = KnownSink(h["sink"], name.partition("/")[2], h["life"], h["abandoned"], h["starts"])
+        return dict(sorted(found.items()))
+
+    async def tenant(self, tenant_id: str) -> Tenant | None:
+        key = key_of(tenant_id)
+        if key is None:
+            return None
+        series = await self._logs.list(f"{key}/")
+        logs = {name.partition("/")[2]: numbers for name, numbers in series.items()}
+        if not logs:
+            return None
+        return await self._rooted(Tenant(key, logs.pop("", {}), None, (), logs))
+
+    async def _rooted(self, tenant: Tenant) -> Tenant:
+        root = await self._logs.root(tenant.key, tenant.numbers)
+        held = [Held(*row) for row in root.header["held"]] if root else []
+        lost = {name_of(tenant.key, h.n) for h in held if h.n not in tenant.numbers} - self._logs.damaged.keys()
+        if lost - self._missed:  # purged while we looked, it may be: look again before it counts
+            self._missed |= lost
+            raise Moved
+        for name in lost:
+            self._logs.note_damage(name, "missing")
+        self.keys[tenant.mark >> LOCAL_BITS] = tenant.key
+        sound = [h for h in held if name_of(tenant.key, h.n) not in self._logs.damaged]
+        return evolve(tenant, root=root, held=sound)
+
+    async def parts(self, tenant: Tenant) -> dict[str, bytes] | None:
+        """The parts of the state; None when one of them cannot be had."""
+        assert tenant.root is not None
+        parts = {}
+        for name, (n, _) in tenant.root.header["parts"].items():
+            page = await self._logs.read(tenant.key, n) if n in tenant.numbers else None
+            if page is None:
+                return None
+            parts[name] = page.parts()[name]
+        return parts
+
+    async def head(self, tenant: Tenant) -> bytes | None:
+        """The part "head" of the state; None when there is none, or it is damaged."""
+        n, _ = tenant.root.header["parts"].get("head", (0, "")) if tenant.root else (0, "")
+        page = await self._logs.read(tenant.key, n) if n in tenant.numbers else None
+        return page.parts()["head"] if page else None
+
+    async def known_ids(self, tenant: Tenant) -> set[str]:
+        return {i for held in tenant.held for i in (await self._logs.page(tenant.key, held.n)).header["ids"]}
+
+    async def event(self, tenant: Tenant, local: int) -> Event:
+        n, index = local >> INDEX_BITS, local & (MAX_EVENTS_A_COMMIT - 1)
+        page = await self._logs.page(tenant.key, n)
+        return self._logs.event(tenant.key, page, index)
+
+    async def matching(self, view: View, query: Query) -> AsyncIterator[tuple[str, int, Event]]:
+        """(tenant key, local, event) of the events that a query means, in its order, not counting its limit."""
+        wanted = frozenset(query.ids)
+        times = {t.key: t.times() for t in view.tenants.values()}
+        ordered = sorted((times[t.key][held.n], t.key, held.n, held) for t in view.tenants.values() for held in t.held)
+        for _, key, _, held in reversed(ordered) if query.newest_first else ordered:
+            if query.since is not None and held.observed < query.since:
+                continue
+            ids = (await self._logs.page(key, held.n)).header["ids"]
+            if wanted and wanted.isdisjoint(ids):
+                continue
+            indexes = range(held.count)
+            for index in reversed(indexes) if query.newest_first else indexes:
+                if not wanted or ids[index] in wanted:
+                    event = await self.event(view.tenants[key], held.seqs[index])
+                    if meant(event, query):
+                        yield key, held.seqs[index], event
+
+    async def cursor(self, tenant: Tenant, sink: KnownSink) -> Cursor:
+        """Where a sink stands in a tenant, as far as the events are still there."""
+        page = await self._logs.root(f"{tenant.key}/{sink.series}", tenant.cursors.get(sink.series, {}))
+        if page is None:
+            return Cursor(int(sink.starts.get(tenant.key, 0)), {})
+        h, live = page.header, tenant.live()
+        items = {int(seq): Item(*item) for seq, *item in h["items"] if int(seq) >> INDEX_BITS in live}
+        return Cursor(h["position"], items, tuple(settling.Entry(*row) for row in h["ledger"]), h["last_success"])
+
+    async def cursors(self, view: View, sink: str | None) -> "list[tuple[Tenant, KnownSink, Cursor]]":
+        sinks = [s for s in view.sinks.values() if sink in (None, s.name)]
+        return [(t, s, await self.cursor(t, s)) for s in sinks for t in view.tenants.values()]
+
+    async def parked(self, sink: str | None, ids: Sequence[str]) -> "list[tuple[str, int, Parked]]":
+        """(tenant key, local, what is shown), in commit order."""
+        view = await self.view(None)
+        found: list[tuple[tuple[str, str, int, str], Parked]] = []
+        for tenant, entry, cursor in await self.cursors(view, sink):
+            times = tenant.times()
+            for local in cursor.of(settling.PARKED):
+                event = await self.event(tenant, local)
+                item = cursor.items[local]
+                if not ids or event.id in ids:
+                    parked = Parked(
+                        entry.name, tenant.mark + local, event, item.reason or "", item.at or "", item.attempts
+                    )
+                    found.append(((times[local >> INDEX_BITS], tenant.key, local, entry.name), parked))
+        return [(place[1], place[2], parked) for place, parked in sorted(found, key=lambda pair: pair[0])]
+
+    async def due(self, sink: str, limit: int, tenant_id: str | None, without: Collection[str]) -> list[Pending]:
+        view = await self.view(tenant_id)
+        entry = view.sink(sink)
+        first: list[Iterator[Row]] = []
+        again: list[Iterator[Row]] = []
+        left_out = {key_of(tenant) for tenant in without}
+        for tenant in view.tenants.values():
+            if tenant.key in left_out:
+                continue
+            cursor = await self.cursor(tenant, entry)
+            row = partial(row_of, tenant.key, cursor, tenant.times())
+            first.append(map(row, chain(cursor.of(settling.DUE), fresh_of(tenant, cursor.position))))
+            again.append(map(row, cursor.of(settling.AGAIN)))
+        rows = list(islice(heapq.merge(*first, key=place_of), limit))
+        kind = "first" if rows else "again"
+        rows = rows or list(islice(heapq.merge(*again, key=place_of), limit))
+        return [
+            Pending(view.tenants[key].mark + n, await self.event(view.tenants[key], n), item.attempts, kind)
+            for _, key, n, item in rows
+        ]
+
+    async def stats(self) -> Stats:
+        view = await self.view(None)
+        found = []
+        for entry in view.sinks.values():
+            backlog = parked = cursor_at = 0
+            success: list[str] = []
+            oldest: list[str] = []
+            for tenant in view.tenants.values():
+                cursor = await self.cursor(tenant, entry)
+                due, again = cursor.of(settling.DUE), cursor.of(settling.AGAIN)
+                fresh = next(fresh_of(tenant, cursor.position), None)
+                backlog += len(due) + len(again) + beyond(tenant, cursor.position)
+                parked += len(cursor.of(settling.PARKED))
+                success += [cursor.last_success] if cursor.last_success else []
+                pending = [n for n in (*due[:1], *again[:1], fresh) if n is not None]
+                if pending:
+                    oldest.append(str((await self.event(tenant, min(pending))).data["observed_at"]))
+                cursor_at = max(cursor_at, tenant.mark + (due[0] - 1 if due else cursor.position))
+            found.append(
+                SinkStats(
+                    entry.name,
+                    cursor_at,
+                    backlog,
+                    parked,
+                    max(success, default=None),
+                    min(oldest, default=None),
+                    entry.abandoned,
+                )
+            )
+        events = sum(held.count for t in view.tenants.values() for held in t.held)
+        return Stats(events, self._logs.bytes or 0, tuple(sorted(found, key=lambda s: s.name)))

@@ -17,6 +17,7 @@ from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Ver
 from connector.observe import changes, diff, guard, notices, totals
 from connector.observe.explain import Context
 from connector.observe.memory import Baseline, Memory, Refusal, slim
+from connector.observe.months import Days
 from connector.observe.targets import crossings
 from connector.problems import Fault
 
@@ -58,7 +59,7 @@ class _Work:
     profiles: Mapping[str, Profile] | None
     fresh: bool
     whole: bool
-    days: dict[str, Version]
+    days: Days
     baselines: dict[str, Baseline]
     targets: dict[str, float]
     refused: list[str]
@@ -101,7 +102,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         profiles=memory.profiles if catalogue is None else catalogue,
         fresh=not isinstance(snapshot.catalogue, Absent),
         whole=whole,
-        days=dict(memory.days),
+        days=Days.of(memory.days),
         baselines=dict(memory.baselines),
         targets=dict(memory.targets),
         refused=list(memory.refused),
@@ -354,8 +355,8 @@ def _last_with_total(work: _Work, before: Version) -> Version:
     """The version a score is compared with: of a day without a total nothing can be said, so one before it serves."""
     if before.day.score is not None:
         return before
-    known = (day for day, version in work.days.items() if day < before.day.day and version.day.score is not None)
-    return work.days.get(max(known, default=""), before)
+    known = (version for version in work.days.before(before.day.day) if version.day.score is not None)
+    return next(known, before)
 
 
 def _control_changed(

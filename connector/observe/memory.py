@@ -1,20 +1,20 @@
 """What is remembered of one tenant between polls, and its form as the named byte parts of a `State`.
 
 Parts: "head" (small JSON: read on every poll), "newest" (the newest accepted day in full detail and the baselines),
-"catalogue", and "days/YYYY-MM" (closed days, compact). A part is rewritten only when its content changed, and closed
-months are decoded only when asked for. No decisions and no I/O live here.
+"catalogue", and "days/YYYY-MM" (closed days, months.py). A part is rewritten only when its content changed, and
+closed months are decoded only when asked for. No decisions and no I/O live here.
 """
 
 import json
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
 from attrs import Factory, asdict, evolve, fields, frozen
 
 from connector.errors import StoreError
-from connector.model import Average, Control, Day, Profile, StateUpdate, Version
+from connector.model import Control, Profile, StateUpdate, Version
+from connector.observe.months import Days, control_row, damaged, dumps, loads, version_data, version_of
 from connector.ports import State
 
 FORMAT = 1
@@ -44,7 +44,7 @@ class Refusal:
 
 @frozen
 class Memory:
-    """`days` holds closed days by date, for the months that were decoded; `newest` is the newest accepted day.
+    """`days` holds closed days by date; `newest` is the newest accepted day.
 
     `first_newest` is the newest day at first contact: older days are backfilled. `observed` is the ref under which
     the newest day was last sent as score.observed. `refusal` is that of a day, `catalogue_refusal` that of the
@@ -76,9 +76,9 @@ def head(state: State | None) -> dict[str, Any]:
     """The small part that every poll and `status` read; {} for a new tenant."""
     if state is None or "head" not in state.parts:
         return {}
-    found: Any = _loads(state.parts["head"], "head", packed=False)
+    found: Any = loads(state.parts["head"], "head", packed=False)
     if not isinstance(found, dict):
-        raise _damaged("part 'head' of a tenant", TypeError("not an object"))
+        raise damaged("part 'head' of a tenant", TypeError("not an object"))
     if found.get("format") != FORMAT:
         raise StoreError(
             f"tenant memory has format {found.get('format')!r}, this version reads {FORMAT}",
@@ -94,13 +94,13 @@ def with_head(state: State, values: Mapping[str, Any]) -> State:
 
 
 def decode(state: State | None, since: str = "") -> Memory:
-    """The memory of a tenant; closed days of months before `since` (a day) stay undecoded."""
+    """The memory of a tenant; without the closed days of months before `since` (a day)."""
     if state is None or not state.parts:
         return Memory()
     try:
         return _memory(head(state), state.parts, since)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise _damaged("of a tenant", error) from error
+        raise damaged("of a tenant", error) from error
 
 
 def approve(state: State) -> State | None:
@@ -111,20 +111,17 @@ def approve(state: State) -> State | None:
 
 
 def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> Memory:
-    newest = _loads(parts["newest"], "newest") if "newest" in parts else {}
-    catalogue = _loads(parts["catalogue"], "catalogue") if "catalogue" in parts else None
-    days: dict[str, Version] = {}
-    for name in sorted(parts):
-        if name.startswith("days/") and name[5:] >= since[:7]:
-            days.update((v.day.day, v) for v in _month(_loads(parts[name], name)))
+    newest = loads(parts["newest"], "newest") if "newest" in parts else {}
+    catalogue = loads(parts["catalogue"], "catalogue") if "catalogue" in parts else None
+    bodies = {name[5:]: body for name, body in parts.items() if name.startswith("days/") and name[5:] >= since[:7]}
     refs: list[list[str]] = newest.get("refs", [])
     return Memory(
         first_newest=top.get("first_newest"),
-        newest=_version(newest["version"], [Control(*row) for row in newest["version"]["controls"]])
+        newest=version_of(newest["version"], [Control(*row) for row in newest["version"]["controls"]])
         if newest.get("version")
         else None,
         observed=newest.get("observed", ""),
-        days=days,
+        days=Days.stored(bodies),
         baselines={
             b[0][0]: Baseline(Control(*b[0]), day=refs[b[1]][0], ref=refs[b[1]][1]) for b in newest.get("baselines", [])
         },
@@ -142,15 +139,15 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
     base = state or State()
     parts = dict(base.parts)
     if new.profiles is not old.profiles and new.profiles is not None:
-        parts["catalogue"] = _dumps([_profile_data(p) for p in new.profiles.values()])
+        parts["catalogue"] = dumps([_profile_data(p) for p in new.profiles.values()])
     if _newest_of(new) != _newest_of(old) or "newest" not in parts:
         refs: dict[tuple[str, str], int] = {}
         baselines = [
-            [_control(b.control)[:7], refs.setdefault((b.day, b.ref), len(refs))] for b in new.baselines.values()
+            [control_row(b.control)[:7], refs.setdefault((b.day, b.ref), len(refs))] for b in new.baselines.values()
         ]
-        parts["newest"] = _dumps(
+        parts["newest"] = dumps(
             {
-                "version": _version_data(new.newest) if new.newest else None,
+                "version": version_data(new.newest) if new.newest else None,
                 "observed": new.observed,
                 "refs": [list(r) for r in refs],
                 "baselines": baselines,
@@ -158,14 +155,11 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
                 "targets": dict(new.targets),
             }
         )
-    months: dict[str, list[Version]] = {}
-    dirty = set()
-    for day, version in new.days.items():
-        months.setdefault(day[:7], []).append(version)
-        if old.days.get(day) is not version:
-            dirty.add(day[:7])
-    for month in dirty:
-        parts[f"days/{month}"] = _dumps(_month_data(sorted(months[month], key=lambda v: v.day.day)))
+    for month, body in Days.of(new.days).encoded(Days.of(old.days)).items():
+        if body is None:
+            parts.pop(f"days/{month}", None)
+        else:
+            parts[f"days/{month}"] = body
     values = {
         **head_values,
         "first_newest": new.first_newest,
@@ -206,79 +200,6 @@ def _newest_of(memory: Memory) -> tuple[Any, ...]:
 # -------------------------------------------------------------------------------------------------- values ↔ JSON
 
 
-def _control(control: Control) -> list[Any]:
-    row = [
-        control.name,
-        control.category,
-        control.score,
-        control.percent,
-        control.on,
-        control.count,
-        control.total,
-        control.status,
-    ]
-    while row[-1] is None and len(row) > 4:
-        row.pop()
-    return row
-
-
-def _month_data(versions: Sequence[Version]) -> dict[str, Any]:
-    """Closed days; a control's row is written once and referred to by every day on which it was the same."""
-    rows: dict[Control, int] = {}
-    places: dict[int, int] = {}  # by identity: in one read, what did not move is one object
-    days = []
-    for version in versions:
-        controls = version.day.controls.values()
-        ids = list(map(id, controls))
-        if not places.keys() >= set(ids):
-            for key, control in zip(ids, controls, strict=True):
-                if key not in places:
-                    places[key] = rows.setdefault(control, len(rows))
-        days.append({**_version_data(version, with_controls=False), "controls": [places[key] for key in ids]})
-    return {"rows": [_control(c) for c in rows], "days": days}
-
-
-def _month(data: Mapping[str, Any]) -> list[Version]:
-    controls = [Control(*row) for row in data["rows"]]
-    return [_version(day, [controls[n] for n in day["controls"]]) for day in data["days"]]
-
-
-def _version_data(version: Version, *, with_controls: bool = True) -> dict[str, Any]:
-    day = version.day
-    return {
-        "id": day.id,
-        "day": day.day,
-        "score": day.score,
-        "max": day.max_score,
-        "controls": [_control(c) for c in day.controls.values()] if with_controls else [],
-        "services": day.services,
-        "active": day.active_users,
-        "licensed": day.licensed_users,
-        "averages": [[a.basis, a.percent, dict(a.detail)] for a in day.averages],
-        "flags": day.flags,
-        "detailed": day.detailed,
-        "hash": version.hash,
-        "revision": version.revision,
-    }
-
-
-def _version(data: Mapping[str, Any], controls: Sequence[Control]) -> Version:
-    day = Day(
-        id=data["id"],
-        day=data["day"],
-        score=data["score"],
-        max_score=data["max"],
-        controls={control.name: control for control in controls},
-        services=tuple(data["services"]),
-        active_users=data["active"],
-        licensed_users=data["licensed"],
-        averages=tuple(Average(*a) for a in data["averages"]),
-        flags=tuple(data["flags"]),
-        detailed=data["detailed"],
-    )
-    return Version(day, data["hash"], data["revision"])
-
-
 def _refusal(data: Mapping[str, Any] | None) -> Refusal | None:
     return Refusal(data["first_at"], data["problem_id"], tuple(data["lost"]), data["approved"]) if data else None
 
@@ -296,24 +217,3 @@ def _profile_data(profile: Profile) -> dict[str, Any]:
 def _profile(data: Mapping[str, Any]) -> Profile:
     updates = tuple(StateUpdate(*u) for u in data["updates"])
     return Profile(**{**data, "threats": tuple(data["threats"]), "updates": updates})
-
-
-_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")).encode
-
-
-def _dumps(value: Any) -> bytes:
-    return zlib.compress(_encode(value).encode(), 1)
-
-
-def _loads(body: bytes, part: str, *, packed: bool = True) -> Any:
-    try:
-        return json.loads(zlib.decompress(body) if packed else body)
-    except (ValueError, zlib.error) as error:
-        raise _damaged(f"part {part!r} of a tenant", error) from error
-
-
-def _damaged(what: str, error: Exception) -> StoreError:
-    return StoreError(
-        f"the stored memory {what} is damaged: {type(error).__name__}: {error}",
-        "restore the backup of the state, or forget the tenant and rebuild it from the evidence archive",
-    )

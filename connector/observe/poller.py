@@ -129,8 +129,7 @@ class Poller:
             return await self._quiet(tenant, origin, state, head, snapshot, now, expiring)
 
         snapshot = self._kept(snapshot, head.get("newest"))
-        since = min((d.day for d in snapshot.days), default="") if isinstance(snapshot.days, tuple) else ""
-        old = remember.decode(state, min(since or "9999", head.get("newest") or "9999"))
+        old = remember.decode(state)
         count, done = 0, False
         while not done:
             seen = observe(old, snapshot, rules, now, self.max_days_a_commit)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from connector.config.values import TargetsConfig
 from connector.model import Change, Day, Profile, Version
 from connector.observe import diff, notices, totals
+from connector.observe.months import Days
 
 _Check = tuple[str, str, float, float | None, bool | None]
 """A target looked at: kind, control, threshold, value, and whether it is met (None: cannot be said)."""
@@ -17,7 +18,7 @@ def crossings(
     targets: TargetsConfig,
     missed: dict[str, float],
     catalogue: Mapping[str, Profile] | None,
-    closed: Mapping[str, Version],
+    closed: Days,
     before: Version | None,
     after: Version,
 ) -> list[Change]:
@@ -71,16 +72,14 @@ def crossings(
     return found
 
 
-def _drop(
-    missed: dict[str, float], closed: Mapping[str, Version], limit: float, before: Version, after: Version
-) -> _Check:
+def _drop(missed: dict[str, float], closed: Days, limit: float, before: Version, after: Version) -> _Check:
     """An overnight drop is over when the score is back within the limit of where it fell from.
 
     The night lies between two days, however often the later one is revised. A second night is a second miss.
     """
     revised = before.day.day == after.day.day
     if revised:
-        before = closed.get(max((d for d in closed if d < after.day.day), default=""), before)
+        before = next(closed.before(after.day.day), before)
     if before.day.score is None or after.day.score is None:
         return ("drop_points", "", limit, None, None)
     if not revised and _is_drop(before.day.score - after.day.score, limit):

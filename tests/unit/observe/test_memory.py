@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from connector.observe.memory import (
     slim,
     with_head,
 )
+from connector.observe.months import Days
 from connector.ports import State
 
 
@@ -121,6 +123,32 @@ def test_closed_months_are_decoded_only_when_asked_for() -> None:
     ]  # fmt: skip
 
 
+def test_a_day_asked_for_is_decoded_with_its_month_alone() -> None:
+    state = stored(full())
+    for name in ("days/2026-09", "days/2026-11"):
+        state = evolve(state, parts={**state.parts, name: b"damaged"})
+    memory = decode(state)
+    days = Days.of(memory.days)
+    assert days["2026-10-31"] == version("2026-10-31")
+    assert [v.day.day for v in islice(days.before("2026-10-31"), 1)] == ["2026-10-01"]
+    assert [v.day.day for v in islice(days.after("2026-10-01"), 1)] == ["2026-10-31"]
+    days["2026-10-15"] = version("2026-10-15")
+    after = encode(state, memory, evolve(memory, days=days), {})
+    assert {k for k in after.parts if after.parts[k] is not state.parts.get(k)} == {"head", "days/2026-10"}
+
+
+def test_days_before_and_after_cross_the_turn_of_a_month() -> None:
+    days = Days.of(full().days)
+    assert [v.day.day for v in days.before("2026-10-31")] == ["2026-10-01", "2026-09-30"]
+    assert [v.day.day for v in days.after("2026-09-30")] == ["2026-10-01", "2026-10-31", "2026-11-21"]
+    assert list(days.before("2026-09-30")) == list(days.after("2026-11-21")) == []
+    copy = Days.of(days)
+    del copy["2026-09-30"]
+    assert ("2026-09-30" in days, "2026-09-30" in copy, len(copy)) == (True, False, 3)
+    state = stored(full())
+    assert "days/2026-09" not in encode(state, full(), evolve(full(), days=copy), {}).parts
+
+
 def test_months_are_forgotten_whole() -> None:
     state = stored(full())
     assert forget_before(state, "2026-10-01") is not state
@@ -177,7 +205,7 @@ def test_damage_is_named_with_the_way_out(part: str, damage: Any) -> None:
     state = stored(full())
     broken = evolve(state, parts={**state.parts, part: damage(state.parts[part])})
     with pytest.raises(StoreError, match="damaged") as caught:
-        decode(broken)
+        dict(decode(broken).days)  # a closed month is decoded when it is asked for
     assert "restore the backup" in caught.value.hint
 
 

@@ -54,7 +54,9 @@ LEFT_OUT = (
     "connector/mapping/compile.py",
     "connector/config/config.schema.json",
     "connector/stores/sqlite.py",
+    "connector/stores/sqlite_events.py",
     "connector/stores/sqlite_file.py",
+    "connector/stores/sqlite_sinks.py",
     "connector/stores/blob.py",
     "sinks/sentinel.py",
 )

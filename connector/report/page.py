@@ -10,20 +10,9 @@ from functools import lru_cache
 from importlib import resources
 
 from connector.report import charts
+from connector.report.figures import change, count, day, of, percent, percent_change, points, table
 from connector.report.markup import Content, Markup, el, html, open_tag, soft
-from connector.report.sections import (
-    Section,
-    change,
-    count,
-    day,
-    issues,
-    of,
-    percent,
-    percent_change,
-    points,
-    sections,
-    table,
-)
+from connector.report.sections import Section, issues, sections
 from connector.report.values import Cover, Summary, TenantReport
 from connector.report.words import METHOD
 

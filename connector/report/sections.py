@@ -9,37 +9,41 @@ from datetime import date, timedelta
 from attrs import frozen
 
 from connector.observe import diff
-from connector.observe.explain import number, signed
-from connector.report import charts
+from connector.report import charts, moves
+from connector.report.figures import (
+    change,
+    count,
+    day,
+    facts,
+    folded,
+    named,
+    nothing,
+    of,
+    percent,
+    percent_change,
+    points,
+    service,
+    table,
+)
 from connector.report.markup import Content, Markup, el, soft
 from connector.report.values import (
-    Bridge,
     Comparative,
     DayPoint,
     Exemption,
     Framework,
     Group,
-    Move,
     Notice,
     Quality,
     Reference,
     StateChange,
-    Step,
     TenantReport,
 )
-from connector.report.words import CAUSES, CLASSES, FLAGS, ISSUES, METHOD, SERVICES, STATES
+from connector.report.words import CLASSES, FLAGS, ISSUES, METHOD, SERVICES, STATES
 
-SHOWN_MOVES = 12
-"""Bars of the waterfall; the rest is one bar, and every move stands in the tables below it."""
 UNFOLDED = 25
 """References of a framework that are shown at once."""
 OLD_DAYS = 365
 """From this age on an exception is called old."""
-UNSEEN = (
-    "“No evidence” means that the two days hold nothing that would prove a cause. Microsoft removes the counts behind "
-    "a score as soon as a newer day appears, so what moved before the first poll usually stays without a cause."
-)
-MINUS = "\N{MINUS SIGN}"
 
 
 @frozen
@@ -55,99 +59,16 @@ def sections(report: TenantReport, prefix: str) -> list[Section]:
     """All sections of a tenant, in order; those with nothing to say say so."""
     return [
         Section("quality", "Data quality", _quality(report.quality, report.days, report)),
-        Section("score", "Score over time", _score(report, prefix)),
-        Section("why", "Why it moved", _why(report.bridge)),
+        Section("score", "Score over time", moves.score(report, prefix)),
+        Section("why", "Why it moved", moves.why(report.bridge)),
         Section("groups", "Categories and services", _groups(report)),
-        Section("controls", "Controls that moved", _controls(report.bridge)),
+        Section("controls", "Controls that moved", moves.controls(report.bridge)),
         Section("exceptions", "Exceptions register", _exceptions(report)),
         Section("frameworks", "Frameworks", _frameworks(report)),
         Section("averages", "Comparatives", _comparatives(report.comparatives)),
         *([Section("targets", "Targets", _notices(report.targets))] if report.targets else []),
         Section("evidence", "Method and evidence", _evidence(report)),
     ]
-
-
-# ------------------------------------------------------------------------------------------------------------ figures
-
-
-def points(value: float | None) -> str:
-    """Points as the commands write them, with a minus sign made for reading."""
-    return number(value).replace("-", MINUS)
-
-
-def change(value: float | None) -> Markup:
-    """A signed number of points, coloured by its direction."""
-    return _signed(value, signed(value))
-
-
-def _signed(value: float | None, text: str) -> Markup:
-    class_ = "unknown" if value is None else "up" if value > 0 else "down" if value < 0 else "same"
-    return el("span", text.replace("-", MINUS), class_=f"n {class_}")
-
-
-def percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f} %".replace("-", MINUS)
-
-
-def percent_change(value: float | None) -> Markup:
-    """A difference of two percentages, in percentage points."""
-    return _signed(value, "unknown" if value is None else f"{signed(round(value, 2))} pp")
-
-
-def of(score: float | None, most: float | None) -> str:
-    return f"{points(score)} of {points(most)}"
-
-
-def count(amount: int, one: str, many: str | None = None) -> str:
-    return f"{amount} {one if amount == 1 else many or one + 's'}"
-
-
-def day(value: str) -> Markup:
-    """A day as people write it, its ISO form for machines."""
-    return el("time", f"{charts.short_day(value)} {value[:4]}", datetime=value)
-
-
-# -------------------------------------------------------------------------------------------------------------- tables
-
-Column = tuple[str, str]
-"""Heading, and class of its cells: "" for words, "num" for figures, "wide" for long words, "draw" for drawings."""
-
-
-def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Content]], class_: str = "") -> Markup:
-    """A table whose first column heads its rows; on a narrow page each row becomes a card with its labels."""
-    head = el("tr", [el("th", title, scope="col", class_=kind or None) for title, kind in columns])
-    body = []
-    for row in rows:
-        cells = [el("th", row[0], scope="row")]
-        for (title, kind), cell in zip(columns[1:], row[1:], strict=True):
-            cells.append(el("td", cell, class_=kind or None, data_label=title))
-        body.append(el("tr", cells))
-    return el("table", el("caption", caption), el("thead", head), el("tbody", body), class_=class_ or None)
-
-
-def named(title: str, control: str) -> Content:
-    """A control by its title, with its id below."""
-    if title == control:
-        return el("span", soft(control), class_="title")
-    return (el("span", title, class_="title"), " ", el("span", soft(control), class_="id"))
-
-
-def service(code: str) -> Content:
-    """A service in words, with the API's code below."""
-    words = SERVICES.get(code, code)
-    return words if code in (words, "unknown") else (words, " ", el("span", code, class_="id"))
-
-
-def _facts(rows: Iterable[tuple[str, Content]]) -> Markup:
-    return el("dl", [(el("dt", name), el("dd", value)) for name, value in rows], class_="facts")
-
-
-def _folded(summary: str, content: Content, *, unfolded: bool = False) -> Markup:
-    return el("details", el("summary", summary), content, open="" if unfolded else None)
-
-
-def _nothing(text: str) -> Markup:
-    return el("p", text, class_="nothing")
 
 
 # -------------------------------------------------------------------------------------------------------- data quality
@@ -187,7 +108,7 @@ def _quality(quality: Quality, days: Sequence[DayPoint], report: TenantReport) -
         ],
         class_="legend",
     )
-    return (charts.strip(states), legend, _facts(rows), _notices(quality.notices) if quality.notices else None)
+    return (charts.strip(states), legend, facts(rows), _notices(quality.notices) if quality.notices else None)
 
 
 def _day_states(days: Sequence[DayPoint], report: TenantReport) -> list[str]:
@@ -225,176 +146,6 @@ def _notices(notices: Sequence[Notice]) -> Markup:
     return table("Events of the period", columns, rows)
 
 
-# --------------------------------------------------------------------------------------------------------------- score
-
-
-def _score(report: TenantReport, prefix: str) -> Content:
-    marks = [step.day for step in report.steps]
-
-    def drawing(name: str, size: charts.Size) -> Markup:
-        return charts.timeline(f"{prefix}-{name}", report.days, report.period, report.quality.gaps, marks, size)
-
-    if len(report.days) < 2:
-        return _nothing("A course needs two observed days.")
-    return (
-        el("figure", drawing("wide", charts.WIDE), class_="wide-only"),
-        el("figure", drawing("narrow", charts.NARROW), class_="narrow-only"),
-        el("h4", "The largest steps") if report.steps else None,
-        el("ol", [_step(step) for step in report.steps], class_="steps") if report.steps else None,
-    )
-
-
-def _step(step: Step) -> Markup:
-    maximum: Content = None
-    if step.max_delta:
-        maximum = ("; the maximum moved by ", change(step.max_delta))
-    rest = step.moved - len(step.moves)
-    return el(
-        "li",
-        el("p", day(step.day), " ", change(step.delta), " points", maximum),
-        [el("p", _step_move(move), class_="small") for move in step.moves],
-        el("p", f"and {count(rest, 'smaller move')}", class_="small") if rest else None,
-        el("p", change(step.residual), " explained by no control", class_="small") if step.residual else None,
-    )
-
-
-def _step_move(move: Move) -> Content:
-    was = "new" if move.before is None else points(move.before)
-    now = "gone" if move.after is None else points(move.after)
-    known = move.cause if move.cause.label != "unknown" or not move.recorded else move.recorded[-1]
-    why: Content = None
-    if known.label != "unknown":
-        why = (": ", known.evidence[0] if known.evidence else CAUSES.get(known.label, known.label))
-    return (el("span", move.title, class_="title"), f" {was} → {now} (", change(move.delta), ")", why)
-
-
-def _cause_words(label: str, evidence: Sequence[str]) -> Content:
-    words = CAUSES.get(label, label)
-    shown = "" if not evidence else f": {evidence[0]}" if label != "unknown" else ""
-    return el(
-        "span",
-        f"{words[:1].upper()}{words[1:]}{shown}",
-        class_=f"cause {'unknown' if label == 'unknown' else ''}".strip(),
-    )
-
-
-# ----------------------------------------------------------------------------------------------------------- waterfall
-
-
-def _why(bridge: Bridge | None) -> Content:
-    if bridge is None:
-        return _nothing("A change needs two observed days.")
-    split = bridge.percent
-    effect: Content = None
-    if split["delta"] is not None:
-        effect = (
-            "The percentage moved by ",
-            percent_change(split["delta"]),
-            " (percentage points): points account for ",
-            percent_change(split["numerator"]),
-            ", the maximum for ",
-            percent_change(split["denominator"]),
-            ".",
-        )
-    return (
-        el(
-            "p",
-            (
-                "From ",
-                day(bridge.before_day),
-                " to ",
-                day(bridge.after_day),
-                " the score moved by ",
-                change(bridge.delta),
-            ),
-            f" points: {len(bridge.moves)} controls and the residual account for all of it. ",
-            effect,
-        ),
-        el("p", UNSEEN, class_="small") if any(m.cause.label == "unknown" for m in bridge.moves) else None,
-        _waterfall(bridge),
-        _causes(bridge),
-    )
-
-
-def _waterfall(bridge: Bridge) -> Markup:
-    """Floating bars: each begins where the one above it ended."""
-    shown, rest = bridge.moves[:SHOWN_MOVES], bridge.moves[SHOWN_MOVES:]
-    steps: list[tuple[Content, float | None, Content]] = [
-        (named(m.title, m.control), m.delta, _move_cause(m)) for m in shown
-    ]
-    if rest:
-        together = diff.points(sum(diff.fixed(m.delta) for m in rest))
-        steps.append((f"{len(rest)} smaller moves together", together, "listed below, under Controls that moved"))
-    steps.append(("Residual", bridge.residual, "explained by no control"))
-    at = bridge.before_score or 0.0
-    ends = [at]
-    for _, delta, _ in steps:
-        at += delta or 0.0
-        ends.append(at)
-    low, high = min(ends), max(ends)
-    room = (high - low) * 1.16 or 1.0
-    low -= (high - low) * 0.08 or 0.5
-
-    def place(value: float) -> float:
-        return (value - low) / room
-
-    rows: list[Sequence[Content]] = [
-        (day(bridge.before_day), el("b", points(bridge.before_score)), _tick(place(ends[0])), "score at the beginning")
-    ]
-    for (name, delta, why), start, end in zip(steps, ends, ends[1:], strict=False):
-        direction = "rise" if (delta or 0) > 0 else "fall" if (delta or 0) < 0 else "flat"
-        rows.append((name, change(delta), charts.span(place(start), place(end), direction), why))
-    rows.append(
-        (day(bridge.after_day), el("b", points(bridge.after_score)), _tick(place(ends[-1])), "score at the end")
-    )
-    columns = (("Control", ""), ("Points", "num"), ("", "draw"), ("Cause", "wide"))
-    return table("Waterfall of the period", columns, rows, "waterfall")
-
-
-def _tick(place: float) -> Markup:
-    """A score itself: a mark, not a bar, since the axis does not begin at zero."""
-    return charts.span(place - 0.006, place + 0.006, "total")
-
-
-def _move_cause(move: Move) -> Content:
-    """What two days alone prove; else what events recorded on the way; else that nothing is known."""
-    if move.cause.label != "unknown":
-        return _cause_words(move.cause.label, move.cause.evidence)
-    if move.recorded:
-        last = move.recorded[-1]
-        more = f" and {count(len(move.recorded) - 1, 'earlier record')}" if len(move.recorded) > 1 else ""
-        return (_cause_words(last.label, last.evidence), el("span", f" (recorded {last.day}{more})", class_="small"))
-    if move.kind != "moved":
-        words = "newly scored" if move.kind == "added" else "no longer scored"
-        return el("span", f"{words.capitalize()}; no evidence why", class_="cause unknown")
-    return _cause_words("unknown", ())
-
-
-def _causes(bridge: Bridge) -> Content:
-    rows: list[Sequence[Content]] = [
-        (
-            f"{CAUSES.get(c.label, c.label)[:1].upper()}{CAUSES.get(c.label, c.label)[1:]}",
-            change(c.gained),
-            change(c.lost),
-            change(c.net),
-            str(c.moves),
-        )
-        for c in bridge.causes
-    ]
-    rows.append(("Residual", "", "", change(bridge.causes_residual), ""))
-    rows.append((el("b", "Together"), "", "", el("b", change(bridge.delta)), ""))
-    columns = (("Cause", ""), ("Gained", "num"), ("Lost", "num"), ("Net", "num"), ("Moves", "num"))
-    return (
-        el("h4", "The same change, day by day"),
-        el(
-            "p",
-            "What went up and down again inside the period is in here, by the cause of each day's move.",
-            class_="small",
-        ),
-        table("Points by cause", columns, rows, "dense"),
-    )
-
-
 # -------------------------------------------------------------------------------------------------------------- groups
 
 
@@ -403,7 +154,7 @@ def _groups(report: TenantReport) -> Content:
         _group_table("Categories", report.categories),
         _group_table("Services", report.services)
         if report.services
-        else _nothing("Without a catalogue services are unknown."),
+        else nothing("Without a catalogue services are unknown."),
     )
 
 
@@ -432,65 +183,12 @@ def _group_table(title: str, groups: Sequence[Group]) -> Markup:
     return table(f"{title} on the last observed day", columns, rows, "groups")
 
 
-# ------------------------------------------------------------------------------------------------------------ controls
-
-
-def _controls(bridge: Bridge | None) -> Content:
-    if bridge is None:
-        return _nothing("A change needs two observed days.")
-    down = [m for m in bridge.moves if m.delta < 0]
-    up = [m for m in bridge.moves if m.delta > 0]
-    other = [m for m in bridge.moves if m.delta == 0]
-    return (
-        _moves("Regressed", down, "No control lost points."),
-        _moves("Improved", up, "No control gained points."),
-        _moves("Came or went without points", other, "") if other else None,
-    )
-
-
-def _moves(title: str, moves: Sequence[Move], nothing: str) -> Content:
-    if not moves:
-        return (el("h4", title), _nothing(nothing))
-    total = diff.points(sum(diff.fixed(m.delta) for m in moves))
-
-    def rows(some: Sequence[Move]) -> Markup:
-        found = [
-            (
-                named(m.title, m.control),
-                SERVICES.get(m.service, m.service),
-                "new" if m.before is None else points(m.before),
-                "gone" if m.after is None else points(m.after),
-                points(m.max_score),
-                change(m.delta),
-                _move_cause(m),
-            )
-            for m in some
-        ]
-        columns = (
-            ("Control", ""),
-            ("Service", ""),
-            ("Before", "num"),
-            ("After", "num"),
-            ("Maximum", "num"),
-            ("Change", "num"),
-            ("Cause", "wide"),
-        )
-        return table(title, columns, found, "moves")
-
-    large, small = moves[:SHOWN_MOVES], moves[SHOWN_MOVES:]
-    return (
-        el("h4", f"{title}: {count(len(moves), 'control')}, ", change(total), " points"),
-        rows(large),
-        _folded(f"{len(small)} smaller ones", rows(small)) if small else None,
-    )
-
-
 # ---------------------------------------------------------------------------------------------------------- exceptions
 
 
 def _exceptions(report: TenantReport) -> Content:
     if report.exceptions is None:
-        return _nothing("The catalogue has not been read yet: states are unknown.")
+        return nothing("The catalogue has not been read yet: states are unknown.")
     held = report.exceptions
     asserted = report.summary.asserted
     lead = el(
@@ -535,7 +233,7 @@ def _exceptions(report: TenantReport) -> Content:
             "register",
         )
         if held
-        else _nothing("No control is ignored, third-party or reviewed."),
+        else nothing("No control is ignored, third-party or reviewed."),
         _state_changes(report.state_changes),
     )
 
@@ -610,7 +308,7 @@ def _frameworks(report: TenantReport) -> Content:
         el("p", METHOD["frameworks"], el("span", f" Table version {found.table_version}, {found.label}.")),
         _class_table(found.classes),
         [_framework(f) for f in found.frameworks],
-        _folded(
+        folded(
             f"{count(len(found.unmapped), 'scored control')} without a reference",
             el("p", ", ".join(found.unmapped), class_="small ids"),
         )
@@ -637,7 +335,7 @@ def _framework(framework: Framework) -> Content:
             f"Provenance: {framework.provenance}.",
             class_="small",
         ),
-        _folded(
+        folded(
             f"{count(len(framework.references), 'reference')}",
             _references(f"{framework.title}, indicative", "Reference", framework.references, lambda r: r.id),
             unfolded=len(framework.references) <= UNFOLDED,
@@ -675,7 +373,7 @@ def _references(
 
 def _comparatives(averages: Sequence[Comparative]) -> Content:
     if not averages:
-        return _nothing("Microsoft sent no averages in the period.")
+        return nothing("Microsoft sent no averages in the period.")
     names = {"AllTenants": "All tenants", "TotalSeats": "Tenants of similar size", "IndustryTypes": "Same industry"}
     rows = [
         (
@@ -717,7 +415,7 @@ def _evidence(report: TenantReport) -> Content:
     ]
     figures = tuple((name, "num") for name in ("Points", "Maximum", "Percent", "Measured", "Asserted", "Revision"))
     return (
-        _facts(
+        facts(
             [
                 ("Tenant", el("code", report.summary.tenant_id)),
                 ("Source", report.source),
@@ -731,7 +429,7 @@ def _evidence(report: TenantReport) -> Content:
             "by spaces; the content hash is the one that event ids are made of.",
             class_="small",
         ),
-        _folded(
+        folded(
             "Archived responses and their SHA-256",
             table(
                 "Evidence archive", (("Day", ""), ("File", ""), ("State", ""), ("SHA-256", "wide")), rows, "dense annex"
@@ -739,7 +437,7 @@ def _evidence(report: TenantReport) -> Content:
         )
         if files
         else None,
-        _folded(
+        folded(
             "Every observed day and its content hash",
             table("Score by day", (("Day", ""), *figures, ("SHA-256", "wide")), days, "dense annex"),
         ),

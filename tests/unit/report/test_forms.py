@@ -20,7 +20,7 @@ from connector.model import Control, Day, Version
 from connector.observe import diff
 from connector.observe.memory import Memory
 from connector.report import build, document, page, table, values
-from connector.report.sections import SHOWN_MOVES
+from connector.report.moves import SHOWN_MOVES
 from connector.report.values import Cover, Summary, TenantReport
 from tests.fakes.posture import HOSTILE, hostile, simulated, whole
 

@@ -75,7 +75,7 @@ class Day:
     """One daily `secureScore` document. `services` is sorted and free of duplicates.
 
     `flags` name what is odd about the data (sorted): "inconsistent" (control scores do not sum to the total),
-    "duplicate_control", "date_mismatch", "future_dated", "bad_number", "sentinel".
+    "duplicate_control", "date_mismatch", "future_dated", "bad_date", "bad_number", "sentinel".
     """
 
     id: str
@@ -107,15 +107,23 @@ PORTAL: Mapping[str, str] = {
 """What the portal calls a state of the API."""
 
 
+UNKNOWN = "unknown"
+"""The state of an entry that states none, and of a history whose order nobody can tell."""
+
+
 @frozen
 class StateUpdate:
-    """One entry of a profile's state history; `state` is Default, Ignored, ThirdParty, Reviewed, or as sent."""
+    """One entry of a profile's state history; `state` is Default, Ignored, ThirdParty, Reviewed, as sent, or UNKNOWN.
+
+    `at` is None where Graph states no date; `at_unusable`: it states one that nobody can read.
+    """
 
     state: str
     at: str | None = None
     by: str | None = None
     comment: str | None = None
     assigned_to: str | None = None
+    at_unusable: bool = False
 
 
 @frozen
@@ -164,12 +172,25 @@ class Absent:
     """A part that could not be read completely. `reason` is a stable word, `detail` says what was seen.
 
     Reasons: "partial" (206), "unavailable", "throttled", "denied", "truncated", "not_json", "empty_after_full",
-    "too_large", "paging", "not_read".
+    "too_large", "paging", "not_read", "not_understood", "incomplete". `hint` is the next step where there is one beside
+    waiting.
     """
 
     reason: str
     detail: str = ""
     retry_after_s: float | None = None
+    hint: str = ""
+
+
+@frozen
+class Note:
+    """Something odd about the input that a person should see, as a sentence; what was read counts all the same.
+
+    `part` is "days", "catalogue", or "" for what was passed over and may have been either.
+    """
+
+    part: str
+    text: str
 
 
 @frozen
@@ -184,25 +205,38 @@ class EvidenceFile:
 class Known:
     """What a source may know of earlier reads, so that it asks for less and parses nothing twice.
 
-    `pages` maps a page's stable name to the SHA-256 of the body last read *completely*.
+    `pages` maps a page's stable name to the SHA-256 of the body last read *completely*. `days_missing`: days before the
+    newest one are still missing, because the read that should have brought them broke off.
     """
 
     newest_day: str | None = None
     had_days: bool = False
     had_profiles: bool = False
     pages: Mapping[str, str] = Factory(dict)
+    days_missing: bool = False
 
 
 @frozen
 class Snapshot:
-    """Everything a source held at one moment. Each part is complete, unchanged or absent; days run oldest first."""
+    """Everything a source held at one moment. Each part is complete, unchanged or absent; days run oldest first.
+
+    A part named in `partial` ("days", "catalogue") is there, but not whole, for the reason given: every entry of it
+    counts, and what it lacks proves nothing. Its `pages` are as known before, so that it is read again.
+    """
 
     source: str
     days: tuple[Day, ...] | Unchanged | Absent
     catalogue: Mapping[str, Profile] | Unchanged | Absent
     pages: Mapping[str, str] = Factory(dict)
     evidence: tuple[EvidenceFile, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    partial: Mapping[str, Absent] = Factory(dict)
+
+    @property
+    def incomplete(self) -> dict[str, Absent]:
+        """Why parts are absent or not whole, by the part's name."""
+        parts = {"days": self.days, "catalogue": self.catalogue}
+        return {**self.partial, **{name: part for name, part in parts.items() if isinstance(part, Absent)}}
 
 
 # --------------------------------------------------------------------------------------------- what the engine makes

@@ -21,9 +21,6 @@ from connector.observe.months import Days
 from connector.observe.targets import crossings
 from connector.problems import Fault
 
-INCOMPLETE = "catalogue_incomplete"
-"""Snapshot note: the catalogue holds known entries only in part, so absence proves nothing."""
-
 
 @frozen
 class Rules:
@@ -83,7 +80,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     """
     days = _one_a_day(snapshot.days) if isinstance(snapshot.days, tuple) else []
     catalogue = snapshot.catalogue if isinstance(snapshot.catalogue, Mapping) else None
-    whole = INCOMPLETE not in snapshot.notes
+    whole = "catalogue" not in snapshot.partial and not (catalogue is None and memory.catalogue_partial)
     catalogue_refusal, notice = memory.catalogue_refusal, None
     if catalogue is not None and not whole:
         catalogue = {**(memory.profiles or {}), **catalogue}
@@ -162,6 +159,9 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         days=work.days,
         baselines=memory.baselines if work.baselines == memory.baselines else work.baselines,
         profiles=memory.profiles if work.profiles == memory.profiles else work.profiles,
+        catalogue_partial=memory.catalogue_partial
+        if catalogue is None
+        else "catalogue" in snapshot.partial and (memory.profiles is None or memory.catalogue_partial),
         language=rules.language if catalogue is not None else memory.language,
         refusal=refusal,
         catalogue_refusal=catalogue_refusal,
@@ -203,6 +203,8 @@ def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile], days: Sequ
     if memory.profiles is not None and work.rules.changes.catalogue != "off":
         texts = memory.language in ("", work.rules.language)
         for change in diff.profile_changes(memory.profiles, catalogue, texts=texts):
+            if change.kind == "added" and memory.catalogue_partial:
+                continue  # what an incomplete read lacked is no news when it arrives
             work.out.append(changes.profile_change(change, newest))
     entries = [
         (entry, before is None)

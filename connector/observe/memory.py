@@ -49,7 +49,8 @@ class Memory:
     `first_newest` is the newest day at first contact: older days are backfilled. `observed` is the ref under which
     the newest day was last sent as score.observed. `refusal` is that of a day, `catalogue_refusal` that of the
     catalogue. `refused` are the latest refused versions (day#docId#hash), which are not late days when a good one
-    followed. `targets` names the posture targets now missed → the score before.
+    followed. `catalogue_partial`: the catalogue was never read whole so far. `targets` names the posture targets now
+    missed → the score before.
     """
 
     first_newest: str | None = None
@@ -58,6 +59,7 @@ class Memory:
     days: Mapping[str, Version] = Factory(dict)
     baselines: Mapping[str, Baseline] = Factory(dict)
     profiles: Mapping[str, Profile] | None = None
+    catalogue_partial: bool = False
     language: str = ""
     refusal: Refusal | None = None
     catalogue_refusal: Refusal | None = None
@@ -126,6 +128,7 @@ def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> M
             b[0][0]: Baseline(Control(*b[0]), day=refs[b[1]][0], ref=refs[b[1]][1]) for b in newest.get("baselines", [])
         },
         profiles=None if catalogue is None else {p["id"]: _profile(p) for p in catalogue},
+        catalogue_partial=bool(top.get("catalogue_partial")),
         language=top.get("language", ""),
         refusal=_refusal(top.get("refusal")),
         catalogue_refusal=_refusal(top.get("catalogue_refusal")),
@@ -164,6 +167,7 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
         **head_values,
         "first_newest": new.first_newest,
         "newest": new.newest.day.day if new.newest else None,
+        "catalogue_partial": new.catalogue_partial,
         "language": new.language,
         "refusal": asdict(new.refusal) if new.refusal else None,
         "catalogue_refusal": asdict(new.catalogue_refusal) if new.catalogue_refusal else None,
@@ -210,7 +214,9 @@ _profile_values = attrgetter(*_PROFILE_FIELDS)
 
 def _profile_data(profile: Profile) -> dict[str, Any]:
     """Field by field: attrs' recursive asdict costs ten times as much on 400 profiles."""
-    updates = [[u.state, u.at, u.by, u.comment, u.assigned_to] for u in profile.updates]
+    updates = [
+        [u.state, u.at, u.by, u.comment, u.assigned_to, *([True] if u.at_unusable else [])] for u in profile.updates
+    ]
     return {**dict(zip(_PROFILE_FIELDS, _profile_values(profile), strict=True)), "updates": updates}
 
 

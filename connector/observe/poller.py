@@ -41,6 +41,10 @@ UNAVAILABLE_AFTER = 2
 COMMIT_TRIES = 20
 """A conflict means that an operator's command committed in between, so tries are as many as one may well commit."""
 MAX_DAYS_A_COMMIT = 400
+HEALS = "usually heals by itself; scores and states are not compared until it does"
+"""What to do about a part that could not be read, where its source knows nothing better."""
+MAX_NOTES, MAX_NOTE_CHARS = 50, 1_000
+"""What is remembered of a tenant's notes, for `status`; the log has them all."""
 UNJUDGED = ("feed.partial:", "connector.problem:turn")
 """Open problems that a poll which read nothing cannot judge: they stay open."""
 
@@ -55,7 +59,10 @@ class Archive(Protocol):
 
 @frozen
 class PollOutcome:
-    """What one poll of a tenant came to: `status` ok, unchanged, partial or failed; `error` is the fault in words."""
+    """What one poll of a tenant came to: `status` ok, unchanged, partial or failed; `error` is the fault in words.
+
+    `notes` say what is odd about the input, although it was read.
+    """
 
     tenant: str
     status: str
@@ -65,6 +72,7 @@ class PollOutcome:
     hint: str = ""
     reason: str = ""
     retry_after_s: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @frozen
@@ -122,6 +130,7 @@ class Poller:
             snapshot = await source.read(_known(head, tenant.language))
         except (ConfigError, Denied, Unavailable, WrongTenant) as error:
             return await self._failed(tenant, state, head, error, expiring)
+        self._log_notes(tenant.name, head, snapshot)
         now = iso(self.clock.now())
         rules = Rules(tenant.tenant_id, self.changes, tenant.targets, tenant.language)
         origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, snapshot.source)
@@ -151,7 +160,7 @@ class Poller:
             count += len(events)
             head = remember.head(state)
             old = seen.memory
-        outcome = _outcome(tenant.name, snapshot, newest_day, count)
+        outcome = _outcome(tenant.name, snapshot, newest_day, count, values["notes"])
         if self.archive is not None and newest_day is not None and snapshot.evidence:
             try:
                 await self.archive.save(tenant.tenant_id, snapshot.evidence, newest_day)
@@ -159,6 +168,14 @@ class Poller:
                 log.warning("evidence.failed", extra={"tenant": tenant.name, "error": error.what})
                 return evolve(outcome, status="partial", error=error.what, hint=error.hint, reason="evidence")
         return outcome
+
+    @staticmethod
+    def _log_notes(tenant: str, head: Mapping[str, Any], snapshot: Snapshot) -> None:
+        """Each note once, when it is new."""
+        told = {text for _, text in head.get("notes", ())}
+        for note in snapshot.notes:
+            if shown(note.text) not in told:
+                log.warning("input.noted", extra={"tenant": tenant, "note": note.text})
 
     def _kept(self, snapshot: Snapshot, newest_day: str | None) -> Snapshot:
         """The snapshot without days that retention has dropped already: they would look late on every read."""
@@ -190,7 +207,7 @@ class Poller:
         events = [stamp(change, origin, now, self.severity) for change in told]
         events += [stamp(change, _ours(origin), now, self.severity) for change in late]
         await self.store.commit(tenant.tenant_id, remember.with_head(state or State(), values), events)
-        return _outcome(tenant.name, snapshot, newest_day, len(events))
+        return _outcome(tenant.name, snapshot, newest_day, len(events), values["notes"])
 
     async def _failed(
         self,
@@ -266,11 +283,10 @@ class Poller:
                 name,
                 f"Feed partial: the {name} could not be read completely ({part.reason})",
                 detail=part.detail,
-                hint="usually heals by itself; scores and states are not compared until it does",
+                hint=part.hint or HEALS,
                 data={"part": name},
             )
-            for name, part in (("days", snapshot.days), ("catalogue", snapshot.catalogue))
-            if isinstance(part, Absent)
+            for name, part in snapshot.incomplete.items()
         ]
         faults += [*self._stale(head, newest_day, now), *expiring]
         was = head.get("problems", {})
@@ -311,25 +327,53 @@ def _known(head: Mapping[str, Any], language: str) -> Known:
         had_days=head.get("newest") is not None,
         had_profiles=bool(head.get("had_profiles")),
         pages={} if reread else head.get("pages", {}),
+        days_missing=bool(head.get("days_missing")),
     )
 
 
 def _success(head: Mapping[str, Any], snapshot: Snapshot, problems: Mapping[str, Any], now: str) -> dict[str, Any]:
     """The head's values after a read; a part that was absent keeps its earlier page hashes out of the comparison."""
-    absent = [p for p in (snapshot.days, snapshot.catalogue) if isinstance(p, Absent)]
+    lacking = list(snapshot.incomplete.values())
+    days_missing = bool(head.get("days_missing")) if isinstance(snapshot.days, Absent) else "days" in snapshot.partial
     values: dict[str, Any] = {
         "pages": dict(snapshot.pages),
         "had_profiles": bool(head.get("had_profiles")) or not isinstance(snapshot.catalogue, Absent),
         "failures": 0,
-        "error": f"{absent[0].reason}: {absent[0].detail}" if absent else None,
-        "reason": absent[0].reason if absent else None,
-        "hint": "",
+        "error": _words(lacking) if lacking else None,
+        "reason": lacking[0].reason if lacking else None,
+        "hint": _hint(lacking),
+        "days_missing": days_missing,
+        "notes": _notes(head, snapshot),
         "last_attempt": now,
         "problems": dict(problems),
     }
-    if not absent:
+    if not lacking:
         values["last_success"] = now
     return values
+
+
+def _notes(head: Mapping[str, Any], snapshot: Snapshot) -> list[list[str]]:
+    """What is noted of the input now, as (part, text): what was read anew, and as before of what did not change."""
+    parts = {"days": snapshot.days, "catalogue": snapshot.catalogue}
+    same = {name for name, part in parts.items() if isinstance(part, Unchanged)}
+    if same and not any(isinstance(part, tuple | Mapping) for part in parts.values()):
+        same.add("")
+    kept = [(part, text) for part, text in head.get("notes", ()) if part in same]
+    fresh = [(note.part, note.text) for note in snapshot.notes]
+    return [[part, shown(text)] for part, text in list(dict.fromkeys([*kept, *fresh]))[:MAX_NOTES]]
+
+
+def shown(text: str) -> str:
+    return text if len(text) <= MAX_NOTE_CHARS else text[: MAX_NOTE_CHARS - 1] + "…"
+
+
+def _words(lacking: Sequence[Absent]) -> str:
+    """Why parts are lacking; one file may spoil both."""
+    return "; ".join(dict.fromkeys(f"{part.reason}: {part.detail}" for part in lacking))
+
+
+def _hint(lacking: Sequence[Absent]) -> str:
+    return " ".join(dict.fromkeys(part.hint for part in lacking if part.hint))
 
 
 def _reason(error: SecureScoreError) -> str:
@@ -342,20 +386,25 @@ def _reason(error: SecureScoreError) -> str:
     return "denied" if isinstance(error, Denied) else "unavailable"
 
 
-def _outcome(name: str, snapshot: Snapshot, newest_day: str | None, events: int) -> PollOutcome:
-    absent = [p for p in (snapshot.days, snapshot.catalogue) if isinstance(p, Absent)]
-    if absent:
+def _outcome(
+    name: str, snapshot: Snapshot, newest_day: str | None, events: int, notes: Sequence[Sequence[str]]
+) -> PollOutcome:
+    lacking = list(snapshot.incomplete.values())
+    if lacking:
         return PollOutcome(
             name,
             "partial",
             newest_day,
             events,
-            "; ".join(dict.fromkeys(f"{p.reason}: {p.detail}" for p in absent)),  # one file may spoil both parts
-            reason=absent[0].reason,
-            retry_after_s=max((p.retry_after_s or 0.0 for p in absent), default=0.0) or None,
+            _words(lacking),
+            _hint(lacking),
+            reason=lacking[0].reason,
+            retry_after_s=max((p.retry_after_s or 0.0 for p in lacking), default=0.0) or None,
+            notes=tuple(text for _, text in notes),
         )
     unchanged = isinstance(snapshot.days, Unchanged) and isinstance(snapshot.catalogue, Unchanged)
-    return PollOutcome(name, "unchanged" if unchanged else "ok", newest_day, events)
+    status = "unchanged" if unchanged else "ok"
+    return PollOutcome(name, status, newest_day, events, notes=tuple(text for _, text in notes))
 
 
 def event_count(events: Sequence[Event]) -> Mapping[str, int]:

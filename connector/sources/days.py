@@ -27,8 +27,10 @@ from connector.sources.scalars import (
     number,
     object_of,
     percentage,
+    some,
     text,
     truth,
+    when,
     whole,
 )
 
@@ -101,6 +103,52 @@ def parse_days(docs: Iterable[Any], tenant_id: str, where: str, today: str) -> l
     return [_day(doc, tenant_id, f"{where}, document {n}", today, seen) for n, doc in enumerate(docs, 1)]
 
 
+def parse_each_day(
+    docs: Iterable[Any], tenant_id: str, where: str, today: str, faults: list[PartialRead]
+) -> list[tuple[Any, Day]]:
+    """Like `parse_days`, each with its document; one that cannot be read is added to `faults`, and the others stay.
+
+    Raises PartialRead when there are too many, and WrongTenant.
+    """
+    docs = list(docs)
+    check_bounded(docs, MAX_DOCUMENTS, where)
+    seen = _Seen()
+    found = []
+    for n, doc in enumerate(docs, 1):
+        try:
+            found.append((doc, _day(doc, tenant_id, f"{where}, document {n}", today, seen)))
+        except PartialRead as error:
+            faults.append(error)
+    return found
+
+
+ODD = {
+    "bad_date": "a date cannot be read and counts as unknown",
+    "bad_number": "a number cannot be read and counts as unknown",
+    "date_mismatch": "id and createdDateTime name different days; the id counts",
+    "duplicate_control": "a control comes twice; its first entry counts",
+    "future_dated": "the day lies in the future",
+    "inconsistent": "the scores of the controls do not add up to the total, which counts as Microsoft gave it",
+}
+"""What a flag means, in words. "sentinel" is not among them: -1 is Microsoft's own word for unknown."""
+
+
+def oddities(days: Iterable[Day]) -> list[str]:
+    """What the flags of these days say, one sentence a flag."""
+    by_flag: dict[str, list[str]] = {}
+    for day in days:
+        for flag in day.flags:
+            by_flag.setdefault(flag, []).append(day.day)
+    return [f"{words}: {some(by_flag[flag])}" for flag, words in ODD.items() if flag in by_flag]
+
+
+def said_at(document: Any, today: str) -> str:
+    """The latest moment that a document carries, of whichever property; "" when none. The future says nothing."""
+    rows = [document, *(document.get("controlScores") or ())] if isinstance(document, dict) else []
+    found = (moment(value) for row in rows if isinstance(row, dict) for value in row.values())
+    return max((at for at in found if at and at[:10] <= today), default="")
+
+
 @frozen
 class _Seen:
     """Controls of history met in one read: as last met by name, and by the row, or the rows, they came from.
@@ -170,7 +218,7 @@ def _which_day(doc: Mapping[str, Any], tenant_id: str, where: str, flags: set[st
     prefix, _, suffix = text(doc.get("id"), MAX_NAME).rpartition("_")
     if _GUID.fullmatch(prefix):
         check_tenant(prefix, tenant_id, where)
-    created = moment(doc.get("createdDateTime"))
+    created = when(doc.get("createdDateTime"), flags)
     created_day = created[:10] if created else None
     if _is_date(suffix):
         if created_day not in (None, suffix):

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -19,7 +19,7 @@ from attrs import Factory, define, frozen
 
 from connector.errors import Denied, PartialRead
 from connector.ids import content_hash, sha256
-from connector.model import Absent, Day, Known, Profile, Snapshot, Unchanged
+from connector.model import Absent, Day, Known, Note, Profile, Snapshot, Unchanged
 from connector.ports import Clock
 from connector.sources.days import parse_days
 from connector.sources.pages import PROFILES, SCORES, load
@@ -103,7 +103,7 @@ class FilesSource:
         print_of_all: str,
         days: tuple[Day, ...] | Unchanged | Absent,
         catalogue: Mapping[str, Profile] | Unchanged | Absent,
-        notes: Iterable[str],
+        notes: Collection[str],
     ) -> Snapshot:
         pages = {}
         for name, part in (("files/days", days), ("files/catalogue", catalogue)):
@@ -113,7 +113,10 @@ class FilesSource:
                 pages[name] = _nothing_in(print_of_all)
             elif name in known.pages:
                 pages[name] = known.pages[name]
-        return Snapshot(self.name, days, catalogue, pages, notes=tuple(notes))
+        incomplete = {"catalogue": Absent("incomplete", "its end is not among the files")}
+        partial = incomplete if CATALOGUE_INCOMPLETE in notes else {}
+        told = tuple(Note("", note) for note in notes if note != CATALOGUE_INCOMPLETE)
+        return Snapshot(self.name, days, catalogue, pages, notes=told, partial=partial)
 
     def _parse(self, files: Mapping[str, Path]) -> "_Found":
         found = _Found()

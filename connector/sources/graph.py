@@ -8,24 +8,26 @@ day at a time; the catalogue has more pages than one; 206 and an empty 200 both 
 is an address chosen by the far end, while every request carries a token.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 from yarl import URL
 
 from connector.backoff import delay_s
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
-from connector.model import Absent, Day, EvidenceFile, Known, Profile, Snapshot, Unchanged
+from connector.ids import content_hash
+from connector.model import Absent, Day, EvidenceFile, Known, Note, Profile, Snapshot, Unchanged
 from connector.net.http import MAX_BODY_BYTES, Response, Transport, error_for, printable
 from connector.ports import Clock
 from connector.signin.tokens import TokenProvider, claims_challenge
-from connector.sources.days import load_days, parse_days
+from connector.sources.days import load_days, oddities, parse_days, parse_each_day, said_at
 from connector.sources.pages import MAX_DOCUMENTS, PROFILES, SCORES, Link, documents, load, next_link, page_hash
 from connector.sources.profiles import load_profiles, parse_profiles
+from connector.sources.scalars import some
 
 RETENTION_DAYS = 90  # what Graph keeps
 MAX_ATTEMPTS = 8  # a second bound beside the deadline, for clocks that stand still
@@ -38,6 +40,13 @@ ACCESS_HINT = (
     "or, for a delegated sign-in, the user lacks the directory role Security Reader; "
     "or the tenant has no licence for a product that Secure Score rates."
 )
+
+
+LATER_HINT = (
+    "The pages before it came from the same address and are kept; all are asked for again at every poll. If it stays "
+    "so for days, tell Microsoft, with the request ids."
+)
+PASSED_OVER_HINT = "The other documents are kept; this one is asked for again at every poll."
 
 
 class Missing(Denied):
@@ -64,12 +73,21 @@ class _Page:
 
 @frozen
 class _Part:
-    """One complete part of a snapshot, with what must be remembered and kept of it."""
+    """One part of a snapshot, with what must be remembered and kept of it; `broken` says why it is not whole."""
 
     value: Any
     pages: Mapping[str, str] = Factory(dict)
     evidence: tuple[EvidenceFile, ...] = ()
     notes: tuple[str, ...] = ()
+    broken: Absent | None = None
+
+
+@frozen
+class _Read:
+    """The pages of one collection; `error` says why there are no more although there should be."""
+
+    pages: list[_Page]
+    error: SecureScoreError | None = None
 
 
 class GraphSource:
@@ -115,30 +133,35 @@ class GraphSource:
         self._max_pages = max_pages
 
     async def read(self, known: Known) -> Snapshot:
-        """Read the newest days and the whole catalogue; a part that failed alone is Absent.
+        """Read the newest days and the whole catalogue. A part that failed is Absent; of one that broke off after its
+        first page, what was read is whole document by document and stays.
 
         Raises Denied or Unavailable when neither part could be had for that reason, WrongTenant, and whatever the token
         provider raises. `pages` of an absent part stay as they were known.
         """
         requests = self._requests()
-        days = await _whole_or_error(self._days(requests, known))
+        days = await _part_or_error(self._days(requests, known))
         if isinstance(days, Throttled):
             raise days
-        catalogue = await _whole_or_error(self._catalogue(requests, known))
+        if isinstance(days, _Part) and days.broken is not None and days.broken.reason == "throttled":
+            catalogue: _Part | SecureScoreError = Throttled("not asked for after 429", days.broken.retry_after_s)
+        else:
+            catalogue = await _part_or_error(self._catalogue(requests, known))
         _raise_if_nothing_was_had(days, catalogue)
 
-        parts = [part for part in (days, catalogue) if isinstance(part, _Part)]
-        pages = {} if isinstance(days, _Part) else _known_pages(known, SCORES)
-        pages |= {} if isinstance(catalogue, _Part) else _known_pages(known, PROFILES)
-        for part in parts:
-            pages |= part.pages
+        parts = {name: p for name, p in (("days", days), ("catalogue", catalogue)) if isinstance(p, _Part)}
+        pages: dict[str, str] = {}
+        for name, collection in (("days", SCORES), ("catalogue", PROFILES)):
+            part = parts.get(name)
+            pages |= part.pages if part is not None and part.broken is None else _known_pages(known, collection)
         return Snapshot(
             source=self.name,
             days=days.value if isinstance(days, _Part) else _absent(days),
             catalogue=catalogue.value if isinstance(catalogue, _Part) else _absent(catalogue),
             pages=pages,
-            evidence=tuple(file for part in parts for file in part.evidence),
-            notes=tuple(note for part in parts for note in part.notes),
+            evidence=tuple(file for part in parts.values() for file in part.evidence),
+            notes=tuple(Note(name, text) for name, part in parts.items() for text in part.notes),
+            partial={name: part.broken for name, part in parts.items() if part.broken is not None},
         )
 
     async def control(self, name: str) -> Profile | None:
@@ -163,13 +186,15 @@ class GraphSource:
         """The catalogue, or one service's part of it, whole. The filter is applied again here. Raises as `control`."""
         query = "" if service is None else "?$filter=" + quote("service eq '" + service.replace("'", "''") + "'")
         part = await self._catalogue(self._requests(), Known(), query)
+        if part.broken is not None:
+            raise PartialRead(part.broken.detail, part.broken.reason, part.broken.hint)
         profiles: Mapping[str, Profile] = part.value
         return {name: p for name, p in profiles.items() if service is None or p.service == service}
 
     async def newest(self) -> Day | None:
         """The newest day alone; None when there is none yet. Raises as `control`."""
         today = self._clock.now().date().isoformat()
-        (page,) = await self._pages(self._requests(), SCORES, "?$top=1", 1)
+        page = (await self._pages(self._requests(), SCORES, "?$top=1", 1)).pages[0]
         days = parse_days(_documents(page, SCORES), self._tenant_id, SCORES, today)
         return days[0] if days else None
 
@@ -192,7 +217,7 @@ class GraphSource:
 
     def _wanted(self, known: Known, today: date) -> int:
         """How many documents to ask for: the days since the newest known one, plus an overlap to see revisions."""
-        if known.newest_day is None:
+        if known.newest_day is None or known.days_missing:
             return self._backfill_days
         most = max(RETENTION_DAYS, self._backfill_days)
         since = (today - date.fromisoformat(known.newest_day)).days
@@ -202,52 +227,85 @@ class GraphSource:
     async def _days(self, requests: "_Requests", known: Known) -> _Part:
         today = self._clock.now().date()
         wanted = self._wanted(known, today)
-        pages = await self._pages(requests, SCORES, f"?$top={wanted}", wanted)
-        evidence = _evidence(SCORES, pages)
-        hashes = {page.name: page.sha256 for page in pages}
-        if hashes == _known_pages(known, SCORES):
+        read = await self._pages(requests, SCORES, f"?$top={wanted}", wanted)
+        evidence = () if read.error else _evidence(SCORES, read.pages)
+        hashes = {page.name: page.sha256 for page in read.pages}
+        if read.error is None and hashes == _known_pages(known, SCORES):
             return _Part(Unchanged(), hashes, evidence)
-        found: list[Day] = []
-        for page in pages:
+        found: list[tuple[Any, Day]] = []
+        faults: list[PartialRead] = []
+        error = read.error
+        for page in read.pages:
             where = f"{SCORES} page {page.number}"
-            found += parse_days(_documents(page, where, load_days), self._tenant_id, where, today.isoformat())
+            try:
+                docs = _documents(page, where, load_days)
+            except PartialRead as damaged:
+                error = damaged
+                break
+            found += parse_each_day(docs, self._tenant_id, where, today.isoformat(), faults)
+        if not found and (error or faults):
+            raise error or faults[0]
         if not found and known.had_days:
             raise PartialRead(f"{SCORES}: an empty list, although days are known", "empty_after_full")
         days, notes = _window(found, wanted, today.isoformat())
-        return _Part(days, hashes, evidence, notes)
+        return _Part(days, hashes, evidence, (*notes, *oddities(days)), _broken_off(error, faults))
 
     # ------------------------------------------------------------------------------------------------- catalogue
 
     async def _catalogue(self, requests: "_Requests", known: Known, query: str = "") -> _Part:
-        pages = await self._pages(requests, PROFILES, query, None)
-        evidence = _evidence(PROFILES, pages)
-        hashes = {page.name: page.sha256 for page in pages}
-        if hashes == _known_pages(known, PROFILES):
+        read = await self._pages(requests, PROFILES, query, None)
+        evidence = () if read.error else _evidence(PROFILES, read.pages)
+        hashes = {page.name: page.sha256 for page in read.pages}
+        if read.error is None and hashes == _known_pages(known, PROFILES):
             return _Part(Unchanged(), hashes, evidence)
         profiles: dict[str, Profile] = {}
         notes: list[str] = []
-        for page in pages:
+        faults: list[PartialRead] = []
+        error = read.error
+        for page in read.pages:
             where = f"{PROFILES} page {page.number}"
-            read = parse_profiles(_documents(page, where, self._load_profiles), self._tenant_id, where)
-            notes += read.notes
-            if not profiles.keys().isdisjoint(read.profiles):
-                notes.append(f"{where}: duplicate_profile")
-            profiles = {**read.profiles, **profiles}
+            try:
+                docs = _documents(page, where, self._load_profiles)
+            except PartialRead as damaged:
+                error = damaged
+                break
+            found = parse_profiles(docs, self._tenant_id, where, faults)
+            notes += found.notes
+            if twice := profiles.keys() & found.profiles.keys():
+                notes.append(f"{where}: {some(sorted(twice))} came on an earlier page as well; the first entry counts")
+            profiles = {**found.profiles, **profiles}
+        if not profiles and (error or faults):
+            raise error or faults[0]
         if len(profiles) > MAX_DOCUMENTS:
             raise PartialRead(f"{PROFILES}: more than {MAX_DOCUMENTS} profiles", "too_large")
         if not profiles and known.had_profiles:
             raise PartialRead(f"{PROFILES}: an empty list, although profiles are known", "empty_after_full")
-        return _Part(profiles, hashes, evidence, tuple(notes))
+        return _Part(profiles, hashes, evidence, tuple(notes), _broken_off(error, faults))
 
     def _load_profiles(self, body: bytes, where: str) -> Any:
         return load_profiles(body, where, self._tenant_id)
 
     # ---------------------------------------------------------------------------------------------------- paging
 
-    async def _pages(self, requests: "_Requests", collection: str, query: str, wanted: int | None) -> list[_Page]:
-        """All pages of a collection, or as many as hold the `wanted` number of day documents. Raises PartialRead."""
-        url = f"{self._base_url}/v1.0/security/{collection}{query}"
+    async def _pages(self, requests: "_Requests", collection: str, query: str, wanted: int | None) -> "_Read":
+        """All pages of a collection, or as many as hold the `wanted` number of day documents.
+
+        Raises what the first page raises; what befalls a later one does not undo those before it.
+        """
         pages: list[_Page] = []
+        try:
+            await self._follow(requests, collection, query, wanted, pages)
+        except (PartialRead, Unavailable, Denied) as error:
+            if not pages:
+                raise
+            return _Read(pages, error)
+        return _Read(pages)
+
+    async def _follow(
+        self, requests: "_Requests", collection: str, query: str, wanted: int | None, pages: list[_Page]
+    ) -> None:
+        """Append each page as it comes. Raises PartialRead, Unavailable, Denied."""
+        url = f"{self._base_url}/v1.0/security/{collection}{query}"
         followed: set[str] = set()
         size = days = 0
         while True:
@@ -259,13 +317,13 @@ class GraphSource:
             if size > 4 * self._max_page_bytes:
                 raise PartialRead(f"{collection}: more than {4 * self._max_page_bytes} bytes in all", "too_large")
             if link is None:
-                return pages
+                return
             if wanted is not None:
                 # Each day document has exactly one such key, and inside texts the quotes would be escaped.
                 days_here = response.body.count(b'"controlScores"')
                 days += days_here
                 if days >= wanted or not days_here:
-                    return pages
+                    return
             url = self._followable(link.url, f"{collection} page {number}")
             if url in followed:
                 raise PartialRead(f"{collection}: page {number} links back to an earlier page", "paging")
@@ -325,19 +383,24 @@ def _documents(page: _Page, where: str, load: Callable[[bytes, str], Any] = load
     return found
 
 
-def _window(found: Iterable[Day], wanted: int, today: str) -> tuple[tuple[Day, ...], tuple[str, ...]]:
+def _window(found: Iterable[tuple[Any, Day]], wanted: int, today: str) -> tuple[tuple[Day, ...], tuple[str, ...]]:
     """The days within `wanted` days of the newest (that is not in the future), oldest first, one document a day.
 
-    The server's own filters are hints at best. Of two documents of one day the detailed one counts, then the first.
+    The server's own filters are hints at best. Of two documents of one day the detailed one counts, then the one that
+    carries the later moment, then the first.
     """
     by_day: dict[str, Day] = {}
+    docs: dict[str, Any] = {}
     notes = []
-    for day in found:
+    for doc, day in found:
         other = by_day.get(day.day)
         if other is not None:
-            notes.append(f"{SCORES}: more than one document for {day.day}")
-        if other is None or (day.detailed and not other.detailed):
-            by_day[day.day] = day
+            same = (
+                "which say the same" if content_hash(day) == content_hash(other) else "which differ: the later counts"
+            )
+            notes.append(f"{SCORES}: more than one document for {day.day}, {same}")
+        if other is None or (day.detailed, said_at(doc, today)) > (other.detailed, said_at(docs[day.day], today)):
+            by_day[day.day], docs[day.day] = day, doc
     if not by_day:
         return (), ()
     newest = max((day for day in by_day if day <= today), default=min(by_day))
@@ -348,7 +411,7 @@ def _window(found: Iterable[Day], wanted: int, today: str) -> tuple[tuple[Day, .
 # ------------------------------------------------------------------------------------------------------ failures
 
 
-async def _whole_or_error(part: Coroutine[Any, Any, _Part]) -> _Part | SecureScoreError:
+async def _part_or_error(part: Coroutine[Any, Any, _Part]) -> _Part | SecureScoreError:
     """The part, or the error that concerns it alone. WrongTenant concerns both and is raised."""
     try:
         return await part
@@ -363,13 +426,26 @@ def _raise_if_nothing_was_had(days: _Part | SecureScoreError, catalogue: _Part |
 
 
 def _absent(error: SecureScoreError) -> Absent:
-    detail = f"{error.what}. {error.hint}" if error.hint else error.what
     if isinstance(error, PartialRead):
-        return Absent(error.reason, detail)
+        return Absent(error.reason, error.what, hint=error.hint)
     if isinstance(error, Unavailable):
         reason = "throttled" if isinstance(error, Throttled) else "unavailable"
-        return Absent(reason, detail, error.retry_after_s)
-    return Absent("denied", detail)
+        return Absent(reason, error.what, error.retry_after_s, error.hint)
+    return Absent("denied", error.what, hint=error.hint)
+
+
+def _broken_off(error: SecureScoreError | None, faults: Sequence[PartialRead]) -> Absent | None:
+    """Why what was read is not the whole: a later page failed, or documents beside others cannot be read.
+
+    An address that has just answered is not to be corrected, so the hint of a refusal does not fit.
+    """
+    if error is not None:
+        absent = _absent(error)
+        return absent if isinstance(error, PartialRead) and error.hint else evolve(absent, hint=LATER_HINT)
+    if not faults:
+        return None
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return Absent(faults[0].reason, f"{faults[0].what}{more}", hint=PASSED_OVER_HINT)
 
 
 class _Requests:

@@ -10,23 +10,25 @@ from typing import Any
 from attrs import frozen
 
 from connector.errors import PartialRead
-from connector.model import Profile, StateUpdate
+from connector.model import UNKNOWN, Profile, StateUpdate
 from connector.sources.pages import MAX_DOCUMENTS, PLACE, load
 from connector.sources.scalars import (
+    MAX_NAME,
     check_bounded,
     check_tenant,
     fraction,
     level,
-    moment,
     name_of,
     names,
     number,
     object_of,
+    some,
     squeezed,
     text,
     text_hash,
     threat,
     truth,
+    when,
     whole,
 )
 
@@ -91,35 +93,55 @@ class Catalogue:
     notes: tuple[str, ...] = ()
 
 
-def parse_profiles(docs: Iterable[Any], tenant_id: str, where: str) -> Catalogue:
+ODD = {
+    "bad_date": "a date cannot be read and counts as unknown",
+    "bad_number": "a number cannot be read and counts as unknown",
+    "bad_state": "a state is none and counts as unknown",
+    "duplicate_profile": "the entry comes twice; the first one counts",
+    "sentinel": "a number is -1, which counts as unknown",
+}
+"""What was odd about a profile, in words."""
+
+
+def parse_profiles(
+    docs: Iterable[Any], tenant_id: str, where: str, faults: list[PartialRead] | None = None
+) -> Catalogue:
     """The catalogue of `secureScoreControlProfile` documents. An id that comes twice keeps its first entry, noted.
 
     They may come from `load_profiles`, partly as profiles already.
 
-    Raises PartialRead naming what is wrong and where, and WrongTenant.
+    Raises PartialRead naming what is wrong and where, and WrongTenant. With `faults`, an entry that cannot be read is
+    added there instead, and the others stay.
     """
     docs = list(docs)
     check_bounded(docs, MAX_DOCUMENTS, where)
     profiles: dict[str, Profile] = {}
-    notes: set[str] = set()
+    odd: dict[str, list[str]] = {}
     for n, doc in enumerate(docs, 1):
-        profile = doc if isinstance(doc, Profile) else _new_profile(doc, tenant_id, f"{where}, profile {n}", notes)
+        flags: set[str] = set()
+        try:
+            profile = doc if isinstance(doc, Profile) else _new_profile(doc, tenant_id, f"{where}, profile {n}", flags)
+        except PartialRead as error:
+            if faults is None:
+                raise
+            faults.append(error)
+            continue
         if profile.id in profiles:
-            notes.add("duplicate_profile")
+            flags.add("duplicate_profile")
+        for flag in flags:
+            odd.setdefault(flag, []).append(text(profile.id, MAX_NAME))
         profiles.setdefault(profile.id, profile)
-    return Catalogue(profiles, tuple(sorted(f"{where}: {note}" for note in notes)))
+    return Catalogue(profiles, tuple(f"{where}: {ODD[flag]} ({some(odd[flag])})" for flag in sorted(odd)))
 
 
-def _new_profile(document: Any, tenant_id: str, where: str, notes: set[str]) -> Profile:
+def _new_profile(document: Any, tenant_id: str, where: str, flags: set[str]) -> Profile:
     """A profile, remembered where nothing about its row was odd."""
     new = document if isinstance(document, _New) else _New(document, None)
-    flags: set[str] = set()
     profile = _profile(new.document, tenant_id, where, flags)
     if new.key and not flags:
         if len(_met) >= MAX_MET:
             _met.clear()
         _met[new.key] = profile
-    notes |= flags
     return profile
 
 
@@ -151,22 +173,30 @@ def _profile(document: Any, tenant_id: str, where: str, flags: set[str]) -> Prof
         deprecated=truth(doc.get("deprecated"), flags),
         remediation_sha256=text_hash(doc.get("remediation")),
         remediation_impact_sha256=text_hash(doc.get("remediationImpact")),
-        updates=_updates([object_of(raw, f"{where} ({name}): controlStateUpdates entry") for raw in updates]),
+        updates=_updates(
+            [object_of(raw, f"{where} ({name}): controlStateUpdates entry") for raw in updates], flags
+        ),
     )
 
 
-def _updates(entries: Iterable[Mapping[str, Any]]) -> tuple[StateUpdate, ...]:
+def _updates(entries: Iterable[Mapping[str, Any]], flags: set[str]) -> tuple[StateUpdate, ...]:
     """In the order of their moments to the last digit (ours have whole seconds); else the order of the document."""
-    found = [(_update(raw), fraction(raw.get("updatedDateTime"))) for raw in entries]
+    found = [(_update(raw, flags), fraction(raw.get("updatedDateTime"))) for raw in entries]
     return tuple(update for update, _ in sorted(found, key=lambda pair: (pair[0].at or "", pair[1])))
 
 
-def _update(raw: Mapping[str, Any]) -> StateUpdate:
+def _update(raw: Mapping[str, Any], flags: set[str]) -> StateUpdate:
     state = squeezed(raw.get("state"))
+    doubts: set[str] = set()
+    at = when(raw.get("updatedDateTime"), doubts)
+    if not state:
+        doubts.add("bad_state")
+    flags |= doubts
     return StateUpdate(
-        state=_STATES.get(state.casefold(), state),
-        at=moment(raw.get("updatedDateTime")),
+        state=_STATES.get(state.casefold(), state) if state else UNKNOWN,
+        at=at,
         by=text(raw.get("updatedBy")) or None,
         comment=text(raw.get("comment")) or None,
         assigned_to=text(raw.get("assignedTo")) or None,
+        at_unusable="bad_date" in doubts,
     )

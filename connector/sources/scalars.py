@@ -12,6 +12,7 @@ Sources: Microsoft Graph v1.0 `secureScore`, `secureScoreControlProfile` and pub
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -22,10 +23,13 @@ from connector.ids import sha256
 MAX_NAME = 256
 MAX_TEXT = 4_096
 MAX_WORD = 64  # what is remembered of words from short lists
+MAX_DATE = 64
 MAX_NUMBER = 1e9
 MAX_PERCENT = 100.01  # Graph computes it from a rounded score
 MAX_ITEMS = 256  # services of a day, threats of a profile, averages of a day, fields of an average
 
+_TICKS = re.compile(r"/Date\((-?[0-9]{1,17})(?:[+-][0-9]{4})?\)/")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\sA-Z]+|[A-Z]")
 _FRACTION = re.compile(r"\.([0-9]+)")
 
@@ -108,10 +112,27 @@ def moment(value: Any) -> str | None:
 
     Graph sends 0 to 7 fractional digits and, like all .NET services, 0001-01-01 for "never".
     """
-    if not isinstance(value, str):
+    found = _moment(value)
+    return iso(found) if found is not None and found.year >= 2000 else None
+
+
+def when(value: Any, flags: set[str]) -> str | None:
+    """Like `moment`; what is no moment at all is flagged "bad_date". Null, "" and a year before 2000 mean "never"."""
+    found = moment(value)
+    if found is None and value not in (None, "") and _moment(value) is None:
+        flags.add("bad_date")
+    return found
+
+
+def _moment(value: Any) -> datetime | None:
+    """The moment of an ISO text, or of what PowerShell 5.1 makes of one: "/Date(ms)/", alone or in an object."""
+    if isinstance(value, dict):
+        value = value.get("value")
+    if not isinstance(value, str) or len(value) > MAX_DATE:
         return None
     try:
-        return iso(found) if (found := parse_iso(value)).year >= 2000 else None
+        ticks = _TICKS.fullmatch(value)
+        return _EPOCH + timedelta(milliseconds=int(ticks[1])) if ticks else parse_iso(value)
     except (ValueError, OverflowError):
         return None
 
@@ -186,6 +207,12 @@ def check_tenant(found: str, tenant_id: str, where: str) -> None:
             f"{where} belongs to tenant {text(found, 64)}, not to the configured {tenant_id}",
             "Correct tenant_id, or use a credential (or the saved files) of that tenant.",
         )
+
+
+def some(names: Sequence[str], shown: int = 5) -> str:
+    """The first few of many."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def text_hash(value: Any) -> str:

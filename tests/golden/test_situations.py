@@ -79,8 +79,9 @@ def profile(name: str, fields: Mapping[str, Any]) -> Profile:
     given = dict(fields)
     given["max_score"] = given.pop("max", 10.0)
     given["threats"] = tuple(given.get("threats", ()))
+    names = ("state", "at", "by", "comment", "assigned_to")
     rows = [[None if v is None else text(v) for v in entry] for entry in given.get("updates", ())]
-    given["updates"] = tuple(StateUpdate(str(row[0]), *row[1:]) for row in rows)
+    given["updates"] = tuple(StateUpdate(**dict(zip(names, row, strict=False))) for row in rows)  # type: ignore[arg-type]
     return Profile(id=name, title=given.pop("title", name), **given)
 
 
@@ -216,7 +217,8 @@ class Situation:
             days = Absent(error.reason, error.what)
         except WrongTenant as error:
             return error
-        return Snapshot("graph", days, catalogue, notes=("catalogue_incomplete",) if read.get("incomplete") else ())
+        partial = {"catalogue": Absent("incomplete", "a page is missing")} if read.get("incomplete") else {}
+        return Snapshot("graph", days, catalogue, partial=partial)
 
     def _days(self, read: Mapping[str, Any]) -> tuple[Day, ...] | Unchanged | Absent:
         days = read.get("days", "unchanged")

@@ -26,11 +26,12 @@ from connector.observe.diff import (
 )
 from connector.observe.events import Origin, stamp
 from connector.observe.explain import SeverityRules
-from connector.observe.fold import INCOMPLETE, Rules, observe
+from connector.observe.fold import Rules, observe
 from connector.observe.memory import Memory
 from connector.ports import State
 
 TENANT = "11111111-1111-1111-1111-111111111111"
+INCOMPLETE = {"catalogue": Absent("incomplete")}
 _table = load_data("severity")
 SEVERITY = SeverityRules(tuple(_table["rules"]), int(_table["default"]))
 
@@ -133,10 +134,10 @@ def polls(draw: st.DrawFn, *, damaged: bool = True) -> list[Poll]:
         if damaged:
             part = draw(st.sampled_from([part, part, part, Unchanged(), Absent("partial")]))
             known = draw(st.sampled_from([known, known, Unchanged(), Absent("paging")]))
-        notes = draw(st.sampled_from([(), (), (INCOMPLETE,)])) if damaged else ()
+        partial = draw(st.sampled_from([{}, {}, INCOMPLETE])) if damaged else {}
         hour = draw(st.integers(0, 23))
         result.append(
-            Poll(Snapshot("graph", part, known, notes=notes), f"2026-11-{2 * number + 4:02}T{hour:02}:00:00Z")
+            Poll(Snapshot("graph", part, known, partial=partial), f"2026-11-{2 * number + 4:02}T{hour:02}:00:00Z")
         )
     return result
 
@@ -407,8 +408,8 @@ def test_a_partial_read_removes_nothing(
     memory, _ = play(reads, rules)
     part: Any = Absent("partial") if broken in ("days", "both") else (day,)
     known: Any = Absent("paging") if broken in ("catalogue", "both") else catalogue
-    notes = (INCOMPLETE,) if broken == "incomplete" else ()
-    seen = observe(memory, Snapshot("graph", part, known, notes=notes), rules, "2026-11-30T12:00:00Z")
+    partial = INCOMPLETE if broken == "incomplete" else {}
+    seen = observe(memory, Snapshot("graph", part, known, partial=partial), rules, "2026-11-30T12:00:00Z")
     kinds = {c.type for c in seen.changes}
     if broken in ("days", "both"):
         assert not kinds & {"control.removed", "score.changed", "control.score_changed", "control.added"}

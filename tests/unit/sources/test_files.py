@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from connector.errors import Denied, WrongTenant
 from connector.model import Absent, Known, Snapshot, Unchanged
 from connector.net.client import Http
-from connector.sources.files import CATALOGUE_INCOMPLETE, FilesSource, _candidates
+from connector.sources.files import FilesSource, _candidates
 from connector.sources.graph import GraphSource
 from tests.contract.source_contract import check_source
 from tests.fake_graph import OTHER_TENANT, TENANT, FakeGraph, JumpClock, day_document, history, profile_document, root
@@ -27,6 +27,10 @@ EMPTY_END = {"@odata.context": "https://graph.example/v1.0/$metadata#security/se
 def source(path: Path, **options: Any) -> FilesSource:
     given: dict[str, Any] = {"path": path, "tenant_id": TENANT, "clock": JumpClock()}
     return FilesSource(**given | options)
+
+
+def texts(snapshot: Snapshot) -> tuple[str, ...]:
+    return tuple(note.text for note in snapshot.notes)
 
 
 async def read(path: Path, known: Known | None = None, **options: Any) -> Snapshot:
@@ -114,7 +118,7 @@ async def test_other_files_are_ignored_with_a_note(folder: Path) -> None:
     os.mkfifo(folder / "pipe.json")
     snapshot = await read(folder)
     assert len(days_of(snapshot)) == 3
-    assert snapshot.notes == ("3 files hold no Secure Score data: azure.json, empty.json, package.json",)
+    assert texts(snapshot) == ("3 files hold no Secure Score data: azure.json, empty.json, package.json",)
 
 
 async def test_future_day_is_flagged(tmp_path: Path) -> None:
@@ -138,7 +142,7 @@ async def test_detail_is_kept_from_the_older_copy(tmp_path: Path) -> None:
         ("2030-01-09", True),
         ("2030-01-10", True),
     ]
-    assert snapshot.notes == ()
+    assert texts(snapshot) == ()
 
 
 @pytest.mark.parametrize("names", [("a.json", "b.json"), ("b.json", "a.json")])
@@ -148,7 +152,7 @@ async def test_revised_day_counts_in_its_last_form_whatever_the_names(tmp_path: 
     save(tmp_path / names[1], {"value": later})
     snapshot = await read(tmp_path)
     assert scores_of(snapshot) == {"2030-01-09": 6.0, "2030-01-10": 6.0}
-    assert snapshot.notes == ("1 days came with different scores, the latest counts: 2030-01-09",)
+    assert texts(snapshot) == ("1 days came with different scores, the latest counts: 2030-01-09",)
 
 
 async def test_inconsistent_copy_never_displaces_a_consistent_one(tmp_path: Path) -> None:
@@ -175,7 +179,7 @@ async def test_catalogue_in_pages_of_any_order(tmp_path: Path) -> None:
     save(tmp_path / "c.json", LINK | {"value": [profile_document("B")]})
     snapshot = await read(tmp_path)
     assert profiles_of(snapshot) == ["A", "B", "C"]
-    assert CATALOGUE_INCOMPLETE not in snapshot.notes
+    assert "catalogue" not in snapshot.partial
 
 
 @pytest.mark.parametrize("page", [LINK | {"value": [profile_document("A")]}, profile_document("A")])
@@ -183,15 +187,15 @@ async def test_first_page_or_single_profile_is_no_whole_catalogue(tmp_path: Path
     """What is there is read; that the rest is missing must not look like removals."""
     snapshot = await read(save(tmp_path / "a.json", page))
     assert profiles_of(snapshot) == ["A"]
-    assert CATALOGUE_INCOMPLETE in snapshot.notes
+    assert "catalogue" in snapshot.partial
 
 
 async def test_hole_in_numbered_pages_is_no_whole_catalogue(tmp_path: Path) -> None:
     save(tmp_path / "secureScoreControlProfiles-1.json", LINK | {"value": [profile_document("A")]})
     save(tmp_path / "secureScoreControlProfiles-3.json", {"value": [profile_document("C")]})
-    assert CATALOGUE_INCOMPLETE in (await read(tmp_path)).notes
+    assert "catalogue" in (await read(tmp_path)).partial
     save(tmp_path / "secureScoreControlProfiles-2.json", LINK | {"value": [profile_document("B")]})
-    assert CATALOGUE_INCOMPLETE not in (await read(tmp_path)).notes
+    assert "catalogue" not in (await read(tmp_path)).partial
 
 
 def archive(folder: Path, day: str, *pages: dict[str, Any]) -> None:
@@ -214,7 +218,7 @@ async def test_archive_day_without_its_last_page_is_passed_over(tmp_path: Path) 
     archive(tmp_path, "2030-01-09", LINK | {"value": [profile_document("A")]})
     snapshot = await read(tmp_path)
     assert profiles_of(snapshot) == ["A", "B"]
-    assert CATALOGUE_INCOMPLETE not in snapshot.notes
+    assert "catalogue" not in snapshot.partial
 
 
 async def test_of_incomplete_archive_days_the_latest_counts(tmp_path: Path) -> None:
@@ -222,7 +226,7 @@ async def test_of_incomplete_archive_days_the_latest_counts(tmp_path: Path) -> N
     archive(tmp_path, "2030-01-09", LINK | {"value": [profile_document("A")]})
     snapshot = await read(tmp_path)
     assert profiles_of(snapshot) == ["A"]
-    assert CATALOGUE_INCOMPLETE in snapshot.notes
+    assert "catalogue" in snapshot.partial
 
 
 async def test_old_catalogues_of_an_archive_are_not_held_in_memory(tmp_path: Path) -> None:
@@ -364,7 +368,7 @@ async def test_evidence_of_the_graph_source_reads_back_the_same(tmp_path: Path) 
 
     saved = await read(tmp_path / TENANT)
     assert saved.catalogue == polls[1].catalogue
-    assert CATALOGUE_INCOMPLETE not in saved.notes
+    assert "catalogue" not in saved.partial
     assert isinstance(saved.days, tuple)
     assert isinstance(polls[0].days, tuple)
     assert isinstance(polls[1].days, tuple)
@@ -393,7 +397,7 @@ async def test_real_captures(tmp_path: Path) -> None:
     assert (day.day, day.score, day.max_score, len(day.controls)) == ("2024-01-01", 128.0, 274.0, 68)
     assert sum(control.score or 0 for control in day.controls.values()) == 128.0
     assert len(profiles_of(snapshot)) == 200
-    assert snapshot.notes == (CATALOGUE_INCOMPLETE,)
+    assert list(snapshot.partial) == ["catalogue"]
 
 
 async def test_real_two_day_capture(tmp_path: Path) -> None:
@@ -409,4 +413,4 @@ async def test_all_captures_at_once() -> None:
     assert isinstance(snapshot.days, tuple)
     assert [(day.day, len(day.controls)) for day in snapshot.days] == [("2024-01-01", 68), ("2024-01-02", 2)]
     assert len(profiles_of(snapshot)) == 200
-    assert any("hold no Secure Score data" in note for note in snapshot.notes)
+    assert any("hold no Secure Score data" in note for note in texts(snapshot))

@@ -97,6 +97,10 @@ def days_of(snapshot: Snapshot) -> list[str]:
     return [day.day for day in snapshot.days]
 
 
+def texts(snapshot: Snapshot) -> list[str]:
+    return [note.text for note in snapshot.notes]
+
+
 # --------------------------------------------------------------------------------------------- what is asked for
 
 
@@ -209,7 +213,7 @@ async def test_same_day_twice_keeps_the_detailed_one(bench: Bench) -> None:
     snapshot = await bench.read()
     assert isinstance(snapshot.days, tuple)
     assert [day.detailed for day in snapshot.days] == [True]
-    assert snapshot.notes == ("secureScores: more than one document for 2030-01-10",)
+    assert texts(snapshot) == ["secureScores: more than one document for 2030-01-10, which say the same"]
 
 
 # ------------------------------------------------------------------------------------------ unchanged, evidence
@@ -283,13 +287,16 @@ async def test_206_is_partial_with_the_providers_warning(bench: Bench) -> None:
     assert bench.clock.slept == [], "206 is tried again at the next poll, not at once"
 
 
-async def test_206_on_a_later_page_spoils_the_catalogue_only(bench: Bench) -> None:
+async def test_206_on_a_later_page_leaves_the_pages_before_it(bench: Bench) -> None:
     passing = bench.graph.answer
     bench.queue(PROFILES, _once(passing), canned({"value": [profile_document("control_200")]}, status=206))
     snapshot = await bench.read()
-    assert absent(snapshot.catalogue).reason == "partial"
-    assert "secureScoreControlProfiles page 2" in absent(snapshot.catalogue).detail
+    assert isinstance(snapshot.catalogue, dict)
+    assert len(snapshot.catalogue) == 200
+    assert snapshot.partial["catalogue"].reason == "partial"
+    assert "secureScoreControlProfiles page 2" in snapshot.partial["catalogue"].detail
     assert len(days_of(snapshot)) == 90
+    assert [file.name for file in snapshot.evidence] == ["secureScores-1.json"]
     assert list(snapshot.pages) == ["secureScores"]
 
 
@@ -450,7 +457,7 @@ async def test_link_is_followed_verbatim(bench: Bench) -> None:
 async def test_link_loop_is_noticed(bench: Bench) -> None:
     link = f"{bench.url}/v1.0/security/{PROFILES}?$skiptoken=loop"
     bench.queue(PROFILES, *[canned({"value": [profile_document("A")], "@odata.nextLink": link})] * 5)
-    part = absent((await bench.read()).catalogue)
+    part = (await bench.read()).partial["catalogue"]
     assert (part.reason, part.detail) == ("paging", f"{PROFILES}: page 2 links back to an earlier page")
     assert bench.graph.count(PROFILES) == 2
 
@@ -462,7 +469,7 @@ async def test_endless_paging_ends(bench: Bench) -> None:
         return web.json_response({"@odata.nextLink": link, "value": [profile_document("A")]})
 
     bench.queue(PROFILES, page)
-    part = absent((await bench.read(max_pages=20)).catalogue)
+    part = (await bench.read(max_pages=20)).partial["catalogue"]
     assert (part.reason, part.detail) == ("paging", f"{PROFILES}: no end after 20 pages")
     assert bench.graph.count(PROFILES) == 20
 
@@ -486,7 +493,7 @@ async def test_profile_on_two_pages_is_noted(bench: Bench) -> None:
         "A": "Title of A",
         "B": "Title of B",
     }
-    assert snapshot.notes == (f"{PROFILES} page 2: duplicate_profile",)
+    assert texts(snapshot) == [f"{PROFILES} page 2: A came on an earlier page as well; the first entry counts"]
 
 
 # ------------------------------------------------------------------------------------------------ refused, later
@@ -519,7 +526,7 @@ async def test_one_refused_collection_leaves_the_other(bench: Bench) -> None:
     bench.queue(PROFILES, canned({"error": {}}, status=403))
     snapshot = await bench.read()
     assert absent(snapshot.catalogue).reason == "denied"
-    assert "SecurityEvents.Read.All" in absent(snapshot.catalogue).detail
+    assert "SecurityEvents.Read.All" in absent(snapshot.catalogue).hint
     assert len(days_of(snapshot)) == 90
 
 
@@ -662,3 +669,108 @@ async def test_part_that_failed_is_read_again_next_time(bench: Bench) -> None:
     assert absent(failed.catalogue).reason == "partial"
     again = await bench.read(evolve(known, pages=failed.pages))
     assert (again.days, again.catalogue) == (Unchanged(), Unchanged())
+
+
+# -------------------------------------------------------------------------------------------- broken off, not lost
+
+
+def broken(kind: str) -> Callable[..., Any]:
+    if kind == "cut":
+
+        async def cut(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Length": "5000", "Content-Type": "application/json"})
+            await response.prepare(request)
+            await response.write(b'{"value": [')
+            assert request.transport is not None
+            request.transport.close()
+            return response
+
+        return cut
+    if kind == "reset":
+
+        async def reset(request: web.Request) -> web.StreamResponse:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+
+        return reset
+    if kind == "not json":
+        return canned(b"<html>sign in</html>")
+    message = {"error": {"code": "", "message": "Query option 'SkipToken' is not allowed."}}
+    return canned(message, status=int(kind))
+
+
+FAULTS = ["400", "403", "404", "206", "503", "429", "cut", "reset", "not json"]
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+async def test_days_already_read_stay_when_a_later_page_fails(bench: Bench, kind: str) -> None:
+    link = f"{bench.url}/v1.0/security/{SCORES}?$skiptoken=2"
+    bench.queue(SCORES, canned({"value": history("2030-01-10", 19), "@odata.nextLink": link}), *[broken(kind)] * 40)
+    snapshot = await bench.read()
+    assert (len(days_of(snapshot)), days_of(snapshot)[-1]) == (19, "2030-01-10")
+    part = snapshot.partial["days"]
+    assert f"{SCORES} page 2" in part.detail
+    assert "base_url" not in part.hint + part.detail
+    assert "same address" in part.hint or kind == "not json"
+    assert "secureScores" not in snapshot.pages
+    if kind != "429":  # then nothing more is asked
+        assert isinstance(snapshot.catalogue, dict)
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+async def test_profiles_already_read_stay_when_a_later_page_fails(bench: Bench, kind: str) -> None:
+    link = f"{bench.url}/v1.0/security/{PROFILES}?$skiptoken=2"
+    bench.queue(PROFILES, canned({"value": [profile_document("A")], "@odata.nextLink": link}), *[broken(kind)] * 40)
+    snapshot = await bench.read()
+    assert isinstance(snapshot.catalogue, dict)
+    assert list(snapshot.catalogue) == ["A"]
+    assert list(snapshot.partial) == ["catalogue"]
+    assert "base_url" not in snapshot.partial["catalogue"].hint
+    assert len(days_of(snapshot)) == 90
+    assert list(snapshot.pages) == ["secureScores"]
+
+
+async def test_days_that_a_broken_read_lacked_are_asked_for_again(bench: Bench) -> None:
+    """Two days are asked for as an overlap where all is known, all of them where some are missing."""
+    known = Known("2030-01-10", had_days=True, pages={"secureScores": "x"})
+    assert len(days_of(await bench.read(known))) == 3
+    assert len(days_of(await bench.read(evolve(known, days_missing=True)))) == 90
+
+
+async def test_a_document_that_cannot_be_read_leaves_the_others(bench: Bench) -> None:
+    days = history("2030-01-10", 5)
+    days[2]["controlScores"] = None
+    bench.queue(SCORES, canned({"value": days}))
+    bench.queue(PROFILES, canned({"value": [profile_document("A"), profile_document("B", id=None)]}))
+    snapshot = await bench.read()
+    assert days_of(snapshot) == ["2030-01-06", "2030-01-07", "2030-01-09", "2030-01-10"]
+    assert "document 3 (2030-01-08): controlScores is missing" in snapshot.partial["days"].detail
+    assert isinstance(snapshot.catalogue, dict)
+    assert list(snapshot.catalogue) == ["A"]
+    assert "profile 2" in snapshot.partial["catalogue"].detail
+    assert len(snapshot.evidence) == 2
+
+
+async def test_of_two_documents_of_a_day_the_later_counts(bench: Bench) -> None:
+    early, late = (day_document("2030-01-10", {"A": score}, detailed=True) for score in (5, 7))
+    late["controlScores"][0]["lastSynced"] = "2030-01-10T09:00:00Z"
+    for order in ([early, late], [late, early]):
+        bench.queue(SCORES, canned({"value": order}))
+        snapshot = await bench.read()
+        assert isinstance(snapshot.days, tuple)
+        assert [day.score for day in snapshot.days] == [7.0]
+        assert texts(snapshot) == [
+            "secureScores: more than one document for 2030-01-10, which differ: the later counts"
+        ]
+
+
+async def test_what_is_odd_about_days_is_noted_in_words(bench: Bench) -> None:
+    days = history("2030-01-10", 3)
+    days[1]["maxScore"] = "many"
+    days[2]["currentScore"] = 1000.0
+    bench.queue(SCORES, canned({"value": days}))
+    assert texts(await bench.read()) == [
+        "a number cannot be read and counts as unknown: 2030-01-09",
+        "the scores of the controls do not add up to the total, which counts as Microsoft gave it: 2030-01-08",
+    ]

@@ -155,7 +155,7 @@ async def test_a_read_ends_at_its_limit_even_when_every_page_is_merely_slow(benc
             random=random.Random(1),
             limit_s=200.0,
         )
-        with pytest.raises(Unavailable, match="200 s"):
+        with pytest.raises(PartialRead, match="200 s"):
             await slow.catalogue()
         await http.close()
     assert pages == 5

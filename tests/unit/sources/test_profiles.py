@@ -59,10 +59,13 @@ def test_profile_of_nulls() -> None:
         ("thirdParty", "ThirdParty"),
         (" REVIEWED", "Reviewed"),
         ("Planned", "Planned"),
-        (None, ""),
+        (3, "3"),
+        (None, "unknown"),
+        ("  ", "unknown"),
+        ({"x": 1}, "unknown"),
     ],
 )
-def test_state_has_one_spelling_and_unknown_ones_stay_raw(sent: str | None, kept: str) -> None:
+def test_state_has_one_spelling_and_unknown_ones_stay_raw(sent: Any, kept: str) -> None:
     assert parse_profile(profile_document("A", controlStateUpdates=[{"state": sent}])).updates[0].state == kept
 
 
@@ -117,13 +120,46 @@ def test_threats_have_one_spelling(sent: Any, kept: tuple[str, ...]) -> None:
 def test_duplicate_profile_keeps_the_first_and_is_noted() -> None:
     read = parse_profiles([profile_document("A"), profile_document("A", title="other")], TENANT, "page 3")
     assert read.profiles["A"].title == "Title of A"
-    assert read.notes == ("page 3: duplicate_profile",)
+    assert read.notes == ("page 3: the entry comes twice; the first one counts (A)",)
 
 
 def test_odd_numbers_of_profiles_are_noted() -> None:
     read = parse_profiles([profile_document("A", maxScore=-1, rank="many")], TENANT, "page 3")
     assert (read.profiles["A"].max_score, read.profiles["A"].rank) == (None, None)
-    assert read.notes == ("page 3: bad_number", "page 3: sentinel")
+    assert read.notes == (
+        "page 3: a number cannot be read and counts as unknown (A)",
+        "page 3: a number is -1, which counts as unknown (A)",
+    )
+
+
+def test_an_entry_that_cannot_be_read_leaves_the_others() -> None:
+    faults: list[PartialRead] = []
+    documents = [profile_document("A"), profile_document("x", id=None), profile_document("C")]
+    assert list(parse_profiles(documents, TENANT, "page 3", faults).profiles) == ["A", "C"]
+    assert [fault.what for fault in faults] == ["page 3, profile 2: id is not a text of 1 to 256 characters"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "at", "unusable"),
+    [
+        ("2030-01-05T10:00:00Z", "2030-01-05T10:00:00Z", False),
+        ("/Date(1893456000000)/", "2030-01-01T00:00:00Z", False),
+        ("/Date(1893456000000+0100)/", "2030-01-01T00:00:00Z", False),
+        ({"value": "/Date(1893456000000)/", "DisplayHint": 2}, "2030-01-01T00:00:00Z", False),
+        (None, None, False),
+        ("", None, False),
+        ("0001-01-01T00:00:00Z", None, False),
+        ("yesterday", None, True),
+        ("/Date(many)/", None, True),
+        (1893456000, None, True),
+        ({"x": 1}, None, True),
+    ],
+)
+def test_a_date_that_cannot_be_read_is_not_taken_for_none(sent: Any, at: str | None, unusable: bool) -> None:
+    entry = {"state": "ThirdParty", "updatedDateTime": sent}
+    read = parse_profiles([profile_document("A", controlStateUpdates=[entry])], TENANT, "page")
+    assert read.profiles["A"].updates == (StateUpdate("ThirdParty", at, at_unusable=unusable),)
+    assert read.notes == (("page: a date cannot be read and counts as unknown (A)",) if unusable else ())
 
 
 def test_foreign_profile_is_refused() -> None:
@@ -178,7 +214,7 @@ def test_a_row_met_in_one_tenant_is_known_in_the_next_and_still_of_its_own_tenan
     again = parse_profiles(load_profiles(theirs, "page", OTHER_TENANT)["value"], OTHER_TENANT, "page")
     assert again == first
     assert again.profiles["A"] is first.profiles["A"]
-    assert again.notes == first.notes == ("page: bad_number",)
+    assert again.notes == first.notes == ("page: a number cannot be read and counts as unknown (B)",)
     with pytest.raises(WrongTenant):
         parse_profiles(load_profiles(theirs, "page", TENANT)["value"], TENANT, "page")
 

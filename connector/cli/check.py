@@ -25,7 +25,7 @@ from connector.clock import SystemClock, iso
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
 from connector.errors import ConfigError, Denied, SecureScoreError
 from connector.mapping.load import load_mapping
-from connector.model import Absent, Known
+from connector.model import Known
 from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.net.http import MAX_BODY_BYTES, Response, Transport
 from connector.observe.schedule import concurrency
@@ -213,13 +213,15 @@ async def _tenant(
 ) -> list[Finding]:
     """Sign in and read one day and the whole catalogue, as a poll would; and sign in with `write_auth`."""
     async with gate:
-        findings = [await _readable(tenant, config, transports)]
+        noted: list[Finding] = []
+        findings = [await _readable(tenant, config, transports, noted), *noted]
         if tenant.write_auth is not None:
             findings.append(await _writable(tenant, config, transports))
     return findings
 
 
-async def _readable(tenant: TenantConfig, config: Config, transports: Transports) -> Finding:
+async def _readable(tenant: TenantConfig, config: Config, transports: Transports, noted: list[Finding]) -> Finding:
+    """What a poll would read; what is odd about it is added to `noted`."""
     name, claims = tenant.name, None
     try:
         if tenant.source == "graph":
@@ -229,16 +231,18 @@ async def _readable(tenant: TenantConfig, config: Config, transports: Transports
         one_day = evolve(config, poll=evolve(config.poll, backfill_days=1))
         source = await open_source(tenant, one_day, transports, transports.clock)
         snapshot = await source.read(Known())
+        noted += [Finding("input", name, None, note.text) for note in snapshot.notes]
     except Denied as error:
         if tenant.source != "graph" or isinstance(error, SignInRefused):
             return _failed("tenant", name, error)
         return Finding("tenant", name, False, error.what, *denied_although(claims, error.hint))
     except SecureScoreError as error:
         return _failed("tenant", name, error)
-    absent = [p for p in (snapshot.days, snapshot.catalogue) if isinstance(p, Absent)]
-    if absent:
-        words = "; ".join(f"{p.reason}: {p.detail}" for p in absent)
-        return Finding("tenant", name, False, words, "usually heals by itself: try again in some minutes")
+    lacking = list(snapshot.incomplete.values())
+    if lacking:
+        words = "; ".join(dict.fromkeys(f"{p.reason}: {p.detail}" for p in lacking))
+        hint = " ".join(dict.fromkeys(p.hint for p in lacking if p.hint))
+        return Finding("tenant", name, False, words, hint or "usually heals by itself: try again in some minutes")
     days: Any = snapshot.days
     profiles: Any = snapshot.catalogue
     who = f"; {_who(claims)}" if tenant.source == "graph" else ""

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,13 @@ def draw(made: "Table", out: "Console | None" = None) -> None:
         for label, word in zip(labels[first:], words[first:], strict=True):
             if word:
                 out.print(Padding(f"{label}: {word}", (0, 0, 0, 2)), style=row.style, overflow="fold")
+
+
+def draw_notes(rows: Iterable[tuple[str, Sequence[str]]], out: "Console") -> None:
+    """What is odd about the input of each tenant, a line a note."""
+    for tenant, notes in rows:
+        for note in notes:
+            out.print(f"note: {clean(tenant)}: {clean(note)}", overflow="fold")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connector.app import open_app
-from connector.cli.common import clean, config_of, console, draw, progress, table
+from connector.cli.common import clean, config_of, console, draw, draw_notes, progress, table
 from connector.config.values import Config
 from connector.deliver.delivery import Outcome
 from connector.health.logs import log_to_stderr
@@ -38,6 +38,7 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
     for poll in polls:
         shown.add_row(clean(poll.tenant), poll.newest_day or "-", str(poll.events), _words(poll.status, poll))
     draw(shown, out)
+    draw_notes(((poll.tenant, poll.notes) for poll in polls), out)
     if sinks:
         out.print()
         shown = table("sink", "sent>", "parked>", "result")

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connector.cli.common import clean, config_of, console, draw, dump, plural, store_beside, table
+from connector.cli.common import clean, config_of, console, draw, draw_notes, dump, plural, store_beside, table
 from connector.clock import SystemClock
 from connector.config.values import Config
 from connector.health.overview import open_problems, overview
@@ -49,6 +49,7 @@ def show(status: dict[str, Any]) -> None:
         row = (clean(name), t["newest_day"] or "-", _age(t["data_age_s"]), _moment(t["last_success"]), error)
         tenants.add_row(*row, style=style)
     draw(tenants, out)
+    draw_notes(((name, t["notes"]) for name, t in status["tenants"].items()), out)
     out.print()
     draw(sink_table(status["sinks"]), out)
     others = [p for p in status["problems"] if p["subject"].removeprefix("sink:") not in status["sinks"]]

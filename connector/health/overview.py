@@ -52,6 +52,7 @@ def overview(
             "last_success": head.get("last_success"),
             "error": head.get("error"),
             "hint": head.get("hint") or None,
+            "notes": [text for _, text in head.get("notes", ())],
             "problems": sorted(p["reason"] for p in head.get("problems", {}).values()),
         }
     return {

@@ -128,7 +128,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         elif known is None and day.day < known_before:
             if guard.identity(version) not in work.refused:
                 work.days[day.day] = slim(version)
-                _tell_day(work, version, final=True, late=True)
+                _tell_day(work, version, final=True, late=True, backfilled=day.day < work.first_newest)
         else:
             version = version if known is None else evolve(version, revision=known.revision + 1)
             next_refusal = _suspicion(work, refusal, newest, version, days[position + 1 :])

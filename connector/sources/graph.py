@@ -298,6 +298,8 @@ class GraphSource:
         except (PartialRead, Unavailable, Denied) as error:
             if not pages:
                 raise
+            if not error.what.startswith(collection):  # no connection: it does not know what was asked for
+                error.what = f"{collection} page {len(pages) + 1}: {error.what}"
             return _Read(pages, error)
         return _Read(pages)
 

@@ -173,9 +173,7 @@ def _profile(document: Any, tenant_id: str, where: str, flags: set[str]) -> Prof
         deprecated=truth(doc.get("deprecated"), flags),
         remediation_sha256=text_hash(doc.get("remediation")),
         remediation_impact_sha256=text_hash(doc.get("remediationImpact")),
-        updates=_updates(
-            [object_of(raw, f"{where} ({name}): controlStateUpdates entry") for raw in updates], flags
-        ),
+        updates=_updates([object_of(raw, f"{where} ({name}): controlStateUpdates entry") for raw in updates], flags),
     )
 
 

@@ -76,6 +76,7 @@ def show_status() -> None:
         "last_success": None,
         "problems": [],
         "hint": "look",
+        "notes": NASTY,
     }
     sink = {"state": "ok", "backlog": 1, "parked": 0, "last_success": "2026-11-22T09:00:00Z", "oldest_due": None}
     sink |= {"error": None, "hint": None}

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from connector.app import open_store
+from connector.app import Transports, graph_source, open_store, transports_for
 from connector.clock import SystemClock, iso, parse_iso
-from connector.config.values import Config
+from connector.config.values import Config, TenantConfig
 from connector.config.yaml_file import find, load
 from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError
@@ -18,6 +18,8 @@ from connector.registry import sink_options
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from connector.sources.graph import GraphSource
 
 NARROW = 60
 """Terminals with fewer cells get cards instead of tables."""
@@ -36,6 +38,19 @@ async def store_beside(config: Config) -> AsyncIterator[DurableStore]:
         yield store
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def graph_of(
+    config: Config, tenant: TenantConfig, *, write: bool = False
+) -> AsyncIterator[tuple["GraphSource", Transports]]:
+    """The tenant's Graph, to be asked now; with `write`, as whoever may change it."""
+    clock = SystemClock()
+    transports = transports_for(config, clock)
+    try:
+        yield graph_source(tenant, config, transports, clock, write=write), transports
+    finally:
+        await transports.close()
 
 
 def tenant_id(config: Config, name: str | None) -> str | None:

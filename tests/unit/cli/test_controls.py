@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.cli.controls import read_csv, row_of
+from connector.cli.controls import row_of
+from connector.cli.controls_csv import read_csv
 from connector.errors import ConfigError
 from connector.model import Control, Day, Profile, StateUpdate
 from connector.writeback.plan import Wanted

@@ -1,0 +1,257 @@
+"""`securescore controls set`: the only command that changes anything at Microsoft.
+
+It compares first, asks, sends one change after the other, reads each back, and leaves an event of each.
+"""
+
+import argparse
+import asyncio
+import os
+import pwd
+import socket
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attrs import evolve, frozen
+
+from connector.app import severity_rules, token_provider
+from connector.cli.common import clean, console, draw, dump, graph_of, store_beside, table
+from connector.cli.controls_csv import read_csv
+from connector.clock import SystemClock, iso
+from connector.config.values import Config, TenantConfig
+from connector.deliver.delivery import DurableStore
+from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable
+from connector.model import PORTAL, Control
+from connector.net.clouds import cloud_of
+from connector.observe import memory
+from connector.observe.events import Origin
+from connector.sources.graph import GraphSource
+from connector.writeback.apply import Result, Writer, apply, unfinished
+from connector.writeback.plan import STATES, Plan, Wanted, plan, refusal, wanted
+from connector.writeback.record import Operator, announce, change_of, record, withdraw
+
+
+def asked_for(args: argparse.Namespace) -> list[tuple[int | None, Wanted]]:
+    """What is asked for, with the line it stands on. Raises ConfigError with everything that is wrong."""
+    if args.from_csv:
+        if args.name or args.state or args.comment or args.assigned_to is not None:
+            raise ConfigError(["with --from-csv, names, states and comments stand in the file alone"])
+        changes = read_csv(Path(args.from_csv))
+    else:
+        problems = [
+            *([] if args.name else ["set needs the NAME of the control, or --from-csv FILE"]),
+            *([] if args.state else [f"--state is missing: one of {', '.join(STATES)}"]),
+            *([] if args.comment else ["--comment is missing: it is what an auditor will read"]),
+        ]
+        asked, more = (None, []) if problems else wanted(args.name, args.state, args.comment, args.assigned_to)
+        if asked is None:
+            raise ConfigError(problems + more)
+        changes = [(None, asked)]
+    if len(changes) > args.max:
+        raise ConfigError(
+            [f"{len(changes)} changes are more than {args.max}: nothing was sent"],
+            f"look again, then allow so many with --max {len(changes)}",
+        )
+    if not (args.dry_run or args.yes or sys.stdin.isatty()):
+        raise ConfigError(["nobody is there to confirm: nothing was sent"], "add --yes, or look first with --dry-run")
+    return changes
+
+
+@frozen
+class _Done:
+    """One line of the report."""
+
+    line: int | None
+    result: Result
+    event_id: str | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        asked, before = self.result.plan.wanted, self.result.plan.before
+        return {
+            "line": self.line,
+            "control": asked.control,
+            "before": before.state,
+            "after": asked.state,
+            "outcome": self.result.outcome,
+            "detail": self.result.detail,
+            "hint": self.result.hint,
+            "event": self.event_id,
+        }
+
+
+GOOD = ("same", "success", "would be sent")
+
+
+async def set_states(
+    config: Config, tenant: TenantConfig, changes: Sequence[tuple[int | None, Wanted]], args: argparse.Namespace
+) -> int:
+    clock = SystemClock()
+    operator = Operator(_os_user(), socket.gethostname(), args.operator)
+    async with store_beside(config) as store, graph_of(config, tenant, write=True) as (source, transports):
+        seen = memory.decode(await store.load(tenant.tenant_id), since="9999")
+        scored = seen.newest.day.controls if seen.newest else {}
+        plans = list(zip((line for line, _ in changes), await _plans(source, changes, scored), strict=True))
+        to_send = sum(p.verdict == "send" for _, p in plans)
+        if args.dry_run:
+            done = [_Done(line, _dry(p)) for line, p in plans]
+        elif to_send and not args.yes and not _confirmed(tenant, plans, to_send):
+            print("stopped: nothing was sent", file=sys.stderr)
+            return 1
+        else:
+            writer = Writer(
+                http=transports.budgets.in_front_of(transports.get(config.network), tenant.tenant_id),
+                base_url=cloud_of(tenant.graph).graph,
+                token=token_provider(tenant, config, transports, write=True),
+                clock=clock,
+                random=Random(),  # noqa: S311 - spreads retries, guards nothing
+            )
+            one = _One(source, writer, store, tenant, operator, scored)
+            done = await _carry_out(one, plans)
+    _report(done, tenant, args)
+    good = sum(d.result.outcome in GOOD for d in done)
+    return 0 if good == len(done) else 3 if good else 1
+
+
+async def _plans(
+    source: GraphSource, changes: Sequence[tuple[int | None, Wanted]], known: Mapping[str, Control]
+) -> list[Plan]:
+    """One control is asked for by its id; for several the catalogue is read once. `known` is from the last poll."""
+    early = [refusal(asked) for _, asked in changes]
+    if all(early):
+        return [p for p in early if p is not None]
+    only = changes[0][1].control
+    one = len(changes) == 1
+    profiles = {only: await source.control(only)} if one else await source.catalogue()
+    try:
+        newest = await source.newest()
+    except (Unavailable, PartialRead):  # enough to tell completed controls from others
+        newest = None
+    scored = newest.controls if newest else known
+    return [plan(w, profiles.get(w.control), scored.get(w.control)) for _, w in changes]
+
+
+def _dry(planned: Plan) -> Result:
+    if planned.verdict == "send":
+        return Result(planned, "would be sent")
+    return Result(planned, planned.verdict, planned.reason, planned.hint)
+
+
+@frozen
+class _One:
+    """What one change needs: it is applied and recorded as one step."""
+
+    source: GraphSource
+    writer: Writer
+    store: DurableStore
+    tenant: TenantConfig
+    operator: Operator
+    scored: Mapping[str, Control]
+
+    async def __call__(self, line: int | None, planned: Plan) -> _Done:
+        tenant, control = self.tenant, self.scored.get(planned.wanted.control)
+        began = iso(self.writer.clock.now())
+        announced = change_of(unfinished(planned), self.operator, control, began)
+        if planned.verdict == "send":
+            try:
+                await announce(self.store, tenant.tenant_id, announced)
+            except SecureScoreError as error:
+                what = f"nothing was sent, as it could not be recorded: {error.what}"
+                return _Done(line, Result(planned, "failure", what, error.hint, stops=True))
+        result = await apply(planned, self.source, self.writer)
+        now = iso(self.writer.clock.now())
+        change = change_of(result, self.operator, control, now)
+        try:
+            if not result.sent:
+                if planned.verdict == "send":
+                    await withdraw(self.store, tenant.tenant_id, announced)
+                return _Done(line, result)
+            origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, "connector")
+            event = await record(self.store, origin, change, severity_rules(), now, announced)
+        except SecureScoreError as error:
+            said = f"{result.detail}; the event could not be recorded: {error.what}".lstrip("; ")
+            hint = f"note it by hand: {change.data['summary']} by {self.operator} at {now}"
+            return _Done(line, evolve(result, outcome="unrecorded", detail=said, hint=hint, stops=True))
+        return _Done(line, result, event.id)
+
+
+async def _carry_out(one: _One, plans: Sequence[tuple[int | None, Plan]]) -> list[_Done]:
+    """One after the other; what no further change could pass ends it, and the rest is reported as not tried."""
+    done: list[_Done] = []
+    why = ""
+    for line, planned in _tracked(plans):
+        if why and planned.verdict == "send":
+            done.append(_Done(line, Result(planned, "not tried", why, "repair that, then run the command again")))
+            continue
+        step = asyncio.ensure_future(one(line, planned))
+        try:
+            done.append(await asyncio.shield(step))
+        except asyncio.CancelledError:
+            await step  # a change that is under way is finished and recorded even when the operator interrupts
+            raise
+        if done[-1].result.stops:
+            why = done[-1].result.detail
+    return done
+
+
+def _tracked(plans: Sequence[tuple[int | None, Plan]]) -> Iterable[tuple[int | None, Plan]]:
+    from rich.progress import track  # noqa: PLC0415
+
+    out = console(stderr=True)
+    quiet = not out.is_terminal or len(plans) < 2
+    return track(plans, description="setting states", console=out, disable=quiet, transient=True)
+
+
+def _confirmed(tenant: TenantConfig, plans: Sequence[tuple[int | None, Plan]], to_send: int) -> bool:
+    out = console(stderr=True)
+    for _, p in plans:
+        if p.verdict == "send":
+            out.print(f"  {clean(p.wanted.control)}: {_words(p.before.state)} → {_words(p.wanted.state)}")
+    full = any(p.wanted.state in ("ThirdParty", "Reviewed") for _, p in plans if p.verdict == "send")
+    if full:
+        out.print("  Resolved controls get full points without being measured.")
+    noun = "this change" if to_send == 1 else f"these {to_send} changes"
+    out.print(f"Send {noun} to Microsoft for tenant {clean(tenant.name)}? \\[y/N] ", end="")
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+
+
+def _words(state: str) -> str:
+    return clean(f"{PORTAL.get(state, 'unknown')} ({state})")
+
+
+def _report(done: Sequence[_Done], tenant: TenantConfig, args: argparse.Namespace) -> None:
+    if args.json:
+        dump([{"tenant": tenant.name, **d.as_data()} for d in done])
+    else:
+        numbered = any(d.line for d in done)
+        shown = table(*(["line>"] if numbered else []), "control", "was", "wanted", "result")
+        for d in done:
+            asked, before = d.result.plan.wanted, d.result.plan.before
+            result = {"same": "unchanged: it is so already", "success": "done, and read back"}.get(
+                d.result.outcome, d.result.outcome
+            )
+            cells = [str(d.line)] if numbered else []
+            shown.add_row(*cells, clean(asked.control), _words(before.state), _words(asked.state), result)
+        draw(shown)
+        if any(d.result.outcome == "success" for d in done):
+            console().print("Points follow within 24 hours to 7 days.")
+    for d in done:
+        if d.result.outcome not in GOOD:
+            where = f"line {d.line}: " if d.line else ""
+            print(
+                f"error: {where}{d.result.plan.wanted.control}: {d.result.outcome}: {d.result.detail}", file=sys.stderr
+            )
+            if d.result.hint:
+                print(f"next: {d.result.hint}", file=sys.stderr)
+
+
+def _os_user() -> str:
+    """The user of the process, and who became it through sudo: shared service accounts are common here."""
+    uid = os.getuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = f"uid {uid}"
+    behind = os.environ.get("SUDO_USER", "")
+    return f"{user} (sudo by {behind[:64]})" if behind.isprintable() and behind not in ("", user) else user

@@ -22,6 +22,8 @@ from connector.errors import ConfigError
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 32
 MAX_TENANTS = 100_000
+MAX_VALUES = 2_000_000
+"""How many values a file may stand for, each alias counted as all that it stands for."""
 PLACES = ("securescore.yaml", "/etc/secure-score-connector/config.yaml")
 INIT_HINT = "write one with: securescore init"
 
@@ -117,6 +119,8 @@ class _Open:
     value: dict[str, Any] | list[Any]
     path: Path
     anchor: str | None
+    before: int
+    """How many values stood before it."""
     key: str | None = None
 
 
@@ -148,12 +152,17 @@ def read_yaml(text: str, name: str) -> Document:
 
 @define
 class _Builder:
-    """Parser events → Document. An alias shares its value instead of copying it: a small file stays small in memory."""
+    """Parser events → Document. An alias shares its value instead of copying it, so a small file stays small in memory.
+
+    What walks through the values later meets each as often as it is named, so their number is bounded here.
+    """
 
     name: str
     document: Document = Factory(Document)
     opened: list[_Open] = Factory(list)
-    anchors: dict[str, Any] = Factory(dict)
+    anchors: dict[str, tuple[Any, int]] = Factory(dict)
+    """Value, and how many values it stands for."""
+    values: int = 0
     documents: int = 0
 
     def stop(self, mark: Any, text: str) -> ConfigError:
@@ -172,13 +181,20 @@ class _Builder:
             self._key(event)
         else:
             self._place(event)
-            self._put(plain(event.value) if event.implicit[0] and event.tag is None else event.value, event.anchor)
+            self._put(
+                plain(event.value) if event.implicit[0] and event.tag is None else event.value,
+                event.anchor,
+                self.values,
+            )
+            self._count(1, event)
 
     def alias(self, event: Any) -> None:
         if self._expects_key() or event.anchor not in self.anchors:
             raise self.stop(event.start_mark, f"the alias *{event.anchor} stands for nothing yet")
         self._place(event)
-        self._put(self.anchors[event.anchor], None)
+        value, size = self.anchors[event.anchor]
+        self._put(value, None, 0)
+        self._count(size, event)
 
     def open(self, value: dict[str, Any] | list[Any], event: Any) -> None:
         if event.tag is not None:
@@ -187,11 +203,17 @@ class _Builder:
             raise self.stop(event.start_mark, "a key must be text")
         if len(self.opened) >= MAX_DEPTH:
             raise self.stop(event.start_mark, f"is nested deeper than {MAX_DEPTH} levels")
-        self.opened.append(_Open(value, self._place(event), event.anchor))
+        self.opened.append(_Open(value, self._place(event), event.anchor, self.values))
+        self._count(1, event)
 
     def close(self, _: Any) -> None:
         closed = self.opened.pop()
-        self._put(closed.value, closed.anchor)
+        self._put(closed.value, closed.anchor, closed.before)
+
+    def _count(self, more: int, event: Any) -> None:
+        self.values += more
+        if self.values > MAX_VALUES:
+            raise self.stop(event.start_mark, f"stands for more than {MAX_VALUES} values: look at its aliases (*…)")
 
     def _expects_key(self) -> bool:
         return bool(self.opened) and isinstance(self.opened[-1].value, dict) and self.opened[-1].key is None
@@ -218,9 +240,9 @@ class _Builder:
         self.document.lines.setdefault(path, event.start_mark.line + 1)
         return path
 
-    def _put(self, value: Any, anchor: str | None) -> None:
+    def _put(self, value: Any, anchor: str | None, before: int) -> None:
         if anchor:
-            self.anchors[anchor] = value
+            self.anchors[anchor] = (value, max(self.values - before, 1))
         if not self.opened:
             self.document.value = value
         elif isinstance(holder := self.opened[-1].value, list):

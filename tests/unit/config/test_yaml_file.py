@@ -150,12 +150,21 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, text: str | bytes, words: st
     assert error.hint
 
 
-def test_a_bomb_of_aliases_stays_small(tmp_path: Path) -> None:
-    """Each level doubles what it refers to: copied, this would be 2^30 values."""
-    levels = "".join(f"k{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 31))
-    found = fault(tmp_path, f"k0: &a0 [x, x]\n{levels}{MINIMAL}").problems
-    assert len(found) == 31
-    assert all("unknown key" in one for one in found)
+@pytest.mark.parametrize("width", [2, 10])
+def test_a_bomb_of_aliases_is_refused_where_it_grows_too_large(tmp_path: Path, width: int) -> None:
+    """Each level doubles what it refers to, or makes ten of it: whoever walks through the values would never end."""
+    stars = ", ".join(["*a{0}"] * width)
+    levels = "".join(f"k{n}: &a{n} [{stars.format(n - 1)}]\n" for n in range(1, 31))
+    (found,) = fault(tmp_path, f"k0: &a0 [x, x]\n{levels}state: {{path: *a30}}\n").problems
+    assert "stands for more than 2000000 values: look at its aliases" in found
+    assert "(line " in found
+
+
+def test_what_many_tenants_share_by_alias_is_no_bomb() -> None:
+    rows = "".join(f"- {{name: t{n}, auth: *a}}\n" for n in range(20_000))
+    read = yaml_file.read_yaml(f"a: &a {{kind: token, file: x}}\ntenants:\n{rows}", "x").value
+    assert len(read["tenants"]) == 20_000
+    assert read["tenants"][-1]["auth"] is read["a"], "shared, not copied"
 
 
 @given(st.text(alphabet=st.sampled_from("ab: \n-[]{},&*!|>'\"#\t?~<%@1"), max_size=60))

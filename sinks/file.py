@@ -70,6 +70,7 @@ _HINTS = {
     errno.EDQUOT: "raise the quota or free space; delivery resumes by itself",
     errno.EFBIG: "rotate the file, or raise the file size limit of the service",
     errno.EIO: "check the disk",
+    errno.ELOOP: "a symbolic link that another account made is not followed: name the file itself",
 }
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ def _append(path: str, mode: int, data: bytes) -> None:
 
 def _open(path: str, mode: int) -> int:
     """The file, locked for this batch, created if need be."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+    flags = _flags(path)
     try:
         fd = os.open(path, flags)
     except FileNotFoundError:
@@ -188,6 +189,20 @@ def _open(path: str, mode: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _flags(path: str) -> int:
+    """How the file is opened: a symbolic link is followed only where this account or root made it.
+
+    Another account's link would choose what we write to; the kernel's own guard (fs.protected_symlinks) holds in sticky
+    folders only.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+    with contextlib.suppress(OSError):
+        found = os.lstat(path)
+        if stat.S_ISLNK(found.st_mode) and found.st_uid in (0, os.geteuid()):
+            return flags
+    return flags | os.O_NOFOLLOW
 
 
 def _check_regular(path: str, fd: int) -> None:
@@ -261,7 +276,7 @@ def _probe(path: str) -> None:
     if path == "-":
         return
     try:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        fd = os.open(path, _flags(path))
     except FileNotFoundError:
         folder = os.path.dirname(path) or "."  # noqa: PTH120 - text in, text out
         os.stat(folder)  # noqa: PTH116 - raises with the reason

@@ -6,6 +6,7 @@ Reads only: nothing is committed, and no event is sent unless `--send-test` asks
 import argparse
 import asyncio
 import csv
+import io
 import logging
 import re
 import statistics
@@ -23,6 +24,7 @@ from connector.cli.common import clean, config_of, console, draw, dump, plural, 
 from connector.cli.rule_columns import declared, differences, resource_id_problem
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
+from connector.durable import replacing
 from connector.errors import ConfigError, Denied, SecureScoreError
 from connector.mapping.load import load_mapping
 from connector.model import Known
@@ -340,10 +342,11 @@ def write_consents(path: Path, config: Config, findings: Sequence[Finding]) -> i
         if t.name in lacking and t.auth is not None and (client_id := str(t.auth.options.get("client_id") or ""))
     ]
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+        with replacing(path) as file:
+            writer = csv.writer(text := io.StringIO(newline=""))
             writer.writerow(("name", "tenant_id", "client_id", "consent_url"))
             writer.writerows(rows)
+            file.write(text.getvalue().encode("utf-8"))
     except OSError as error:
         raise SecureScoreError(f"cannot write {path}: {error.strerror}", "choose another --consent-csv") from error
     return len(rows)

@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 
 from connector.config.keys import CLOUDS
 from connector.config.read import PLACEHOLDER, Reader
+from connector.durable import creating, replacing
 from connector.errors import ConfigError
 from connector.options import Init, Option
 from connector.registry import SINKS, sink_module
@@ -243,19 +244,9 @@ state: {{path: {state}{mode}, keep_days: 400, max_bytes: 4GiB}}{readers}
 
 def write(path: str, text: str, *, replace: bool) -> None:
     """Create the file with mode 0600, whole or not at all. Raises ConfigError when it exists or cannot be made."""
-    target = Path(f"{path}.new" if replace else path)
     try:
-        if replace:
-            target.unlink(missing_ok=True)
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            if replace:
-                target.replace(path)
-        except OSError:
-            target.unlink(missing_ok=True)
-            raise
+        with (replacing if replace else creating)(Path(path)) as stream:
+            stream.write(text.encode("utf-8"))
     except FileExistsError as error:
         raise ConfigError(
             [f"{path}: exists already"], "name another file with --out, or replace it with --force"

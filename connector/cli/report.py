@@ -6,7 +6,6 @@ tenant by tenant, so that thousands of them need no more memory than a few.
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from connector.cli.common import clean, config_of, console, plain, progress, sto
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
+from connector.durable import replacing
 from connector.errors import ConfigError, SecureScoreError
 from connector.observe import memory
 from connector.observe.evidence import Evidence
@@ -187,14 +187,12 @@ def writing(out: str) -> Iterator[Callable[[str], None]]:
     if out == "-":
         yield lambda text: print(text, end="")
         return
-    path = Path(out)
-    beside = path.with_name(f".{path.name}.new")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield lambda text: print(text, end="", file=file)
-        beside.replace(path)
+        with replacing(Path(out)) as file:
+
+            def write(text: str) -> None:
+                file.write(text.encode("utf-8"))
+
+            yield write
     except OSError as error:
         raise SecureScoreError(f"cannot write {out}: {error.strerror}", "name another file: --out FILE") from error
-    finally:
-        beside.unlink(missing_ok=True)

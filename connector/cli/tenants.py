@@ -10,6 +10,7 @@ from connector.app import evidence
 from connector.cli.common import clean, config_of, console, draw, dump, store_beside, table
 from connector.config.values import Config
 from connector.deliver.delivery import DurableStore
+from connector.durable import creating
 from connector.errors import ConfigError
 from connector.formats import cloudevents
 from connector.model import Event
@@ -109,10 +110,10 @@ async def _remembered(config: Config, store: DurableStore, name: str) -> str:
 
 
 def _export(path: Path, events: Sequence[Event]) -> None:
-    """All events as canonical JSON lines in a new file of mode 0600. Raises ConfigError; then nothing is forgotten."""
+    """All events as canonical JSON lines in a new, synced file of mode 0600. Raises ConfigError."""
     try:
-        path.touch(0o600, exist_ok=False)
-        path.write_text("".join(cloudevents.dumps(event) + "\n" for event in events), encoding="ascii")
+        with creating(path) as file:
+            file.writelines(f"{cloudevents.dumps(event)}\n".encode("ascii") for event in events)
     except FileExistsError as error:
         raise ConfigError([f"{path} exists already"], "name another file with --export") from error
     except OSError as error:

@@ -17,6 +17,7 @@ from attrs import field, frozen
 
 from connector.config import secrets
 from connector.config.values import AuthConfig
+from connector.durable import replacing
 from connector.errors import ConfigError
 from connector.signin.entra_http import Bridge, login_http
 from connector.signin.msal_calls import CAPABILITIES, Target, Token, msal_errors, msal_module, seconds, token_of
@@ -155,15 +156,9 @@ def _read(file: Path, target: Target) -> bytes:
 
 def _write(file: Path, cache: Any) -> None:
     kept = {name: part for name, part in json.loads(cache.serialize()).items() if name in _KEPT}
-    temporary = file.with_name(f"{file.name}.new")
     try:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
+        with replacing(file) as stream:
             stream.write(json.dumps(kept).encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
     except OSError as error:
         raise _unwritable(file, error) from None
 
@@ -172,7 +167,7 @@ def _write(file: Path, cache: Any) -> None:
 def _locked(file: Path) -> Iterator[None]:
     """One process and thread at a time looks at a cache and replaces it."""
     try:
-        descriptor = os.open(file.with_name(f"{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(file.with_name(f"{file.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _unwritable(file, error) from None
     try:

@@ -275,6 +275,24 @@ async def test_what_is_no_file_is_denied_at_once(tmp_path: Path, kind: str) -> N
         assert caught.value.hint
 
 
+async def test_only_a_link_that_this_account_or_root_made_is_followed(tmp_path: Path) -> None:
+    """Whoever may write in the folder must not choose which file is appended to."""
+    target, link = tmp_path / "of-root", tmp_path / "events.jsonl"
+    target.write_text("")
+    link.symlink_to(target)
+    sink = FileSink("archive", str(link))
+    await sink.send([record(1, "one")])
+    assert lines(target) == ["one"]
+    if os.geteuid() != 0:
+        pytest.skip("only root can make another account's link")
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    for attempt in (sink.send([record(2, "two")]), sink.probe()):
+        with pytest.raises(Denied) as caught:
+            await attempt
+        assert "name the file itself" in caught.value.hint
+    assert lines(target) == ["one"]
+
+
 async def test_a_lost_permission_is_denied_and_heals(path: Path) -> None:
     sink = FileSink("archive", str(path))
     await sink.send([record(1, "one")])

@@ -22,7 +22,7 @@ from connector.health.logs import log_to_stderr
 from connector.loops import App
 from connector.model import Event
 from connector.ports import Query
-from connector.simulator.server import serve, token_for
+from connector.simulator.server import Budget, serve, token_for
 from connector.simulator.world import World
 
 HELP = "no credentials: a simulated tenant → events, table, explanation, files"
@@ -75,7 +75,7 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
     world = World(seed, 1, (live_from - timedelta(days=BACKFILL_DAYS + 5)).date())
     tenant = world.tenants[0]
     clock = SimulatedClock(live_from)
-    async with serve(world, clock) as sim:
+    async with serve(world, clock, budget=Budget()) as sim:
         token = folder / "token"
         token.touch(0o600)
         token.write_text(token_for(tenant.id))

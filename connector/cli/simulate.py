@@ -18,9 +18,11 @@ from connector.clock import SystemClock, iso
 from connector.errors import SecureScoreError
 from connector.simulator.authority import Authority, Registration, serve_authority
 from connector.simulator.certificates import server_context, write_private
-from connector.simulator.faults import Faults, Weather
+from connector.simulator.facts import lines
+from connector.simulator.faults import KINDS, Fault, Faults, Weather
+from connector.simulator.habits import switched
 from connector.simulator.pace import PacedClock
-from connector.simulator.server import READ, Caller, Simulation, plain_tokens, serve, token_for
+from connector.simulator.server import READ, Budget, Caller, Simulation, plain_tokens, serve, token_for
 from connector.simulator.world import HISTORY_DAYS, World
 
 HELP = "the simulated Graph as a server"
@@ -49,6 +51,31 @@ def _date(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-11-22") from None
 
 
+def _fault(text: str) -> Fault:
+    """`KIND[,path=TEXT][,tenant=ID][,times=N][,after=N]`."""
+    kind, *settings = text.split(",")
+    if kind not in KINDS:
+        raise argparse.ArgumentTypeError(f"{kind!r} is no kind of fault; --facts lists them")
+    found: dict[str, str | int] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name in ("path", "tenant") and value:
+            found[name] = value
+        elif name in ("times", "after") and value.isdecimal():
+            found[name] = int(value)
+        else:
+            raise argparse.ArgumentTypeError(f"{setting!r} is none of path=TEXT, tenant=ID, times=N, after=N")
+    return Fault(kind, **found)  # type: ignore[arg-type]
+
+
+def _habit(text: str) -> str:
+    try:
+        switched([text])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_number(0, 65535, int), default=8099, help="0 takes any free port (8099)")
     parser.add_argument("--tenants", type=_number(1, 100_000, int), default=3, help="how many tenants (3)")
@@ -60,11 +87,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=_number(0.001, 1e6, float), default=1.0, help=speed_help)
     parser.add_argument("--start", type=_date, help="the day to begin with (now; with --speed 60 days ago)")
     weather_help = "share of bad answers: outages, 206, 429, 503, cut bodies (0)"
+    parser.add_argument(
+        "--fault", type=_fault, action="append", default=[], metavar="KIND[,…]", help="let something go wrong (repeat)"
+    )
+    parser.add_argument(
+        "--habit", type=_habit, action="append", default=[], metavar="NAME[=SHARE]", help="be less kind (repeat)"
+    )
+    facts_help = "print what is known of the real service, how it is played here, all faults and habits; serve nothing"
+    parser.add_argument("--facts", action="store_true", help=facts_help)
     parser.add_argument("--weather", type=_number(0, 1, float), default=0.0, help=weather_help)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; then 0. Raises SecureScoreError when the port or the folder cannot be had."""
+    if args.facts:
+        print("\n".join(lines()))
+        return 0
     try:
         asyncio.run(_serve(args))
     except OSError as error:
@@ -77,8 +115,8 @@ async def _serve(args: argparse.Namespace) -> None:
     start = _start(args, system.now())
     clock = PacedClock(system, start, args.speed)
     first_day = (start - timedelta(days=HISTORY_DAYS)).date()
-    world = World(args.seed, args.tenants, first_day)
-    faults = Faults(weather=Weather(args.weather, args.seed) if args.weather else None)
+    world = World(args.seed, args.tenants, first_day, habits=switched(args.habit))
+    faults = Faults(args.fault, Weather(args.weather, args.seed) if args.weather else None)
     async with contextlib.AsyncExitStack() as running:
         context, ca_file, authority = None, None, None
         if args.tls:
@@ -90,7 +128,15 @@ async def _serve(args: argparse.Namespace) -> None:
                 serve_authority(system, tenants, [_application()], ssl=context, port=port)
             )
         sim = await running.enter_async_context(
-            serve(world, clock, faults=faults, port=args.port, ssl=context, authenticate=_accept(authority))
+            serve(
+                world,
+                clock,
+                faults=faults,
+                port=args.port,
+                ssl=context,
+                authenticate=_accept(authority),
+                budget=Budget(),
+            )
         )
         _describe(sim, authority, args.out, ca_file)
         stopped = asyncio.Event()

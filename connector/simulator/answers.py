@@ -16,7 +16,7 @@ from uuid import UUID
 
 from attrs import Factory, evolve, frozen
 
-from connector.simulator.bodies import Bodies
+from connector.simulator.bodies import Bodies, encode
 from connector.simulator.catalogue import Entry
 from connector.simulator.faults import alter
 from connector.simulator.tenants import Update
@@ -145,7 +145,7 @@ def _link(call: Call, offset: int) -> str:
     return f"{call.origin}{call.path}?" + "&".join(f"{quote(k, safe='$')}={quote(v, safe='')}" for k, v in pairs)
 
 
-def page(bodies: Bodies, call: Call, kind: str = "", number: int = 0) -> Page:
+def page(bodies: Bodies, call: Call, kind: str = "", number: int = 0, days_ahead: int = 0) -> Page:
     """The asked page, falsified as a kind of fault says; `number` tells the pages of an endless chain apart."""
     if kind == "endless":
         call = evolve(call, query={k: v for k, v in call.query.items() if k != "$skiptoken"})
@@ -158,13 +158,24 @@ def page(bodies: Bodies, call: Call, kind: str = "", number: int = 0) -> Page:
         link = f"{call.origin}{call.path}?" + "&".join(f"{k}={quote(v, safe='')}" for k, v in call.query.items())
     elif kind == "foreign_link":
         link = (link or _link(call, end)).replace(call.origin, "https://graph.example.net")
+    elif kind == "relative_link":
+        link = (link or _link(call, end)).removeprefix(call.origin)
     elif kind in {"missing_page", "empty"}:
         link = None
-    shown = Page(alter(kind, rows), link, count)
+    elif kind == "empty_link":
+        link = ""
+    if "$select" in call.query:
+        rows = _selected(rows, call.query["$select"])
+    shown = Page(alter(kind, rows, days_ahead), link, count)
     if kind == "partial":
-        warning = '199 - "Microsoft/SecureScore/504/10000"'
+        warning = '199 - "Microsoft/SecureScore/504/10000", 199 - "Microsoft/MDATP/403/12"'
         return evolve(shown, status=206, headers={"Warning": warning})
     return shown
+
+
+def _selected(rows: list[bytes], names: str) -> list[bytes]:
+    wanted = {name.strip() for name in names.split(",")}
+    return [encode({k: v for k, v in json.loads(row).items() if k in wanted}) for row in rows]
 
 
 def item(bodies: Bodies, call: Call, kind: str = "") -> bytes:
@@ -189,7 +200,7 @@ def encode_page(call: Call, shown: Page) -> bytes:
     head: dict[str, Any] = {"@odata.context": f"{call.origin}/{call.version}/$metadata#security/{call.collection}"}
     if shown.count is not None:
         head["@odata.count"] = shown.count
-    if shown.next_link:
+    if shown.next_link is not None:
         head["@odata.nextLink"] = shown.next_link
     return json.dumps(head)[:-1].encode() + b',"value":[' + b",".join(shown.rows) + b"]}"
 
@@ -197,8 +208,11 @@ def encode_page(call: Call, shown: Page) -> bytes:
 # ------------------------------------------------------------------------------------------------------------ writing
 
 
-def patch(bodies: Bodies, call: Call, body: Any) -> None:
-    """Append what a PATCH says to the control's state history; omitted fields stay as they are."""
+def patch(bodies: Bodies, call: Call, body: Any, kind: str = "") -> None:
+    """Append what a PATCH says to the control's state history; omitted fields stay as they are. Raises GraphError.
+
+    `kind` is that of a fault: a refusal of a good body, or a state that falls back to Default.
+    """
     if call.collection != "secureScoreControlProfiles" or call.item is None:
         raise GraphError(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
     if not isinstance(body, dict):
@@ -208,7 +222,11 @@ def patch(bodies: Bodies, call: Call, body: Any) -> None:
         raise GraphError(400, "BadRequest", "vendorInformation must name provider and vendor.")
     if call.item.startswith("scid_"):
         raise GraphError(400, "BadRequest", "The state of a device control cannot be changed here.")
+    if kind == "write_refused":
+        raise GraphError(400, "", "The request is not valid.")
     item(bodies, call)
+    if bodies.world.habits.locked and bodies.world.completed(call.tenant_id, call.now, call.item):
+        raise GraphError(400, "BadRequest", "The state of a completed control cannot be changed.")
     spoken = str(body.get("state", ""))
     known = {"default": "Default", "ignored": "Ignored", "thirdparty": "ThirdParty", "reviewed": "Reviewed"}
     if spoken and spoken.casefold() not in known:
@@ -218,7 +236,7 @@ def patch(bodies: Bodies, call: Call, body: Any) -> None:
     who = bodies.world.tenant(call.tenant_id)
     update = Update(
         minute=bodies.world.minute(call.now),
-        state=known[spoken.casefold()] if spoken else before.state,
+        state="Default" if kind == "write_falls_back" else known[spoken.casefold()] if spoken else before.state,
         by=f"automation@{who.name if who else 'unknown'}.example",
         comment=str(body.get("comment", before.comment) or ""),
         assigned_to=str(body.get("assignedTo", before.assigned_to) or ""),

@@ -23,7 +23,7 @@ from aiohttp import web
 from attrs import Factory, define, field
 
 from connector.ports import Clock
-from connector.simulator.server import READ, Caller
+from connector.simulator.server import READ, SECURITY_READER, Caller
 
 LIFETIME_S = 3599
 DEVICE_SECONDS = 900
@@ -31,7 +31,6 @@ _PATH = re.compile(
     r"/([0-9a-zA-Z.-]{1,80})/(?:v2\.0/(\.well-known/openid-configuration)|oauth2/v2\.0/(token|devicecode))"
 )
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-SECURITY_READER = "5d6b6bb7-de71-4623-b4af-96380a352509"
 
 
 @define
@@ -112,7 +111,14 @@ class Authority:
             return None
         if claims["exp"] < self.clock.now().timestamp():
             return None
-        return Caller(claims["tid"], frozenset(claims.get("roles") or claims.get("scp", "").split()))
+        delegated = "scp" in claims
+        return Caller(
+            claims["tid"],
+            frozenset(claims["scp"].split() if delegated else claims.get("roles", ())),
+            audience=claims.get("aud", ""),
+            delegated=delegated,
+            directory_roles=frozenset(claims.get("wids", ())),
+        )
 
     def _sign(self, text: str) -> bytes:
         return hmac.new(self._key, text.encode(), hashlib.sha256).digest()

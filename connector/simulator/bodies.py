@@ -6,7 +6,7 @@ history are encoded per tenant.
 
 import json
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -73,13 +73,10 @@ class Bodies:
                 self._templates.popitem(last=False)
         templates = self._templates[version.number]
         asserted = self.world.asserted(tenant_id, now)
-        own = tenant_id.encode()
+        own, minute = tenant_id.encode(), self.world.minute(now)
         return [
             (entry, templates[entry.id].replace(_PLACEHOLDER.encode(), own))
-            if entry.id in templates and entry.id not in asserted
-            else (entry, self.profile(entry, tenant_id, asserted.get(entry.id, ())))
+            if version.entries.get(entry.id) is entry and entry.id not in asserted
+            else (entry, encode(self.world.profile(entry, tenant_id, asserted.get(entry.id, ()), minute)))
             for entry in listed
         ]
-
-    def profile(self, entry: Entry, tenant_id: str, updates: Sequence[Any]) -> bytes:
-        return encode(self.world.profile(entry, tenant_id, updates))

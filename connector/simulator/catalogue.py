@@ -13,7 +13,8 @@ from importlib import resources
 from attrs import evolve, field, frozen
 
 from connector.simulator import texts
-from connector.simulator.chance import rng
+from connector.simulator.chance import rng, share
+from connector.simulator.habits import Habits
 
 
 @frozen
@@ -121,27 +122,32 @@ def _churns(entry: Entry) -> bool:
     return entry.retired or entry.id in NEWCOMERS or entry.id.startswith(late_families)
 
 
-def _first() -> Version:
-    absent = tuple(entry for entry in entries() if _churns(entry) and not entry.retired)
-    return Version(0, 0, {e.id: e for e in entries() if e not in absent}, absent)
+def _first(known: float) -> Version:
+    ours = [entry for entry in entries() if known >= 1 or share("cloud", entry.id) < known]
+    absent = tuple(entry for entry in ours if _churns(entry) and not entry.retired)
+    return Version(0, 0, {e.id: e for e in ours if e not in absent}, absent)
 
 
 class Churn:
-    """The catalogue of every day of one world: a fold over its batches, remembered as far as it was asked for."""
+    """The catalogue of every day of one world: a fold over its batches, remembered as far as it was asked for.
 
-    def __init__(self, seed: int) -> None:
+    `big_batches` is the share of months in which more than twenty controls join, `known` that of all controls.
+    """
+
+    def __init__(self, seed: int, *, big_batches: float = 0.0, known: float = 1.0) -> None:
         self._seed = seed
-        self._versions = [_first()]
+        self._big_batches = big_batches
+        self._versions = [_first(known)]
 
     def version(self, day: int) -> Version:
         """The catalogue of that day (0 = first day of the world)."""
         while self._versions[-1].since_day <= day:
-            self._versions.append(_next(self._seed, self._versions[-1]))
+            self._versions.append(_next(self._seed, self._versions[-1], self._big_batches))
         low = max(0, day // BLOCK_DAYS - 1)  # version n begins inside block n - 1
         return next(v for v in reversed(self._versions[low : low + 4]) if v.since_day <= day)
 
 
-def _next(seed: int, before: Version) -> Version:
+def _next(seed: int, before: Version, big_batches: float) -> Version:
     """Apply one monthly batch: some ids join, few vanish without notice, now and then one entry is edited."""
     number = before.number + 1
     draw = rng(seed, "batch", number)
@@ -149,6 +155,8 @@ def _next(seed: int, before: Version) -> Version:
     absent = list(before.absent)
     draw.shuffle(absent)
     wanted = 8 if draw.random() < 0.1 else 1 + draw.randrange(4)
+    if share("big batch", seed, number) < big_batches:
+        wanted = 24
     joining, absent = absent[:wanted], absent[wanted:]
     leaving = sorted(entry_id for entry_id, entry in now.items() if _churns(entry) and not entry.device)
     for entry_id in draw.sample(leaving, min(len(leaving), draw.randrange(4) + (2 if len(absent) < 20 else 0))):
@@ -171,3 +179,38 @@ def _edit(entry_id: str, now: Mapping[str, Entry], which: float) -> Entry:
         moved = next((e for e in now.values() if e.family == "aad" and e.category == "Apps"), entry)
         return evolve(moved, category="Identity")
     return evolve(entry, rank=1 + entry.rank % 128)
+
+
+# -------------------------------------------------------------------------------------------- what does not stand still
+
+_MONTH_MINUTES = 30 * 1440
+_NEXT_CATEGORY = {"Apps": "Identity", "Identity": "Apps", "Data": "Apps", "Device": "Apps"}
+_NEXT_SERVICE = {"MDO": "EXO", "EXO": "MDO", "FORMS": "SWAY", "SWAY": "FORMS"}
+_NEXT_TIER = {"Core": "Advanced", "Advanced": "Core", "Defense In Depth": "Core"}
+
+
+def as_of(entry: Entry, habits: Habits, minute: int) -> Entry:
+    """An entry at a minute: now and then in another category, service and tier, or with another maximum."""
+    if habits.recategorised and share("moves", entry.id) < habits.recategorised:
+        offset = int(share("moved at", entry.id) * _MONTH_MINUTES)
+        if (minute - offset) // _MONTH_MINUTES % 2:
+            entry = evolve(
+                entry,
+                category=_NEXT_CATEGORY.get(entry.category, entry.category),
+                service=_NEXT_SERVICE.get(entry.service, entry.service),
+                tier=_NEXT_TIER.get(entry.tier, entry.tier),
+            )
+    if habits.swinging and share("swings", entry.id) < habits.swinging and minute // 360 % 2:
+        entry = evolve(entry, max_score=entry.max_score - 1 if entry.max_score > 1 else 2)
+    return entry
+
+
+def hidden(entry: Entry, habits: Habits, minute: int, where: str) -> bool:
+    """Whether an entry is missing from the catalogue or the document at a minute: for one hour of each day.
+
+    Never in the last hours: what a day was closed without stays missing in history.
+    """
+    if not habits.flickering or share("flickers", entry.id) >= habits.flickering:
+        return False
+    day, within = divmod(minute, 1440)
+    return within // 60 == int(share("hour", where, entry.id, day) * 21)

@@ -5,7 +5,7 @@ No HTTP here: the server asks which fault applies to a request and carries it ou
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from attrs import field, frozen
@@ -19,7 +19,11 @@ KINDS: Mapping[str, str] = {
     "unavailable": "503, with Retry-After where `retry_after_s` is set",
     "error": "500",
     "unauthorized": "401, as for an expired token",
-    "denied": "403, as for a missing permission",
+    "challenge": "401 with a claims challenge, for the tenant's first token that meets it; a fresh one is answered",
+    "denied": "403, as for a missing permission, role or licence",
+    "bad_request": "400, `Query option 'SkipToken' is not allowed`",
+    "not_found": "404",
+    "bad_gateway": "502 with a page of HTML",
     "html": "200 with a page of a captive portal",
     "huge": "200 with an endless string of `size_bytes`",
     "gzip_bomb": "200 with `size_bytes` of blanks, compressed",
@@ -31,6 +35,8 @@ KINDS: Mapping[str, str] = {
     # To a PATCH; anything else is answered as usual.
     "write_ignored": "204, but nothing changes",
     "write_unclear": "the change is made, and then the answer is 503",
+    "write_refused": "400 to a body that is as documented",
+    "write_falls_back": "204, but the state becomes Default",
     # The answer, falsified.
     "partial": "206 with a Warning header and half of the rows",
     "empty": "200 with an empty list",
@@ -39,9 +45,13 @@ KINDS: Mapping[str, str] = {
     "foreign_link": "a nextLink to another host",
     "link_loop": "a nextLink to the same page",
     "endless": "a nextLink to a new page, for ever",
+    "relative_link": "a nextLink without a host",
+    "empty_link": 'a nextLink that is ""',
+    "future": "a document dated `days_ahead` before all others",
     "wrong_tenant": "documents of another directory",
-    "odd_types": "numbers as strings, nulls and unknown properties",
-    "inconsistent": "a total that is not the sum of its controls",
+    "odd_types": "numbers as strings or without a point, nulls, unknown properties, older spellings",
+    "sentinels": "-1 for what is not known",
+    "inconsistent": "a total that is not the sum of its controls, and a maximum that is off by one",
 }
 
 
@@ -49,19 +59,22 @@ KINDS: Mapping[str, str] = {
 class Fault:
     """One scheduled fault. `path` is a part of path and query; empty fields do not restrict.
 
-    `times` counts requests hit; `since`/`until` are moments of the simulated clock (inclusive, exclusive).
+    `times` counts requests hit, `after` those let pass first (so `path="skiptoken", after=1` means the third page
+    on); `since`/`until` are moments of the simulated clock (inclusive, exclusive).
     """
 
     kind: str = field(validator=in_(KINDS))
     path: str = ""
     tenant: str | None = None
     times: int | None = None
+    after: int = 0
     since: datetime | None = None
     until: datetime | None = None
     retry_after_s: float | None = None
     retry_after_as_date: bool = False
     seconds: float = 1.0
     size_bytes: int = 64 * 1024 * 1024
+    days_ahead: int = 3650
 
     def hits(self, path: str, tenant: str | None, now: datetime) -> bool:
         return (
@@ -122,8 +135,11 @@ class Faults:
         """The fault that happens to this request; counts it."""
         self._requests += 1
         for position, fault in enumerate(self._faults):
-            if fault.hits(path, tenant, now) and (fault.times is None or self._used[position] < fault.times):
+            most = None if fault.times is None else fault.times + fault.after
+            if fault.hits(path, tenant, now) and (most is None or self._used[position] < most):
                 self._used[position] += 1
+                if self._used[position] <= fault.after:
+                    continue
                 self._began.setdefault(fault, fault.since or now)
                 return fault
         return self._weather.fault(self._requests, tenant, now) if self._weather else None
@@ -136,7 +152,7 @@ class Faults:
 # ------------------------------------------------------------------------------------------------------ falsified rows
 
 
-def alter(kind: str, rows: Sequence[bytes]) -> list[bytes]:
+def alter(kind: str, rows: Sequence[bytes], days_ahead: int = 0) -> list[bytes]:
     """The rows of a page as this kind of fault shows them."""
     if kind == "empty":
         return []
@@ -151,6 +167,10 @@ def alter(kind: str, rows: Sequence[bytes]) -> list[bytes]:
         return [_each(_odd_types, row) for row in rows]
     if kind == "inconsistent":
         return [_each(_inconsistent, row) for row in rows]
+    if kind == "sentinels":
+        return [_each(_sentinels, row) for row in rows]
+    if kind == "future" and rows and b'"controlScores"' in rows[0]:
+        return [_each(lambda row: _ahead(row, days_ahead), rows[0]), *rows]
     return list(rows)
 
 
@@ -180,8 +200,41 @@ def _odd_types(row: dict[str, Any]) -> dict[str, Any]:
     if not controls:
         return odd | {"rank": str(row.get("rank")), "deprecated": "false", "threats": None}
     controls[0]["description"] = 7
-    return odd | {"currentScore": str(row["currentScore"]), "averageComparativeScores": None, "controlScores": controls}
+    whole = [control for control in controls if float(control["score"]).is_integer()]
+    for control in whole[::2]:
+        control["score"] = int(float(control["score"]))  # 5 instead of 5.0, as after a re-serialisation
+    odd["createdDateTime"] = row["createdDateTime"].replace("00:00:00Z", "15:21:09.1234567Z")
+    averages = [{name.replace("Seat", "seat"): value for name, value in a.items()} for a in _averages(row)]
+    averages.append({"basis": "IndustryTypes", "categoryValue": 8, "averageScore": "-1"})
+    return odd | {
+        "currentScore": str(row["currentScore"]),
+        "averageComparativeScores": averages,
+        "controlScores": controls,
+    }
+
+
+def _averages(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(row["averageComparativeScores"])
+
+
+def _sentinels(row: dict[str, Any]) -> dict[str, Any]:
+    if "controlScores" not in row:
+        return row | {"maxScore": -1.0, "rank": -1}
+    averages = [a | {name: -1.0 for name in a if "core" in name} for a in _averages(row)]
+    first, *others = row["controlScores"]
+    unknown = first | {"score": -1.0, "scoreInPercentage": -1.0}
+    counts = {"activeUserCount": -1, "licensedUserCount": -1, "averageComparativeScores": averages}
+    return row | counts | {"controlScores": [unknown, *others]}
+
+
+def _ahead(row: dict[str, Any], days: int) -> dict[str, Any]:
+    day = row["id"][-10:]
+    later = (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+    return row | {name: row[name].replace(day, later) for name in ("id", "createdDateTime")}
 
 
 def _inconsistent(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"currentScore": row["currentScore"] + 126.0} if "currentScore" in row else row
+    if "currentScore" not in row:
+        return row
+    off = {"currentScore": row["currentScore"] + 126.0, "maxScore": row["maxScore"] + 1, "licensedUserCount": 505785}
+    return row | off

@@ -1,10 +1,11 @@
-"""The simulated Graph over real HTTP: paths, paging, errors and limits as the fact sheets and captures show them.
+"""The simulated Graph: who may ask, limits, errors, and the same over real HTTP, as the fact sheets and captures show.
 
-What tenants say comes from a World, what goes wrong from Faults, the time from a Clock. No real time is read here;
-only the fault "slow" waits for real.
+What tenants say comes from a World, what goes wrong from Faults, the time from a Clock. `respond` decides an answer
+without a socket, `serve` carries it over HTTP. No real time is read here; only the fault "slow" waits for real.
 """
 
 import asyncio
+import base64
 import json
 import re
 import socket
@@ -12,7 +13,7 @@ import ssl as tls
 import struct
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from email.utils import format_datetime
@@ -20,13 +21,15 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import web
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
+from yarl import URL
 
 from connector.clock import iso
 from connector.ports import Clock
 from connector.simulator import answers
 from connector.simulator.answers import Call, GraphError
 from connector.simulator.bodies import Bodies
+from connector.simulator.chance import share
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.world import World
 
@@ -39,12 +42,24 @@ _JSON = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Com
 # ---------------------------------------------------------------------------------------------------------- who calls
 
 
+SECURITY_READER = "5d6b6bb7-de71-4623-b4af-96380a352509"
+SECURITY_ADMINISTRATOR = "194ae4cb-b126-40b2-bd5b-6091b380977d"
+AUDIENCES = frozenset({"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"})
+"""Whom a token must be for: Microsoft Graph of the global cloud, by address or by application id."""
+
+
 @frozen
 class Caller:
-    """Who a bearer token speaks for: the tenant, and the application roles granted there."""
+    """Who a bearer token speaks for. `roles` are the application's, or a user's scopes when `delegated`.
+
+    `directory_roles` (template ids) count for users only. `audience` None = the token states none (plain tokens).
+    """
 
     tenant_id: str
     roles: frozenset[str]
+    audience: str | None = None
+    delegated: bool = False
+    directory_roles: frozenset[str] = frozenset()
 
 
 Authenticate = Callable[[str], Caller | None]
@@ -116,9 +131,15 @@ class Simulation:
     budget: Budget | None
     bodies: Bodies = field(repr=False)
     compress: bool = False
+    audiences: frozenset[str] = AUDIENCES
     base_url: str = ""
     requests: deque[Seen] = field(factory=lambda: deque(maxlen=10_000), repr=False)
     _numbered: int = 0
+    _challenged: dict[tuple[Fault, str], str] = field(factory=dict, repr=False)
+
+    def challenged(self, fault: Fault, tenant: str, token: str) -> bool:
+        """Whether a challenge refuses this token: each tenant's first one to meet the fault, until it is replaced."""
+        return self._challenged.setdefault((fault, tenant), token) == token
 
     def next_number(self) -> int:
         self._numbered += 1
@@ -129,12 +150,63 @@ class Simulation:
         return str(UUID(int=self.next_number(), version=4))
 
 
-# --------------------------------------------------------------------------------------------------- one HTTP request
+# -------------------------------------------------------------------------------------------------------- one request
 
 
-async def _answer(sim: Simulation, request: web.Request, caller: Caller | None, fault: Fault | None) -> web.Response:
+@frozen
+class Ask:
+    """One request, before anybody is believed. Header names are in lower case."""
+
+    method: str
+    url: URL
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+@frozen
+class Reply:
+    """One answer. `ending` says how it ends: "" whole, "cut" half-way, "reset" before it began, "flood" never usefully.
+
+    A cut answer has its whole `body` here; a flood has none, its fault says how large it is.
+    """
+
+    status: int
+    headers: Mapping[str, str] = Factory(dict)
+    body: bytes = b""
+    ending: str = ""
+
+
+async def respond(sim: Simulation, ask: Ask, fault: Fault | None, caller: Caller | None) -> Reply:
+    """The answer to a request of a caller, falsified as a fault says."""
+    kind = fault.kind if fault else ""
+    if kind == "reset":
+        return Reply(0, ending="reset")
+    if kind in {"huge", "gzip_bomb"}:
+        return Reply(200, ending="flood")
+    request_id = sim.request_id()
+    try:
+        if fault and (refusal := _fault_error(sim, fault, ask, caller)):
+            raise refusal
+        reply = await _answer(sim, ask, caller, fault)
+    except GraphError as error:
+        reply = _error(sim, error, request_id)
+    headers = {
+        "Content-Type": _JSON,
+        **reply.headers,
+        "request-id": request_id,
+        "client-request-id": ask.headers.get("client-request-id", request_id),
+        "OData-Version": "4.0",
+    }
+    if kind == "html":
+        return Reply(200, headers | {"Content-Type": "text/html; charset=utf-8"}, _PORTAL)
+    if kind == "bad_gateway":
+        return Reply(502, headers | {"Content-Type": "text/html; charset=utf-8"}, _GATEWAY)
+    return evolve(reply, headers=headers, ending="cut" if kind == "truncated" else "")
+
+
+async def _answer(sim: Simulation, ask: Ask, caller: Caller | None, fault: Fault | None) -> Reply:
     """The right answer, or the one a fault makes of it. Raises GraphError."""
-    call = _admit(sim, request, caller, fault)
+    call = _admit(sim, ask, caller, fault)
     kind = fault.kind if fault else ""
     refused_s = sim.budget.enter(call.tenant_id, call.now) if sim.budget else None
     try:
@@ -142,59 +214,91 @@ async def _answer(sim: Simulation, request: web.Request, caller: Caller | None, 
             raise GraphError(429, "TooManyRequests", "Too many requests.", {"Retry-After": f"{refused_s:.0f}"})
         if fault and fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
-        if request.method == "PATCH":
+        if ask.method == "PATCH":
             if kind == "write_ignored":
-                return web.Response(status=204)
-            answers.patch(sim.bodies, call, await _json_of(request))
+                return Reply(204)
+            answers.patch(sim.bodies, call, _json_of(ask), kind)
             if kind == "write_unclear":
                 raise GraphError(503, "ServiceUnavailable", "The service is not available at the moment.")
-            if "return=representation" not in request.headers.get("Prefer", ""):
-                return web.Response(status=204)
-            return web.Response(body=answers.item(sim.bodies, call))
+            if "return=representation" not in ask.headers.get("prefer", ""):
+                return Reply(204)
+            return Reply(200, body=answers.item(sim.bodies, call))
         if call.item is not None:
-            return web.Response(body=answers.item(sim.bodies, call, kind))
-        page = answers.page(sim.bodies, call, kind, sim.next_number())
-        return web.Response(body=answers.encode_page(call, page), status=page.status, headers=page.headers)
+            return Reply(200, body=answers.item(sim.bodies, call, kind))
+        page = answers.page(sim.bodies, call, kind, sim.next_number(), fault.days_ahead if fault else 0)
+        return Reply(page.status, page.headers, answers.encode_page(call, page))
     finally:
         if sim.budget:
             sim.budget.leave(call.tenant_id)
 
 
-def _admit(sim: Simulation, request: web.Request, caller: Caller | None, fault: Fault | None) -> Call:
+def _admit(sim: Simulation, ask: Ask, caller: Caller | None, fault: Fault | None) -> Call:
     if caller is None:
-        raise GraphError(401, "InvalidAuthenticationToken", "Access token is empty or not accepted.")
+        raise GraphError(401, _TOKEN, "Access token is empty or not accepted.", _challenge())
+    if caller.audience is not None and caller.audience.rstrip("/") not in sim.audiences:
+        raise GraphError(401, _TOKEN, "Access token validation failure. Invalid audience.", _challenge())
     if sim.world.tenant(caller.tenant_id) is None:
         raise GraphError(403, "Authorization_IdentityNotFound", "The identity of the calling application is not known.")
-    needed = {WRITE} if request.method == "PATCH" else {READ, WRITE}
-    if not caller.roles & needed:
-        raise GraphError(
-            403, "Forbidden", f"Missing application roles. API required roles: {', '.join(sorted(needed))}."
-        )
-    found = _PATHS.fullmatch(request.path)
+    _permit(caller, write=ask.method == "PATCH")
+    found = _PATHS.fullmatch(ask.url.path)
     if not found:
         raise GraphError(404, "ResourceNotFound", "Resource not found for the segment.")
-    if request.method not in {"GET", "PATCH"}:
+    if ask.method not in {"GET", "PATCH"}:
         raise GraphError(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
     now = sim.faults.began(fault) if fault and fault.kind == "frozen" else sim.clock.now()
     version, collection, item = found.groups()
-    origin = f"{request.scheme}://{request.host}"
-    return Call(caller.tenant_id, now, version, collection, item, origin, request.path, dict(request.query))
+    origin = str(ask.url.origin())
+    return Call(caller.tenant_id, now, version, collection, item, origin, ask.url.path, dict(ask.url.query))
 
 
-async def _json_of(request: web.Request) -> Any:
+def _permit(caller: Caller, *, write: bool) -> None:
+    """An application needs its role; a user needs the scope *and* a directory role. Raises GraphError."""
+    needed = {WRITE} if write else {READ, WRITE}
+    if not caller.roles & needed:
+        what = "scopes" if caller.delegated else "application roles"
+        raise GraphError(403, "Forbidden", f"Missing {what}. API required {what}: {', '.join(sorted(needed))}.")
+    allowed = {SECURITY_ADMINISTRATOR} if write else {SECURITY_READER, SECURITY_ADMINISTRATOR}
+    if caller.delegated and not caller.directory_roles & allowed:
+        raise GraphError(403, "Forbidden", "The user is in none of the directory roles that this API requires.")
+
+
+def _json_of(ask: Ask) -> Any:
     try:
-        return json.loads(await request.read())
+        return json.loads(ask.body)
     except ValueError:
         raise GraphError(400, "BadRequest", "Unable to read JSON request payload.") from None
 
 
-def _error(sim: Simulation, error: GraphError, request_id: str) -> web.Response:
+def _error(sim: Simulation, error: GraphError, request_id: str) -> Reply:
     inner = {"date": iso(sim.clock.now()).rstrip("Z"), "request-id": request_id, "client-request-id": request_id}
-    body = {"error": {"code": error.code, "message": str(error), "innerError": inner}}
-    return web.Response(body=json.dumps(body).encode(), status=error.status, headers=error.headers)
+    codeless = share("codeless", sim.world.seed, request_id) < sim.world.habits.codeless
+    body = {"error": {"code": "" if codeless else error.code, "message": str(error), "innerError": inner}}
+    return Reply(error.status, error.headers, json.dumps(body).encode())
 
 
-def _fault_error(sim: Simulation, fault: Fault) -> GraphError | None:
+_TOKEN = "InvalidAuthenticationToken"  # noqa: S105 - an error code
+_REALM = (
+    'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
+    'client_id="00000003-0000-0000-c000-000000000000"'
+)
+
+
+def _challenge(since: datetime | None = None) -> dict[str, str]:
+    """What a 401 says in `WWW-Authenticate`; with a moment: that tokens must have been issued after it."""
+    if since is None:
+        return {"WWW-Authenticate": _REALM}
+    wanted = {"access_token": {"nbf": {"essential": True, "value": str(int(since.timestamp()))}}}
+    claims = base64.b64encode(json.dumps(wanted).encode()).decode()
+    return {"WWW-Authenticate": f'{_REALM}, error="insufficient_claims", claims="{claims}"'}
+
+
+_NOT_ALLOWED = (
+    "Query option 'SkipToken' is not allowed. To allow it, set the 'AllowedQueryOptions' property on "
+    "EnableQueryAttribute or QueryValidationSettings."
+)
+
+
+def _fault_error(sim: Simulation, fault: Fault, ask: Ask, caller: Caller | None) -> GraphError | None:
     headers: dict[str, str] = {}
     if fault.retry_after_s is not None:
         wish = f"{fault.retry_after_s:.0f}"
@@ -209,49 +313,60 @@ def _fault_error(sim: Simulation, fault: Fault) -> GraphError | None:
         case "error":
             return GraphError(500, "", "An internal error occurred.")  # an empty code, as Graph does at times
         case "unauthorized":
-            return GraphError(401, "InvalidAuthenticationToken", "Lifetime validation failed, the token is expired.")
+            return GraphError(401, _TOKEN, "Lifetime validation failed, the token is expired.", _challenge())
+        case "challenge" if sim.challenged(fault, caller.tenant_id if caller else "", _bearer(ask)):
+            words = "Continuous access evaluation resulted in challenge with result: InteractionRequired."
+            return GraphError(401, _TOKEN, words, _challenge(sim.clock.now()))
         case "denied":
             return GraphError(403, "Forbidden", f"Missing application roles. API required roles: {READ}.")
+        case "bad_request":
+            return GraphError(400, "BadRequest", _NOT_ALLOWED)
+        case "not_found":
+            return GraphError(404, "ResourceNotFound", "Resource not found for the segment.")
     return None
 
 
 _PORTAL = b"<!DOCTYPE html><html><head><title>Guest network</title></head><body><h1>Please sign in</h1></body></html>"
+_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+def _bearer(ask: Ask) -> str:
+    scheme, _, token = ask.headers.get("authorization", "").partition(" ")
+    return token if scheme == "Bearer" else ""
+
+
+async def answered(sim: Simulation, ask: Ask) -> tuple[Reply, Fault | None]:
+    """The reply to one request, logged, and the fault that made it so: the whole simulated Graph without a socket."""
+    token = _bearer(ask)
+    caller = sim.authenticate(token) if token else None
+    tenant = caller.tenant_id if caller else None
+    fault = sim.faults.next(ask.url.raw_path_qs, tenant, sim.clock.now())
+    status = 0
+    try:
+        reply = await respond(sim, ask, fault, caller)
+        status = 0 if reply.ending else reply.status
+        return reply, fault
+    finally:
+        sim.requests.append(Seen(ask.method, ask.url.raw_path_qs, status, tenant))
+
+
+# ---------------------------------------------------------------------------------------------------------- over HTTP
 
 
 async def _handle(sim: Simulation, request: web.Request) -> web.StreamResponse:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    caller = sim.authenticate(token) if scheme == "Bearer" else None
-    tenant = caller.tenant_id if caller else None
-    fault = sim.faults.next(request.path_qs, tenant, sim.clock.now())
-    kind = fault.kind if fault else ""
-    request_id = sim.request_id()
-    status = 0
-    try:
-        if kind == "reset":
-            return _reset(request)
-        if fault and kind in {"huge", "gzip_bomb"}:
-            return await _flood(request, fault)
-        try:
-            if fault and (refusal := _fault_error(sim, fault)):
-                raise refusal
-            response = await _answer(sim, request, caller, fault)
-        except GraphError as error:
-            response = _error(sim, error, request_id)
-        if kind == "html":
-            response = web.Response(body=_PORTAL, content_type="text/html")
-        else:
-            response.headers["Content-Type"] = _JSON
-        response.headers["request-id"] = request_id
-        response.headers["client-request-id"] = request.headers.get("client-request-id", request_id)
-        response.headers["OData-Version"] = "4.0"
-        if kind == "truncated":
-            return await _cut(request, response)
-        status = response.status
-        if sim.compress and "gzip" in request.headers.get("Accept-Encoding", ""):
-            response.enable_compression(web.ContentCoding.gzip)
-        return response
-    finally:
-        sim.requests.append(Seen(request.method, request.path_qs, status, tenant))
+    url = URL.build(scheme=request.scheme, authority=request.host).join(request.rel_url)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    reply, fault = await answered(sim, Ask(request.method, url, headers, await request.read()))
+    if reply.ending == "reset":
+        return _reset(request)
+    if reply.ending == "flood" and fault:
+        return await _flood(request, fault)
+    if reply.ending == "cut":
+        return await _cut(request, reply)
+    response = web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+    if sim.compress and "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.enable_compression(web.ContentCoding.gzip)
+    return response
 
 
 def _reset(request: web.Request) -> web.Response:
@@ -263,13 +378,12 @@ def _reset(request: web.Request) -> web.Response:
     return web.Response()
 
 
-async def _cut(request: web.Request, whole: web.Response) -> web.StreamResponse:
+async def _cut(request: web.Request, whole: Reply) -> web.StreamResponse:
     """Promise the whole body, send half of it and close."""
-    body = whole.body if isinstance(whole.body, bytes) else b""
     response = web.StreamResponse(status=whole.status, headers={"Content-Type": _JSON})
-    response.content_length = len(body)
+    response.content_length = len(whole.body)
     await response.prepare(request)
-    await response.write(body[: len(body) // 2])
+    await response.write(whole.body[: len(whole.body) // 2])
     if request.transport:
         request.transport.close()
     return response
@@ -302,14 +416,17 @@ async def serve(
     host: str = "127.0.0.1",
     authenticate: Authenticate = plain_tokens,
     budget: Budget | None = None,
+    audiences: frozenset[str] = AUDIENCES,
     cache_bytes: int = 64 * 1024 * 1024,
     compress: bool = False,
 ) -> AsyncIterator[Simulation]:
     """Run the simulated Graph on a port (0 = any free one). Raises OSError when the port cannot be had.
 
-    `compress` answers in gzip whoever accepts it, as Graph does; that costs more time than all else here.
+    `compress` answers in gzip whoever accepts it, as Graph does; that costs more time than all else here. `audiences`
+    are those of its cloud.
     """
-    sim = Simulation(world, clock, faults or Faults(), authenticate, budget, Bodies(world, cache_bytes), compress)
+    bodies = Bodies(world, cache_bytes)
+    sim = Simulation(world, clock, faults or Faults(), authenticate, budget, bodies, compress, audiences)
     application = web.Application(client_max_size=64 * 1024)
 
     async def handle(request: web.Request) -> web.StreamResponse:

@@ -84,6 +84,15 @@ SIZES: Mapping[str, Size] = {
         optional=("MIP",),
         seats=(1, 100),
     ),
+    "tiny": Size(
+        users=(4, 6),
+        windows=(0, 0),
+        shares={"AzureAD": 0.5, "EXO": 0.4, "SPO": 0.2, "MS Teams": 0.2, "MIP": 0.2},
+        services=("HasEOP", "HasSPOP1", "HasAADFree"),
+        apps=0,
+        optional=("MIP",),
+        seats=(1, 100),
+    ),
 }
 _LICENCES = {"Azure ATP": "HasAATP", "AppG": "HasMCAS", "MIP": "HasAIPP2", "MDATP": "HasMDEP2", "Intune": "HasCASD"}
 _APPS = ("MDA_Zoom", "MDA_GitHub", "MDA_Okta", "MDA_Atlassian", "MDA_DocuSign", "MDA_Dropbox")

@@ -15,9 +15,11 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from connector.simulator import texts
-from connector.simulator.catalogue import Churn, Entry, Version
+from connector.simulator import histories, texts
+from connector.simulator.catalogue import Churn, Entry, Version, as_of, hidden
 from connector.simulator.chance import rng, share
+from connector.simulator.habits import Habits
+from connector.simulator.histories import camel, moment
 from connector.simulator.tenants import (
     DAY,
     SIZES,
@@ -74,16 +76,19 @@ class World:
         *,
         sizes: Sequence[str] = ("e5", "mid", "small"),
         missing: float = 0.01,
+        habits: Habits | None = None,
+        catalogue: float = 1.0,
         lives_kept: int = 64,
     ) -> None:
         self.seed = seed
+        self.habits = habits or Habits()
         self.start = datetime(start.year, start.month, start.day, tzinfo=UTC)
         self._count = tenants
         self._sizes = tuple(sizes)
         self._missing = missing
         self._lives_kept = lives_kept
         self._lives: OrderedDict[int, _Life] = OrderedDict()
-        self._churn = Churn(seed)
+        self._churn = Churn(seed, big_batches=self.habits.big_batches, known=catalogue)
         self._written: dict[str, dict[str, list[Update]]] = {}
 
     # ---------------------------------------------------------------------------------------------------- who is there
@@ -122,7 +127,10 @@ class World:
         minute = self.minute(now)
         plan = self._life(tenant_id, minute // DAY).plan
         days = self._days(plan, minute)
-        return [View(day, _rewritten(plan, day, minute), detailed=position == 0) for position, day in enumerate(days)]
+        return [
+            View(day, _rewritten(self.habits, plan, day, minute), detailed=position == 0)
+            for position, day in enumerate(days)
+        ]
 
     def _days(self, plan: Plan, minute: int) -> Iterator[int]:
         """The days whose documents are there, newest first."""
@@ -148,9 +156,14 @@ class World:
         """One `secureScore` document: detailed, or stripped as Graph strips history."""
         life = self._life(tenant_id, view.day)
         plan, timeline = life.plan, life.timeline
-        reading = _Reading(self.start, plan, timeline, self._asserted(life, view.minute), view.minute)
+        asserted = self._asserted(life, view.minute)
+        reading = _Reading(self.start, plan, timeline, asserted, view.minute, self.habits)
         has_optional = timeline.has_optional(view.day * DAY)
-        scored = self._scored(life, view.day, has_optional)
+        scored = [
+            (as_of(entry, self.habits, view.minute), slot)
+            for entry, slot in self._scored(life, view.day, has_optional)
+            if not hidden(entry, self.habits, view.minute, "document")
+        ]
         row = reading.detailed_row if view.detailed else reading.stripped_row
         rows = [row(entry, slot) for entry, slot in scored]
         return {
@@ -210,17 +223,20 @@ class World:
         plan = self._life(tenant_id, minute // DAY).plan
         version = self._churn.version(next(self._days(plan, minute), 0))
         own = (_instance(e, plan) for e in version.entries.values() if e.service in plan.instances)
-        return version, [*version.entries.values(), *own]
+        listed = (*version.entries.values(), *own)
+        shown = [as_of(e, self.habits, minute) for e in listed if not hidden(e, self.habits, minute, "catalogue")]
+        return version, shown
 
     def profiles(self, tenant_id: str, now: datetime) -> list[dict[str, Any]]:
         """All `secureScoreControlProfile` entries. Raises KeyError for an unknown tenant."""
         _, listed = self.catalogue(tenant_id, now)
         asserted = self.asserted(tenant_id, now)
-        return [self.profile(entry, tenant_id, asserted.get(entry.id, ())) for entry in listed]
+        minute = self.minute(now)
+        return [self.profile(entry, tenant_id, asserted.get(entry.id, ()), minute) for entry in listed]
 
-    def profile(self, entry: Entry, tenant_id: str, updates: Sequence[Update] = ()) -> dict[str, Any]:
-        """One `secureScoreControlProfile`, with a state history (oldest first)."""
-        return _profile(self.start, entry, tenant_id, updates)
+    def profile(self, entry: Entry, tenant_id: str, updates: Sequence[Update] = (), minute: int = 0) -> dict[str, Any]:
+        """One `secureScoreControlProfile` at a minute, with a state history (given oldest first)."""
+        return _profile(entry, tenant_id, histories.listed(self.start, entry, updates, self.habits, minute))
 
     def asserted(self, tenant_id: str, now: datetime) -> dict[str, list[Update]]:
         """The state history, oldest first, of every control that has one."""
@@ -230,9 +246,17 @@ class World:
     def _asserted(self, life: _Life, minute: int) -> dict[str, list[Update]]:
         written = self._written.get(life.plan.tenant.id, {})
         lived = life.timeline.states
-        histories = {name: [*lived.get(name, ()), *written.get(name, ())] for name in {*lived, *written}}
-        kept = {name: [u for u in history if u.minute <= minute] for name, history in histories.items()}
-        return {name: sorted(history, key=lambda u: u.minute) for name, history in kept.items() if history}
+        whole = {name: [*lived.get(name, ()), *written.get(name, ())] for name in {*lived, *written}}
+        kept = {name: histories.there(history, name, self.habits, minute) for name, history in whole.items()}
+        return {name: history for name, history in kept.items() if history}
+
+    def completed(self, tenant_id: str, now: datetime, control: str) -> bool:
+        """Whether a control has all its points by measurement, so that its status is locked."""
+        states = self.asserted(tenant_id, now).get(control, ())
+        if states and states[-1].state in ASSERTING:
+            return False
+        newest = self.score_document(tenant_id, self.views(tenant_id, now)[0])
+        return any(c["controlName"] == control and c["scoreInPercentage"] == 100 for c in newest["controlScores"])
 
     def writes(self, tenant_id: str) -> int:
         """How many states were written to a tenant from outside: with the view, all that its documents depend on."""
@@ -253,8 +277,15 @@ class _Reading:
     """One tenant measured at one minute."""
 
     def __init__(
-        self, start: datetime, plan: Plan, timeline: Timeline, asserted: Mapping[str, list[Update]], minute: int
+        self,
+        start: datetime,
+        plan: Plan,
+        timeline: Timeline,
+        asserted: Mapping[str, list[Update]],
+        minute: int,
+        habits: Habits,
     ) -> None:
+        self._habits = habits
         self._start = start
         self._plan = plan
         self._timeline = timeline
@@ -273,12 +304,14 @@ class _Reading:
         synced = self._synced(entry, slot)
         good, total, status, facts = self._measure(entry, slot, synced)
         points, percent = self._points(entry, good, total)
+        if share("flipped", entry.id, self._minute // DAY) < self._habits.flipped_counts and "total" in facts:
+            facts = facts | {"count": str(int(facts["total"]) - int(facts["count"]))}
         return {
             "controlCategory": entry.category,
             "controlName": entry.id,
             "description": texts.description(entry.base_id, entry.title),
             "score": points,
-            "lastSynced": _moment(self._start, synced),
+            "lastSynced": moment(self._start, synced),
             "implementationStatus": status,
             **facts,
             "scoreInPercentage": percent,
@@ -346,16 +379,16 @@ class _Reading:
         return self._minute - len(entry.service)
 
     def _awarded(self, entry: Entry) -> bool:
-        """True when a state gives full points unmeasured; they follow the state some hours later."""
+        """True when a state gives full points unmeasured; they follow the state hours or days later."""
         if entry.id not in self._asserted:
             return False
-        latest = self._minute - points_delay_minutes(entry.id)
+        latest = self._minute - points_delay_minutes(entry.id, self._habits.late_points)
         effective = [u for u in self._asserted[entry.id] if u.minute <= latest]
         return bool(effective) and effective[-1].state in ASSERTING
 
     def _device_state(self, entry: Entry) -> str:
         updates = self._asserted.get(entry.id)
-        return _camel(updates[-1].state) if updates else "default"
+        return camel(updates[-1].state) if updates else "default"
 
 
 _BLANKS = {
@@ -374,10 +407,11 @@ def _last(minute: int, period: int, offset: int) -> int:
     return (minute - offset) // period * period + offset
 
 
-def _rewritten(plan: Plan, day: int, minute: int) -> int:
+def _rewritten(habits: Habits, plan: Plan, day: int, minute: int) -> int:
     """Up to when a day's document has been brought: it is rewritten a few times a day until its day is over."""
+    hourly = bool(habits.flickering) or share("busy", plan.tenant.number, day) < habits.busy
     within = min(max(minute - day * DAY, 0), DAY - 1)
-    return day * DAY + _last(within, plan.rewrite_minutes, 0)
+    return day * DAY + _last(within, 60 if hourly else plan.rewrite_minutes, 0)
 
 
 def _users(plan: Plan, timeline: Timeline, minute: int) -> int:
@@ -386,9 +420,10 @@ def _users(plan: Plan, timeline: Timeline, minute: int) -> int:
 
 
 @lru_cache(maxsize=2048)
-def points_delay_minutes(control: str) -> int:
-    """How long after a state was written its points appear: 6 to 40 hours."""
-    return 360 + int(share("delay", control) * 2040)
+def points_delay_minutes(control: str, late: float = Habits().late_points) -> int:
+    """How long after a state was written its points appear: 6 to 40 hours; for a share of the controls up to 7 days."""
+    longest = 7 * DAY if share("late points", control) < late else 40 * 60
+    return 360 + int(share("delay", control) * (longest - 360))
 
 
 def _instance(entry: Entry, plan: Plan) -> Entry:
@@ -410,8 +445,7 @@ def _average(basis: str, draw: random.Random, *, unknown: bool) -> dict[str, Any
 # -------------------------------------------------------------------------------------------------------- one profile
 
 
-def _profile(start: datetime, entry: Entry, tenant_id: str, updates: Sequence[Update]) -> dict[str, Any]:
-    history = [] if not updates and share("no history", entry.id) < 0.02 else [_NEVER_TOUCHED]
+def _profile(entry: Entry, tenant_id: str, history: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": entry.id,
         "azureTenantId": tenant_id,
@@ -432,27 +466,8 @@ def _profile(start: datetime, entry: Entry, tenant_id: str, updates: Sequence[Up
         "userImpact": entry.user_impact,
         "vendorInformation": dict(_VENDOR),
         "complianceInformation": [],
-        "controlStateUpdates": [*history, *(_state_update(start, entry, update) for update in updates)],
+        "controlStateUpdates": history,
     }
-
-
-_NEVER_TOUCHED = {"assignedTo": None, "comment": None, "state": "Default", "updatedBy": None, "updatedDateTime": None}
-
-
-def _state_update(start: datetime, entry: Entry, update: Update) -> dict[str, Any]:
-    lower = share("casing", entry.id) < 0.2
-    fraction = ".1234567" if share("fraction", entry.id, update.minute) < 0.5 else ""
-    return {
-        "assignedTo": update.assigned_to or None,
-        "comment": update.comment or None,
-        "state": _camel(update.state) if lower else update.state,
-        "updatedBy": update.by,
-        "updatedDateTime": _moment(start, update.minute).replace("Z", f"{fraction}Z"),
-    }
-
-
-def _camel(state: str) -> str:
-    return state[:1].lower() + state[1:]
 
 
 def _action_url(entry: Entry, tenant_id: str) -> str:
@@ -461,7 +476,3 @@ def _action_url(entry: Entry, tenant_id: str) -> str:
     if entry.service == "AzureAD":
         return "https://entra.microsoft.com/"
     return "https://security.microsoft.com/securescore?viewid=actions"
-
-
-def _moment(start: datetime, minute: int) -> str:
-    return (start + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,28 +1,25 @@
 """`securescore check` and `login` with real MSAL, a TLS authority and a simulated Graph: each fault with its remedy."""
 
 import asyncio
-import base64
 import csv
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from attrs import Factory, define
+from attrs import define
 
-from connector.app import Transports, open_source
 from connector.cli import check
 from connector.cli.check import Finding, Skew, denied_although
 from connector.cli.main import main
 from connector.clock import SystemClock
 from connector.config.values import Config
 from connector.config.yaml_file import load
-from connector.model import Known
-from connector.net.http import MAX_BODY_BYTES, Response, Transport
+from connector.net.http import Response
 from connector.registry import sink_options
 from connector.signin.claims import read_claims
 from connector.simulator.authority import Registration
@@ -143,10 +140,28 @@ async def test_opaque_token_has_unknown_roles(site: Site) -> None:
 
 
 async def test_user_without_directory_role(site: Site) -> None:
-    site.faults.add(Fault("denied"))
     found = await site.check(site.token(tid=site.tenants[0], scp=READ, wids=["none-of-them"]))
     assert (found.ok, found.reason) == (False, "directory_role_missing")
     assert "Security Reader" in found.hint
+
+
+async def test_a_user_who_signed_in_needs_the_directory_role_too(site: Site) -> None:
+    site.bench.authority.directory_roles = ()
+    auth = {"kind": "device_code", "client_id": CLIENT, "cache": "cache.json"}
+    code, _ = await asyncio.gather(command("login", "-c", site.write(auth)), approve(site))
+    assert code == 0
+    config = site.config(auth)
+    (finding,) = (f for f in await check.collect(config) if f.what == "tenant")
+    assert (finding.ok, finding.reason) == (False, "directory_role_missing")
+
+
+async def test_a_claims_challenge_is_answered_with_a_token_that_meets_it(site: Site) -> None:
+    site.faults.add(Fault("challenge"))
+    found = await site.check(site.secret())
+    assert found.ok is True
+    *_, first, second = site.bench.token_requests()
+    assert "nbf" not in first["claims"]
+    assert json.loads(second["claims"])["access_token"]["nbf"]["essential"] is True
 
 
 async def test_unlicensed_tenant(site: Site) -> None:
@@ -343,51 +358,3 @@ async def test_expired_secret_is_a_problem_called_expired(site: Site) -> None:
     events = [json.loads(line) for line in (site.bench.folder / "events.jsonl").read_text().splitlines()]
     problems = [e["data"]["reason"] for e in events if e["type"] == "securescore.connector.problem"]
     assert problems == ["state_new", "secret_expired"]
-
-
-@define
-class Challenge:
-    """In front of a transport: Graph's first answer becomes a 401 with a claims challenge."""
-
-    http: Transport
-    graph: str
-    tokens: list[str] = Factory(list)
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        timeout_s: float | None = None,
-        max_bytes: int = MAX_BODY_BYTES,
-    ) -> Response:
-        if url.startswith(self.graph):
-            self.tokens.append((headers or {})["Authorization"])
-            if len(self.tokens) == 1:
-                claims = base64.b64encode(b'{"access_token": {"nbf": {"value": "1604106651"}}}').decode()
-                asked = {"www-authenticate": f'Bearer realm="", error="insufficient_claims", claims="{claims}"'}
-                return Response(401, asked, b"{}", datetime.now(UTC))
-        return await self.http.request(
-            method, url, headers=headers, body=body, timeout_s=timeout_s, max_bytes=max_bytes
-        )
-
-
-async def test_revoked_token_is_replaced_as_graph_challenges(site: Site) -> None:
-    config = site.config(site.secret())
-    made: list[Challenge] = []
-
-    def wrap(http: Transport) -> Transport:
-        made.append(Challenge(http, site.graph))
-        return made[-1]
-
-    transports = Transports(SystemClock(), wrap)
-    try:
-        source = await open_source(config.tenants[0], config, transports, SystemClock())
-        assert isinstance((await source.read(Known())).days, tuple)
-    finally:
-        await transports.close()
-    first, second, *_ = made[0].tokens
-    assert first != second
-    assert ["1604106651" in r["claims"] for r in site.bench.token_requests()] == [False, True]

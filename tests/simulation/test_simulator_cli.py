@@ -88,6 +88,22 @@ async def test_days_pass_while_one_watches() -> None:
         assert await newest(base_url[0], token[0]) > first
 
 
+async def test_faults_and_habits_are_switched_on() -> None:
+    fault = "not_found,path=skiptoken,after=1,times=1"
+    async with simulate("--fault", fault, "--habit", "codeless", "--tenants", "1") as printed:
+        base_url, token = re.search(r"http://127\.0\.0\.1:\d+", printed), re.search(r"simulated\.\S{36}", printed)
+        assert base_url
+        assert token
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token[0]}"}) as session:
+            url, seen = f"{base_url[0]}/v1.0/security/secureScores?$top=10", []
+            for _ in range(3):
+                async with session.get(url) as response:
+                    body = await response.json()
+                    seen.append((response.status, body.get("error", {}).get("code")))
+                    url = body.get("@odata.nextLink", url)
+        assert seen == [(200, None), (200, None), (404, "")]
+
+
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
@@ -95,6 +111,9 @@ async def test_days_pass_while_one_watches() -> None:
         (["--speed", "nan"], 2, "not a number"),
         (["--start", "yesterday"], 2, "not a date like"),
         (["--weather", "2"], 2, "not a number from 0 to 1"),
+        (["--fault", "gremlins"], 2, "no kind of fault"),
+        (["--fault", "error,times=many"], 2, "is none of path=TEXT"),
+        (["--habit", "kindness"], 2, "is none of unordered"),
     ],
 )
 async def test_bad_usage_is_named(options: list[str], code: int, words: str) -> None:
@@ -119,6 +138,9 @@ async def failing(*options: str) -> tuple[int | None, str]:
         "not a number from 0 to 1",
         "not a date like",
         "choose another --port",
+        "no kind of fault",
+        "is none of path=TEXT",
+        "is none of unordered",
         "not a number",
     )
     return process.returncode, next((phrase for phrase in phrases if phrase in complaint.decode()), complaint.decode())

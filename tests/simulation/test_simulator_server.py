@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -14,10 +14,25 @@ import pytest
 import trustme
 
 from connector.clock import SimulatedClock
+from connector.signin.tokens import claims_challenge
 from connector.simulator.bodies import ByteCache
 from connector.simulator.faults import KINDS, OTHER_TENANT, Fault, Faults, Weather
+from connector.simulator.habits import Habits
 from connector.simulator.pace import PacedClock
-from connector.simulator.server import Budget, Simulation, serve, token_for
+from connector.simulator.server import (
+    AUDIENCES,
+    READ,
+    SECURITY_ADMINISTRATOR,
+    SECURITY_READER,
+    WRITE,
+    Authenticate,
+    Budget,
+    Caller,
+    Simulation,
+    plain_tokens,
+    serve,
+    token_for,
+)
 from connector.simulator.tenants import Update
 from connector.simulator.world import World
 
@@ -55,13 +70,28 @@ class Client:
         return pages
 
 
+def in_force(profile: dict[str, Any]) -> dict[str, Any]:
+    """The entry of a state history with the latest date; of equal ones the last."""
+    found: dict[str, Any] = max(
+        reversed(profile["controlStateUpdates"]), key=lambda entry: (entry["updatedDateTime"] or "")[:19]
+    )
+    return found
+
+
 @asynccontextmanager
 async def calling(
-    *faults: Fault, tenants: int = 1, write: bool = False, missing: float = 0, budget: Budget | None = None
+    *faults: Fault,
+    tenants: int = 1,
+    write: bool = False,
+    missing: float = 0,
+    budget: Budget | None = None,
+    habits: Habits | None = None,
+    authenticate: Authenticate = plain_tokens,
 ) -> AsyncIterator[Client]:
-    world = World(7, tenants, date(2026, 6, 1), missing=missing)
+    world = World(7, tenants, date(2026, 6, 1), missing=missing, habits=habits)
     clock = SimulatedClock(NOON)
-    async with serve(world, clock, faults=Faults(faults), budget=budget) as sim, aiohttp.ClientSession() as session:
+    serving = serve(world, clock, faults=Faults(faults), budget=budget, authenticate=authenticate)
+    async with serving as sim, aiohttp.ClientSession() as session:
         yield Client(sim, session, world.tenants[0].id, write)
 
 
@@ -227,6 +257,84 @@ async def test_callers_are_told_apart() -> None:
         assert client.sim.requests[-1].path.startswith(SCORES)
 
 
+APPLICATION = frozenset({READ})
+OTHER_AUDIENCES = (
+    "https://monitor.azure.com", "https://graph.microsoft.us", "https://management.azure.com",
+    "https://graph.microsoft.com.example.org", "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("audience", OTHER_AUDIENCES)
+async def test_a_token_for_another_audience_is_refused(audience: str) -> None:
+    """Another service's, another cloud's, or nobody's."""
+    async with asking(lambda tenant: Caller(tenant, APPLICATION, audience)) as client:
+        status, body, headers = await client.get(SCORES)
+        assert (status, body["error"]["code"]) == (401, "InvalidAuthenticationToken")
+        assert "audience" in body["error"]["message"]
+        assert headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+@pytest.mark.parametrize("audience", [*AUDIENCES, "https://graph.microsoft.com/"])
+async def test_a_token_for_graph_is_accepted_by_address_and_by_application_id(audience: str) -> None:
+    async with asking(lambda tenant: Caller(tenant, APPLICATION, audience)) as client:
+        assert (await client.get(SCORES, top=1))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("scopes", "directory_roles", "read", "write"),
+    [
+        ({READ}, {SECURITY_READER}, 200, 403),
+        ({READ}, {SECURITY_ADMINISTRATOR}, 200, 403),
+        ({READ}, set(), 403, 403),
+        ({READ}, {"none-of-them"}, 403, 403),
+        ({"User.Read"}, {SECURITY_READER}, 403, 403),
+        ({READ, WRITE}, {SECURITY_READER}, 200, 403),
+        ({WRITE}, {SECURITY_ADMINISTRATOR}, 200, 204),
+    ],
+)
+async def test_a_user_needs_the_scope_and_a_directory_role(
+    scopes: set[str], directory_roles: set[str], read: int, write: int
+) -> None:
+    def caller(tenant: str) -> Caller:
+        roles = frozenset(directory_roles)
+        return Caller(tenant, frozenset(scopes), min(AUDIENCES), delegated=True, directory_roles=roles)
+
+    async with asking(caller) as client:
+        assert (await client.get(SCORES, top=1))[0] == read
+        body = {"state": "Ignored", "vendorInformation": VENDOR}
+        assert (await client.patch(f"{PROFILES}/AdminMFAV2", body))[0] == write
+
+
+@asynccontextmanager
+async def asking(caller: Callable[[str], Caller]) -> AsyncIterator[Client]:
+    """A client whose token, its tenant's id, is that of a caller."""
+    async with calling(authenticate=lambda token: caller(token.split(".")[1])) as client:
+        yield client
+
+
+async def test_error_codes_may_be_empty() -> None:
+    async with calling(habits=Habits(codeless=1.0)) as client:
+        status, body, _ = await client.get(f"{PROFILES}/NoSuchControl")
+        assert (status, body["error"]["code"]) == (404, "")
+        assert body["error"]["message"]
+
+
+async def test_the_state_of_a_completed_control_may_be_locked() -> None:
+    async with calling(habits=Habits(locked=1.0), write=True) as client:
+        newest = {c["controlName"]: c for c in (await client.get(SCORES, top=1))[1]["value"][0]["controlScores"]}
+        body = {"state": "Ignored", "vendorInformation": VENDOR}
+        assert newest["AdminMFAV2"]["scoreInPercentage"] == 100
+        assert (await client.patch(f"{PROFILES}/AdminMFAV2", body))[0] == 400
+        opened = next(n for n, c in newest.items() if c["score"] == 0 and not n.startswith("scid_"))
+        assert (await client.patch(f"{PROFILES}/{opened}", body))[0] == 204
+
+
+async def test_only_selected_properties_come() -> None:
+    async with calling() as client:
+        _, body, _ = await client.get(SCORES, top=2, select="id, currentScore")
+        assert [set(d) for d in body["value"]] == [{"id", "currentScore"}] * 2
+
+
 async def test_unknown_paths_and_methods_answer_in_json() -> None:
     async with calling() as client:
         assert (await client.get("/v1.0/security/alerts"))[0] == 404
@@ -291,7 +399,7 @@ async def test_patch_appends_even_when_nothing_changes() -> None:
         assert await client.patch(path, body) == (204, None)
         status, shown = await client.patch(path, {"vendorInformation": VENDOR}, Prefer="return=representation")
         assert status == 200
-        *_, first, second = shown["controlStateUpdates"]
+        first, second = [entry for entry in shown["controlStateUpdates"] if entry["updatedDateTime"]]
         assert (first["state"].casefold(), first["comment"]) == ("thirdparty", "ticket 1")
         assert (second["state"], second["comment"]) == (first["state"], first["comment"])
         assert first["updatedDateTime"].startswith("2026-09-10T12:00:00")
@@ -366,6 +474,41 @@ async def test_fault_unauthorized() -> None:
         assert [(await client.get(SCORES))[0] for _ in range(2)] == [401, 200]
 
 
+async def test_fault_challenge() -> None:
+    """One token of each tenant is refused with the claims that a fresh one must have; another one is answered."""
+    async with calling(Fault("challenge"), write=True) as client:
+        for _ in range(2):
+            status, body, headers = await client.get(SCORES)
+            assert (status, body["error"]["code"]) == (401, "InvalidAuthenticationToken")
+            claims = json.loads(claims_challenge({"www-authenticate": headers["WWW-Authenticate"]}))
+            assert claims["access_token"]["nbf"]["value"] == str(int(NOON.timestamp()))
+        client.headers = {"Authorization": f"Bearer {token_for(client.tenant_id)}"}
+        assert (await client.get(SCORES))[0] == 200
+
+
+async def test_fault_bad_request() -> None:
+    """The first page is whole, a later one is refused."""
+    async with calling(Fault("bad_request", path="skiptoken", after=1)) as client:
+        _, first, _ = await client.get(SCORES, top=30)
+        status, second, _ = await client.get(first["@odata.nextLink"])
+        assert (status, len(second["value"])) == (200, 30)
+        status, body, _ = await client.get(second["@odata.nextLink"])
+        assert status == 400
+        assert "'SkipToken' is not allowed" in body["error"]["message"]
+
+
+async def test_fault_not_found() -> None:
+    async with calling(Fault("not_found", path="skiptoken")) as client:
+        _, body, _ = await client.get(PROFILES)
+        assert (await client.get(body["@odata.nextLink"]))[0] == 404
+
+
+async def test_fault_bad_gateway() -> None:
+    async with calling(Fault("bad_gateway")) as client:
+        response = await client.session.get(client.sim.base_url + SCORES, headers=client.headers)
+        assert (response.status, response.content_type) == (502, "text/html")
+
+
 async def test_fault_denied() -> None:
     async with calling(Fault("denied")) as client:
         status, body, _ = await client.get(SCORES)
@@ -421,7 +564,20 @@ async def test_fault_write_unclear() -> None:
         body = {"state": "Ignored", "vendorInformation": VENDOR}
         assert (await client.patch(f"{PROFILES}/AdminMFAV2", body))[0] == 503
         _, shown, _ = await client.get(f"{PROFILES}/AdminMFAV2")
-        assert shown["controlStateUpdates"][-1]["state"].casefold() == "ignored"
+        assert in_force(shown)["state"].casefold() == "ignored"
+
+
+async def test_fault_write_refused() -> None:
+    async with calling(Fault("write_refused"), write=True) as client:
+        body = {"state": "Ignored", "vendorInformation": VENDOR}
+        assert (await client.patch(f"{PROFILES}/AdminMFAV2", body))[0] == 400
+
+
+async def test_fault_write_falls_back() -> None:
+    async with calling(Fault("write_falls_back"), write=True) as client:
+        body = {"state": "Reviewed", "vendorInformation": VENDOR}
+        assert (await client.patch(f"{PROFILES}/AdminMFAV2", body))[0] == 204
+        assert in_force((await client.get(f"{PROFILES}/AdminMFAV2"))[1])["state"] == "Default"
 
 
 async def test_fault_truncated() -> None:
@@ -460,7 +616,7 @@ async def test_fault_partial() -> None:
     async with calling(Fault("partial")) as client:
         status, body, headers = await client.get(PROFILES)
         assert (status, len(body["value"])) == (206, 100)
-        assert headers["Warning"] == '199 - "Microsoft/SecureScore/504/10000"'
+        assert headers["Warning"] == '199 - "Microsoft/SecureScore/504/10000", 199 - "Microsoft/MDATP/403/12"'
         whole = client.sim.world.score_documents(client.tenant_id, NOON, 1)[0]["controlScores"]
         _, body, _ = await client.get(SCORES, top=1)
         assert 0 < len(body["value"][0]["controlScores"]) < len(whole)
@@ -511,6 +667,24 @@ async def test_fault_endless() -> None:
         assert len(seen) == 20
 
 
+async def test_fault_relative_link() -> None:
+    async with calling(Fault("relative_link")) as client:
+        assert (await client.get(SCORES, top=1))[1]["@odata.nextLink"].startswith(f"{SCORES}?$top=1")
+
+
+async def test_fault_empty_link() -> None:
+    async with calling(Fault("empty_link")) as client:
+        assert (await client.get(SCORES, top=1))[1]["@odata.nextLink"] == ""
+
+
+async def test_fault_future() -> None:
+    async with calling(Fault("future", days_ahead=40)) as client:
+        _, body, _ = await client.get(SCORES, top=2)
+        assert [d["id"][-10:] for d in body["value"]] == ["2026-10-20", "2026-09-10", "2026-09-09"]
+        assert body["value"][0]["createdDateTime"] == "2026-10-20T00:00:00Z"
+        assert len((await client.get(PROFILES))[1]["value"]) == 200
+
+
 async def test_fault_wrong_tenant() -> None:
     async with calling(Fault("wrong_tenant")) as client:
         _, body, _ = await client.get(SCORES, top=2)
@@ -525,6 +699,10 @@ async def test_fault_odd_types() -> None:
         assert isinstance(odd["currentScore"], str)
         assert isinstance(odd["controlScores"][3]["scoreInPercentage"], str)
         assert "unheardOf" in odd
+        assert odd["createdDateTime"].endswith("T15:21:09.1234567Z")
+        assert {type(c["score"]) for c in odd["controlScores"]} == {str, int}
+        assert odd["averageComparativeScores"][-1]["basis"] == "IndustryTypes"
+        assert "seatSizeRangeLowerValue" in odd["averageComparativeScores"][1]
         _, body, _ = await client.get(f"{PROFILES}/AdminMFAV2")
         assert (body["maxScore"], body["threats"]) == ("10.0", None)
 
@@ -533,6 +711,16 @@ async def test_fault_inconsistent() -> None:
     async with calling(Fault("inconsistent")) as client:
         odd = (await client.get(SCORES, top=1))[1]["value"][0]
         assert odd["currentScore"] == pytest.approx(sum(c["score"] for c in odd["controlScores"]) + 126)
+        whole = client.sim.world.score_documents(client.tenant_id, NOON, 1)[0]
+        assert (odd["maxScore"], odd["licensedUserCount"]) == (whole["maxScore"] + 1, 505785)
+
+
+async def test_fault_sentinels() -> None:
+    async with calling(Fault("sentinels")) as client:
+        odd = (await client.get(SCORES, top=1))[1]["value"][0]
+        assert (odd["controlScores"][0]["score"], odd["licensedUserCount"]) == (-1.0, -1)
+        assert {a["averageScore"] for a in odd["averageComparativeScores"]} == {-1.0}
+        assert (await client.get(f"{PROFILES}/AdminMFAV2"))[1]["rank"] == -1
 
 
 async def test_faults_hit_one_tenant_some_paths_and_some_time() -> None:

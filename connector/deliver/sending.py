@@ -14,13 +14,19 @@ from connector.ports import Sink
 
 log = logging.getLogger("securescore.deliver")
 
+MAX_WISH_S = 900.0
+"""How long a receiver may ask to be left alone. One wrong maintenance page must not silence a sink for a day: after
+this time the next batch asks again, and the receiver may wish again."""
+
 
 async def offer(sink: Sink, batch: Batch, limit_s: float) -> Batch:
     """Send a batch, if there is anything to send, and note what became of each event."""
     if not batch.records:
         return batch
     receipt, batch.error = await _send(sink, batch.records, limit_s)
-    batch.retry_after_s = receipt.retry_after_s
+    batch.retry_after_s = _bounded(receipt.retry_after_s)
+    if isinstance(batch.error, Unavailable):
+        batch.error.retry_after_s = _bounded(batch.error.retry_after_s)
     for pending in batch.pending:
         if pending.event.id in receipt.rejected:
             batch.parked[pending.seq] = receipt.rejected[pending.event.id]
@@ -30,6 +36,10 @@ async def offer(sink: Sink, batch: Batch, limit_s: float) -> Batch:
         what = "the sink accepted nothing and rejected nothing"
         batch.error = Unavailable(what, batch.retry_after_s, hint="look at the receiver's own log")
     return batch
+
+
+def _bounded(wish_s: float | None) -> float | None:
+    return None if wish_s is None else min(wish_s, MAX_WISH_S)
 
 
 async def _send(sink: Sink, records: Sequence[Record], limit_s: float) -> tuple[Receipt, Unavailable | Denied | None]:

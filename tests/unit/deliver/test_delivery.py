@@ -301,15 +301,18 @@ async def test_back_off_grows_to_its_cap_and_never_gives_up(store: SqliteStore, 
     assert (await loop.turn()).sent == 1
 
 
-async def test_the_servers_wish_is_the_least_wait(store: SqliteStore, sink: FakeSink, loop: Delivery) -> None:
+@pytest.mark.parametrize(("wish_s", "wait_s"), [(400.0, 400.0), (899.0, 899.0), (86_400.0, 900.0)])
+async def test_the_servers_wish_is_the_least_wait_and_a_quarter_of_an_hour_the_most_it_may_wish(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, wish_s: float, wait_s: float
+) -> None:
     await add(store, events([1]))
 
     def throttled(_: Sequence[Record]) -> Receipt:
-        raise Unavailable("429", 4_000.0)
+        raise Unavailable("429", wish_s)
 
     sink.behave = throttled
     for _ in range(20):
-        assert (await loop.turn()).wait_s >= 4_000
+        assert (await loop.turn()).wait_s == wait_s
 
 
 async def test_the_servers_wish_counts_where_it_took_only_a_part(

@@ -22,7 +22,7 @@ from connector.config.values import AuthConfig, Config, NetworkConfig, SinkConfi
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore
 from connector.errors import ConfigError
-from connector.health.board import Board, Counted, Measured
+from connector.health.counters import Counted, Counters, Measured
 from connector.health.heartbeat import Heart
 from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.loops import App
@@ -38,7 +38,7 @@ from connector.observe.schedule import concurrency
 from connector.observe.storm import Storms
 from connector.ports import Clock, Sink, Source, Start
 from connector.registry import SINKS, sink_module
-from connector.signin.credentials import Watch
+from connector.signin.credentials import ExpiryWatch
 from connector.signin.msal_calls import Target
 from connector.signin.tokens import SignIn, TokenProvider
 from connector.sources.budget import Budgets, Limits
@@ -77,9 +77,9 @@ async def open_app(
     check_one_folder()
     clock = clock or SystemClock()
     sinks: dict[str, Sink] = {}
-    board = Board(config.changes.stale_after_s, tuple(t.name for t in config.tenants))
+    counters = Counters(config.changes.stale_after_s, tuple(t.name for t in config.tenants))
     transports = transports_for(config, clock)
-    transports.wrap = lambda http: Counted(http, board)
+    transports.wrap = lambda http: Counted(http, counters)
     store: DurableStore | None = None
     try:
         problems: list[str] = []
@@ -89,7 +89,7 @@ async def open_app(
                 given = (ready or {}).get(sink_config.name)
                 sinks[sink_config.name] = given or build_sink(sink_config, config.tenants)
                 seconds = asyncio.get_running_loop().time
-                measured = Measured(sinks[sink_config.name], board, seconds)
+                measured = Measured(sinks[sink_config.name], counters, seconds)
                 deliveries[sink_config.name] = _delivery(sink_config, measured, clock, config)
             except ConfigError as error:
                 problems += [f"sinks.{sink_config.name}: {p}" for p in error.problems]
@@ -98,7 +98,7 @@ async def open_app(
         store = await open_store(config, clock=clock, writer=writer, collection=collection)
         if writer:
             await store.attach([Start(s.name, whole_history=s.start == "all") for s in config.sinks])
-        watch = Watch(config)
+        watch = ExpiryWatch(config)
         poller = Poller(
             store=store,
             clock=clock,
@@ -124,7 +124,7 @@ async def open_app(
             deliveries={name: build(store) for name, build in deliveries.items()},
             upkeep=upkeep,
             concurrency=concurrency(config.poll, len(config.tenants)),
-            board=board,
+            counters=counters,
             heart=heart,
         )
         upkeep.more = app.faults

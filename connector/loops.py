@@ -15,7 +15,7 @@ from connector.config.values import Config, TenantConfig
 from connector.deliver import loop as deliver
 from connector.deliver.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Outcome
 from connector.errors import ConfigError, Conflict, StoreError
-from connector.health.board import Board
+from connector.health.counters import Counters
 from connector.health.heartbeat import Heart, tell_new, until_next_slot_s
 from connector.health.overview import Facts, SinkFacts
 from connector.health.upkeep import CONNECTOR, Upkeep
@@ -48,7 +48,7 @@ class App:
     deliveries: Mapping[str, Delivery]
     upkeep: Upkeep
     concurrency: int
-    board: Board
+    counters: Counters
     heart: Heart | None = None
     full: bool = False
     stopping: bool = False
@@ -62,12 +62,12 @@ class App:
         What is kept of a tenant that is gone stays until it is forgotten by command.
         """
         self.config = evolve(self.config, tenants=tuple(tenants))
-        self.board.replace([t.name for t in tenants])
+        self.counters.replace([t.name for t in tenants])
         if self.poller.storms is not None:
             self.poller.storms.replace([t.name for t in tenants])
         self.concurrency = concurrency(self.config.poll, len(self.config.tenants))
-        if self.upkeep.watch is not None:
-            self.upkeep.watch.replace(self.config)
+        if self.upkeep.expiries is not None:
+            self.upkeep.expiries.replace(self.config)
         if self._schedule is not None:
             self._schedule.replace(tenants, self.clock.now())
             self._turn.set()
@@ -113,7 +113,7 @@ class App:
             await self._beat_now(self.heart)
         sinks = await self.deliver_once(deadline_s)
         if self.heart is not None:
-            await self.heart.rest(self._delivered())
+            await self.heart.save_uncounted(self._delivered())
         return polls, sinks
 
     async def look(self, *, purge: bool = False) -> bool:
@@ -144,7 +144,7 @@ class App:
             raise _first(ended) from ended
         if self.heart is not None:
             try:
-                await self.heart.rest(self._delivered())
+                await self.heart.save_uncounted(self._delivered())
             except StoreError as error:  # only the next heartbeat's figures suffer
                 log.warning("heartbeat.uncounted", extra={"error": error.what})
 
@@ -181,7 +181,7 @@ class App:
 
     async def _beat_now(self, heart: Heart) -> bool:
         try:
-            return await heart.beat(self.board.states(self.clock.now()), self._delivered())
+            return await heart.beat(self.counters.states(self.clock.now()), self._delivered())
         except StoreError:
             await self.look()
             if not self.full:
@@ -227,7 +227,7 @@ class App:
             stopping=self.stopping,
             stalled=self.stalled(),
             sinks=sinks,
-            expiries=self.upkeep.watch.known() if self.upkeep.watch else (),
+            expiries=self.upkeep.expiries.known() if self.upkeep.expiries else (),
         )
 
     def faults(self, known: Mapping[str, Any]) -> list[Fault]:
@@ -235,8 +235,8 @@ class App:
         storms, found = self.poller.storms, []
         if storms is not None:
             storms.resume(known)
-            found = storms.faults(self.board.states(self.clock.now())["pending"])
-        if self.board.refused is None:
+            found = storms.faults(self.counters.states(self.clock.now())["pending"])
+        if self.counters.refused is None:
             return found
         return [
             *found,
@@ -245,7 +245,7 @@ class App:
                 "configuration",
                 "configuration",
                 "Problem: the new configuration was refused, the old one keeps running",
-                detail=self.board.refused,
+                detail=self.counters.refused,
                 hint="`securescore check` names every mistake; correct them and reload again",
             ),
         ]
@@ -260,7 +260,7 @@ class App:
 
     def _note(self, outcome: PollOutcome) -> None:
         reason, day = outcome.reason, outcome.newest_day
-        self.board.polled(outcome.tenant, outcome.status, reason, day, outcome.events, self.clock.now())
+        self.counters.polled(outcome.tenant, outcome.status, reason, day, outcome.events, self.clock.now())
 
     def _paused(self, tenant: TenantConfig) -> PollOutcome:
         what = f"the state has reached its bound of {self.config.state.max_bytes} bytes: polling pauses"

@@ -83,7 +83,7 @@ class Daemon:
                     self.config = self._good
                     continue
                 self._good = self.config
-                app.board.refused, app.board.reloads = self._refused, self._reloads
+                app.counters.refused, app.counters.reloads = self._refused, self._reloads
                 facts = {"tenants": len(self.config.tenants), "sinks": len(self.config.sinks)}
                 log.info("run.started", extra=facts)
                 self.notifier.ready(_status(app))
@@ -130,13 +130,13 @@ class Daemon:
             await check_sinks(new)
         except SecureScoreError as error:
             self._refuse(error)
-            app.board.refused = self._refused
+            app.counters.refused = self._refused
             await app.look()
             return False
         log_to_stderr(new.log)
         old, self.config, self._refused = self.config, new, None
         if tenants_differ_only(old, new):
-            app.board.refused = None
+            app.counters.refused = None
             self._count("tenants")
             app.replace_tenants(new.tenants)
             self._good = new
@@ -192,7 +192,7 @@ async def listening(app: App) -> AsyncIterator[None]:
             "health.exposed", extra={"listen": address, "hint": "there is no sign-in; keep it behind a firewall"}
         )
     async with AsyncExitStack() as stack:
-        answers = endpoints.application(app.board, app.facts, __version__)
+        answers = endpoints.application(app.counters, app.facts, __version__)
         try:
             await stack.enter_async_context(listener.listening(answers, host, int(port)))
         except OSError as error:
@@ -209,7 +209,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _status(app: App) -> str:
-    states = app.board.states(app.clock.now())
+    states = app.counters.states(app.clock.now())
     parts = [f"{n} {state}" for state, n in states.items() if n]
     waiting = [name for name, d in app.deliveries.items() if d.health().state in ("unavailable", "denied")]
     return f"tenants: {', '.join(parts) or 'none'}; sinks that take nothing: {', '.join(waiting) or 'none'}"

@@ -51,7 +51,7 @@ class Sent:
 
 
 @frozen
-class Rehearsal:
+class SendTest:
     """One run: what was meant to fire, and what each sink took."""
 
     alerts: tuple[Alert, ...]
@@ -68,7 +68,7 @@ def chosen(config: Config, names: Sequence[str]) -> list[SinkConfig]:
     return [known[n] for n in names] if names else list(config.sinks)
 
 
-async def send_test(config: Config, sinks: Sequence[SinkConfig], hopeless: Collection[str] = ()) -> Rehearsal:
+async def send_test(config: Config, sinks: Sequence[SinkConfig], hopeless: Collection[str] = ()) -> SendTest:
     """Send every test event to these sinks, each on its own: one that cannot be built or reached stops no other.
 
     `hopeless` sinks, which a probe could not reach just now, are tried once.
@@ -76,7 +76,7 @@ async def send_test(config: Config, sinks: Sequence[SinkConfig], hopeless: Colle
     now = SystemClock().now()
     told = alerts(now, severity_rules(), [s.name for s in sinks])
     sent = await asyncio.gather(*(_to_one(config, s, told, 0 if s.name in hopeless else DEADLINE_S) for s in sinks))
-    return Rehearsal(tuple(told), tuple(sent))
+    return SendTest(tuple(told), tuple(sent))
 
 
 async def _to_one(config: Config, sink: SinkConfig, told: Sequence[Alert], deadline_s: float) -> Sent:
@@ -134,7 +134,7 @@ def words(alert: Alert) -> str:
     return f"{len(alert.events)} events ({ids}) should fire {'; '.join(rule_names(alert)) or 'rules of your own'}"
 
 
-def show(test: Rehearsal) -> None:
+def show(test: SendTest) -> None:
     """Each alert, the event that fires it, and the shipped rules that should."""
     out = console()
     wide = out.width >= WIDE

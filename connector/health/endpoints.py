@@ -1,6 +1,6 @@
 """/healthz, /readyz and /metrics: what the daemon tells about itself on a port of its own.
 
-Nothing is decided here and nothing counted (board.py). prometheus-client is imported by the first scrape.
+Nothing is decided here and nothing counted (counters.py). prometheus-client is imported by the first scrape.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from connector.clock import parse_iso
-from connector.health.board import LATENCY_BUCKETS_S, Board
+from connector.health.counters import LATENCY_BUCKETS_S, Counters
 from connector.health.overview import Facts
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_REASON_CHARS = 300
 
 
-def unready(board: Board, facts: Facts) -> list[str]:
+def unready(counters: Counters, facts: Facts) -> list[str]:
     """Why no events can be expected to come in and go out now; [] when they can."""
     reasons = [f"loop {name} makes no progress" for name in facts.stalled]
     if facts.stopping:
@@ -28,11 +28,11 @@ def unready(board: Board, facts: Facts) -> list[str]:
         reasons.append("the state cannot be read")
     if facts.full:
         reasons.append("the outbox is full: polling pauses")
-    states = board.states(facts.now)
-    if board.names and states["pending"] == len(board.names):
+    states = counters.states(facts.now)
+    if counters.names and states["pending"] == len(counters.names):
         reasons.append("no tenant was polled yet")
-    if board.names and states["failing"] == len(board.names):
-        why = ", ".join(sorted({seen.reason for seen in board.tenants.values()}))
+    if counters.names and states["failing"] == len(counters.names):
+        why = ", ".join(sorted({seen.reason for seen in counters.tenants.values()}))
         reasons.append(f"no tenant can be read ({why})")
     for name, sink in facts.sinks.items():
         if sink.state in ("unavailable", "denied"):
@@ -40,12 +40,12 @@ def unready(board: Board, facts: Facts) -> list[str]:
     return reasons
 
 
-def warnings(board: Board) -> list[str]:
+def warnings(counters: Counters) -> list[str]:
     """What an operator should look at although all is running."""
-    return [f"the new configuration was refused: {board.refused}"[:MAX_REASON_CHARS]] if board.refused else []
+    return [f"the new configuration was refused: {counters.refused}"[:MAX_REASON_CHARS]] if counters.refused else []
 
 
-def metrics(board: Board, facts: Facts, version: str) -> bytes:
+def metrics(counters: Counters, facts: Facts, version: str) -> bytes:
     """The text of /metrics. Names and units follow the conventions of Prometheus."""
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only a daemon is scraped
     from prometheus_client.process_collector import ProcessCollector  # noqa: PLC0415
@@ -55,13 +55,13 @@ def metrics(board: Board, facts: Facts, version: str) -> bytes:
 
     class Once:
         def collect(self) -> Iterator["Metric"]:
-            return _families(board, facts, version)
+            return _families(counters, facts, version)
 
     registry.register(Once())
     return generate_latest(registry)
 
 
-def _families(board: Board, facts: Facts, version: str) -> Iterator["Metric"]:
+def _families(counters: Counters, facts: Facts, version: str) -> Iterator["Metric"]:
     from prometheus_client.metrics_core import (  # noqa: PLC0415
         CounterMetricFamily,
         GaugeMetricFamily,
@@ -82,34 +82,39 @@ def _families(board: Board, facts: Facts, version: str) -> Iterator["Metric"]:
 
     now = facts.now
     yield gauge("build_info", "The version that is running.", ["version"], {(version,): 1})
-    yield gauge("ready", "1 when /readyz answers 200.", [], {(): 0 if unready(board, facts) else 1})
-    yield counter("polls", "Polls by outcome.", ["status", "reason"], {k: float(n) for k, n in board.polls.items()})
-    yield counter("events_committed", "Events that tenants gave rise to.", [], {(): board.committed})
+    yield gauge("ready", "1 when /readyz answers 200.", [], {(): 0 if unready(counters, facts) else 1})
+    yield counter("polls", "Polls by outcome.", ["status", "reason"], {k: float(n) for k, n in counters.polls.items()})
+    yield counter("events_committed", "Events that tenants gave rise to.", [], {(): counters.committed})
     yield gauge(
-        "tenants", "Tenants by state.", ["state"], {(state,): float(n) for state, n in board.states(now).items()}
+        "tenants", "Tenants by state.", ["state"], {(state,): float(n) for state, n in counters.states(now).items()}
     )
     ages = {
         (name,): (now - parse_iso(seen.newest_day)).total_seconds()
-        for name, seen in board.tenants.items()
+        for name, seen in counters.tenants.items()
         if seen.newest_day
     }
     yield gauge("tenant_data_age_seconds", "Time since the tenant's newest day began.", ["tenant"], ages)
     succeeded = {
-        (name,): seen.succeeded_at.timestamp() for name, seen in board.tenants.items() if seen.succeeded_at is not None
+        (name,): seen.succeeded_at.timestamp()
+        for name, seen in counters.tenants.items()
+        if seen.succeeded_at is not None
     }
     yield gauge("tenant_last_success_timestamp_seconds", "The tenant's last complete poll.", ["tenant"], succeeded)
-    failing = {(name,): float(seen.status == "failed") for name, seen in board.tenants.items()}
+    failing = {(name,): float(seen.status == "failed") for name, seen in counters.tenants.items()}
     yield gauge("tenant_failing", "1 when the tenant's latest poll read nothing.", ["tenant"], failing)
     yield counter(
         "http_responses",
         "Answers to reading and signing in, by HTTP status; 429 is throttling.",
         ["status"],
-        {(str(status),): float(n) for status, n in board.answers.items()},
+        {(str(status),): float(n) for status, n in counters.answers.items()},
     )
     delivered = {(sink, stream): float(n) for sink, seen in facts.sinks.items() for stream, n in seen.delivered.items()}
     yield counter("sink_delivered_events", "Events a sink has accepted.", ["sink", "stream"], delivered)
     yield counter(
-        "sink_sends", "Batches offered, by outcome.", ["sink", "outcome"], {k: float(n) for k, n in board.sends.items()}
+        "sink_sends",
+        "Batches offered, by outcome.",
+        ["sink", "outcome"],
+        {k: float(n) for k, n in counters.sends.items()},
     )
     states = {
         (name, state): float(seen.state == state)
@@ -120,7 +125,7 @@ def _families(board: Board, facts: Facts, version: str) -> Iterator["Metric"]:
     failures = {(name,): float(seen.failures) for name, seen in facts.sinks.items()}
     yield gauge("sink_consecutive_failures", "Failed tries since the last success.", ["sink"], failures)
     latency = HistogramMetricFamily("securescore_sink_send_seconds", "How long sends took.", labels=["sink"])
-    for name, seen_s in board.latency.items():
+    for name, seen_s in counters.latency.items():
         total, buckets = 0, []
         for bound, count in zip((*map(str, LATENCY_BUCKETS_S), "+Inf"), seen_s.buckets, strict=True):
             total += count
@@ -128,7 +133,7 @@ def _families(board: Board, facts: Facts, version: str) -> Iterator["Metric"]:
         latency.add_metric([name], buckets, seen_s.sum_s)
     yield latency
     yield counter(
-        "config_reloads", "Reloads by outcome.", ["outcome"], {(k,): float(n) for k, n in board.reloads.items()}
+        "config_reloads", "Reloads by outcome.", ["outcome"], {(k,): float(n) for k, n in counters.reloads.items()}
     )
     expiry = {(e.place, e.kind): e.at.timestamp() for e in facts.expiries}
     yield gauge("credential_expiry_timestamp_seconds", "When a credential expires.", ["credential", "kind"], expiry)
@@ -144,7 +149,7 @@ def _families(board: Board, facts: Facts, version: str) -> Iterator["Metric"]:
     yield gauge("sink_oldest_due_seconds", "How long the oldest waiting event has waited.", ["sink"], oldest)
 
 
-def application(board: Board, gather: Callable[[], Awaitable[Facts]], version: str) -> web.Application:
+def application(counters: Counters, gather: Callable[[], Awaitable[Facts]], version: str) -> web.Application:
     """The endpoints: GET only, nothing is read from a request but its path."""
 
     async def healthz(_: web.Request) -> web.Response:
@@ -153,12 +158,12 @@ def application(board: Board, gather: Callable[[], Awaitable[Facts]], version: s
         return _json(body, 503 if facts.stalled else 200)
 
     async def readyz(_: web.Request) -> web.Response:
-        reasons = unready(board, await gather())
-        body = {"ready": not reasons, "reasons": reasons, "warnings": warnings(board)}
+        reasons = unready(counters, await gather())
+        body = {"ready": not reasons, "reasons": reasons, "warnings": warnings(counters)}
         return _json(body, 503 if reasons else 200)
 
     async def scrape(_: web.Request) -> web.Response:
-        text = metrics(board, await gather(), version)
+        text = metrics(counters, await gather(), version)
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     app = web.Application(client_max_size=1024)

@@ -1,6 +1,6 @@
 """The sign of life: one heartbeat a slot of time, with what was delivered in it; and the notice that a state is new.
 
-Nothing is counted here (board.py): the numbers come in.
+Nothing is counted here (counters.py): the numbers come in.
 """
 
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ class Heart:
             return True
         return False
 
-    async def rest(self, delivered: Mapping[str, int]) -> None:
+    async def save_uncounted(self, delivered: Mapping[str, int]) -> None:
         """Before an orderly stop: leave what no heartbeat has told yet to the next process. Raises StoreError."""
         for _ in range(COMMIT_TRIES):
             state = await self.store.load(self.key)

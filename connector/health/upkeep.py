@@ -19,7 +19,7 @@ from connector.observe.events import Origin, stamp
 from connector.observe.explain import SeverityRules
 from connector.ports import Clock, SinkStats, State, Stats, Store
 from connector.problems import Fault, advance
-from connector.signin.credentials import Watch
+from connector.signin.credentials import ExpiryWatch
 
 log = logging.getLogger("securescore.upkeep")
 
@@ -65,7 +65,7 @@ class Upkeep:
     max_bytes: int
     keep_days: int
     instance: str
-    watch: Watch | None = None
+    expiries: ExpiryWatch | None = None
     more: Callable[[Mapping[str, Any]], Sequence[Fault]] = lambda _: ()
     """Further faults of the connector's own scope, given what is open."""
     _purged_at: datetime | None = None
@@ -108,7 +108,7 @@ class Upkeep:
             failing = _failing(head.get("failing", {}), sinks, iso(now))
             faults = _disk_faults(known, stats, self.max_bytes)
             full = any(f.reason == "outbox_full" for f in faults)
-            faults += await self.watch.shared(now) if self.watch else []
+            faults += await self.expiries.shared(now) if self.expiries else []
             faults += self.more(known)
             faults += [f for s in sinks if (f := sink_fault(s, known, failing.get(s.sink), now)) is not None]
             problems, told = advance(known, faults, iso(now), scope=origin.urn)

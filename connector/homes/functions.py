@@ -2,7 +2,7 @@
 tenants file has changed. The functions themselves are in packaging/azure/function_app.py; no turn is decided here.
 
 Settings: SECURESCORE__… is the configuration (config/environment.py). Besides: SECURESCORE_TENANTS_BLOB, the address of
-a tenants file in Blob Storage, and SECURESCORE_DELIVER_S (turns.DELIVER_S). Any setting may be
+a tenants file in Blob Storage, and SECURESCORE_DELIVER_S (tenant_turn.DELIVER_S). Any setting may be
 `keyvault:https://<vault>/secrets/<name>`: it is read from the vault when a process starts, for vaults that the
 platform's own references cannot reach. Both are read as the identity that keeps the state.
 """
@@ -29,7 +29,7 @@ from connector.config.values import AuthConfig, Config, NetworkConfig
 from connector.config.yaml_file import MAX_BYTES, read_tenants
 from connector.errors import ConfigError, SecureScoreError, Unavailable
 from connector.health.logs import Words
-from connector.homes.tenant_turn import DELIVER_S, Turns, read, refuse_kinds
+from connector.homes.tenant_turn import DELIVER_S, TenantTurns, read, refuse_kinds
 from connector.net.clouds import CLOUDS
 from connector.net.connect import open_client
 from connector.net.http import Wire, error_for
@@ -52,7 +52,7 @@ LOOK_AGAIN = timedelta(minutes=5)
 class _Open:
     """What is open, and how many invocations are using it."""
 
-    turns: Turns
+    turns: TenantTurns
     stack: AsyncExitStack
     users: int = 0
 
@@ -111,7 +111,7 @@ class Functions:
     # ---------------------------------------------------------------------------------------------------------- opening
 
     @asynccontextmanager
-    async def _using(self, *, fresh: bool = False) -> AsyncIterator[Turns]:
+    async def _using(self, *, fresh: bool = False) -> AsyncIterator[TenantTurns]:
         async with self._lock:
             found = await self._current(fresh=fresh)
             found.users += 1
@@ -148,7 +148,7 @@ class Functions:
             raise ConfigError(["app setting SECURESCORE_DELIVER_S: expected a number of seconds"]) from None
         stack = AsyncExitStack()
         app = await stack.enter_async_context(open_app(config, clock=self.clock))
-        return _Open(Turns(app, deliver_s=deliver_s), stack)
+        return _Open(TenantTurns(app, deliver_s=deliver_s), stack)
 
 
 def configuration(environ: Mapping[str, str], file: str = "", tenants: bytes | None = None) -> Config:

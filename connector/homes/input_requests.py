@@ -1,6 +1,6 @@
 """What an input's settings ask for once: send again what was observed since a day, believe a refused day.
 
-A setting stays as it is after it was heeded, so what was heeded is remembered in the connector's own state: a new day
+A setting stays as it is after it was done, so what was done is remembered in the connector's own state: a new day
 asks anew, and a switch counts once each time it is turned on. Nothing is polled or sent here.
 """
 
@@ -29,26 +29,26 @@ class Kept(Protocol):
 
 
 @frozen
-class Wishes:
+class InputRequests:
     """`resend_since` is a day (of observation); `accept` the switch "accept the next suspicious snapshot"."""
 
     resend_since: str | None = None
     accept: bool = False
 
 
-async def heed(store: Kept, sink: str, tenant_id: str, wishes: Wishes) -> list[str]:
+async def fulfil(store: Kept, sink: str, tenant_id: str, requests: InputRequests) -> list[str]:
     """Do what is asked for and was not done yet; what was done, in words. Raises StoreError."""
     done = []
     known = memory.head(await store.load(CONNECTOR))
-    if wishes.resend_since and wishes.resend_since != known.get("resent_since"):
-        count = await store.replay(sink, Query(since=f"{wishes.resend_since}T00:00:00Z"))
-        done.append(f"{count} events observed since {wishes.resend_since} are sent again, with the same ids")
-        await _remember(store, "resent_since", wishes.resend_since)
-    elif not wishes.resend_since and known.get("resent_since"):
+    if requests.resend_since and requests.resend_since != known.get("resent_since"):
+        count = await store.replay(sink, Query(since=f"{requests.resend_since}T00:00:00Z"))
+        done.append(f"{count} events observed since {requests.resend_since} are sent again, with the same ids")
+        await _remember(store, "resent_since", requests.resend_since)
+    elif not requests.resend_since and known.get("resent_since"):
         await _remember(store, "resent_since", None)
-    if not wishes.accept and known.get("accepted"):
+    if not requests.accept and known.get("accepted"):
         await _remember(store, "accepted", None)  # turned off: the next time it is on it counts again
-    elif wishes.accept and not known.get("accepted") and await _approve(store, tenant_id):
+    elif requests.accept and not known.get("accepted") and await _approve(store, tenant_id):
         done.append("the refused day or catalogue is believed from now on; turn the switch off")
         await _remember(store, "accepted", True)
     return done

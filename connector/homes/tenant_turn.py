@@ -20,7 +20,7 @@ from connector.config.values import TenantConfig
 from connector.deliver.delivery import Delivery, Outcome
 from connector.deliver.loop import drain
 from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError, Unavailable
-from connector.health.board import Board
+from connector.health.counters import Counters
 from connector.health.heartbeat import heartbeat, slot
 from connector.health.overview import open_problems, overview
 from connector.health.upkeep import CONNECTOR
@@ -83,7 +83,7 @@ class Circuit:
 
 
 @define
-class Turns:
+class TenantTurns:
     """Everything a called home does, over one App. `deliver_s` as DELIVER_S."""
 
     app: App
@@ -294,12 +294,12 @@ class Turns:
 
     def _states(self, survey: Survey) -> dict[str, int]:
         """How many tenants are ok, stale, failing and pending, from their heads alone."""
-        board = Board(self.app.config.changes.stale_after_s, tuple(t.name for t in self.app.config.tenants))
+        counters = Counters(self.app.config.changes.stale_after_s, tuple(t.name for t in self.app.config.tenants))
         for tenant, head in self._heads(survey):
             failed = bool(head.get("failures"))
             status = "failed" if failed else "ok"
-            board.polled(tenant.name, status, head.get("reason") or "", head.get("newest"), 0, self.clock.now())
-        return board.states(self.clock.now())
+            counters.polled(tenant.name, status, head.get("reason") or "", head.get("newest"), 0, self.clock.now())
+        return counters.states(self.clock.now())
 
     def _heads(self, survey: Survey) -> list[tuple[TenantConfig, Mapping[str, Any]]]:
         """The heads of the configured tenants that can be read; a damaged one is told by its own poll."""

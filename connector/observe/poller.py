@@ -31,7 +31,7 @@ from connector.observe.fold import Rules, observe, stale
 from connector.observe.storm import Storms
 from connector.ports import Clock, Source, State, Store
 from connector.problems import Fault, advance
-from connector.signin.credentials import Watch
+from connector.signin.credentials import ExpiryWatch
 from connector.signin.refusals import SignInRefused
 
 log = logging.getLogger("securescore.poll")
@@ -87,7 +87,7 @@ class Poller:
     archive: Archive | None = None
     keep_days: int = 400
     max_days_a_commit: int = MAX_DAYS_A_COMMIT
-    watch: Watch | None = None
+    watch: ExpiryWatch | None = None
     storms: Storms | None = None
 
     async def poll(self, tenant: TenantConfig) -> PollOutcome:

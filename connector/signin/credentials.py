@@ -278,7 +278,7 @@ REREAD = timedelta(hours=1)
 
 
 @define
-class Watch:
+class ExpiryWatch:
     """The expiries of a configuration. Read again every hour: files are renewed while a daemon runs."""
 
     config: Config

@@ -100,10 +100,10 @@ def test_drilldowns_lead_to_columns_and_dashboards_that_exist(name: str, index: 
                 assert {each["token"] for each in handler["options"]["tokens"]} <= set(tokens(target))
 
 
-@pytest.mark.parametrize("sample", ["score.changed/regressed", "score.changed/improved", "rehearsed"])
+@pytest.mark.parametrize("sample", ["score.changed/regressed", "score.changed/improved", "alert_events"])
 def test_the_waterfall_is_exact(sample: str, index: World, lookups: Path) -> None:
     """From the score before, by every step, to the score after."""
-    if sample == "rehearsed":
+    if sample == "alert_events":
         events = alert_samples.events(NOW, severity_rules(), ["splunk"])
         event = next(each for each in events if each.type == "score.changed")
     else:

@@ -29,7 +29,7 @@ def sampled() -> list[Event]:
     return [samples.event(name) for name in samples.names()]
 
 
-def rehearsed(now: datetime = NOW) -> list[Event]:
+def alert_events(now: datetime = NOW) -> list[Event]:
     return alert_samples.events(now, severity_rules(), ["splunk"])
 
 
@@ -53,7 +53,7 @@ def test_alerts_are_off_and_say_when_they_look() -> None:
 @pytest.mark.parametrize("name", [name for name in SEARCHES if name != SILENT])
 def test_each_alert_fires_on_its_test_event(name: str, lookups: Path) -> None:
     """What `securescore check --send-test` sends, as it lies in the index a minute later."""
-    rows = fired(name, world(rehearsed(), lookups, NOW + timedelta(minutes=1)))
+    rows = fired(name, world(alert_events(), lookups, NOW + timedelta(minutes=1)))
     assert rows
     for key in SEARCHES[name]["alert.suppress.fields"].split(","):
         assert all(row.get(key) for row in rows), f"suppression by {key} needs a value"
@@ -75,7 +75,7 @@ def test_no_alert_fires_on_history_or_calm(name: str, lookups: Path) -> None:
 
 @pytest.mark.parametrize("name", list(SEARCHES))
 def test_every_field_of_an_alert_exists(name: str, lookups: Path) -> None:
-    where = world([*sampled(), *rehearsed()], lookups, NOW, indexed=NOW)
+    where = world([*sampled(), *alert_events()], lookups, NOW, indexed=NOW)
     assert where.run(SEARCHES[name]["search"]), "with rows to the end every field is looked at"
     assert where.unknown == set()
 
@@ -149,7 +149,7 @@ def test_silence_is_told_once_while_it_lasts(lookups: Path) -> None:
     later = fired(SILENT, world([said], lookups, datetime(2026, 11, 28, 15, 0, tzinfo=UTC)))
     assert len(first) == 1
     assert first[0]["silent_since"] == later[0]["silent_since"], "the same silence is suppressed"
-    assert fired(SILENT, world(rehearsed(), lookups, NOW + timedelta(days=1))) == [], "a test is no connector"
+    assert fired(SILENT, world(alert_events(), lookups, NOW + timedelta(days=1))) == [], "a test is no connector"
 
 
 # ----------------------------------------------------------------------------------------------------------- CIM Change
@@ -158,7 +158,7 @@ def test_silence_is_told_once_while_it_lasts(lookups: Path) -> None:
 def test_change_events_carry_the_tag_and_every_field_of_cim(lookups: Path) -> None:
     types, tags = conf("eventtypes.conf"), conf("tags.conf")
     tagged = [stanza.removeprefix("eventtype=") for stanza, body in tags.items() if body.get("change") == "enabled"]
-    where = world([*sampled(), *rehearsed()], lookups, NOW)
+    where = world([*sampled(), *alert_events()], lookups, NOW)
     (name,) = tagged
     rows = where.run(types[name]["search"])
     assert {row["stream"] for row in rows} == {"change"}

@@ -349,10 +349,10 @@ class Pipe(RuleBasedStateMachine):
             for reason in parked.values():  # siem says "no"; else it takes proof that others were taken
                 assert (name == "siem" and reason == "no") or "while others were taken" in reason
             first_offer = list(dict.fromkeys(receiver.offered))
-            for lane in {(e.tenant_id, e.stream) for e in wanted}:
-                expected = [e.id for e in wanted if (e.tenant_id, e.stream) == lane]
+            for key in {(e.tenant_id, e.stream) for e in wanted}:
+                expected = [e.id for e in wanted if (e.tenant_id, e.stream) == key]
                 offered = [i for i in first_offer if i in set(expected)]
-                assert offered == [i for i in expected if i in set(offered)], (name, lane)
+                assert offered == [i for i in expected if i in set(offered)], (name, key)
 
 
 TestPipe = Pipe.TestCase

@@ -20,7 +20,7 @@ from tests.fakes.sink import FakeSink, delivery
 
 def app(**fields: Any) -> App:
     """An application of which only the loops are looked at."""
-    parts = dict.fromkeys(("config", "store", "poller", "upkeep", "board"))
+    parts = dict.fromkeys(("config", "store", "poller", "upkeep", "counters"))
     return App(**{**parts, "clock": JumpClock(), "concurrency": 1, "deliveries": {}, **fields})
 
 

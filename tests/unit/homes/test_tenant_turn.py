@@ -25,7 +25,7 @@ from connector.config.values import (
 from connector.deliver.delivery import Outcome
 from connector.errors import ConfigError, Denied, StoreError, Unavailable
 from connector.health.upkeep import CONNECTOR
-from connector.homes.tenant_turn import HELD_AFTER, HOLD_S, Circuit, Turns, message, read, refuse_kinds
+from connector.homes.tenant_turn import HELD_AFTER, HOLD_S, Circuit, TenantTurns, message, read, refuse_kinds
 from connector.model import Receipt, Record, accept_all
 from connector.observe import memory
 from connector.ports import Query, State
@@ -39,7 +39,7 @@ HOUR = 3600.0
 
 
 @asynccontextmanager
-async def home(folder: Path, tenants: int = 1, **graph: Any) -> AsyncIterator[tuple[Turns, FakeSink, Simulation]]:
+async def home(folder: Path, tenants: int = 1, **graph: Any) -> AsyncIterator[tuple[TenantTurns, FakeSink, Simulation]]:
     """Turns over a simulated Graph and one sink in memory; time stands still, so nothing is retried within a turn."""
     world = World(7, tenants, date(2026, 6, 1), sizes=("small",))
     async with serve(world, SimulatedClock(NOW), faults=Faults()) as sim:
@@ -62,14 +62,14 @@ async def home(folder: Path, tenants: int = 1, **graph: Any) -> AsyncIterator[tu
         async with open_app(config, clock=sim.clock) as app:
             sink = FakeSink()
             app.deliveries = {"siem": delivery(app.store, sink, sim.clock)}
-            yield Turns(app, deliver_s=0), sink, sim
+            yield TenantTurns(app, deliver_s=0), sink, sim
 
 
-async def events(turns: Turns, kind: str = "") -> list[dict[str, Any]]:
+async def events(turns: TenantTurns, kind: str = "") -> list[dict[str, Any]]:
     return [dict(e.data) for e in await turns.app.store.history(Query()) if not kind or e.type == kind]
 
 
-async def one_round(turns: Turns) -> None:
+async def one_round(turns: TenantTurns) -> None:
     for text in await turns.plan():
         await turns.turn(text.encode())
 

@@ -15,7 +15,16 @@ from connector.health.upkeep import Upkeep
 from connector.model import Known, Snapshot, Unchanged
 from connector.observe.poller import Poller
 from connector.ports import Query
-from connector.signin.credentials import Credential, Expiry, Watch, ending, expiries, fault, load_key_pair, not_after
+from connector.signin.credentials import (
+    Credential,
+    Expiry,
+    ExpiryWatch,
+    ending,
+    expiries,
+    fault,
+    load_key_pair,
+    not_after,
+)
 from connector.stores.sqlite import open_store
 from tests.config_example import CLIENT_ID, TENANT_ID, minimal, parsed
 from tests.real.authority import keys
@@ -209,7 +218,7 @@ async def test_problem_is_told_at_each_stage_and_when_renewed(tmp_path: Path, de
     config = parsed(minimal(tenants=[tenant("a", 1, secret("2027-01-01"))]))
     clock = SimulatedClock(datetime(2026, 11, 20, 12, tzinfo=UTC))
     store = await open_store(tmp_path / "state.db", clock=clock, writer=True, max_bytes=2**30)
-    watch = Watch(config)
+    watch = ExpiryWatch(config)
 
     async def open_source(_: TenantConfig) -> Source:
         return Source(denied=denied)
@@ -249,7 +258,7 @@ async def test_shared_credential_is_one_problem_of_the_connector(tmp_path: Path)
         minimal(defaults={"auth": secret("2026-11-25")}, tenants=[tenant(f"t{n}", n, None) for n in range(1, 50)])
     )
     clock = SimulatedClock(NOW)
-    watch = Watch(config)
+    watch = ExpiryWatch(config)
     assert await watch.of_tenant("t1", NOW) == []
     store = await open_store(tmp_path / "state.db", clock=clock, writer=True, max_bytes=2**30)
     try:
@@ -267,7 +276,7 @@ async def test_renewed_file_is_noticed_within_an_hour(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     write(file, keys(PASSWORD, days=3).pem)
     auth = {"kind": "certificate", "client_id": CLIENT_ID, "file": str(file)}
-    watch = Watch(parsed(minimal(tenants=[tenant("a", 1, auth)])))
+    watch = ExpiryWatch(parsed(minimal(tenants=[tenant("a", 1, auth)])))
     now = datetime.now(UTC)
     assert len(await watch.of_tenant("a", now)) == 1
     write(file, keys(PASSWORD, days=90).pem)

@@ -145,7 +145,7 @@ class _Run:
     async def _visit(self, config: Config, stanza: str, writer: Any) -> bool:
         # splunkd's questions about scheme and arguments are answered without loading the engine.
         from connector.app import instance, open_app  # noqa: PLC0415
-        from connector.homes.input_requests import Wishes, heed  # noqa: PLC0415
+        from connector.homes.input_requests import InputRequests, fulfil  # noqa: PLC0415
 
         interval_s = splunk_conf.interval_s(self.params)
         limit_s = SHARE * interval_s
@@ -161,7 +161,7 @@ class _Run:
         place = Place(stanza, index if index not in ("", "default") else None, self.params.get("host") or None)
         sink = ModularInputSink(splunk_conf.SINK, place, writer)
         tenant = config.tenants[0]
-        wishes = Wishes(splunk_conf.resend_since(self.params), splunk_conf.accept(self.params))
+        requests = InputRequests(splunk_conf.resend_since(self.params), splunk_conf.accept(self.params))
         try:
             async with (
                 asyncio.timeout(limit_s),
@@ -169,7 +169,7 @@ class _Run:
                     config, collection=collection, ready={sink.name: sink}, called=instance(f"-{self.name}")
                 ) as app,
             ):
-                for done in await heed(app.store, sink.name, tenant.tenant_id, wishes):
+                for done in await fulfil(app.store, sink.name, tenant.tenant_id, requests):
                     log.info("%s", done)
                 polls, sinks = await app.visit(deadline_s=limit_s / 2)
         except TimeoutError:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from connector.app import severity_rules
 from connector.clock import iso
 from connector.errors import Unavailable
-from connector.health.board import Board, Measured
+from connector.health.counters import Counters, Measured
 from connector.health.endpoints import application, metrics, unready
 from connector.health.heartbeat import Heart, slot, tell_new, until_next_slot_s
 from connector.health.overview import Facts, SinkFacts
@@ -87,9 +87,9 @@ async def test_what_an_orderly_stop_left_uncounted_is_told_by_the_next_process(
     first = heart(store, clock)
     await first.beat(STATES, {"soc": 5})
     await clock.sleep(600)
-    await first.rest({"soc": 12})
+    await first.save_uncounted({"soc": 12})
     second = heart(store, clock)
-    await second.rest({"soc": 1})
+    await second.save_uncounted({"soc": 1})
     await clock.sleep(HOUR)
     third = heart(store, clock)
     assert await third.beat(STATES, {"soc": 100})
@@ -129,8 +129,8 @@ async def test_a_new_state_is_told_once(store: SqliteStore, clock: JumpClock) ->
 # ---------------------------------------------------------------------------------------------------------- endpoints
 
 
-def board(clock: JumpClock) -> Board:
-    made = Board(48 * HOUR, ("a", "b", "c", "d"))
+def counters(clock: JumpClock) -> Counters:
+    made = Counters(48 * HOUR, ("a", "b", "c", "d"))
     made.polled("a", "ok", "", "2030-01-10", 4, clock.now())
     made.polled("b", "unchanged", "", "2030-01-05", 0, clock.now())
     made.polled("c", "ok", "", "2030-01-10", 1, clock.now() - timedelta(hours=3))
@@ -148,7 +148,7 @@ def facts(clock: JumpClock, **more: object) -> Facts:
 
 
 def test_tenants_are_ok_stale_failing_or_pending_and_leave_no_figure_when_they_go(clock: JumpClock) -> None:
-    made = board(clock)
+    made = counters(clock)
     assert made.states(clock.now()) == {"ok": 1, "stale": 1, "failing": 1, "pending": 1}
     made.replace(["a", "e"])
     assert made.states(clock.now()) == {"ok": 1, "stale": 0, "failing": 0, "pending": 1}
@@ -157,7 +157,7 @@ def test_tenants_are_ok_stale_failing_or_pending_and_leave_no_figure_when_they_g
 
 
 def test_every_reason_for_not_being_ready_is_named(clock: JumpClock) -> None:
-    made = board(clock)
+    made = counters(clock)
     assert unready(made, facts(clock)) == []
     down = {"soc": SinkFacts("denied", "403", 3, {})}
     found = unready(made, facts(clock, stats=None, full=True, stopping=True, stalled=["observe"], sinks=down))
@@ -168,14 +168,14 @@ def test_every_reason_for_not_being_ready_is_named(clock: JumpClock) -> None:
         "the outbox is full: polling pauses",
         "sink soc is denied: 403",
     ]
-    assert unready(Board(1.0, ("a",)), facts(clock)) == ["no tenant was polled yet"]
-    failing = Board(1.0, ("a",))
+    assert unready(Counters(1.0, ("a",)), facts(clock)) == ["no tenant was polled yet"]
+    failing = Counters(1.0, ("a",))
     failing.polled("a", "failed", "secret_expired", None, 0, clock.now())
     assert unready(failing, facts(clock)) == ["no tenant can be read (secret_expired)"]
 
 
 def test_metrics_are_what_a_prometheus_parser_reads(clock: JumpClock) -> None:
-    text = metrics(board(clock), facts(clock), "1.2").decode()
+    text = metrics(counters(clock), facts(clock), "1.2").decode()
     found = {
         (s.name, *sorted(s.labels.values())): s.value for f in text_string_to_metric_families(text) for s in f.samples
     }
@@ -200,7 +200,7 @@ def test_every_name_in_the_example_alerts_is_one_that_is_told(clock: JumpClock) 
     import yaml  # noqa: PLC0415
 
     rules = yaml.safe_load((Path(__file__).parents[3] / "packaging/host/prometheus-alerts.yaml").read_text())
-    text = metrics(board(clock), facts(clock), "1.2").decode()
+    text = metrics(counters(clock), facts(clock), "1.2").decode()
     for rule in rules["groups"][0]["rules"]:
         names = re.findall(r"securescore_[a-z_]+", rule["expr"])
         assert names or "up{" in rule["expr"]
@@ -210,7 +210,7 @@ def test_every_name_in_the_example_alerts_is_one_that_is_told(clock: JumpClock) 
 
 
 async def test_a_measured_sink_behaves_as_the_sink_and_is_counted(clock: JumpClock) -> None:
-    made = Board(1.0)
+    made = Counters(1.0)
     sink = FakeSink()
     measured = Measured(sink, made, lambda: clock.now().timestamp())
     assert await measured.send([]) == Receipt()
@@ -231,7 +231,7 @@ async def test_a_stalled_loop_is_ill_health(clock: JumpClock) -> None:
     async def gather() -> Facts:
         return facts(clock, stalled=stalled)
 
-    async with TestClient(TestServer(application(board(clock), gather, "1"))) as client:
+    async with TestClient(TestServer(application(counters(clock), gather, "1"))) as client:
         assert (await client.get("/healthz")).status == 200
         assert (await client.get("/readyz")).status == 200
         stalled.append("observe")

@@ -41,7 +41,7 @@ class Latency:
 
 
 @define
-class Board:
+class Counters:
     """What this process has seen. One small entry a tenant; everything else is bounded by the configuration."""
 
     stale_after_s: float
@@ -88,10 +88,10 @@ class Board:
 
 @define
 class Measured:
-    """A sink with a watch in front of it: the same behaviour, counted."""
+    """A sink with a stopwatch in front of it: the same behaviour, counted."""
 
     inner: Sink
-    board: Board
+    counters: Counters
     seconds: Callable[[], float]
     name: str = field(init=False)
     max_records: int = field(init=False)
@@ -115,8 +115,8 @@ class Measured:
             outcome = "taken" if len(receipt.accepted) == len(records) else "partly"
             return receipt
         finally:
-            self.board.sends[self.name, outcome] = self.board.sends.get((self.name, outcome), 0) + 1
-            self.board.latency.setdefault(self.name, Latency()).add(self.seconds() - began)
+            self.counters.sends[self.name, outcome] = self.counters.sends.get((self.name, outcome), 0) + 1
+            self.counters.latency.setdefault(self.name, Latency()).add(self.seconds() - began)
 
     async def probe(self) -> None:
         await self.inner.probe()
@@ -130,9 +130,9 @@ class Counted:
     """A transport that counts the answers by status: where 429 shows."""
 
     inner: Any
-    board: Board
+    counters: Counters
 
     async def request(self, method: str, url: str, **more: Any) -> Response:
         response: Response = await self.inner.request(method, url, **more)
-        self.board.answers[response.status] = self.board.answers.get(response.status, 0) + 1
+        self.counters.answers[response.status] = self.counters.answers.get(response.status, 0) + 1
         return response

@@ -150,11 +150,20 @@ class Profile:
 
 @frozen
 class Version:
-    """One revision of one day as we saw it; `hash` is its content hash (ids.py)."""
+    """One revision of one day as we saw it; `hash` is its content hash (ids.py).
+
+    `seen` is when this revision was first seen, of a day that was the newest then; "" for one that had closed.
+    """
 
     day: Day
     hash: str
     revision: int = 0
+    seen: str = ""
+
+    @property
+    def until(self) -> str:
+        """The moment up to which what happened may show in it: the newest day goes on after its own midnight."""
+        return max(f"{self.day.day}T23:59:59Z", self.seen)
 
     @property
     def ref(self) -> str:

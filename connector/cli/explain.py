@@ -9,9 +9,10 @@ from connector.cli.common import cell_len, clean, config_of, console, dump, fit,
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError
 from connector.model import Version
-from connector.observe import changes, diff, memory
+from connector.observe import diff, memory, waterfall
 from connector.observe.explain import number, signed
 from connector.observe.memory import Memory
+from connector.ports import Query
 
 HELP = "exact waterfall of a score change, with causes"
 BAR, NARROW_BAR = 20, 8
@@ -41,10 +42,11 @@ def _tenant(config: Config, name: str | None) -> TenantConfig:
 
 async def _explain(config: Config, tenant: TenantConfig, start: str | None, end: str | None, *, as_json: bool) -> int:
     async with store_beside(config) as store:
-        state = await store.load(tenant.tenant_id)
-    known = memory.decode(state)
-    before, after = pick(known, start, end, tenant.name)
-    data = changes.between(before, after, known.profiles)
+        known = memory.decode(await store.load(tenant.tenant_id))
+        path = pick(known, start, end, tenant.name)
+        since = path[0].day.day
+        events = await store.history(Query(tenant_id=tenant.tenant_id, types=waterfall.TYPES, since=since))
+    data = waterfall.between(path, known.profiles, waterfall.recorded(events))
     if as_json:
         dump({"tenant": {"id": tenant.tenant_id, "name": tenant.name}, **data})
     else:
@@ -52,8 +54,8 @@ async def _explain(config: Config, tenant: TenantConfig, start: str | None, end:
     return 0
 
 
-def pick(known: Memory, start: str | None, end: str | None, name: str) -> tuple[Version, Version]:
-    """The two versions to compare. Raises ConfigError naming the known days when one is unknown."""
+def pick(known: Memory, start: str | None, end: str | None, name: str) -> list[Version]:
+    """The days to compare, with all between them. Raises ConfigError naming the known days when one is unknown."""
     days = known.versions()
     ordered = list(days)
     if not ordered:
@@ -71,7 +73,7 @@ def pick(known: Memory, start: str | None, end: str | None, name: str) -> tuple[
         raise ConfigError([f"there is no score of {name} for {first or 'any day before ' + last}"], span)
     if first >= last:
         raise ConfigError([f"--from {first} is not before --to {last}"], span)
-    return days[first], days[last]
+    return [version for day, version in days.items() if first <= day <= last]
 
 
 def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:

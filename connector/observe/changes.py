@@ -4,7 +4,7 @@ What to say lives here (the sums of a day: totals.py; targets and the feed: noti
 decided in fold.py. Ids, times, tenant and severity are stamped in events.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from connector.ids import digest
@@ -82,7 +82,7 @@ def score_observed(
     data: dict[str, Any] = {
         "summary": words,
         "score": score,
-        **totals.of_day(day, profiles, tally),
+        **totals.of_day(version, profiles, tally),
         "averages": [
             {"basis": a.basis, "percent": a.percent, **({"detail": dict(a.detail)} if a.detail else {})}
             for a in day.averages
@@ -128,7 +128,7 @@ def control_observed(version: Version, control: Control, profile: Profile | None
             "total": control.total,
             "status": control.status,
         },
-        "asserted": explain.asserted_state(profile) if profile else None,
+        "asserted": diff.asserted_units(control, profile, version.until) != 0 if profile else None,
         "control": info,
         "score": score_info(day),
         **snapshot(version),
@@ -137,11 +137,18 @@ def control_observed(version: Version, control: Control, profile: Profile | None
 
 
 def score_changed(
-    before: Version, after: Version, decomposition: diff.Decomposition, context: explain.Context, *, backfilled: bool
+    before: Version,
+    after: Version,
+    decomposition: diff.Decomposition,
+    why: Callable[[diff.Contribution], explain.Cause],
+    context: explain.Context,
+    *,
+    backfilled: bool,
 ) -> Change:
-    parts = [(part, explain.cause(part.before, part.after, context)) for part in decomposition.contributions]
+    """`why` tells the cause of each contribution; `context` that of a maximum which moved alone."""
+    parts = [(part, why(part)) for part in decomposition.contributions]
     delta = None if decomposition.delta is None else diff.points(decomposition.delta)
-    why = explain.main_cause(parts, decomposition, context)
+    main = explain.main_cause(parts, decomposition, context)
     old, new = score_info(before.day), score_info(after.day)
     verb = {"regressed": "dropped", "improved": "rose"}.get(explain.direction(delta), "changed")
     summary = f"Secure Score {verb}: {explain.number(old['current'])} → {explain.number(new['current'])}"
@@ -157,7 +164,7 @@ def score_changed(
         "max_delta": None if decomposition.max_delta is None else diff.points(decomposition.max_delta),
         "residual": None if decomposition.residual is None else diff.points(decomposition.residual),
         "percent": diff.percent_split(before.day, after.day),
-        "cause": why.as_data(),
+        "cause": main.as_data(),
         "top": [explain.contribution_words(part) for part, _ in parts[:5]],
         **diff.grouped(decomposition.contributions, context.profiles),
         "contributions": [explain.contribution_data(part, reason) for part, reason in parts],
@@ -167,12 +174,6 @@ def score_changed(
     return Change("score.changed", "score", before.ref, after.ref, after.day.day, data, backfilled=backfilled)
 
 
-def between(before: Version, after: Version, profiles: Mapping[str, Profile] | None) -> dict[str, Any]:
-    """What `score.changed` says, for any two known days; without the catalogue that went before the last one."""
-    context = explain.Context(before.day, after.day, profiles or {}, None, profiles is not None)
-    return dict(score_changed(before, after, diff.decompose(before.day, after.day), context, backfilled=False).data)
-
-
 # ---------------------------------------------------------------------------------------------------------- controls
 
 
@@ -180,7 +181,8 @@ def control_score_changed(
     was: Control,
     now: Control,
     after: Version,
-    context: explain.Context,
+    why: explain.Cause,
+    profile: Profile | None,
     *,
     was_day: str,
     was_ref: str,
@@ -199,8 +201,8 @@ def control_score_changed(
         "before": control_value(was, was_day),
         "after": control_value(now, after.day.day),
         "delta": delta,
-        "cause": explain.cause(was, now, context).as_data(),
-        "control": referenced_control(now.name, now, context.profiles.get(now.name)),
+        "cause": why.as_data(),
+        "control": referenced_control(now.name, now, profile),
         "score": score_info(after.day),
         **snapshot(after),
     }
@@ -212,7 +214,8 @@ def control_presence(
     control: Control,
     before: Version,
     after: Version,
-    context: explain.Context,
+    why: explain.Cause,
+    profile: Profile | None,
     *,
     transition: str | None,
     backfilled: bool,
@@ -221,8 +224,6 @@ def control_presence(
     added = kind == "added"
     units = None if control.score is None else diff.fixed(control.score)
     delta = None if units is None else diff.points(units if added else -units)
-    why = explain.cause(None if added else control, control if added else None, context)
-    profile = context.profiles.get(control.name) or (context.old_profiles or {}).get(control.name)
     data: dict[str, Any] = {
         "direction": explain.direction(delta),
         "transition": transition,

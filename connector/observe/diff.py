@@ -245,10 +245,34 @@ def effective_state(profile: Profile | None) -> StateUpdate:
     return updates[-1] if updates else DEFAULT_STATE
 
 
-def state_on(profile: Profile, day: str) -> StateUpdate:
-    """The state in force at the end of a day (undated entries always were)."""
-    updates = [u for u in ordered_updates(profile) if u.at is None or u.at[:10] <= day]
+def state_at(profile: Profile, moment: str) -> StateUpdate:
+    """The state in force at a moment (undated entries always were)."""
+    updates = [u for u in ordered_updates(profile) if u.at is None or u.at[:19] <= moment[:19]]
     return updates[-1] if updates else DEFAULT_STATE
+
+
+def state_on(profile: Profile, day: str) -> StateUpdate:
+    """The state in force at the end of a day."""
+    return state_at(profile, f"{day}T23:59:59Z")
+
+
+def asserted_units(control: Control, profile: Profile | None, moment: str) -> int | None:
+    """The points, in units, that a control has by statement at a moment; None when they are unknown.
+
+    A statement awards full points, some days later: until then what a control has was measured (graph.md 3.8).
+    """
+    if profile is None or state_at(profile, moment).state not in ASSERTED or is_full(control, profile) is False:
+        return 0
+    return None if control.score is None else fixed(control.score)
+
+
+def is_full(control: Control, profile: Profile | None) -> bool | None:
+    """Whether a control has all its points; None when neither percentage nor maximum is known."""
+    if control.percent is not None:
+        return control.percent >= 100.0
+    if control.score is None or profile is None or not profile.max_score:
+        return None
+    return control.score >= profile.max_score
 
 
 def profile_changes(

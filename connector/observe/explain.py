@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from attrs import Factory, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from connector.model import Control, Day, Profile, StateUpdate
 from connector.observe.diff import (
@@ -19,7 +19,7 @@ from connector.observe.diff import (
     Contribution,
     Decomposition,
     derived_max,
-    effective_state,
+    fixed,
     ordered_updates,
     points,
     rounded,
@@ -30,6 +30,10 @@ _INSTANCE = re.compile(r"^[0-9]+\.")
 """The number of an app instance before an id ("11770.MDA_…"): part of the identity, not of the family."""
 SETTLING_DAYS = 7
 """How long after a state change points may still follow (graph.md 3.3: users report up to seven days)."""
+TELLING = 5.0
+"""From this percentage on a score and its percentage tell the maximum for sure: both are rounded to hundredths."""
+ROUNDING = 0.01
+"""Points are rounded to hundredths, so that a product of them is off by less than this."""
 
 
 @frozen
@@ -39,6 +43,7 @@ class Context:
     `profiles` is the last known catalogue, `old_profiles` the one before this read (None at first contact);
     `catalogue_known` is False when this read brought none: causes that need one then stay silent.
     `catalogue_complete` is False when entries were only kept from earlier: their presence then proves nothing.
+    `until` is the moment up to which what happened may show in the later day ("": its end).
     """
 
     before: Day
@@ -47,22 +52,40 @@ class Context:
     old_profiles: Mapping[str, Profile] | None = None
     catalogue_known: bool = True
     catalogue_complete: bool = True
+    until: str = ""
+
+
+@frozen
+class Share:
+    """The signed points of a move that one cause explains."""
+
+    label: str
+    points: float
 
 
 @frozen
 class Cause:
+    """Why points moved. `parts` are what each cause explains, largest first; () where one explains all."""
+
     label: str
     confidence: str
     evidence: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    parts: tuple[Share, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
+        parts = [{"label": part.label, "points": part.points} for part in self.parts]
         return {
             "label": self.label,
             "confidence": self.confidence,
             "evidence": list(self.evidence),
             "also": list(self.also),
+            **({"parts": parts} if parts else {}),
         }
+
+    def shares(self, units: int) -> dict[str, int]:
+        """What each cause explains of a move of so many units: the one named explains all, unless there are parts."""
+        return {part.label: fixed(part.points) for part in self.parts} or {self.label: units}
 
 
 UNKNOWN = Cause("unknown", "none")
@@ -71,14 +94,16 @@ UNKNOWN = Cause("unknown", "none")
 def cause(before: Control | None, after: Control | None, context: Context) -> Cause:
     """The cause of one control's move, arrival (before None) or departure (after None).
 
-    Order: state_asserted, catalogue, licence, population, configuration, unknown (DESIGN §6).
+    Order: state_asserted, catalogue, licence, population, configuration, unknown (DESIGN §6). A moved maximum explains
+    what it makes of the earlier score; the rest has a cause of its own, and the larger of the two is named.
     """
     name = (after or before).name  # type: ignore[union-attr]  # one side always exists
+    catalogue, explained = _catalogue(name, before, after, context)
     found = [
         match
         for match in (
             _state_asserted(name, before, after, context),
-            _catalogue(name, before, after, context),
+            catalogue,
             _licence(before, after, context),
             _population(before, after),
             _configuration(before, after),
@@ -86,11 +111,81 @@ def cause(before: Control | None, after: Control | None, context: Context) -> Ca
         )
         if match is not None
     ]
-    if not found:
-        return UNKNOWN
-    first = found[0]
-    also = tuple(dict.fromkeys(m.label for m in found[1:] if m.label != first.label))
-    return Cause(first.label, first.confidence, first.evidence, also)
+    if explained is None or catalogue is None or before is None or after is None:
+        # A maximum that explains everything leaves nothing to a cause of higher rank.
+        first = catalogue if catalogue and before and after else found[0] if found else UNKNOWN
+        return evolve(first, also=_labels(found, first))
+    whole = fixed(after.score or 0.0) - fixed(before.score or 0.0)
+    rest = next((match for match in found if match is not catalogue), UNKNOWN)
+    if not explained:
+        return evolve(rest, also=_labels(found, rest))
+    words = f"explains {signed(points(explained))} of {signed(points(whole))} points"
+    shares = (Share(catalogue.label, points(explained)), Share(rest.label, points(whole - explained)))
+    if abs(explained) >= abs(whole - explained):
+        also = _labels([rest, *found], catalogue)
+        return Cause(catalogue.label, catalogue.confidence, (*catalogue.evidence, words), also, shares)
+    evidence = (*rest.evidence, f"{catalogue.evidence[0]} {words}")
+    return Cause(rest.label, rest.confidence, evidence, _labels(found, rest), shares[::-1])
+
+
+@define
+class Step:
+    """What moved between two adjacent known days, or two revisions of one: each control's cause, found once."""
+
+    context: Context
+    _found: dict[str, Cause] = Factory(dict)
+
+    def cause(self, name: str) -> Cause:
+        found = self._found.get(name)
+        if found is None:
+            old, new = self.context.before.controls, self.context.after.controls
+            found = self._found[name] = cause(old.get(name), new.get(name), self.context)
+        return found
+
+
+@frozen
+class Move:
+    """Units that moved in one step, from the day it began, and why."""
+
+    since: str
+    units: int
+    cause: Cause
+
+
+def drift(was: Control, now: Control, context: Context) -> Cause:
+    """The cause of a move that no step was large enough to be told for: sought since the day of the reference."""
+    found = cause(was, now, context)
+    return evolve(found, evidence=(*found.evidence, f"since {context.before.day}"))
+
+
+def over(moves: Sequence[Move]) -> Cause:
+    """The cause of what several steps add up to: the one that explains most of it, as its largest step tells it."""
+    if len(moves) == 1:
+        return moves[0].cause
+    weight: dict[str, int] = {}
+    for move in moves:
+        for label, units in move.cause.shares(move.units).items():
+            weight[label] = weight.get(label, 0) + units
+    shares = sorted((Share(label, points(u)) for label, u in weight.items() if u), key=lambda part: -abs(part.points))
+    label = shares[0].label if shares else moves[0].cause.label
+    telling = max(
+        (move for move in moves if label in move.cause.shares(move.units)),
+        key=lambda move: (move.cause.label == label, abs(move.units)),
+    )
+    days = dict.fromkeys(move.since for move in moves)
+    steps = (f"in {len(moves)} steps since {moves[0].since}",) if len(days) > 1 else ()
+    others = [*(part.label for part in shares), *(also for move in moves for also in move.cause.also)]
+    return Cause(
+        label,
+        telling.cause.confidence if telling.cause.label == label else "medium",
+        (*telling.cause.evidence, *steps),
+        tuple(name for name in dict.fromkeys(others) if name != label),
+        tuple(shares) if len(shares) > 1 else (),
+    )
+
+
+def _labels(found: Sequence[Cause], named: Cause) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(match.label for match in found if match.label != named.label))
 
 
 def _state_asserted(name: str, before: Control | None, after: Control | None, context: Context) -> Cause | None:
@@ -100,11 +195,12 @@ def _state_asserted(name: str, before: Control | None, after: Control | None, co
     if before.score is None or after.score is None:
         return None
     earliest = _shift(context.before.day, -SETTLING_DAYS)
+    until = context.until or f"{context.after.day}T23:59:59Z"
     previous: StateUpdate | None = None
     match = None
     for entry in ordered_updates(profile):
         was, previous = previous, entry
-        if entry.at is None or not earliest <= entry.at[:10] <= context.after.day:
+        if entry.at is None or entry.at[:10] < earliest or entry.at[:19] > until[:19]:
             continue
         gave = entry.state in ASSERTED and (was or DEFAULT_STATE).state not in ASSERTED and _is_full(after)
         took = entry.state not in ASSERTED and (was or DEFAULT_STATE).state in ASSERTED and _is_full(before)
@@ -121,28 +217,52 @@ def _is_full(control: Control) -> bool:
     return control.percent is None or control.percent >= 100.0
 
 
-def _catalogue(name: str, before: Control | None, after: Control | None, context: Context) -> Cause | None:
+def _catalogue(
+    name: str, before: Control | None, after: Control | None, context: Context
+) -> tuple[Cause | None, int | None]:
+    """What the catalogue says, and how many units of the move a moved maximum explains (None: all there is)."""
     old_known = context.old_profiles is not None and context.catalogue_known
     old = context.old_profiles.get(name) if context.old_profiles is not None else None
     new = context.profiles.get(name)
     if before is None or after is None:
-        if not old_known:
-            return None
-        if before is None and old is None and new is not None:
-            return Cause("catalogue", "high", ("control added to the catalogue",))
-        if after is None and old is not None and new is None:
-            return Cause("catalogue", "high", ("control retired from the catalogue",))
-        return None
+        if old_known and before is None and old is None and new is not None:
+            return Cause("catalogue", "high", ("control added to the catalogue",)), None
+        if old_known and after is None and old is not None and new is None:
+            return Cause("catalogue", "high", ("control retired from the catalogue",)), None
+        return None, None
     was, now = derived_max(before), derived_max(after)
-    same_day_maxima = was is not None and was == now  # the catalogue moved, but on another day than this pair
-    if old_known and old and new and old.max_score != new.max_score and not same_day_maxima:
-        return Cause("catalogue", "high", (f"maximum {_num(old.max_score)} → {_num(new.max_score)}",))
+    if old_known and old and new and old.max_score != new.max_score and _in_this_step(old, new, before, after):
+        words = f"maximum {_num(old.max_score)} → {_num(new.max_score)}"
+        return Cause("catalogue", "high", (words,)), _by_maximum(before, after, old.max_score, new.max_score)
     if before.percent is not None and before.percent == after.percent and before.score != after.score:
         maxima = f"maximum {_num(was)} → {_num(now)}, " if before.percent else ""
-        return Cause("catalogue", "high", (f"{maxima}percentage unchanged at {_num(after.percent)}",))
-    if was is not None and now is not None and was != now and min(before.percent or 0, after.percent or 0) >= 5:
-        return Cause("catalogue", "medium", (f"implied maximum {_num(was)} → {_num(now)}",))
-    return None
+        return Cause("catalogue", "high", (f"{maxima}percentage unchanged at {_num(after.percent)}",)), None
+    if was is not None and now is not None and was != now and min(before.percent or 0, after.percent or 0) >= TELLING:
+        words = f"implied maximum {_num(was)} → {_num(now)}"
+        return Cause("catalogue", "medium", (words,)), _by_maximum(before, after, was, now)
+    return None, None
+
+
+def _in_this_step(old: Profile, new: Profile, before: Control, after: Control) -> bool:
+    """Whether nothing speaks against it that a maximum moved between these two days, and not before or after them."""
+    was, now = derived_max(before), derived_max(after)
+    if was is not None and was == now:
+        return False
+    moved_before = was is not None and (before.percent or 0) >= TELLING and was == new.max_score
+    moves_later = now is not None and (after.percent or 0) >= TELLING and now == old.max_score
+    return not moved_before and not moves_later
+
+
+def _by_maximum(before: Control, after: Control, was: float | None, now: float | None) -> int | None:
+    """The units of a move that follow from the maximum alone: the share of it that was reached stays, the maximum goes.
+
+    None where that is all of it: scores come rounded to hundredths.
+    """
+    if not was or now is None or before.score is None or after.score is None:
+        return None
+    explained = fixed(before.score * now / was) - fixed(before.score)
+    rest = fixed(after.score) - fixed(before.score) - explained
+    return None if abs(rest) <= fixed(ROUNDING) * (1 + now / was) else explained
 
 
 def _licence(before: Control | None, after: Control | None, context: Context) -> Cause | None:
@@ -274,20 +394,22 @@ def main_cause(parts: Sequence[tuple[Contribution, Cause]], decomposition: Decom
     """
     weight: dict[str, int] = {}
     for part, why in parts:
-        weight[why.label] = weight.get(why.label, 0) + abs(part.delta)
+        for label, units in why.shares(part.delta).items():
+            weight[label] = weight.get(label, 0) + abs(units)
     if decomposition.residual:
         weight["unknown"] = weight.get("unknown", 0) + abs(decomposition.residual)
     known = {label: w for label, w in weight.items() if w}
     if known:
         label = max(known, key=lambda name: (known[name], name))
         also = tuple(sorted((n for n in weight if n != label), key=lambda n: (-weight[n], n)))
-        evidence = tuple(contribution_words(p) for p, w in parts if w.label == label)[:3]
+        telling = [(p, w) for p, w in parts if label in w.shares(p.delta)]
+        evidence = tuple(contribution_words(p) for p, _ in telling)[:3]
         if label == "unknown":
             rest = f"{signed(points(decomposition.residual))} points in no control" if decomposition.residual else ""
             return Cause(label, "none", (*evidence, rest) if rest else evidence, also)
-        first = next(w for _, w in parts if w.label == label)
+        sure = next((w.confidence for _, w in telling if w.label == label), "medium")
         share = known[label] / sum(known.values())
-        return Cause(label, _weaker(first.confidence, "high" if share > 0.5 else "medium"), evidence, also)
+        return Cause(label, _weaker(sure, "high" if share > 0.5 else "medium"), evidence, also)
     licence = _licence(None, None, context)
     if decomposition.max_delta and licence is not None:
         return licence
@@ -362,21 +484,31 @@ def holds(when: Mapping[str, Any], event_type: str, data: Mapping[str, Any]) -> 
             if (data.get("cause") or {}).get("label") not in _list(wanted):
                 return False
         elif key == "points_lost_min":
-            if -(data.get("delta") or 0.0) < float(wanted):
+            if _points_lost(data) < float(wanted):
                 return False
         elif key == "share_lost_min":
             maximum = control.get("max_score")
-            if not maximum or -(data.get("delta") or 0.0) / maximum < float(wanted):
+            if not maximum or _points_lost(data) / maximum < float(wanted):
+                return False
+        elif key == "lost_besides_below":
+            if _lost_besides(data) >= float(wanted):
                 return False
         else:
             raise ValueError(f"unknown severity condition {key!r}")
     return True
 
 
+def _points_lost(data: Mapping[str, Any]) -> float:
+    """The points lost; where a moved maximum explains a part of them, those that it does not explain."""
+    parts = (data.get("cause") or {}).get("parts")
+    return _lost_besides(data, "catalogue") if parts else -float(data.get("delta") or 0.0)
+
+
+def _lost_besides(data: Mapping[str, Any], label: str = "") -> float:
+    """The points lost for other reasons than the one named."""
+    cause = data.get("cause") or {}
+    return -sum(float(p["points"]) for p in cause.get("parts") or () if p["label"] != (label or cause["label"]))
+
+
 def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def asserted_state(profile: Profile | None) -> bool:
-    """Whether the control's points are asserted (full points by statement) rather than measured."""
-    return effective_state(profile).state in ASSERTED

@@ -14,8 +14,8 @@ from connector.clock import parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import Lines, content_hash, event_id
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version
-from connector.observe import changes, diff, guard, notices, totals
-from connector.observe.explain import Context
+from connector.observe import changes, diff, explain, guard, notices, totals, waterfall
+from connector.observe.explain import Cause, Context, Step
 from connector.observe.memory import Baseline, Memory, Refusal, slim
 from connector.observe.months import Days
 from connector.observe.targets import crossings
@@ -124,13 +124,17 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
                 work.days[day.day] = slim(evolve(known, day=day))
         elif known is not None and not is_newest:
             if guard.identity(version) not in work.refused:
-                _closed_day_revised(work, known, evolve(version, revision=known.revision + 1))
+                _closed_day_revised(work, known, evolve(version, revision=known.revision + 1, seen=known.seen))
         elif known is None and day.day < known_before:
             if guard.identity(version) not in work.refused:
                 work.days[day.day] = slim(version)
                 _tell_day(work, version, final=True, late=True, backfilled=day.day < work.first_newest)
         else:
-            version = version if known is None else evolve(version, revision=known.revision + 1)
+            version = evolve(
+                version,
+                revision=0 if known is None else known.revision + 1,
+                seen=now if position == len(days) - 1 else "",
+            )
             next_refusal = _suspicion(work, refusal, newest, version, days[position + 1 :])
             if next_refusal is not None:
                 refusal, refused_now = next_refusal, True
@@ -246,7 +250,7 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
         _compare(work, newest, version, backfilled=backfilled, hysteresis=True)
     else:
         for control in version.day.controls.values():
-            work.baselines[control.name] = Baseline(control, day, version.ref)
+            work.baselines[control.name] = _reported(control, version)
     if not backfilled:
         work.out.extend(crossings(work.rules.targets, work.targets, work.profiles, work.days, newest, version))
     if day == work.first_newest and not revision:
@@ -300,90 +304,108 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
     """All change events between two adjacent known days, or two revisions of one."""
     rules = work.rules.changes
     first_contact = backfilled or before.day.day < after.day.day <= work.first_newest
-    old_profiles = None if first_contact else work.old.profiles
-    context = Context(before.day, after.day, work.profiles or {}, old_profiles, work.fresh, work.whole)
+    step = Step(_context(work, before, after, None if first_contact else work.old.profiles))
     # A closed day that gets its total late adds nothing: the next known day was compared across it already.
-    total = _last_with_total(work, before) if hysteresis and after.day.score is not None else before
+    path = [*(_since_total(work, before) if hysteresis and after.day.score is not None else [before]), after]
+    total = path[0]
     decomposition = diff.decompose(total.day, after.day)
     moved = max(abs(n or 0) for n in (decomposition.delta, decomposition.residual, decomposition.max_delta))
     transition = None
     if moved and moved >= diff.fixed(rules.min_score_points):
         transition = event_id(work.rules.tenant_id, "score.changed", "score", total.ref, after.ref)
-        since = context if total is before else evolve(context, before=total.day)
-        work.out.append(changes.score_changed(total, after, decomposition, since, backfilled=backfilled))
+        across = evolve(step.context, before=total.day)
+
+        def why(part: diff.Contribution) -> Cause:
+            return step.cause(part.control) if total is before else _across(work, path, step, part.control)
+
+        work.out.append(changes.score_changed(total, after, decomposition, why, across, backfilled=backfilled))
     tenant = changes.tenant_changed(before, after, backfilled=backfilled)
     if tenant is not None:
         work.out.append(tenant)
     old, new = before.day.controls, after.day.controls
-    for name in sorted(diff.gone(old, new)):
-        control = old[name]
-        work.out.append(
-            changes.control_presence(
-                "removed", control, before, after, context, transition=transition, backfilled=backfilled
-            )
+
+    def presence(kind: str, control: Control) -> Change:
+        name = control.name
+        profile = work.profile(name) or (step.context.old_profiles or {}).get(name)
+        return changes.control_presence(
+            kind, control, before, after, step.cause(name), profile, transition=transition, backfilled=backfilled
         )
+
+    for name in sorted(diff.gone(old, new)):
+        work.out.append(presence("removed", old[name]))
         if hysteresis:
             work.baselines.pop(name, None)
     for name in sorted(diff.moved(old, new)):
         control = new[name]
         if name not in old:
-            work.out.append(
-                changes.control_presence(
-                    "added", control, before, after, context, transition=transition, backfilled=backfilled
-                )
-            )
+            work.out.append(presence("added", control))
             if hysteresis:
-                work.baselines[name] = Baseline(control, after.day.day, after.ref)
+                work.baselines[name] = _reported(control, after)
             continue
         was = old[name]
-        reference = Baseline(was, before.day.day, before.ref)
+        reference = _reported(was, before)
         if hysteresis:
             reference = work.baselines.setdefault(name, reference)
         if _worth_telling(rules, reference.control, control, work.profile(name)):
+            alone = _worth_telling(rules, was, control, work.profile(name))
             work.out.append(
-                _control_changed(work, reference, control, after, context, transition, backfilled=backfilled)
+                changes.control_score_changed(
+                    reference.control,
+                    control,
+                    after,
+                    step.cause(name) if alone else _drift(reference, control, step),
+                    work.profile(name),
+                    was_day=reference.day,
+                    was_ref=reference.ref,
+                    transition=transition,
+                    backfilled=backfilled,
+                )
             )
             if hysteresis:
-                work.baselines[name] = Baseline(control, after.day.day, after.ref)
+                work.baselines[name] = _reported(control, after)
         elif reference.control.score is None and control.score is not None and hysteresis:
-            work.baselines[name] = Baseline(control, after.day.day, after.ref)
+            work.baselines[name] = _reported(control, after)
         elif rules.evidence and _evidence_differs(work, was, control) and before.day.detailed and after.day.detailed:
             work.out.append(
                 changes.control_evidence_changed(was, control, before, after, work.profile(name), backfilled=backfilled)
             )
 
 
-def _last_with_total(work: _Work, before: Version) -> Version:
-    """The version a score is compared with: of a day without a total nothing can be said, so one before it serves."""
+def _reported(control: Control, version: Version) -> Baseline:
+    return Baseline(control, version.day.day, version.ref, version.day.services)
+
+
+def _context(work: _Work, before: Version, after: Version, old: Mapping[str, Profile] | None = None) -> Context:
+    return Context(before.day, after.day, work.profiles or {}, old, work.fresh, work.whole, until=after.until)
+
+
+def _drift(reference: Baseline, control: Control, step: Step) -> Cause:
+    """Why a control is where it is now, that no single step took far from where it was when last reported."""
+    then = Day("", reference.day, None, None, {}, services=reference.services)
+    return explain.drift(reference.control, control, evolve(step.context, before=then))
+
+
+def _since_total(work: _Work, before: Version) -> list[Version]:
+    """The days to compare a score with: of a day without a total nothing can be said, so one before it serves."""
     if before.day.score is not None:
-        return before
-    known = (version for version in work.days.before(before.day.day) if version.day.score is not None)
-    return next(known, before)
+        return [before]
+    path = [before]
+    for version in work.days.before(before.day.day):
+        path.append(version)
+        if version.day.score is not None:
+            return path[::-1]
+    return [before]
 
 
-def _control_changed(
-    work: _Work,
-    reference: Baseline,
-    control: Control,
-    after: Version,
-    context: Context,
-    transition: str | None,
-    *,
-    backfilled: bool,
-) -> Change:
-    """The reference may be older than the day before: causes are then sought between those two days."""
-    if reference.day != context.before.day and reference.day in work.days:
-        context = evolve(context, before=work.days[reference.day].day)
-    return changes.control_score_changed(
-        reference.control,
-        control,
-        after,
-        context,
-        was_day=reference.day,
-        was_ref=reference.ref,
-        transition=transition,
-        backfilled=backfilled,
-    )
+def _across(work: _Work, path: Sequence[Version], step: Step, name: str) -> Cause:
+    """The cause of a contribution to a change across days without a total: that of the step in which points moved."""
+
+    def one(a: Version, b: Version, _units: int) -> Cause:
+        if b is not path[-1]:
+            return Step(_context(work, a, b)).cause(name)
+        return Step(evolve(step.context, before=a.day)).cause(name)
+
+    return waterfall.over(path, name, one)
 
 
 def _worth_telling(rules: ChangesConfig, was: Control, now: Control, profile: Profile | None) -> bool:

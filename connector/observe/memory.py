@@ -22,11 +22,15 @@ FORMAT = 1
 
 @frozen
 class Baseline:
-    """A control as last reported: the reference of the hysteresis. `ref` is the version it was reported from."""
+    """A control as last reported: the reference of the hysteresis. `ref` is the version it was reported from.
+
+    `services` are those licensed then: a drift is explained from here, whether or not that day is still known.
+    """
 
     control: Control
     day: str
     ref: str
+    services: tuple[str, ...] = ()
 
 
 @frozen
@@ -116,7 +120,9 @@ def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> M
     newest = loads(parts["newest"], "newest") if "newest" in parts else {}
     catalogue = loads(parts["catalogue"], "catalogue") if "catalogue" in parts else None
     bodies = {name[5:]: body for name, body in parts.items() if name.startswith("days/") and name[5:] >= since[:7]}
-    refs: list[list[str]] = newest.get("refs", [])
+    services = [tuple(one) for one in newest.get("services", [])]
+    # Versions before kept no services with a reference: none says nothing.
+    reported = [(day, ref, services[n[0]] if n else ()) for day, ref, *n in newest.get("refs", [])]
     return Memory(
         first_newest=top.get("first_newest"),
         newest=version_of(newest["version"], [Control(*row) for row in newest["version"]["controls"]])
@@ -124,9 +130,7 @@ def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> M
         else None,
         observed=newest.get("observed", ""),
         days=Days.stored(bodies),
-        baselines={
-            b[0][0]: Baseline(Control(*b[0]), day=refs[b[1]][0], ref=refs[b[1]][1]) for b in newest.get("baselines", [])
-        },
+        baselines={row[0]: Baseline(Control(*row), *reported[number]) for row, number in newest.get("baselines", [])},
         profiles=None if catalogue is None else {p["id"]: _profile(p) for p in catalogue},
         catalogue_partial=bool(top.get("catalogue_partial")),
         language=top.get("language", ""),
@@ -144,15 +148,18 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
     if new.profiles is not old.profiles and new.profiles is not None:
         parts["catalogue"] = dumps([_profile_data(p) for p in new.profiles.values()])
     if _newest_of(new) != _newest_of(old) or "newest" not in parts:
-        refs: dict[tuple[str, str], int] = {}
-        baselines = [
-            [control_row(b.control)[:7], refs.setdefault((b.day, b.ref), len(refs))] for b in new.baselines.values()
-        ]
+        services: dict[tuple[str, ...], int] = {}
+        refs: dict[tuple[str, str, int], int] = {}
+        baselines = []
+        for b in new.baselines.values():
+            place = (b.day, b.ref, services.setdefault(b.services, len(services)))
+            baselines.append([control_row(b.control)[:7], refs.setdefault(place, len(refs))])
         parts["newest"] = dumps(
             {
                 "version": version_data(new.newest) if new.newest else None,
                 "observed": new.observed,
                 "refs": [list(r) for r in refs],
+                "services": list(services),
                 "baselines": baselines,
                 "refused": new.refused,
                 "targets": dict(new.targets),

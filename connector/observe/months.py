@@ -157,6 +157,7 @@ def version_data(version: Version, *, with_controls: bool = True) -> dict[str, A
         "detailed": day.detailed,
         "hash": version.hash,
         "revision": version.revision,
+        **({"seen": version.seen} if version.seen else {}),
     }
 
 
@@ -174,7 +175,7 @@ def version_of(data: Mapping[str, Any], controls: Sequence[Control]) -> Version:
         flags=tuple(data["flags"]),
         detailed=data["detailed"],
     )
-    return Version(day, data["hash"], data["revision"])
+    return Version(day, data["hash"], data["revision"], data.get("seen", ""))
 
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")).encode

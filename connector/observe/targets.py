@@ -6,7 +6,7 @@ What is asked for is configuration (`TargetsConfig`); what the event says is in 
 from collections.abc import Mapping
 
 from connector.config.values import TargetsConfig
-from connector.model import Change, Day, Profile, Version
+from connector.model import Change, Profile, Version
 from connector.observe import diff, notices, totals
 from connector.observe.months import Days
 
@@ -35,7 +35,7 @@ def crossings(
     if targets.percent_min is not None:
         checks.append(("percent_min", "", targets.percent_min, percent, _at_least(percent, targets.percent_min)))
     if targets.measured_percent_min is not None:
-        measured = _measured_percent(after.day, profiles) if catalogue is not None else None
+        measured = _measured_percent(after, profiles) if catalogue is not None else None
         wanted = targets.measured_percent_min
         checks.append(("measured_percent_min", "", wanted, measured, _at_least(measured, wanted)))
     if targets.drop_points is not None and before is not None:
@@ -97,7 +97,7 @@ def _at_least(value: float | None, wanted: float) -> bool | None:
     return None if value is None else round(value, 4) >= wanted
 
 
-def _measured_percent(day: Day, profiles: Mapping[str, Profile]) -> float | None:
+def _measured_percent(version: Version, profiles: Mapping[str, Profile]) -> float | None:
     """The percentage without asserted points: what was measured, of the whole maximum."""
-    measured = totals.of_day(day, profiles)["points"]["measured"]
+    measured, day = totals.of_day(version, profiles)["points"]["measured"], version.day
     return None if measured is None or day.percent is None else 100.0 * measured / (day.max_score or 1.0)

@@ -8,20 +8,20 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
-from connector.model import Control, Day, Profile
+from connector.model import Control, Profile, Version
 from connector.observe import diff
 
 
 @frozen
 class _Row:
-    """What totals need of a control: points and maximum in units; the profile where a state was ever asserted."""
+    """What totals need of a control: points and maximum in units; control and profile where a state was ever set."""
 
     category: str
     service: str
     units: int | None
     top: int | None
     fullness: str
-    stated: Profile | None
+    stated: tuple[Control, Profile] | None
 
 
 @define
@@ -79,7 +79,7 @@ class Tally:
     profiles: Mapping[str, Profile] = Factory(dict)
     _controls: Mapping[str, Control] = Factory(dict)
     _rows: dict[str, _Row] = Factory(dict)
-    _stated: dict[str, tuple[Profile, int | None]] = Factory(dict)
+    _stated: dict[str, tuple[Control, Profile]] = Factory(dict)
     _categories: dict[str, _Group] = Factory(dict)
     _services: dict[str, _Group] = Factory(dict)
     _fullness: dict[str, int] = Factory(lambda: {"full": 0, "partial": 0, "zero": 0, "unknown": 0})
@@ -92,7 +92,7 @@ class Tally:
             row = self._rows[name] = _row(controls[name], self.profiles.get(name))
             self._add(row, 1)
             if row.stated is not None:
-                self._stated[name] = (row.stated, row.units)
+                self._stated[name] = row.stated
         if len(self._rows) != len(controls):
             for name in [name for name in self._rows if name not in controls]:
                 self._take_away(name)
@@ -113,14 +113,14 @@ class Tally:
                 del groups[name]
         self._fullness[row.fullness] += times
 
-    def stated(self, day: str) -> tuple[int | None, int, int]:
-        """Asserted points in units, and how many controls are asserted and ignored at the end of a day."""
+    def stated(self, moment: str) -> tuple[int | None, int, int]:
+        """Asserted points in units, and how many controls are asserted and ignored at a moment."""
         points = _Sum()
         asserted = ignored = 0
-        for profile, units in self._stated.values():
-            state = diff.state_on(profile, day).state
+        for control, profile in self._stated.values():
+            state = diff.state_at(profile, moment).state
             if state in diff.ASSERTED:
-                points.add(units, 1)
+                points.add(diff.asserted_units(control, profile, moment), 1)
                 asserted += 1
             elif state == "Ignored":
                 ignored += 1
@@ -133,17 +133,18 @@ class Tally:
         return by_category, by_service, dict(self._fullness)
 
 
-def of_day(day: Day, profiles: Mapping[str, Profile] | None, tally: Tally | None = None) -> dict[str, Any]:
+def of_day(version: Version, profiles: Mapping[str, Profile] | None, tally: Tally | None = None) -> dict[str, Any]:
     """Points measured and asserted, by category and service, and control counts of one day.
 
     Without a catalogue asserted and measured points are unknown (None), as are the points, or the maximum, of a group
     in which those of one control are unknown. `tally` may be shared by days under the same catalogue.
     """
+    day = version.day
     if tally is None:
         tally = Tally(profiles or {})
     tally.go_to(day.controls)
     by_category, by_service, fullness = tally.told()
-    units, asserted, ignored = tally.stated(day.day)
+    units, asserted, ignored = tally.stated(version.until)
     if profiles is None:
         units = None
     measured = None
@@ -165,7 +166,7 @@ def _row(control: Control, profile: Profile | None) -> _Row:
         None if control.score is None else diff.fixed(control.score),
         None if maximum is None else diff.fixed(maximum),
         _fullness(control),
-        profile if profile and any(u.state != diff.DEFAULT_STATE.state for u in profile.updates) else None,
+        (control, profile) if profile and any(u.state != diff.DEFAULT_STATE.state for u in profile.updates) else None,
     )
 
 

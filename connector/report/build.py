@@ -10,12 +10,11 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from connector.ids import sha256
 from connector.model import PORTAL, Control, Day, Event, Profile, StateUpdate, Version
-from connector.observe import changes, diff, frameworks, totals
-from connector.observe.explain import Cause
+from connector.observe import changes, diff, frameworks, totals, waterfall
 from connector.report.values import (
     Bridge,
     CauseSum,
@@ -64,14 +63,13 @@ def build(material: Material, when: Period) -> TenantReport:
     profiles = material.memory.profiles
     versions = _observed(material, when)
     tally = totals.Tally(profiles or {})
-    daily = [totals.of_day(v.day, profiles, tally) for v in versions]
+    daily = [totals.of_day(v, profiles, tally) for v in versions]
     points = tuple(_point(v, t) for v, t in zip(versions, daily, strict=True))
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
-    recorded = _recorded(events)
-    bridge, steps = _bridge(versions, _Known(profiles or {}, recorded, _told(events)), profiles)
-    grouped = {} if bridge is None else changes.between(versions[0], versions[-1], profiles)
+    bridge, steps = _bridge(versions, _Known(profiles or {}, events), profiles)
+    grouped = {} if bridge is None else waterfall.between((versions[0], versions[-1]), profiles, {})
     last = versions[-1].day
-    exceptions = None if profiles is None else _exceptions(profiles, last, when)
+    exceptions = None if profiles is None else _exceptions(profiles, versions[-1], when)
     moved = {} if bridge is None else {m.control: diff.fixed(m.delta) for m in bridge.moves}
     quality = _quality(material, when, versions, events)
     return TenantReport(
@@ -87,7 +85,7 @@ def build(material: Material, when: Period) -> TenantReport:
         controls=daily[-1]["controls"],
         exceptions=exceptions,
         state_changes=_state_changes(profiles or {}, when),
-        frameworks=_frameworks(last, profiles, moved),
+        frameworks=_frameworks(versions[-1], profiles, moved),
         comparatives=_comparatives(versions),
         targets=tuple(_notice(e) for e in events if e.type.startswith("posture.")),
         evidence=material.evidence,
@@ -113,10 +111,10 @@ def summarise(material: Material, when: Period) -> Summary:
         )
     ends = (versions[0], versions[-1]) if len(versions) > 1 else (versions[0],)
     profiles = material.memory.profiles
-    points = tuple(_point(v, totals.of_day(v.day, profiles)) for v in ends)
+    points = tuple(_point(v, totals.of_day(v, profiles)) for v in ends)
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
-    exceptions = None if profiles is None else _exceptions(profiles, ends[-1].day, when)
-    bridge, _ = _bridge(ends, _Known(profiles or {}, {}, {}), profiles)
+    exceptions = None if profiles is None else _exceptions(profiles, ends[-1], when)
+    bridge, _ = _bridge(ends, _Known(profiles or {}, ()), profiles)
     return _summary(material, when, points, _quality(material, when, versions, events), bridge, exceptions)
 
 
@@ -244,13 +242,28 @@ def _notice(event: Event) -> Notice:
 
 @frozen
 class _Known:
-    """What is known of controls besides two days: the catalogue, recorded causes, and what events said of those that
-    have left the catalogue since.
+    """What is known of controls besides two days: the catalogue, and what committed events said of them.
+
+    `told` are their causes, `recorded` the events that had one, `info` the names of those that have left the catalogue.
     """
 
     profiles: Mapping[str, Profile]
-    recorded: Mapping[str, Sequence[Recorded]]
-    told: Mapping[str, Mapping[str, Any]]
+    events: Sequence[Event]
+    told: Mapping[str, Sequence[waterfall.Told]] = field(init=False)
+    recorded: Mapping[str, Sequence[Recorded]] = field(init=False)
+    info: Mapping[str, Mapping[str, Any]] = field(init=False)
+
+    @told.default
+    def _causes(self) -> Mapping[str, Sequence[waterfall.Told]]:
+        return waterfall.recorded(self.events)
+
+    @recorded.default
+    def _events(self) -> Mapping[str, Sequence[Recorded]]:
+        return _recorded(self.events)
+
+    @info.default
+    def _names(self) -> Mapping[str, Mapping[str, Any]]:
+        return _told(self.events)
 
 
 def _told(events: Iterable[Event]) -> dict[str, Mapping[str, Any]]:
@@ -264,27 +277,15 @@ def _told(events: Iterable[Event]) -> dict[str, Mapping[str, Any]]:
 
 
 def _recorded(events: Iterable[Event]) -> dict[str, list[Recorded]]:
-    """What committed events said about each control, oldest first; those that knew no cause say nothing."""
+    """What committed events said of why each control moved, oldest first; those that knew no cause say nothing."""
     found: dict[str, list[Recorded]] = {}
     for event in events:
         told = event.data.get("cause")
-        if event.type.startswith("control.") and told and told["label"] != "unknown":
+        if event.type in waterfall.TELLING and told and told["label"] != "unknown":
             day = str(event.data.get("day") or event.time[:10])
             entry = Recorded(day, told["label"], told["confidence"], tuple(told["evidence"]), event.id)
             found.setdefault(event.subject, []).append(entry)
     return {name: sorted(entries, key=lambda r: r.day) for name, entries in found.items()}
-
-
-def _cause(told: Mapping[str, Any]) -> Cause:
-    return Cause(told["label"], told["confidence"], tuple(told["evidence"]), tuple(told["also"]))
-
-
-def _known_cause(part: Mapping[str, Any], day: str, recorded: Mapping[str, Sequence[Recorded]]) -> str:
-    """The label of one contribution; where two days alone prove nothing, what was recorded on that day."""
-    label = str(part["cause"]["label"])
-    if label != "unknown":
-        return label
-    return next((r.label for r in recorded.get(part["control"], ()) if r.day == day), label)
 
 
 def _bridge(
@@ -294,9 +295,9 @@ def _bridge(
     if len(versions) < 2:
         return None, ()
     first, last = versions[0], versions[-1]
-    whole = changes.between(first, last, profiles)
-    pairs = [changes.between(a, b, profiles) for a, b in pairwise(versions)]
-    causes, residual = _by_cause(pairs, whole["delta"], known.recorded)
+    whole = waterfall.between(versions, profiles, known.told)
+    pairs = [waterfall.between(pair, profiles, known.told) for pair in pairwise(versions)]
+    causes, residual = _by_cause(pairs, whole["delta"])
     before, after = whole["before"], whole["after"]
     bridge = Bridge(
         before_day=before["day"],
@@ -309,7 +310,7 @@ def _bridge(
         max_delta=whole["max_delta"],
         residual=whole["residual"],
         percent=whole["percent"],
-        cause=_cause(whole["cause"]),
+        cause=waterfall.as_told(whole["cause"]),
         summary=whole["summary"],
         moves=tuple(_move(p, first.day, last.day, known) for p in whole["contributions"]),
         causes=causes,
@@ -323,7 +324,7 @@ def _move(part: Mapping[str, Any], before: Day, after: Day, known: _Known) -> Mo
     control = after.controls.get(name) or before.controls.get(name)
     info: Mapping[str, Any] = changes.control_info(name, control, known.profiles.get(name))
     if name not in known.profiles:
-        info = {**info, **{k: v for k, v in known.told.get(name, {}).items() if k in ("title", "service") and v}}
+        info = {**info, **{k: v for k, v in known.info.get(name, {}).items() if k in ("title", "service") and v}}
     return Move(
         control=name,
         title=info["title"],
@@ -334,22 +335,20 @@ def _move(part: Mapping[str, Any], before: Day, after: Day, known: _Known) -> Mo
         after=part["after"],
         max_score=info["max_score"],
         delta=part["delta"],
-        cause=_cause(part["cause"]),
+        cause=waterfall.as_told(part["cause"]),
         recorded=tuple(r for r in known.recorded.get(name, ()) if before.day < r.day <= after.day),
     )
 
 
-def _by_cause(
-    pairs: Sequence[Mapping[str, Any]], delta: float | None, recorded: Mapping[str, Sequence[Recorded]]
-) -> tuple[tuple[CauseSum, ...], float | None]:
+def _by_cause(pairs: Sequence[Mapping[str, Any]], delta: float | None) -> tuple[tuple[CauseSum, ...], float | None]:
     """The same change, day by day and by cause, and what no control explains."""
     sums: dict[str, list[int]] = {}
     for pair in pairs:
         for part in pair["contributions"]:
-            units = diff.fixed(part["delta"])
-            row = sums.setdefault(_known_cause(part, pair["after"]["day"], recorded), [0, 0, 0])
-            row[units < 0] += units
-            row[2] += units != 0
+            for label, units in waterfall.as_told(part["cause"]).shares(diff.fixed(part["delta"])).items():
+                row = sums.setdefault(label, [0, 0, 0])
+                row[units < 0] += units
+                row[2] += units != 0
     found = [
         CauseSum(label, diff.points(up), diff.points(down), diff.points(up + down), n)
         for label, (up, down, n) in sums.items()
@@ -380,7 +379,7 @@ def _steps(days: Mapping[str, Day], pairs: Sequence[Mapping[str, Any]], known: _
             max_delta=p["max_delta"],
             percent_delta=p["percent"]["delta"],
             residual=p["residual"],
-            cause=_cause(p["cause"]),
+            cause=waterfall.as_told(p["cause"]),
             moves=moves(p),
             moved=len(p["contributions"]),
         )
@@ -427,18 +426,24 @@ def _group_of(key: str, control: Control, profile: Profile | None) -> str:
 # -------------------------------------------------------------------------------------------------------- exceptions
 
 
-def _exceptions(profiles: Mapping[str, Profile], last: Day, when: Period) -> tuple[Exemption, ...]:
-    """Every control whose state at the period's end is accepted or asserted: most asserted points first."""
+def _exceptions(profiles: Mapping[str, Profile], last: Version, when: Period) -> tuple[Exemption, ...]:
+    """Every control whose state at the period's end is accepted or asserted: most asserted points first.
+
+    Asserted points are those of the last day, as its total has them.
+    """
     found = []
+    end = max(f"{when.end}T23:59:59Z", last.until)
     for name in sorted(profiles):
         profile = profiles[name]
-        state = diff.state_on(profile, when.end)
+        state = diff.state_at(profile, end)
         if state.state in HELD:
-            found.append(_exemption(profile, state, last.controls.get(name), when))
+            found.append(_exemption(profile, state, last, when))
     return tuple(sorted(found, key=lambda e: (-(e.asserted_points or 0.0), e.state, e.at or "", e.control)))
 
 
-def _exemption(profile: Profile, state: StateUpdate, control: Control | None, when: Period) -> Exemption:
+def _exemption(profile: Profile, state: StateUpdate, last: Version, when: Period) -> Exemption:
+    control = last.day.controls.get(profile.id)
+    asserted = 0 if control is None else diff.asserted_units(control, profile, last.until)
     score = None if control is None else diff.rounded(control.score)
     most = diff.max_of(control, profile)
     forgone = None if score is None or most is None else diff.points(diff.fixed(most) - diff.fixed(score))
@@ -459,7 +464,7 @@ def _exemption(profile: Profile, state: StateUpdate, control: Control | None, wh
         new_in_period=day is not None and when.start <= day <= when.end,
         score=score,
         max_score=most,
-        asserted_points=score if control is not None and state.state in diff.ASSERTED else 0.0,
+        asserted_points=None if asserted is None else diff.points(asserted),
         forgone_points=forgone,
     )
 
@@ -480,8 +485,8 @@ def _state_changes(profiles: Mapping[str, Profile], when: Period) -> tuple[State
 # --------------------------------------------------------------------------------------------- frameworks, averages
 
 
-def _frameworks(last: Day, profiles: Mapping[str, Profile] | None, moved: Mapping[str, int]) -> Frameworks:
-    table = frameworks.shipped()
+def _frameworks(version: Version, profiles: Mapping[str, Profile] | None, moved: Mapping[str, int]) -> Frameworks:
+    table, last = frameworks.shipped(), version.day
     by_reference: dict[str, dict[str, dict[str, None]]] = {}
     heads: dict[str, frameworks.Ref] = {}
     classes: dict[str, dict[str, None]] = {}
@@ -495,7 +500,7 @@ def _frameworks(last: Day, profiles: Mapping[str, Profile] | None, moved: Mappin
     coverage = table.coverage(last.controls)
 
     def row(ref_id: str, names: Iterable[str]) -> Reference:
-        return _reference(ref_id, tuple(names), last, profiles, moved)
+        return _reference(ref_id, tuple(names), version, profiles, moved)
 
     return Frameworks(
         label=table.label,
@@ -518,19 +523,19 @@ def _frameworks(last: Day, profiles: Mapping[str, Profile] | None, moved: Mappin
 
 
 def _reference(
-    ref_id: str, names: tuple[str, ...], last: Day, profiles: Mapping[str, Profile] | None, moved: Mapping[str, int]
+    ref_id: str, names: tuple[str, ...], last: Version, profiles: Mapping[str, Profile] | None, moved: Mapping[str, int]
 ) -> Reference:
-    controls = [last.controls[name] for name in names if name in last.controls]
+    controls = [last.day.controls[name] for name in names if name in last.day.controls]
     known = profiles or {}
     most = _sum([diff.max_of(c, known.get(c.name)) for c in controls])
-    stated = [c.score for c in controls if c.name in known and _is_asserted(known[c.name], last)]
+    stated = [diff.asserted_units(c, known.get(c.name), last.until) for c in controls]
     score = _sum([c.score for c in controls])
     return Reference(
         id=ref_id,
         controls=tuple(c.name for c in controls),
         full=sum(c.percent is not None and c.percent >= 100 for c in controls),
         score=score,
-        asserted=None if profiles is None else _sum(stated),
+        asserted=None if profiles is None or None in stated else diff.points(sum(u or 0 for u in stated)),
         max_score=most,
         percent=round(100.0 * score / most, 2) if most and score is not None else None,
         delta=diff.points(sum(moved.get(name, 0) for name in names)),
@@ -540,10 +545,6 @@ def _reference(
 def _sum(values: Sequence[float | None]) -> float | None:
     """The exact sum of points; one that is unknown makes it unknown."""
     return None if None in values else diff.points(sum(diff.fixed(v) for v in values if v is not None))
-
-
-def _is_asserted(profile: Profile, day: Day) -> bool:
-    return diff.state_on(profile, day.day).state in diff.ASSERTED
 
 
 def _comparatives(versions: Sequence[Version]) -> tuple[Comparative, ...]:
@@ -570,4 +571,6 @@ def _comparatives(versions: Sequence[Version]) -> tuple[Comparative, ...]:
 
 
 def _whole(value: float | str | None) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
+    return "" if value is None else str(value)

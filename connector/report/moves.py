@@ -54,10 +54,9 @@ def _step(step: Step) -> Markup:
 def _step_move(move: Move) -> Content:
     was = "new" if move.before is None else points(move.before)
     now = "gone" if move.after is None else points(move.after)
-    known = move.cause if move.cause.label != "unknown" or not move.recorded else move.recorded[-1]
     why: Content = None
-    if known.label != "unknown":
-        why = (": ", known.evidence[0] if known.evidence else CAUSES.get(known.label, known.label))
+    if move.cause.label != "unknown":
+        why = (": ", move.cause.evidence[0] if move.cause.evidence else CAUSES.get(move.cause.label, move.cause.label))
     return (el("span", move.title, class_="title"), f" {was} → {now} (", change(move.delta), ")", why)
 
 
@@ -151,13 +150,9 @@ def _tick(place: float) -> Markup:
 
 
 def _move_cause(move: Move) -> Content:
-    """What two days alone prove; else what events recorded on the way; else that nothing is known."""
+    """The cause that its event named, too; or that nothing is known."""
     if move.cause.label != "unknown":
         return _cause_words(move.cause.label, move.cause.evidence)
-    if move.recorded:
-        last = move.recorded[-1]
-        more = f" and {count(len(move.recorded) - 1, 'earlier record')}" if len(move.recorded) > 1 else ""
-        return (_cause_words(last.label, last.evidence), el("span", f" (recorded {last.day}{more})", class_="small"))
     if move.kind != "moved":
         words = "newly scored" if move.kind == "added" else "no longer scored"
         return el("span", f"{words.capitalize()}; no evidence why", class_="cause unknown")

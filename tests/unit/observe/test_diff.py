@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.model import Control, Day, Profile, StateUpdate
+from connector.model import Control, Day, Profile, StateUpdate, Version
 from connector.observe.diff import (
     ASSERTED,
     Contribution,
+    asserted_units,
     contributions,
     decompose,
     derived_max,
@@ -23,7 +24,7 @@ from connector.observe.diff import (
     profile_changes,
     rounded,
     services_changed,
-    state_on,
+    state_at,
 )
 
 DEFAULT = StateUpdate("Default")
@@ -229,11 +230,34 @@ def test_the_state_in_force_is_the_latest_by_time() -> None:
     assert effective_state(profile(StateUpdate("Ignored"), DEFAULT)) == DEFAULT
 
 
-def test_state_on_a_day_counts_that_day_whole() -> None:
+def test_a_day_counts_states_to_its_end_and_the_newest_to_when_it_was_seen() -> None:
     history = profile(IGNORED, THIRD)
-    assert [state_on(history, d).state for d in ("2026-10-31", "2026-11-01", "2026-11-04", "2026-11-05")] == [
-        "Default", "Ignored", "Ignored", "ThirdParty",
-    ]  # fmt: skip
+
+    def of(date: str, seen: str = "") -> str:
+        return state_at(history, Version(evolve(day(), day=date), "", seen=seen).until).state
+
+    assert [of(d) for d in ("2026-10-31", "2026-11-01", "2026-11-04")] == ["Default", "Ignored", "Ignored"]
+    assert of("2026-11-05") == of("2026-11-05", "2026-11-05T00:00:00Z") == "ThirdParty"
+    assert of("2026-11-04", "2026-11-05T07:59:59Z") == "Ignored"
+    assert of("2026-11-04", "2026-11-05T08:00:00Z") == "ThirdParty"
+
+
+@pytest.mark.parametrize(
+    ("one", "top", "asserted"),
+    [
+        (control("a"), 10.0, 100_000),
+        (control("a", 4.0, 40.0), 10.0, 0),  # stated, but not awarded yet
+        (control("a", 10.0, None), 10.0, 100_000),
+        (control("a", 4.0, None), 10.0, 0),
+        (control("a", 4.0, None), None, 40_000),  # nobody can say that it is not full
+        (control("a", None, None), 10.0, None),
+    ],
+)
+def test_points_are_asserted_where_they_are_awarded(one: Control, top: float | None, asserted: int | None) -> None:
+    known = evolve(profile(THIRD), max_score=top)
+    assert asserted_units(one, known, "2026-11-05T08:00:00Z") == asserted
+    assert asserted_units(one, known, "2026-11-05T07:59:59Z") == 0
+    assert asserted_units(one, None, "2026-11-05T08:00:00Z") == 0
 
 
 def test_new_entries_follow_in_time_each_against_the_one_before() -> None:

@@ -6,14 +6,14 @@ import pytest
 from attrs import evolve
 
 from connector.mapping.resources import load_data
-from connector.model import Control, Day, Profile, StateUpdate
-from connector.observe.diff import decompose
+from connector.model import Control, Day, Profile, StateUpdate, Version
+from connector.observe.diff import Contribution, Decomposition, decompose
 from connector.observe.explain import (
     UNKNOWN,
     Cause,
     Context,
     SeverityRules,
-    asserted_state,
+    Share,
     cause,
     contribution_words,
     direction,
@@ -61,7 +61,7 @@ def test_without_evidence_the_cause_is_unknown() -> None:
         ("2026-11-20T08:00:00Z", (0, 0), (10, 100), ("state_asserted", "medium")),
         ("2026-11-14T08:00:00Z", (0, 0), (10, 100), ("state_asserted", "medium")),
         ("2026-11-13T23:59:59Z", (0, 0), (10, 100), ("unknown", "none")),  # points follow within a week
-        ("2026-11-23T00:00:00Z", (0, 0), (10, 100), ("unknown", "none")),  # nor before the statement
+        ("2026-11-23T00:30:00Z", (0, 0), (10, 100), ("unknown", "none")),  # nor before the statement
         (None, (0, 0), (10, 100), ("unknown", "none")),
         ("2026-11-22T08:00:00Z", (0, 0), (4, 40), ("unknown", "none")),  # asserted points are full points
         ("2026-11-22T08:00:00Z", (10, 100), (4, 40), ("unknown", "none")),  # and never fewer
@@ -72,6 +72,15 @@ def test_an_assertion_explains_full_points_within_a_week(
 ) -> None:
     known = catalogue(updates=(StateUpdate("ThirdParty", at, "x@contoso.example"),))
     assert short(cause(control(*before), control(*after), context(profiles=known))) == expected
+
+
+def test_the_newest_day_goes_on_after_its_own_midnight() -> None:
+    known = catalogue(updates=(StateUpdate("ThirdParty", "2026-11-23T00:30:00Z"),))
+    late = Version(day("2026-11-22"), "", seen="2026-11-23T08:00:00Z")
+    open_until = context(profiles=known, until=late.until)
+    assert short(cause(control(4, 40), control(10, 100), open_until)) == ("state_asserted", "high")
+    early = evolve(open_until, until=Version(day("2026-11-22"), "", seen="2026-11-23T00:29:00Z").until)
+    assert cause(control(4, 40), control(10, 100), early) == UNKNOWN
 
 
 def test_a_withdrawn_assertion_explains_lost_points() -> None:
@@ -101,8 +110,71 @@ def test_without_a_catalogue_no_cause_may_need_one() -> None:
 
 def test_a_moved_maximum_is_the_catalogue() -> None:
     moved = context(profiles={"a": Profile("a", "", max_score=20.0)}, old_profiles=catalogue())
-    found = cause(control(0, 0), control(20, 100), moved)
-    assert (short(found), found.evidence) == (("catalogue", "high"), ("maximum 10 → 20",))
+    found = cause(control(10, 100), control(20, 100), moved)
+    assert (short(found), found.evidence, found.parts) == (("catalogue", "high"), ("maximum 10 → 20",), ())
+    # Thirds, as Graph rounds them: what is left is no reason of its own.
+    assert cause(control(3.33, 33.33), control(6.67, 33.33), moved).parts == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "top", "label", "shares"),
+    [
+        # Half of a control's points are lost, and what nobody did explains a tenth of it.
+        (control(10, 100, count=5, total=5), control(0, 0, count=0, total=5), 9.0, "configuration", (-9.0, -1.0)),
+        (control(10, 100, count=5, total=5), control(4, 80, count=4, total=5), 5.0, "catalogue", (-5.0, -1.0)),
+        # A maximum that rose gives points; what was lost all the same was lost elsewhere.
+        (control(5, 50, on=True), control(3, 25, on=False), 12.0, "configuration", (-3.0, 1.0)),
+        # Nothing times anything is nothing.
+        (control(0, 0), control(12, 100), 12.0, "unknown", ()),
+        (control(10, 100), control(1, 11.11), 9.0, "unknown", (-8.0, -1.0)),
+    ],
+)
+def test_a_moved_maximum_explains_its_share_and_the_rest_has_its_own_cause(
+    before: Control, after: Control, top: float, label: str, shares: tuple[float, ...]
+) -> None:
+    moved = context(profiles={"a": Profile("a", "", max_score=top)}, old_profiles=catalogue())
+    found = cause(before, after, moved)
+    assert found.label == label
+    assert tuple(part.points for part in found.parts) == shares
+    assert "catalogue" in {found.label, *found.also}
+    assert not shares or any("explains" in words for words in found.evidence)
+
+
+def test_the_parts_of_a_cause_are_told_where_there_are_any() -> None:
+    found = Cause("configuration", "high", parts=(Share("configuration", -9.0), Share("catalogue", -1.0)))
+    assert found.as_data()["parts"] == [
+        {"label": "configuration", "points": -9.0},
+        {"label": "catalogue", "points": -1.0},
+    ]
+    assert "parts" not in UNKNOWN.as_data()
+
+
+def test_a_maximum_that_explains_all_leaves_nothing_to_a_statement() -> None:
+    stated = (StateUpdate("ThirdParty", "2026-11-22T08:00:00Z"),)
+    moved = context(profiles={"a": Profile("a", "", max_score=12.0, updates=stated)}, old_profiles=catalogue())
+    found = cause(control(10, 100), control(12, 100), moved)
+    assert (found.label, found.also) == ("catalogue", ("state_asserted",))
+
+
+def test_a_maximum_that_both_days_show_already_did_not_move_between_them() -> None:
+    moved = context(profiles={"a": Profile("a", "", max_score=9.0)}, old_profiles=catalogue())
+    assert cause(control(9, 100), control(0, 0), moved) == UNKNOWN  # it had moved before
+    assert cause(control(0, 0), control(10, 100), moved) == UNKNOWN  # it moves later
+
+
+def test_what_many_maxima_explain_in_part_may_be_the_main_cause() -> None:
+    def part(name: str) -> tuple[Contribution, Cause]:
+        cause = Cause("unknown", "none", (), ("catalogue",), (Share("unknown", -6.0), Share("catalogue", -4.0)))
+        return Contribution(name, "moved", control(20, 100, name), control(10, 60, name), -100000), cause
+
+    before, after = day("2026-11-21"), day("2026-11-22")
+    parts = [part("b"), part("c")]
+    parts.append(
+        (Contribution("a", "moved", control(20, 100), control(15, 100), -50000), Cause("catalogue", "high", ("x",)))
+    )
+    found = main_cause(parts, Decomposition(-250000, 0, 0, tuple(p for p, _ in parts)), Context(before, after))
+    assert (found.label, found.also) == ("catalogue", ("unknown",))
+    assert len(found.evidence) == 3
 
 
 def test_a_maximum_that_moved_on_another_day_does_not_explain_this_pair() -> None:
@@ -316,6 +388,30 @@ def test_shipped_severities(event_type: str, data: dict[str, Any], expected: int
     assert severity(rules(), event_type, data) == expected
 
 
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        # An administrator's second factor lost nine points, and the maximum a tenth: the nine are what counts.
+        ({"configuration": -9.0, "catalogue": -1.0}, 8),
+        ({"unknown": -9.0, "catalogue": -1.0}, 8),
+        ({"catalogue": -6.0, "configuration": -4.0}, 7),
+        ({"catalogue": -9.6, "configuration": -0.4}, 3),
+        ({"catalogue": -12.0, "state_asserted": 2.0}, 3),
+        # What the maximum took is not added to what was lost.
+        ({"configuration": -4.9, "catalogue": -4.8}, 7),
+        ({"configuration": -2.9, "catalogue": -2.0}, 6),
+        # Nor does a maximum that rose hide what was lost under it.
+        ({"catalogue": 10.0, "configuration": -8.0}, 8),
+        ({"catalogue": 10.0, "configuration": -1.0}, 2),
+    ],
+)
+def test_severity_follows_the_loss_that_no_maximum_explains(parts: dict[str, float], expected: int) -> None:
+    label = next(iter(parts))
+    data = lost(-sum(parts.values()), threats=("Account Breach",), label=label)
+    data["cause"]["parts"] = [{"label": name, "points": value} for name, value in parts.items()]
+    assert severity(rules(), "control.score_changed", data) == expected
+
+
 def test_backfilled_events_have_severity_0() -> None:
     assert severity(rules(), "score.changed", {"backfilled": True, "direction": "regressed", "delta": -100.0}) == 0
 
@@ -349,9 +445,3 @@ def _covers(wide: dict[str, Any], narrow: dict[str, Any]) -> bool:
         and (narrow[key] >= wide[key] if key.endswith("_min") else values(narrow[key]) <= values(wide[key]))
         for key in wide
     )
-
-
-def test_asserted_state() -> None:
-    for state, asserted in (("Reviewed", True), ("ThirdParty", True), ("Ignored", False), ("Default", False)):
-        assert asserted_state(Profile("a", "", updates=(StateUpdate(state),))) is asserted
-    assert not asserted_state(None)

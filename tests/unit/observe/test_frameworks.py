@@ -15,7 +15,7 @@ from connector.errors import ConfigError
 from connector.mapping.resources import load_data
 from connector.model import Control, Day, Version
 from connector.observe import changes, frameworks
-from connector.observe.explain import Context
+from connector.observe.explain import UNKNOWN
 from tests.shared_data import shared_data
 
 ROOT = Path(__file__).parents[3]
@@ -162,9 +162,8 @@ def version(day: str, one: Control) -> Version:
 def score_changed(name: str) -> Mapping[str, Any]:
     was, now = control(name, 10.0), control(name, 4.0)
     before, after = version("2026-11-21", was), version("2026-11-22", now)
-    context = Context(before.day, after.day, {})
     change = changes.control_score_changed(
-        was, now, after, context, was_day=before.day.day, was_ref=before.ref, transition=None, backfilled=False
+        was, now, after, UNKNOWN, None, was_day=before.day.day, was_ref=before.ref, transition=None, backfilled=False
     )
     return change.data["control"]  # type: ignore[no-any-return]
 

@@ -7,7 +7,8 @@ import pytest
 from attrs import evolve
 
 from connector.model import Average, Control, Day, Event, Profile, StateUpdate, Version
-from connector.observe import changes, diff
+from connector.observe import diff, waterfall
+from connector.observe.explain import UNKNOWN, Cause
 from connector.observe.memory import Memory
 from connector.report import build
 from connector.report.values import Gap, Material, Period, TenantReport
@@ -93,12 +94,33 @@ def event(kind: str, subject: str, on: str, **data: Any) -> Event:
     return Event(f"id-{kind}-{subject}", "urn:x", kind, subject, f"{on}T09:00:00Z", {**base, **data})
 
 
+def moved(kind: str, subject: str, on: str, delta: float, **data: Any) -> Event:
+    """The event of a control that moved between the two days."""
+    ends = {"before": {"day": "2026-11-01"}, "after": {"day": on}, "delta": delta, "revision": 0}
+    return event(kind, subject, on, **{**ends, **data})
+
+
+def test_a_state_that_moved_no_points_is_no_cause_of_points() -> None:
+    """Somebody accepts the risk on the day on which the control loses points for a reason that nobody saw."""
+    unknown: dict[str, Any] = {"label": "unknown", "confidence": "none", "evidence": [], "also": []}
+    asserted = {"label": "state_asserted", "confidence": "high", "evidence": ["state Default → Ignored"], "also": []}
+    told = (
+        moved("control.score_changed", "A", "2026-11-03", -6.0, cause=unknown),
+        event("control.state_changed", "A", "2026-11-03", cause=asserted, before={}, after={}),
+    )
+    found = report(material(TWO, events=told)).bridge
+    assert found is not None
+    assert {c.label for c in found.causes} == {"unknown"}
+    assert (found.moves[0].control, found.moves[0].cause, found.moves[0].recorded) == ("A", UNKNOWN, ())
+
+
 def test_where_two_days_prove_nothing_the_recorded_cause_is_told() -> None:
     cause = {"label": "configuration", "confidence": "high", "evidence": ["compliant users 5/5 → 2/5"], "also": []}
-    told = event("control.score_changed", "A", "2026-11-03", cause=cause, control={"id": "A", "title": "A"})
+    told = moved("control.score_changed", "A", "2026-11-03", -6.0, cause=cause, control={"id": "A", "title": "A"})
     bridge = report(material(TWO, events=(told,))).bridge
     assert bridge is not None
-    assert bridge.moves[0].cause.label == "unknown"
+    assert bridge.moves[0].cause == Cause("configuration", "high", ("compliant users 5/5 → 2/5",))
+    assert {m.cause.label for m in bridge.moves[1:]} == {"unknown"}
     assert [(r.day, r.label, r.event_id) for r in bridge.moves[0].recorded] == [
         ("2026-11-03", "configuration", told.id)
     ]
@@ -109,7 +131,8 @@ def test_where_two_days_prove_nothing_the_recorded_cause_is_told() -> None:
 
 def test_a_control_that_left_the_catalogue_keeps_the_title_it_had() -> None:
     info = {"id": "Old", "title": "The old one", "service": "EXO"}
-    told = event("control.removed", "Old", "2026-11-03", control=info)
+    unknown: dict[str, Any] = {"label": "unknown", "confidence": "none", "evidence": [], "also": []}
+    told = moved("control.removed", "Old", "2026-11-03", -2.0, control=info, after=None, cause=unknown)
     bridge = report(material(TWO, {"A": Profile("A", "About A")}, events=(told,))).bridge
     assert bridge is not None
     titles = {m.control: (m.title, m.service) for m in bridge.moves}
@@ -159,19 +182,40 @@ def test_the_register_holds_what_is_in_force_at_the_end_of_the_period() -> None:
     assert found.exceptions is not None
     told = [(e.control, e.state, e.age_days, e.new_in_period, e.asserted_points, e.score) for e in found.exceptions]
     assert told == [
-        ("A", "Reviewed", 3, True, 4.0, 4.0),
         ("B", "Ignored", 673, False, 0.0, 8.0),
+        ("A", "Reviewed", 3, True, 0.0, 4.0),  # stated, but the points are not awarded yet
         ("C", "ThirdParty", None, False, 0.0, None),
     ]
-    first = found.exceptions[0]
-    assert (first.by, first.comment, first.assigned_to, first.forgone_points) == ("alice", "gateway", "bob", 6.0)
-    assert found.exceptions[1].comment is None
+    last = found.exceptions[1]
+    assert (last.by, last.comment, last.assigned_to, last.forgone_points) == ("alice", "gateway", "bob", 6.0)
+    assert found.exceptions[0].comment is None
     assert [(c.control, c.before, c.after) for c in found.state_changes] == [
         ("A", "Default", "Reviewed"),
         ("D", "Default", "Reviewed"),
         ("D", "Reviewed", "Default"),
     ]
-    assert (found.summary.asserted, found.summary.measured) == (4.0, 11.5)
+    assert (found.summary.asserted, found.summary.measured) == (0.0, 15.5)
+
+
+@pytest.mark.parametrize(
+    ("stated", "seen", "asserted"),
+    [
+        ("2026-11-04T00:30:00Z", "2026-11-04T08:00:00Z", 4.0),  # awarded within the day that was still open
+        ("2026-11-04T08:30:00Z", "2026-11-04T08:00:00Z", 0.0),  # after the last day was seen: its points are measured
+        ("2026-11-04T00:30:00Z", "", 0.0),
+    ],
+)
+def test_the_register_and_the_total_count_the_same_asserted_points(stated: str, seen: str, asserted: float) -> None:
+    profiles = {"A": Profile("A", "", max_score=4.0, updates=(StateUpdate("ThirdParty", stated),))}
+    first, last = TWO
+    full = {**last.day.controls, "A": Control("A", "Identity", 4.0, 100.0)}
+    made = material((first, evolve(last, seen=seen, day=evolve(last.day, controls=full))), profiles)
+    for end in ("2026-11-03", "2026-11-05"):
+        found = report(made, end=end)
+        assert found.exceptions is not None
+        assert found.summary.asserted == asserted == sum(e.asserted_points or 0.0 for e in found.exceptions)
+        if end == "2026-11-05":
+            assert [e.control for e in found.exceptions] == ["A"]
 
 
 def test_points_that_graph_did_not_say_are_unknown_in_every_sum() -> None:
@@ -264,7 +308,7 @@ def test_every_sum_is_exact(living: tuple[Material, Period, TenantReport]) -> No
 def test_the_bridge_says_what_explain_says(living: tuple[Material, Period, TenantReport]) -> None:
     made, _, found = living
     days = list(made.memory.versions().values())
-    told = changes.between(days[0], days[-1], made.memory.profiles)
+    told = waterfall.between(days, made.memory.profiles, waterfall.recorded(made.events))
     assert found.bridge is not None
     assert [(m.control, m.delta, m.cause.label) for m in found.bridge.moves] == [
         (c["control"], c["delta"], c["cause"]["label"]) for c in told["contributions"]

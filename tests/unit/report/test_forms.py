@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 
 from connector.model import Control, Day, Version
 from connector.observe import diff
+from connector.observe.explain import Share
 from connector.observe.memory import Memory
 from connector.report import build, document, page, table, values
 from connector.report.moves import SHOWN_MOVES
@@ -258,6 +259,7 @@ def test_the_schema_knows_exactly_the_fields_there_are() -> None:
         for n, c in vars(values).items()
         if isinstance(c, type) and has(c) and n not in ("Material", "Event", "Memory")
     }
+    known["Share"] = Share
     assert {n: list(p) for n, p in described.items()} == {n: [f.name for f in fields(c)] for n, c in known.items()}
     required = {n: d["required"] for n, d in SCHEMA["$defs"].items() if "properties" in d}
     assert all(required[n] == list(described[n]) for n in required)

@@ -20,7 +20,8 @@ from connector.net.client import Http
 from sinks.sentinel import Rule, Rules, SentinelSink, build
 from tests.contract.sink_contract import FarEnd, SinkContract, accepted, record
 from tests.fake_graph import JumpClock
-from tests.fakes.ingestion import RULE, TOKEN, Credential, Fault, Server, Service, declared, serve
+from tests.fakes.ingestion import RULE, TOKEN, Credential, Fault, Service, declared
+from tests.fakes.loopback import Server, serve
 
 STREAM = "Custom-SecureScoreChange_CL"
 COLUMNS = declared({"TimeGenerated": "datetime", "EventId": "string", "Text": "string", "Number": "real"})
@@ -43,7 +44,7 @@ class Ingesting:
     breaks_midway = True
     probe_sees_down = True
 
-    def __init__(self, server: Server, ca_file: str) -> None:
+    def __init__(self, server: Server[Service], ca_file: str) -> None:
         self.server = server
         self.service = server.service
         self._ca_file = ca_file

@@ -20,7 +20,8 @@ from connector.options import TYPES
 from sinks.splunk import OPTIONS, Collector, HecSink, build
 from tests.contract.sink_contract import FarEnd, SinkContract, accepted, json_object, record
 from tests.fake_graph import JumpClock
-from tests.fakes.hec import TOKEN, Fault, Server, Splunk, Token, serve
+from tests.fakes.hec import TOKEN, Fault, Splunk, Token
+from tests.fakes.loopback import Server, serve
 
 
 class Collecting:
@@ -29,9 +30,9 @@ class Collecting:
     breaks_midway = True
     probe_sees_down = True
 
-    def __init__(self, server: Server, ca_file: str | None = None, *, ack: str = "auto") -> None:
+    def __init__(self, server: Server[Splunk], ca_file: str | None = None, *, ack: str = "auto") -> None:
         self.server = server
-        self.splunk = server.splunk
+        self.splunk = server.service
         self._ca_file = ca_file
         self._ack = ack
 
@@ -79,14 +80,14 @@ def splunk() -> Splunk:
 
 
 @pytest_asyncio.fixture
-async def server(splunk: Splunk) -> AsyncIterator[Server]:
+async def server(splunk: Splunk) -> AsyncIterator[Server[Splunk]]:
     async with serve(splunk) as server:
         yield server
 
 
 class TestPlain(SinkContract):
     @pytest.fixture
-    def far_end(self, server: Server) -> FarEnd:
+    def far_end(self, server: Server[Splunk]) -> FarEnd:
         return Collecting(server)
 
 
@@ -100,8 +101,8 @@ class TestTls(SinkContract):
 
 class TestAcknowledged(SinkContract):
     @pytest.fixture
-    def far_end(self, server: Server) -> FarEnd:
-        server.splunk.tokens[TOKEN] = Token(ack=True)
+    def far_end(self, server: Server[Splunk]) -> FarEnd:
+        server.service.tokens[TOKEN] = Token(ack=True)
         return Collecting(server, ack="on")
 
 
@@ -117,7 +118,7 @@ def event(n: int = 1, text: str = "text") -> Any:
 
 
 @pytest_asyncio.fixture
-async def sink(server: Server) -> AsyncIterator[HecSink]:
+async def sink(server: Server[Splunk]) -> AsyncIterator[HecSink]:
     sink = built(server.url)
     yield sink
     await sink.close()
@@ -147,7 +148,7 @@ async def test_the_channel_stays_the_same(splunk: Splunk, sink: HecSink) -> None
     assert len({asked.headers["x-splunk-request-channel"] for asked in splunk.asked}) == 1
 
 
-async def test_without_gzip(splunk: Splunk, server: Server) -> None:
+async def test_without_gzip(splunk: Splunk, server: Server[Splunk]) -> None:
     sink = built(server.url, gzip=False)
     await sink.send([event(1)])
     await sink.close()
@@ -166,7 +167,9 @@ async def test_415_switches_gzip_off(splunk: Splunk, sink: HecSink) -> None:
 @pytest.mark.parametrize(
     "path", ["", "/", "/services/collector", "/services/collector/", "/services/collector/event", "/hec"]
 )
-async def test_the_url_may_name_the_endpoint_or_stand_before_it(splunk: Splunk, server: Server, path: str) -> None:
+async def test_the_url_may_name_the_endpoint_or_stand_before_it(
+    splunk: Splunk, server: Server[Splunk], path: str
+) -> None:
     sink = built(server.url + path)
     await sink.send([event()])
     await sink.close()
@@ -177,7 +180,7 @@ async def test_the_url_may_name_the_endpoint_or_stand_before_it(splunk: Splunk, 
 
 
 async def test_a_kept_connection_that_was_closed_is_replaced_at_once(
-    splunk: Splunk, server: Server, sink: HecSink
+    splunk: Splunk, server: Server[Splunk], sink: HecSink
 ) -> None:
     """Collectors close idle connections after 12 s; nothing is to be seen of that."""
     await sink.send([event(1)])
@@ -203,7 +206,7 @@ async def test_broken_twice_is_unavailable(splunk: Splunk, sink: HecSink) -> Non
     assert len(splunk.asked) == 3
 
 
-async def test_a_slow_collector_is_waited_for_once(splunk: Splunk, server: Server) -> None:
+async def test_a_slow_collector_is_waited_for_once(splunk: Splunk, server: Server[Splunk]) -> None:
     sink = built(server.url, NetworkConfig(timeout_s=1.2))
     await sink.send([event(1)])
     splunk.next.append(Fault("hang_after"))
@@ -267,7 +270,7 @@ async def test_through_a_proxy(splunk: Splunk, tmp_path: Path) -> None:
 
 
 async def test_the_token_is_nowhere_to_be_read(
-    splunk: Splunk, server: Server, caplog: pytest.LogCaptureFixture
+    splunk: Splunk, server: Server[Splunk], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not even when the collector echoes it."""
     caplog.set_level(logging.DEBUG)

@@ -22,8 +22,9 @@ from attrs import Factory, define
 
 from connector.cli.main import main
 from connector.clock import SimulatedClock
-from connector.simulator.server import serve, token_for
+from connector.simulator.server import serve
 from connector.simulator.world import World
+from tests.fakes.simulated import token_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,9 +106,7 @@ async def surroundings(
     async with serve(world, clock) as sim, recorder.server() as hook:
         entries = []
         for who in world.tenants:
-            token = folder / f"{who.name}.token"
-            token.touch(0o600)
-            token.write_text(token_for(who.id))
+            token = token_file(folder, who)
             entries.append(f"{{name: {who.name}, tenant_id: {who.id}, auth: {{kind: token, file: {token.name}}}}}")
         (folder / "securescore.yaml").write_text(
             f"""

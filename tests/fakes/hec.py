@@ -1,26 +1,21 @@
-"""A Splunk HTTP Event Collector in memory that behaves as the fact sheet says, and two ways to reach it.
+"""A Splunk HTTP Event Collector in memory that behaves as the fact sheet says, and the way to it.
 
 `Splunk` answers requests and remembers what it received and what it indexed. `Wire` is the transport of a sink that
-goes there without sockets; `serve` puts it on loopback. A test drives it by its fields and by `next`: faults that
+goes there without sockets; loopback.py puts it behind one. A test drives it by its fields and by `next`: faults that
 befall the coming requests, one each. No sink is known here.
 """
 
-import asyncio
 import gzip
 import json
 import re
-import ssl
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from aiohttp import web
 from attrs import Factory, define, evolve, frozen
-from multidict import CIMultiDict
 
 from connector.errors import Unavailable
 from connector.net.http import Response
@@ -466,7 +461,7 @@ def _html(status: int, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
     return Answer(status, page.encode(), (("content-type", "text/html"), *headers))
 
 
-# ---------------------------------------------------------------------------------------------------------- two ways in
+# ----------------------------------------------------------------------------------------------------------- the way in
 
 
 @define
@@ -502,69 +497,3 @@ class Wire:
 
     async def close(self) -> None:
         self.closed += 1
-
-
-@define
-class Server:
-    """A collector on loopback. It can go away and come back at the same port."""
-
-    splunk: Splunk
-    tls: ssl.SSLContext | None = None
-    port: int = 0
-    _runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://localhost:{self.port}"
-
-    async def start(self) -> None:
-        application = web.Application(client_max_size=1_000_000_000)
-        application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, auto_decompress=False, access_log=None, shutdown_timeout=0.2)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "localhost", self.port, ssl_context=self.tls, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-
-    async def stop(self) -> None:
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
-
-    async def drop_connections(self) -> None:
-        """Close every kept connection, as `busyKeepAliveIdleTimeout` does, without the client having noticed."""
-        assert self._runner is not None
-        assert self._runner.server is not None
-        for connection in list(self._runner.server.connections):
-            if connection.transport is not None:
-                connection.transport.abort()
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        found = self.splunk.answer(request.method, str(request.url), headers, body)
-        if found.fault == "hang":
-            await asyncio.sleep(3600)
-        if found.fault == "reset":
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response()
-        response = web.Response(status=found.status, body=found.body, headers=CIMultiDict(found.headers))
-        if found.fault == "cut":
-            half = web.StreamResponse(status=found.status, headers={"Content-Length": str(len(found.body))})
-            await half.prepare(request)
-            await half.write(found.body[: len(found.body) // 2])
-            assert request.transport is not None
-            request.transport.close()
-            return half
-        return response
-
-
-@asynccontextmanager
-async def serve(splunk: Splunk, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    server = Server(splunk, tls)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()

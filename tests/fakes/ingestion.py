@@ -1,26 +1,21 @@
-"""Azure Monitor's Logs Ingestion API in memory, behaving as the fact sheet says, and two ways to reach it.
+"""Azure Monitor's Logs Ingestion API in memory, behaving as the fact sheet says, and the way to it.
 
 `Service` answers requests and remembers what it stored. `Wire` is the transport of a sink that goes there without
-sockets; `serve` puts it on loopback behind TLS. A test drives it by its fields and by `next`: faults that befall the
+sockets; loopback.py puts it behind one. A test drives it by its fields and by `next`: faults that befall the
 coming requests, one each. No sink is known here.
 """
 
-import asyncio
 import gzip
 import json
 import re
-import ssl
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from aiohttp import web
 from attrs import Factory, define, field, frozen
-from multidict import CIMultiDict
 
 from connector.errors import Unavailable
 from connector.net.http import Response
@@ -348,7 +343,7 @@ class Credential:
         self.closed += 1
 
 
-# ---------------------------------------------------------------------------------------------------------- two ways in
+# ----------------------------------------------------------------------------------------------------------- the way in
 
 
 @define
@@ -380,53 +375,3 @@ class Wire:
 
     async def close(self) -> None:
         self.closed += 1
-
-
-@define
-class Server:
-    """The service on loopback, behind TLS. It can go away and come back at the same port."""
-
-    service: Service
-    tls: ssl.SSLContext
-    port: int = 0
-    _runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        return f"https://localhost:{self.port}"
-
-    async def start(self) -> None:
-        application = web.Application(client_max_size=100_000_000)
-        application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, auto_decompress=False, access_log=None, shutdown_timeout=0.2)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "localhost", self.port, ssl_context=self.tls, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-
-    async def stop(self) -> None:
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
-
-    async def _handle(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        found = self.service.answer(request.method, str(request.url), headers, body)
-        if found.fault == "hang":
-            await asyncio.sleep(3600)
-        if found.fault == "reset":
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response()
-        return web.Response(status=found.status, body=found.body or None, headers=CIMultiDict(found.headers))
-
-
-@asynccontextmanager
-async def serve(service: Service, tls: ssl.SSLContext) -> AsyncIterator[Server]:
-    server = Server(service, tls)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()

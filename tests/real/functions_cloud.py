@@ -24,12 +24,13 @@ from connector.model import STREAMS
 from connector.net.client import tls_context
 from connector.signin.claims import read_claims
 from connector.simulator.authority import Authority, Registration, serve_authority
-from connector.simulator.server import READ, Caller, Simulation, plain_tokens, serve, token_for
+from connector.simulator.server import READ, Caller, Simulation, plain_tokens, serve
 from connector.simulator.world import World
 from connector.stores.blob import Blobs
 from connector.stores.documents import DocumentsStore
 from sinks.sentinel import OPTIONS
-from tests.fakes import ingestion
+from tests.fakes import ingestion, loopback
+from tests.fakes.simulated import token_file
 from tests.real.azurite import Account, account
 from tests.real.functions_host import Host, Queues, Worker, queues, start
 
@@ -91,7 +92,7 @@ class Cloud:
     authority: Authority
     sim: Simulation
     service: ingestion.Service
-    endpoint: ingestion.Server
+    endpoint: loopback.Server[ingestion.Service]
     queues: Queues
     folder: Path
     app: Path
@@ -177,7 +178,7 @@ async def cloud(folder: Path, app: Path, on: Ground, tenants: int = 1, *, backfi
     async with (
         serve_authority(clock, names, [registration], ssl=on.context, name="127.0.0.1") as authority,
         serve(world, clock, authenticate=_either(authority)) as sim,
-        ingestion.serve(service, on.context) as endpoint,
+        loopback.serve(service, on.context) as endpoint,
         queues(on.account, on.ca_file) as made,
         Vault(authority).serve(on.context) as vault,
     ):
@@ -216,9 +217,7 @@ async def cloud(folder: Path, app: Path, on: Ground, tenants: int = 1, *, backfi
 
 def _tenants(world: World, folder: Path) -> Iterator[tuple[str, str]]:
     for number, tenant in enumerate(world.tenants):
-        token = folder / f"{tenant.name}.token"
-        token.touch(0o600)
-        token.write_text(token_for(tenant.id))
+        token = token_file(folder, tenant)
         yield f"SECURESCORE__tenants__{number}__name", tenant.name
         yield f"SECURESCORE__tenants__{number}__tenant_id", tenant.id
         yield f"SECURESCORE__tenants__{number}__auth__kind", "token"

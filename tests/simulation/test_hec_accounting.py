@@ -31,6 +31,7 @@ from sinks.splunk import Collector, HecSink
 from tests.fake_graph import JumpClock
 from tests.fakes import hec
 from tests.fakes.hec import TEXTS, TOKEN, Fault, Splunk, Token
+from tests.fakes.loopback import serve
 from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
@@ -295,7 +296,7 @@ async def test_a_process_that_dies_while_waiting_for_acknowledgement() -> None:
 
 async def test_a_real_server_that_goes_away_and_comes_back() -> None:
     """Over sockets: refused, reset in the middle, restarted at the same port."""
-    async with books(300, max_records=25, token=Token(ack=True), ack="on") as run, hec.serve(run.splunk) as server:
+    async with books(300, max_records=25, token=Token(ack=True), ack="on") as run, serve(run.splunk) as server:
         run.options = {"base_url": server.url, "ack": "on"}
         wires: list[Http] = []
 

@@ -38,6 +38,7 @@ from sinks.sentinel import OPTIONS, Rule, Rules, SentinelSink
 from tests.fake_graph import JumpClock
 from tests.fakes import ingestion
 from tests.fakes.ingestion import RULE, TOKEN, Credential, Fault, Service, declared
+from tests.fakes.loopback import serve
 from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
@@ -275,7 +276,7 @@ async def test_thousands_of_events_over_tls_through_bad_weather(
     authority.issue_cert("localhost").configure_cert(tls)
     async with (
         books(count, bad={count // 3}, max_records=count // 20) as run,
-        ingestion.serve(run.service, tls) as server,
+        serve(run.service, tls) as server,
     ):
         http = Http(clock=run.clock, ca_file=str(tmp_path / "ca.pem"), timeout_s=20)
         run.endpoint, run.transport = server.url, http

@@ -14,22 +14,20 @@ from attrs import evolve
 from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config.values import (
-    AuthConfig,
     ChangesConfig,
     Config,
-    GraphConfig,
     PollConfig,
     RawConfig,
     SinkConfig,
     StateConfig,
-    TenantConfig,
 )
 from connector.loops import App
 from connector.observe.poller import PollOutcome
 from connector.ports import Query
 from connector.simulator.faults import Fault, Faults
-from connector.simulator.server import Budget, Simulation, serve, token_for
+from connector.simulator.server import Budget, Simulation, serve
 from connector.simulator.world import World
+from tests.fakes.simulated import tenants_of
 
 NOW = datetime(2026, 9, 8, 8, tzinfo=UTC)
 HOUR = 3600.0
@@ -41,17 +39,10 @@ async def partner(folder: Path, count: int, *, limit: Budget | None = None) -> A
     world = World(7, count, date(2026, 6, 1), sizes=("small",))
     clock = SimulatedClock(NOW)
     async with serve(world, clock, faults=Faults(), budget=limit or Budget()) as sim:
-        tenants = []
-        for who in world.tenants:
-            token = folder / f"{who.name}.token"
-            token.touch(0o600)
-            token.write_text(token_for(who.id))
-            auth = AuthConfig("token", {"file": str(token)})
-            tenants.append(TenantConfig(who.name, who.id, auth=auth, graph=GraphConfig(base_url=sim.base_url)))
         yield (
             sim,
             Config(
-                tenants=tuple(tenants),
+                tenants=tuple(tenants_of(world, sim.base_url, folder)),
                 sinks=(SinkConfig("out", "file", options={"path": str(folder / "events.jsonl"), "mode": "600"}),),
                 state=StateConfig(path=str(folder / "state.db")),
                 raw=RawConfig(keep_days=0),

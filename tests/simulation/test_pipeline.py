@@ -11,14 +11,15 @@ from attrs import evolve
 
 from connector.app import open_app
 from connector.clock import SimulatedClock
-from connector.config.values import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
+from connector.config.values import AuthConfig, Config, SinkConfig, StateConfig
 from connector.formats import cloudevents
 from connector.loops import App
 from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Query
 from connector.simulator.faults import Fault, Faults
-from connector.simulator.server import Simulation, serve, token_for
+from connector.simulator.server import Simulation, serve
 from connector.simulator.world import World
+from tests.fakes.simulated import tenants_of
 
 START = date(2026, 6, 1)
 NOW = datetime(2026, 9, 8, 8, tzinfo=UTC)
@@ -30,15 +31,8 @@ async def simulated(folder: Path, *, tenants: int = 1, now: datetime = NOW) -> A
     world = World(7, tenants, START, sizes=("mid", "small"))
     clock = SimulatedClock(now)
     async with serve(world, clock, faults=Faults()) as sim:
-        entries = []
-        for who in world.tenants:
-            token = folder / f"{who.name}.token"
-            token.touch(0o600)
-            token.write_text(token_for(who.id))
-            auth = AuthConfig("token", {"file": str(token)})
-            entries.append(TenantConfig(who.name, who.id, auth=auth, graph=GraphConfig(base_url=sim.base_url)))
         config = Config(
-            tenants=tuple(entries),
+            tenants=tuple(tenants_of(world, sim.base_url, folder)),
             sinks=(SinkConfig("out", "file", options={"path": str(folder / "events.jsonl"), "mode": "600"}),),
             state=StateConfig(path=str(folder / "state.db")),
         )

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from connector.app import open_app
 from connector.clock import SimulatedClock
 from connector.config.values import (
-    AuthConfig,
     ChangesConfig,
     Config,
     GraphConfig,
@@ -30,8 +30,9 @@ from connector.model import Receipt, Record, accept_all
 from connector.observe import memory
 from connector.ports import Query, State
 from connector.simulator.faults import Fault, Faults
-from connector.simulator.server import Simulation, serve, token_for
+from connector.simulator.server import Simulation, serve
 from connector.simulator.world import World
+from tests.fakes.simulated import tenants_of
 from tests.fakes.sink import FakeSink, delivery
 
 NOW = datetime(2026, 9, 8, 8, 3, tzinfo=UTC)
@@ -43,14 +44,7 @@ async def home(folder: Path, tenants: int = 1, **graph: Any) -> AsyncIterator[tu
     """Turns over a simulated Graph and one sink in memory; time stands still, so nothing is retried within a turn."""
     world = World(7, tenants, date(2026, 6, 1), sizes=("small",))
     async with serve(world, SimulatedClock(NOW), faults=Faults()) as sim:
-        entries = []
-        for who in world.tenants:
-            token = folder / f"{who.name}.token"
-            token.touch(0o600)
-            token.write_text(token_for(who.id))
-            auth = AuthConfig("token", {"file": str(token)})
-            reached = GraphConfig(base_url=sim.base_url)
-            entries.append(TenantConfig(who.name, who.id, auth=auth, graph=graph.get(who.name, reached)))
+        entries = [evolve(t, graph=graph.get(t.name, t.graph)) for t in tenants_of(world, sim.base_url, folder)]
         config = Config(
             tenants=tuple(entries),
             sinks=(SinkConfig("siem", "webhook", options={"url": "https://127.0.0.1/hook"}),),

@@ -8,25 +8,25 @@ import asyncio
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from attrs import Factory, define, evolve, field
+from attrs import Factory, define, field
 
 from connector.clock import SystemClock
-from connector.config.secrets import resolve, resolve_options, resolve_url
-from connector.config.values import AuthConfig, Config, NetworkConfig, SinkConfig, TenantConfig, takes_tenant
+from connector.config.secrets import resolve_options
+from connector.config.values import AuthConfig, Config, NetworkConfig, TenantConfig
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore
+from connector.deliver.prepare import Prepared, prepare, refuse, resolved_network
 from connector.errors import ConfigError
 from connector.health.counters import Counted, Counters, Measured
 from connector.health.heartbeat import Heart
 from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.loops import App
-from connector.mapping.load import load_mapping
 from connector.mapping.resources import load_data
 from connector.net.clouds import CLOUDS, cloud_of
 from connector.net.connect import open_client
@@ -36,8 +36,10 @@ from connector.observe.explain import SeverityRules
 from connector.observe.poller import MAX_DAYS_A_COMMIT, Poller
 from connector.observe.schedule import concurrency
 from connector.observe.storm import Storms
+from connector.plugins.guards import guarded_source
+from connector.plugins.installed import plugin
 from connector.ports import Clock, Sink, Source, Start
-from connector.registry import SINKS, sink_module
+from connector.registry import source_module
 from connector.signin.credentials import ExpiryWatch
 from connector.signin.msal_calls import Target
 from connector.signin.tokens import SignIn, TokenProvider
@@ -76,25 +78,15 @@ async def open_app(
     """
     check_one_folder()
     clock = clock or SystemClock()
-    sinks: dict[str, Sink] = {}
+    sinks: list[Sink] = []
     counters = Counters(config.changes.stale_after_s, tuple(t.name for t in config.tenants))
     transports = transports_for(config, clock)
     transports.wrap = lambda http: Counted(http, counters)
     store: DurableStore | None = None
     try:
-        problems: list[str] = []
-        deliveries: dict[str, Callable[[DurableStore], Delivery]] = {}
-        for sink_config in config.sinks:
-            try:
-                given = (ready or {}).get(sink_config.name)
-                sinks[sink_config.name] = given or build_sink(sink_config, config.tenants)
-                seconds = asyncio.get_running_loop().time
-                measured = Measured(sinks[sink_config.name], counters, seconds)
-                deliveries[sink_config.name] = _delivery(sink_config, measured, clock, config)
-            except ConfigError as error:
-                problems += [f"sinks.{sink_config.name}: {p}" for p in error.problems]
-        if problems:
-            raise ConfigError(problems)
+        prepared = [prepare(sink, config, (ready or {}).get(sink.name)) for sink in config.sinks]
+        sinks = [p.sink for p in prepared if p.sink is not None]
+        refuse(prepared)
         store = await open_store(config, clock=clock, writer=writer, collection=collection)
         if writer:
             await store.attach([Start(s.name, whole_history=s.start == "all") for s in config.sinks])
@@ -121,7 +113,7 @@ async def open_app(
             clock=clock,
             store=store,
             poller=poller,
-            deliveries={name: build(store) for name, build in deliveries.items()},
+            deliveries={p.config.name: _delivery(p, store, clock, config, counters) for p in prepared},
             upkeep=upkeep,
             concurrency=concurrency(config.poll, len(config.tenants)),
             counters=counters,
@@ -130,7 +122,7 @@ async def open_app(
         upkeep.more = app.faults
         yield app
     finally:
-        for sink in sinks.values():
+        for sink in sinks:
             await sink.close()
         await transports.close()
         if store is not None:
@@ -223,7 +215,7 @@ def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
     auth = AuthConfig("managed_identity", {"client_id": blob["client_id"]} if blob.get("client_id") else {})
     if blob.get("token_file"):
         auth = AuthConfig("token", {"file": blob["token_file"]})
-    network = _resolved(config.network)
+    network = resolved_network(config.network)
     credential = azure_credential(auth, CLOUDS["global"], network, clock)
     return open_blob(
         clock=clock,
@@ -238,77 +230,28 @@ def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
     )
 
 
-def build_sink(config: SinkConfig, tenants: Sequence[TenantConfig] = ()) -> Sink:
-    """The sink of one entry, its secrets resolved now. Raises ConfigError.
-
-    A sink with ROUTES is told what those of its tenants that have one of these keys have of their own.
-    """
-    module = sink_module(config.kind)
-    if module is None:
-        raise ConfigError([f"kind {config.kind!r} is not part of this version"], f"kinds: {', '.join(SINKS)}")
-    options = resolve_options(config.options, module.OPTIONS)
-    if config.stream_targets:
-        options["streams"] = config.stream_targets
-    keys: Sequence[str] = getattr(module, "ROUTES", ())
-    if not keys:
-        return module.build(config.name, options, _resolved(config.network))
-    routes = {t.name: own for t in tenants if takes_tenant(config, t) and (own := _route(t, keys))}
-    return module.build(config.name, options, _resolved(config.network), routes)
-
-
-async def check_sinks(config: Config) -> None:
-    """Build every sink and mapping of a configuration and throw them away. Raises one ConfigError for all faults."""
-    problems: list[str] = []
-    for sink_config in config.sinks:
-        try:
-            sink = build_sink(sink_config, config.tenants)
-            try:
-                _delivery(sink_config, sink, SystemClock(), config)
-            finally:
-                await sink.close()
-        except ConfigError as error:
-            problems += [f"sinks.{sink_config.name}: {p}" for p in error.problems]
-    if problems:
-        raise ConfigError(problems)
-
-
-def _route(tenant: TenantConfig, keys: Sequence[str]) -> dict[str, str]:
-    """A tenant's own values of a sink's keys, its token resolved."""
-    own = {key: value for key, value in tenant.overrides.items() if key in keys}
-    if "token" in own:
-        own["token"] = resolve(own["token"])
-    return own
-
-
-def _resolved(network: NetworkConfig) -> NetworkConfig:
-    """The network setting with the proxy's credentials in place."""
-    if network.proxy in (None, "env"):
-        return network
-    return evolve(network, proxy=resolve_url(str(network.proxy)))
-
-
-def _delivery(sink_config: SinkConfig, sink: Sink, clock: Clock, config: Config) -> Callable[[DurableStore], Delivery]:
-    module = sink_module(sink_config.kind)  # none: a sink that only the caller can make
-    default = module.FORMAT if module is not None else ""
-    mapping = load_mapping(sink_config.mapping or sink_config.format or default, config.base_dir)
-    wants = Filter(
-        streams=frozenset(sink_config.streams),
-        backfilled=sink_config.start != "now",
-        tenants=sink_config.tenants,
-        include=sink_config.include,
-        exclude=sink_config.exclude,
-        min_severity=sink_config.min_severity,
-    )
-    keys = set(getattr(module, "ROUTES", ()))
-    return lambda store: Delivery(
+def _delivery(prepared: Prepared, store: DurableStore, clock: Clock, config: Config, counters: Counters) -> Delivery:
+    of_sink, sink, mapping = prepared.config, prepared.sink, prepared.mapping
+    assert sink is not None
+    assert mapping is not None
+    return Delivery(
         store=store,
-        sink=sink,
+        sink=Measured(sink, counters, asyncio.get_running_loop().time),
         mapping=mapping,
         clock=clock,
-        wants=wants,
-        max_records=min(sink_config.max_records or sink.max_records, sink.max_records),
-        max_bytes=min(sink_config.max_bytes or sink.max_bytes, sink.max_bytes),
-        with_own_place=frozenset(t.tenant_id for t in config.tenants if keys.intersection(t.overrides)),
+        wants=Filter(
+            streams=frozenset(of_sink.streams),
+            backfilled=of_sink.start != "now",
+            tenants=of_sink.tenants,
+            include=of_sink.include,
+            exclude=of_sink.exclude,
+            min_severity=of_sink.min_severity,
+        ),
+        max_records=min(of_sink.max_records or sink.max_records, sink.max_records),
+        max_bytes=min(of_sink.max_bytes or sink.max_bytes, sink.max_bytes),
+        with_own_place=frozenset(
+            t.tenant_id for t in config.tenants if not t.overrides.keys().isdisjoint(prepared.routes)
+        ),
     )
 
 
@@ -334,7 +277,7 @@ class Transports:
 
     def get(self, network: NetworkConfig) -> Transport:
         if network not in self._open:
-            http = open_client(_resolved(network), self.clock, user_agent=USER_AGENT)
+            http = open_client(resolved_network(network), self.clock, user_agent=USER_AGENT)
             self._open[network] = (http, self.wrap(http))
         return self._open[network][1]
 
@@ -353,13 +296,24 @@ def transports_for(config: Config, clock: Clock) -> Transports:
 
 
 async def open_source(tenant: TenantConfig, config: Config, transports: Transports, clock: Clock) -> Source:
-    """The source of a tenant, ready to read."""
+    """The source of a tenant, ready to read. Raises ConfigError."""
     if tenant.source == "files":
         from connector.sources.files import FilesSource  # noqa: PLC0415 - few need it
 
         assert tenant.path is not None  # the configuration saw to it
         return FilesSource(path=Path(config.base_dir, tenant.path), tenant_id=tenant.tenant_id, clock=clock)
-    return graph_source(tenant, config, transports, clock)
+    if tenant.source == "graph":
+        return graph_source(tenant, config, transports, clock)
+    return _plugged_source(tenant, config)
+
+
+def _plugged_source(tenant: TenantConfig, config: Config) -> Source:
+    """The source that an installed package brings under this name. Raises ConfigError."""
+    module, found = source_module(tenant.source), plugin("source", tenant.source)
+    if module is None or found is None:
+        raise ConfigError([f"source {tenant.source!r}: no installed package brings it"], "install it again")
+    options = resolve_options(tenant.options, module.OPTIONS)
+    return guarded_source(found, lambda: module.build(tenant.tenant_id, options, resolved_network(config.network)))
 
 
 def graph_source(

@@ -17,7 +17,7 @@ from hypothesis import settings
 
 # Suites that other files import: their asserts explain themselves too, whichever test file comes first.
 pytest.register_assert_rewrite(
-    *(f"tests.contract.{suite}_contract" for suite in ("store", "documents", "sink", "source")),
+    *(f"tests.contract.{suite}_contract" for suite in ("store", "documents", "source")),
 )
 
 # `make test` leaves these out, or it would take ten minutes; `make check` and CI run every test. They build and install
@@ -25,7 +25,7 @@ pytest.register_assert_rewrite(
 # them wait, or live through weeks, hundreds of tenants or hundreds of kills.
 LONG = frozenset(
     {
-        *(f"artefacts/test_{name}.py" for name in ("azure_zip", "bundle", "deb", "rpm", "wheel")),
+        *(f"artefacts/test_{name}.py" for name in ("azure_zip", "bundle", "deb", "plugin", "rpm", "wheel")),
         *(f"artefacts/test_{name}.py" for name in ("splunk_addon", "splunk_packages")),
         *(f"contract/test_{name}.py" for name in ("store_blob", "store_kvstore")),
         *(f"real/test_{name}.py" for name in ("functions", "kql_rows", "kusto")),

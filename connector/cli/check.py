@@ -18,20 +18,25 @@ from typing import Any
 
 from attrs import Factory, asdict, define, evolve, frozen
 
-from connector.app import READ, WRITE, Transports, build_sink, open_source, open_store, token_provider
+from connector.app import READ, WRITE, Transports, open_source, open_store, token_provider
 from connector.cli import send_test
 from connector.cli.common import clean, config_of, console, draw, dump, plural, table
 from connector.cli.rule_columns import declared, differences, resource_id_problem
 from connector.clock import SystemClock, iso
+from connector.config.keys import TENANT
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
+from connector.deliver.prepare import build_sink
 from connector.durable import replacing
 from connector.errors import ConfigError, Denied, SecureScoreError
 from connector.mapping.load import load_mapping
+from connector.mapping.resources import mapping_names
 from connector.model import Known
 from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.net.http import MAX_BODY_BYTES, Response, Transport
 from connector.observe.schedule import concurrency
+from connector.plugins.installed import plugins
 from connector.ports import Clock
+from connector.registry import SINKS
 from connector.signin.claims import READERS, Claims, read_claims
 from connector.signin.credentials import expiries, fault
 from connector.signin.refusals import CONSENT_REASONS, SignInRefused
@@ -104,6 +109,7 @@ async def collect(config: Config) -> list[Finding]:
         Finding("config", name, False, "no sink takes this tenant's events", "add a sink, or widen a sink's `tenants`")
         for name in unmatched_tenants(config)
     ]
+    findings += await asyncio.to_thread(_plugins, config)
     findings.append(await _state(config))
     findings += await asyncio.to_thread(_expiring, config)
     gate = asyncio.Semaphore(concurrency(config.poll, len(config.tenants)))
@@ -121,6 +127,27 @@ async def collect(config: Config) -> list[Finding]:
         if sink.options.get("rule_resource_id"):
             findings += await rule_findings(sink, config.base_dir, clock)
     return findings
+
+
+def _plugins(config: Config) -> list[Finding]:
+    """What installed packages bring, and who uses it; a fault of one is told where it is used."""
+    users = [("sink", s.kind, f"sink {s.name}") for s in config.sinks]
+    users += [("mapping", s.format, f"sink {s.name}") for s in config.sinks if s.format and not s.mapping]
+    users += [("source", t.source, f"tenant {t.name}") for t in config.tenants]
+    shipped = {("sink", kind) for kind in SINKS} | {("source", name) for name in TENANT["source"].choices}
+    shipped |= {("mapping", name) for name in mapping_names()}
+    found = []
+    for one in plugins():
+        detail, subject = f"{one.package} {one.version}", f"{one.kind} {one.name}"
+        if (one.kind, one.name) in shipped:
+            hint = "its author must choose another name"
+            found.append(Finding("plug-in", subject, None, f"{detail}, never used: {one.name} ships", hint))
+            continue
+        by = [user for kind, name, user in users if (kind, name) == (one.kind, one.name)]
+        more = f" and {len(by) - SHOWN_TENANTS} more" if len(by) > SHOWN_TENANTS else ""
+        used = f"used by {', '.join(by[:SHOWN_TENANTS])}{more}" if by else "not used"
+        found.append(Finding("plug-in", subject, True, f"{detail}, {used}"))
+    return found
 
 
 async def _state(config: Config) -> Finding:

@@ -18,8 +18,9 @@ from attrs import evolve, frozen
 from connector.config.keys import CLOUDS
 from connector.config.read import PLACEHOLDER, Reader
 from connector.durable import creating, replacing
-from connector.errors import ConfigError
+from connector.errors import ConfigError, PluginError
 from connector.options import Init, Option
+from connector.plugins.installed import plugin_names
 from connector.registry import SINKS, sink_module
 
 HELP = "write a commented configuration; print app registration and consent steps"
@@ -74,12 +75,15 @@ def run(args: argparse.Namespace) -> int:
 
 def kinds() -> list[str]:
     """The kinds of sinks that can be written: those whose module says how."""
-    return [kind for kind in SINKS if init_of(kind) is not None]
+    return [kind for kind in (*SINKS, *plugin_names("sink")) if init_of(kind) is not None]
 
 
 def init_of(kind: str) -> Init | None:
     """What a kind of sink asks and writes; None for one that does not say."""
-    found: Init | None = getattr(sink_module(kind), "INIT", None)
+    try:
+        found: Init | None = getattr(sink_module(kind), "INIT", None)
+    except PluginError:
+        return None
     return found
 
 

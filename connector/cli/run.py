@@ -17,10 +17,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from attrs import Factory, define, evolve
 
 from connector import __version__
-from connector.app import check_sinks, open_app
+from connector.app import open_app
 from connector.cli.common import config_of
 from connector.clock import first_of
 from connector.config.values import Config
+from connector.deliver.prepare import check_sinks
 from connector.errors import ConfigError, SecureScoreError
 from connector.health import endpoints, listener
 from connector.health.logs import log_to_stderr

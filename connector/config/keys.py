@@ -114,6 +114,7 @@ TENANT: Mapping[str, Option] = {
     "labels": Option("map", doc="Your own words for it; sinks select by them, events carry them."),
     "source": Option("enum", "graph", choices=("graph", "files"), doc="files = saved Graph responses."),
     "path": Option("path", doc="Folder of saved Graph responses, for source: files."),
+    "options": Option("map", doc="The keys of a source that a plug-in brings."),
     "auth": Option("auth", doc="How to sign in to Microsoft Graph."),
     "write_auth": Option("auth", doc="A second credential, for controls set only."),
     "cloud": Option("cloud", doc="Short for graph: {cloud: …}."),

@@ -1,7 +1,8 @@
 """A plain dict → a frozen Config, with every problem reported at once.
 
 No YAML and no environment here: a front end (YAML file, Splunk conf, app settings) gives the dict, the positions of its
-keys, the rows of its tenants file and the environment. What comes out stands in values.py. Nothing here performs I/O.
+keys, the rows of its tenants file and the environment. What comes out stands in values.py. Nothing here performs I/O;
+only a name that does not ship is looked for among what installed packages bring (plugins.py).
 """
 
 import re
@@ -40,7 +41,8 @@ from connector.config.values import (
 from connector.errors import ConfigError
 from connector.model import STREAM_OF_TYPE, STREAMS
 from connector.options import Option
-from connector.registry import SINKS
+from connector.plugins.installed import plugin_names
+from connector.registry import ANY_OPTIONS, SINKS, source_options
 
 SinkOptions = Callable[[str], Mapping[str, Option] | None]
 """Kind of a sink → its OPTIONS, or None for a kind that does not exist."""
@@ -153,18 +155,29 @@ def _inside(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 # ---------------------------------------------------------------------------------------------------------- tenants
 
-_TENANT = group(TENANT)
-_DEFAULTS = group({name: option for name, option in TENANT.items() if name not in ("name", "tenant_id")})
+_SOURCES = TENANT["source"].choices
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 
 
 class _Defaults:
     """What tenants have in common, built once and shared: ten thousand tenants hold one credential object."""
 
-    def __init__(self, reader: Reader, raw: object, graph: GraphConfig, targets: TargetsConfig, language: str) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        raw: object,
+        table: Mapping[str, Option],
+        graph: GraphConfig,
+        targets: TargetsConfig,
+        language: str,
+    ) -> None:
         path = ("defaults",)
-        given = reader.read(_DEFAULTS, {} if raw is None else reader.mapping(raw, path), path)
+        written = {} if raw is None else reader.mapping(raw, path)
+        keys = {name: option for name, option in table.items() if name not in ("name", "tenant_id")}
+        given = reader.read(group(keys), _without_options(written), path)
         self.reader = reader
+        self.table = group(table)
+        self.options = written.get("options")
         self.given = given
         self.labels = _labels(reader, given, path)
         self.graph = _graph(reader, given, path, graph)
@@ -188,7 +201,9 @@ def _tenants(
     targets: TargetsConfig,
     language: str,
 ) -> tuple[TenantConfig, ...]:
-    defaults = _Defaults(reader, top.get("defaults"), graph, targets, language)
+    listed = reader.items(top.get("tenants"), ("tenants",))
+    table = _table([top.get("defaults"), *listed, *(row.values for row in rows)])
+    defaults = _Defaults(reader, top.get("defaults"), table, graph, targets, language)
     tenants: list[TenantConfig] = []
     names: dict[str, str] = {}
     ids: dict[str, str] = {}
@@ -204,7 +219,7 @@ def _tenants(
             reader.note((*path, "tenant_id"), f"{tenant.tenant_id} is listed before, at {first}")
         tenants.append(tenant)
 
-    for index, raw in enumerate(reader.items(top.get("tenants"), ("tenants",))):
+    for index, raw in enumerate(listed):
         add(reader, raw, ("tenants", index), dotted(("tenants", index)))
     for row in rows:
         place = f"{row.file} line {row.line}"
@@ -214,17 +229,33 @@ def _tenants(
     return tuple(tenants)
 
 
+def _table(written: Sequence[object]) -> Mapping[str, Option]:
+    """The keys of a tenant; the sources that plug-ins bring are among them where one is named that does not ship."""
+    named = [one["source"] for one in written if isinstance(one, Mapping) and one.get("source") is not None]
+    if all(source in _SOURCES for source in named):
+        return TENANT
+    return {**TENANT, "source": evolve(TENANT["source"], choices=(*_SOURCES, *plugin_names("source")))}
+
+
+def _without_options(written: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written without `options`, which the source's own table judges."""
+    return {key: value for key, value in written.items() if key != "options"}
+
+
 def _always(line: int) -> Callable[[Path], int]:
     return lambda _: line
 
 
 def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defaults) -> TenantConfig:
-    given = reader.read(_TENANT, raw, path)
+    given = reader.read(defaults.table, _without_options(raw), path)
     both = defaults.given | given
     name = given.get("name") or ""
     reader.check_name((*path, "name"), name)
     source = both.get("source", "graph")
     auth = write_auth = None
+    options: Mapping[str, Any] = {}
+    if raw.get("options") is not None and source in _SOURCES:
+        reader.note((*path, "options"), f"belongs to a source that a plug-in brings, not to source: {source}")
     if source == "graph":
         auth = _tenant_auth(reader, "auth", given, path, defaults)
         write_auth = _tenant_auth(reader, "write_auth", given, path, defaults)
@@ -232,6 +263,11 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
             reader.note((*path, "auth"), "is missing: give this tenant, or defaults, a credential")
         if "path" in given:
             reader.note((*path, "path"), "belongs to source: files")
+    elif source not in _SOURCES:
+        options = _source_options(reader, source, raw.get("options"), path, defaults.options)
+        for key in ("auth", "write_auth", "path"):
+            if key in given:
+                reader.note((*path, key), f"source: {source} has keys of its own, under options: remove it")
     else:
         if "path" not in both:
             reader.note((*path, "path"), "is missing: source: files reads the saved responses of this folder")
@@ -251,7 +287,17 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
         language=given.get("language") or defaults.language,
         targets=_targets(given, defaults.targets),
         overrides={**defaults.overrides, **overrides} if overrides else defaults.overrides,
+        options=options,
     )
+
+
+def _source_options(reader: Reader, source: str, raw: object, path: Path, base: object) -> Mapping[str, Any]:
+    """The keys of a source that a plug-in brings, those under `defaults` beneath a tenant's own."""
+    path = (*path, "options")
+    written = {} if raw is None else reader.mapping(raw, path)
+    both = {**base, **written} if isinstance(base, Mapping) else written
+    table = source_options(source)
+    return both if table is None or table is ANY_OPTIONS else reader.read_all(table, both, path)
 
 
 def _tenant_auth(
@@ -347,16 +393,17 @@ def _sink(
     kind = raw.get("kind")
     own = sink_options(kind) if isinstance(kind, str) else None
     if own is None:
-        known = [name for name in SINKS if sink_options(name) is not None]
+        known = [*(name for name in SINKS if sink_options(name) is not None), *plugin_names("sink")]
         if kind is None:
             reader.note((*path, "kind"), f"is missing: one of {', '.join(known)}")
         else:
             reader.note((*path, "kind"), not_one_of(kind, known))
         # Which keys such a sink may have is unknown; the common ones are still checked.
-        raw = {key: value for key, value in raw.items() if key in group(SINK).names()} | {"kind": "unknown"}
-        own = {}
+        raw, own = _common(raw) | {"kind": "unknown"}, {}
+    elif own is ANY_OPTIONS:
+        raw, own = _common(raw), {}
     kind = str(raw["kind"])
-    v = reader.read_all({**SINK, **own}, raw, path)
+    v = reader.read_all(_with_plugins({**SINK, **own}, raw), raw, path)
     for name, option in own.items():
         if option.type == "auth" and v[name] is not None:
             v[name] = _auth(reader, v[name], (*path, name), of_sink=True)
@@ -384,6 +431,20 @@ def _sink(
         max_bytes=v["batch.max_bytes"],
         network=evolve(network, **{k: n for k, n in overridden.items() if n is not None or k == "proxy"}),
     )
+
+
+def _common(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what is written the keys that every sink has."""
+    return {key: value for key, value in raw.items() if key in group(SINK).names()}
+
+
+def _with_plugins(table: Mapping[str, Option], raw: Mapping[str, Any]) -> Mapping[str, Option]:
+    """The table with the mappings that plug-ins bring, where one is named that does not ship."""
+    written = raw.get("format")
+    if written is None or written in table["format"].choices:
+        return table
+    option = table["format"]
+    return {**table, "format": evolve(option, choices=(*option.choices, *plugin_names("mapping")))}
 
 
 def _types(reader: Reader, patterns: Sequence[str], path: Path) -> tuple[str, ...]:

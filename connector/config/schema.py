@@ -30,6 +30,9 @@ def schema(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
     }
     defaults = {name: evolve(option, required=False) for name, option in TENANT.items()}
     del defaults["name"], defaults["tenant_id"]
+    tenant, common = _object(group(TENANT)), _object(group(defaults))
+    for body in (tenant, common):  # what a plug-in's keys may be, only that plug-in knows
+        body["properties"]["options"] = {**_doc(TENANT["options"]), "type": ["object", "null"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:secure-score:config:1",
@@ -40,8 +43,8 @@ def schema(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
             # `defaults` may hold half a credential that each tenant completes, so nothing is required of either there.
             "auth": _auth(of_sink=False, complete=False),
             "sink_auth": _auth(of_sink=True, complete=True),
-            "tenant": _object(group(TENANT)),
-            "defaults": _object(group(defaults)),
+            "tenant": tenant,
+            "defaults": common,
             "sink": _sink(kinds),
         },
     }

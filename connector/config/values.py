@@ -108,7 +108,7 @@ class TenantConfig:
     name: str
     tenant_id: str
     labels: Mapping[str, str] = Factory(dict)
-    source: str = "graph"  # graph | files
+    source: str = "graph"  # graph | files | the name of a plug-in
     path: str | None = None
     auth: AuthConfig | None = None
     write_auth: AuthConfig | None = None
@@ -116,6 +116,7 @@ class TenantConfig:
     language: str = "en-US"
     targets: TargetsConfig = Factory(TargetsConfig)
     overrides: Mapping[str, str] = Factory(dict)  # per-tenant sink columns: index, endpoint, rule_id
+    options: Mapping[str, Any] = field(factory=dict, repr=False)  # the keys of a source that a plug-in brings
 
 
 @frozen

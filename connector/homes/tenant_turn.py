@@ -19,7 +19,7 @@ from connector.clock import iso, parse_iso
 from connector.config.values import TenantConfig
 from connector.deliver.delivery import Delivery, Outcome
 from connector.deliver.loop import drain
-from connector.errors import ConfigError, Conflict, SecureScoreError, StoreError, Unavailable
+from connector.errors import ConfigError, Conflict, PluginError, SecureScoreError, StoreError, Unavailable
 from connector.health.counters import Counters
 from connector.health.heartbeat import heartbeat, slot
 from connector.health.overview import open_problems, overview
@@ -365,7 +365,10 @@ def refuse_kinds(kinds: Sequence[str]) -> None:
 
 def _lasting(kind: str) -> bool:
     """Whether a kind of sink says that it needs a host: a disk, or a connection of its own."""
-    return bool(getattr(sink_module(kind), "HOST_ONLY", False))
+    try:
+        return bool(getattr(sink_module(kind), "HOST_ONLY", False))
+    except PluginError:  # its sink will say so
+        return False
 
 
 def _poisoned(whose: str, subject: str, detail: str) -> Fault:

@@ -23,7 +23,7 @@ from connector.errors import ConfigError
 from connector.formats.cef import CUSTOM
 from connector.mapping.formatters import FORMATTERS, TYPES, formatter
 from connector.mapping.render import COMPILED, CONSTANTS, ENCODINGS, PLAIN_PATH
-from connector.mapping.resources import is_path, mapping_names, read_text
+from connector.mapping.resources import is_path, mapping_names, plugged_mapping, read_text
 from connector.model import STREAM_OF_TYPE, STREAMS
 
 MAX_EXTENDS = 8
@@ -151,6 +151,8 @@ def _base(extends: Any, file: Path | Traversable, chain: tuple[str, ...], check:
         parent = Path(str(file)).parent / extends
     elif extends in mapping_names():
         parent = resources.files("mappings") / f"{extends}.yaml"
+    elif (plugged := plugged_mapping(extends)) is not None:
+        parent = plugged
     else:
         near = get_close_matches(extends, mapping_names(), n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"shipped are {', '.join(mapping_names())}"

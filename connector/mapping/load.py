@@ -9,13 +9,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from connector.errors import ConfigError
+from connector.errors import ConfigError, PluginError
 from connector.mapping.render import COMPILED, Mapping
-from connector.mapping.resources import is_path, mapping_names, read_text
+from connector.mapping.resources import is_path, mapping_names, plugged_mapping, read_text
 
 
 def load_mapping(name_or_path: str, base_dir: str = ".") -> Mapping:
-    """A shipped mapping by name, or a file (.yaml, .yml, or compiled .json) relative to `base_dir`.
+    """A mapping by name (it ships, or a package brings it), or a file (.yaml, .yml, compiled .json) under `base_dir`.
 
     Raises ConfigError naming every problem with file, line and key.
     """
@@ -23,7 +23,10 @@ def load_mapping(name_or_path: str, base_dir: str = ".") -> Mapping:
 
 
 def compile_mapping(name_or_path: str, base_dir: str = ".") -> dict[str, Any]:
-    """The compiled form, JSON-able, of a shipped mapping or of a file relative to `base_dir`. Raises ConfigError."""
+    """The compiled form, JSON-able, of a mapping that ships or that an installed package brings, or of a file.
+
+    Files are relative to `base_dir`. Raises ConfigError.
+    """
     if is_path(name_or_path):
         path = Path(base_dir) / name_or_path
         if path.suffix == ".json":
@@ -33,12 +36,24 @@ def compile_mapping(name_or_path: str, base_dir: str = ".") -> dict[str, Any]:
     text_form, compiled_form = here / f"{name_or_path}.yaml", here / f"{name_or_path}.json"
     if compiled_form.is_file() and not (text_form.is_file() and _yaml_available()):
         return _load_json(compiled_form)
-    if name_or_path not in mapping_names():
-        raise ConfigError(
-            [f"there is no mapping {name_or_path!r}; shipped are {', '.join(mapping_names())}"],
-            hint="for a file of your own write a path, e.g. ./own.yaml",
-        )
-    return _compile_yaml(text_form)
+    if name_or_path in mapping_names():
+        return _compile_yaml(text_form)
+    if (plugged := plugged_mapping(name_or_path)) is not None:
+        return _compile_plugged(plugged)
+    raise ConfigError(
+        [f"there is no mapping {name_or_path!r}; shipped are {', '.join(mapping_names())}"],
+        hint="for a file of your own write a path, e.g. ./own.yaml",
+    )
+
+
+def _compile_plugged(file: Traversable) -> dict[str, Any]:
+    """The compiled form of a mapping that a package brings: what is wrong in it is that package's fault."""
+    try:
+        return _load_json(file) if file.name.endswith(".json") else _compile_yaml(file)
+    except ConfigError as error:
+        raise PluginError(
+            error.problems, "install the package that brings this mapping again, or tell its author"
+        ) from error
 
 
 def _yaml_available() -> bool:

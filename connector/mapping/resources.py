@@ -10,7 +10,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from connector.errors import ConfigError
+from connector.errors import ConfigError, PluginError
+from connector.plugins.installed import load, plugin
 
 MAX_FILE_BYTES = 1_000_000
 
@@ -34,6 +35,25 @@ def mapping_names() -> list[str]:
     return sorted(
         {entry.name.split(".")[0] for entry in resources.files("mappings").iterdir() if _is_mapping_file(entry)}
     )
+
+
+def plugged_mapping(name: str) -> Traversable | None:
+    """The file of a mapping that an installed package brings; None when none does. Raises PluginError.
+
+    The entry point names the package that `<name>.yaml` (or its compiled `<name>.json`) lies in.
+    """
+    found = plugin("mapping", name)
+    if found is None:
+        return None
+    module = load(found)
+    try:
+        folder = resources.files(module)
+    except TypeError as error:
+        raise PluginError([f"{found}: its entry point names no package"], found.remedy) from error
+    for suffix in ("yaml", "json"):
+        if (file := folder / f"{name}.{suffix}").is_file():
+            return file
+    raise PluginError([f"{found}: there is no {name}.yaml in {module.__name__}"], found.remedy)
 
 
 def is_path(name_or_path: str) -> bool:

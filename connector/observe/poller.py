@@ -127,7 +127,10 @@ class Poller:
         expiring = await self.watch.of_tenant(tenant.name, self.clock.now()) if self.watch else []
         try:
             source = await self.open_source(tenant)
-            snapshot = await source.read(_known(head, tenant.language))
+            try:
+                snapshot = await source.read(_known(head, tenant.language))
+            finally:
+                await source.close()
         except (ConfigError, Denied, Unavailable, WrongTenant) as error:
             return await self._failed(tenant, state, head, error, expiring)
         self._log_notes(tenant.name, head, snapshot)

@@ -46,6 +46,7 @@ LEFT_OUT = (
     "connector/cli",
     "connector/simulator",
     "connector/report",
+    "connector/testing",
     "connector/config/environment.py",
     "connector/config/yaml_file.py",
     "connector/health/endpoints.py",

@@ -1,54 +1,24 @@
 """The built wheel is the whole product: installed in an empty folder it needs nothing from the checkout."""
 
-import os
-import subprocess
-import sys
-import sysconfig
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.artefacts.scratch import build, environment, run
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("connector", "sinks", "mappings")
 
 
-def build(into: Path) -> Path:
-    """Build the wheel with the locked backend of this environment: no isolation, no network."""
-    command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--wheel-dir", str(into), str(ROOT)], check=True, timeout=120)
-    (wheel,) = into.glob("secure_score_connector-*.whl")
-    return wheel
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("dist"))
+    return build(ROOT, tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
 def home(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel, and the dependencies of the running one through a .pth line.
-
-    Such a line adds their folder behind the environment's own and does not read the .pth files in it, so an editable
-    install of the checkout stays out of sight.
-    """
-    place = tmp_path_factory.mktemp("install") / "venv"
-    venv.create(place, with_pip=False)
-    python = place / "bin" / "python"
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", "--no-deps", "--no-index"]
-    subprocess.run([*command, str(wheel)], check=True, timeout=120)
-    scheme = {"base": str(place), "platbase": str(place)}
-    own = Path(sysconfig.get_path("purelib", "venv", scheme))
-    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return place
-
-
-def run(home: Path, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    program = [str(home / "bin" / command[0]), *command[1:]]
-    return subprocess.run(program, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=120)
+    return environment(tmp_path_factory.mktemp("install") / "venv", wheel)
 
 
 def test_the_wheel_holds_every_file_of_the_three_packages_and_nothing_else(wheel: Path) -> None:
@@ -69,7 +39,7 @@ def test_the_wheel_carries_the_licence_and_the_attribution(wheel: Path, name: st
 
 
 def test_the_same_sources_give_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
-    assert build(tmp_path).read_bytes() == wheel.read_bytes()
+    assert build(ROOT, tmp_path).read_bytes() == wheel.read_bytes()
 
 
 def test_the_three_packages_come_from_the_installation(home: Path, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ import pytest
 
 from connector.errors import Denied, Unavailable
 from connector.options import TYPES
+from connector.testing.sink_contract import FarEnd, SinkContract, accepted, cef, json_object, json_text, record
 from sinks.file import OPTIONS, FileSink, build
-from tests.contract.sink_contract import FarEnd, SinkContract, accepted, cef, json_object, json_text, record
 
 ROOT = Path(__file__).parents[2]
 

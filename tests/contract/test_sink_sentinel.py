@@ -17,8 +17,8 @@ from connector.config.values import NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.model import Record
 from connector.net.client import Http
+from connector.testing.sink_contract import FarEnd, SinkContract, accepted, record
 from sinks.sentinel import Rule, Rules, SentinelSink, build
-from tests.contract.sink_contract import FarEnd, SinkContract, accepted, record
 from tests.fake_graph import JumpClock
 from tests.fakes.ingestion import RULE, TOKEN, Credential, Fault, Service, declared
 from tests.fakes.loopback import Server, serve

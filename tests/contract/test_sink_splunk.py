@@ -17,8 +17,8 @@ from connector.config.values import NetworkConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.net.client import Http
 from connector.options import TYPES
+from connector.testing.sink_contract import FarEnd, SinkContract, accepted, json_object, record
 from sinks.splunk import OPTIONS, Collector, HecSink, build
-from tests.contract.sink_contract import FarEnd, SinkContract, accepted, json_object, record
 from tests.fake_graph import JumpClock
 from tests.fakes.hec import TOKEN, Fault, Splunk, Token
 from tests.fakes.loopback import Server, serve

@@ -9,8 +9,8 @@ import pytest
 from splunklib.modularinput import EventWriter  # type: ignore[import-untyped]
 
 from connector.errors import Unavailable
+from connector.testing.sink_contract import FarEnd, SinkContract, json_object, record
 from sinks.splunk_input import ModularInputSink, Place, event_of
-from tests.contract.sink_contract import FarEnd, SinkContract, json_object, record
 
 PLACE = Place("secure_score://prod", index="security", host="sh1")
 

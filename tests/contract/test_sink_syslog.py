@@ -29,8 +29,8 @@ from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats.shorten import MARK
 from connector.model import Receipt
 from connector.options import TYPES
+from connector.testing.sink_contract import FarEnd, SinkContract, accepted, cef, record
 from sinks.syslog import OPTIONS, Receiver, SyslogSink, build
-from tests.contract.sink_contract import FarEnd, SinkContract, accepted, cef, record
 from tests.needs import program
 from tests.real.receivers import Certificates, certificates
 

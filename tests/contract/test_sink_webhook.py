@@ -21,8 +21,8 @@ from connector.errors import ConfigError, Denied, Unavailable
 from connector.model import Receipt, Record
 from connector.net.client import Http
 from connector.options import TYPES
+from connector.testing.sink_contract import SinkContract, accepted, ids, json_text, record
 from sinks.webhook import OPTIONS, REFUSED_IN_A_ROW, Endpoint, WebhookSink, build, signing_key
-from tests.contract.sink_contract import SinkContract, accepted, ids, json_text, record
 
 NEW = "whsec_" + base64.b64encode(b"n" * 32).decode()
 OLD = "whsec_" + base64.b64encode(b"o" * 24).decode()

@@ -13,9 +13,10 @@ from urllib.parse import quote, urlsplit
 import pytest
 from attrs import evolve
 
-from connector.app import build_sink, open_source
+from connector.app import open_source
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, Config, GraphConfig, NetworkConfig, PollConfig, SinkConfig, TenantConfig
+from connector.deliver.prepare import build_sink
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.model import Known
 from connector.signin.tokens import azure_credential

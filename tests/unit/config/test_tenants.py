@@ -231,7 +231,7 @@ def test_rows_are_tenants_and_name_their_file_and_line() -> None:
 
 
 KNOWN = (
-    *("name", "tenant_id", "labels", "source", "path", "auth", "write_auth", "cloud", "language"),
+    *("name", "tenant_id", "labels", "source", "path", "options", "auth", "write_auth", "cloud", "language"),
     *("index", "endpoint", "rule_id", "rule_tenant_id", "token", "graph", "targets"),
 )
 

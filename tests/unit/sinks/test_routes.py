@@ -4,8 +4,9 @@ from pathlib import Path
 
 from attrs import evolve
 
-from connector.app import build_sink, open_app
+from connector.app import open_app
 from connector.config.values import Config, SinkConfig, StateConfig, TenantConfig
+from connector.deliver.prepare import build_sink
 from sinks.splunk import HecSink
 
 GUID = "11111111-1111-1111-1111-11111111111{}"

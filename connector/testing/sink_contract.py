@@ -1,6 +1,7 @@
 """The contract every sink keeps (ports.Sink), as tests: a sink's own test file gives a `FarEnd` and inherits them.
 
-Nothing about any particular sink. A sink adds about fifteen lines:
+Nothing about any particular sink; it is for sinks that ship and for those of plug-ins alike. A sink adds about fifteen
+lines:
 
     class Wire:  # fits FarEnd, around a file, a loopback server or a real receiver
         ...
@@ -78,6 +79,8 @@ class FarEnd(Protocol):
 
 class SinkContract:
     """Inherit and give `far_end`."""
+
+    pytestmark = pytest.mark.asyncio
 
     @pytest_asyncio.fixture
     async def sink(self, far_end: FarEnd) -> AsyncIterator[Sink]:

@@ -1,9 +1,11 @@
 """How a pluggable part declares its configuration: a table of names and `Option` values beside the code that reads it.
 
 Pure data: no parsing, no I/O. The configuration front end checks types, resolves references and fills defaults from
-these tables; documentation and the JSON Schema are generated from them.
+these tables; documentation and the JSON Schema are generated from them. What loopback means is said here too, because
+front end and sinks check the same URLs: one given by reference is known to the sink alone.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,3 +83,11 @@ class Init:
     example: str
     question: str
     entry: str
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost, 127.0.0.0/8 and ::1: where plain http shows nothing to anybody."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in ("localhost", "localhost.")

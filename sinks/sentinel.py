@@ -25,6 +25,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import ingestion
+from connector.formats.bodies import parts
 from connector.model import STREAMS, Receipt, Record
 from connector.net.connect import open_client
 from connector.net.http import (
@@ -490,7 +491,7 @@ class SentinelSink:
 
     async def _deliver(self, at: Place, lines: Sequence[Line], ledger: _Ledger) -> None:
         """Post the rows of one stream, in order, until each is taken or refused. Raises for a fault of the whole."""
-        todo = deque(ingestion.packed(lines, ingestion.MAX_BODY_BYTES))
+        todo: deque[Sequence[Line]] = deque(ingestion.packed(lines, ingestion.MAX_BODY_BYTES))
         refused: dict[str, Verdict] = {}
         while todo:
             batch = todo.popleft()
@@ -499,7 +500,7 @@ class SentinelSink:
                 self._proven.add(at)
                 ledger.accepted.update(each.event_id for each in batch)
             elif verdict.kind in ("isolate", "smaller") and len(batch) > 1:
-                todo.extendleft(_halves(batch))
+                todo.extendleft(reversed(parts(batch)))
             elif verdict.kind == "smaller" and len(batch[0].data) < _LEAST_BODY_BYTES:
                 self._reject(at, refused, ledger)
                 raise Unavailable(f"{verdict.fact}, for {len(batch[0].data)} bytes", hint=verdict.hint)
@@ -574,9 +575,3 @@ class SentinelSink:
 def _gzipped(batch: Sequence[Line], level: int) -> bytes:
     """The array of a chunk, compressed; for a worker thread."""
     return gzip.compress(ingestion.body(batch), level, mtime=0)
-
-
-def _halves(batch: list[Line]) -> list[list[Line]]:
-    """The two halves in the order `extendleft` wants them."""
-    middle = len(batch) // 2
-    return [batch[middle:], batch[:middle]]

@@ -5,18 +5,18 @@ whether it takes gzip, how fast) lives in memory only and may be forgotten at an
 
 Delivered means HTTP 2xx *and* code 0, 24 or 25; where the token has indexer acknowledgement, it means that the indexers
 said so within the time we ask them. Whatever is not said to be delivered is left out of the receipt and comes again
-with the same id. Collectors judge a batch as a whole but name the event they dislike: that one is rejected, the others
-are sent again at once. Where a fault concerns one token or one index, the records of others go on.
+with the same id. Collectors judge a batch as a whole and give a number for the event they dislike. How they count
+differs by code and by collector, so the number only says where to cut first: an event is rejected, and an index is held
+back, after it was refused alone. Where a fault concerns one token or one index, the records of others go on.
 """
 
 import gzip
-import ipaddress
 import json
 import logging
 import re
 import uuid
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,10 +25,11 @@ from attrs import Factory, define, evolve, field, frozen
 from connector.clock import SystemClock
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import hec, jsonl
+from connector.formats.bodies import meant, packed, parts
 from connector.model import Receipt, Record
 from connector.net.connect import open_client
 from connector.net.http import Response, Wire, error_for, is_html, printable, retry_after_s
-from connector.options import Init, Option
+from connector.options import Init, Option, is_loopback
 from connector.ports import Clock
 
 OPTIONS: Mapping[str, Option] = {
@@ -74,6 +75,7 @@ MAX_BODY_BYTES = 900_000
 _EVENT, _ACK, _HEALTH = "/services/collector/event", "/services/collector/ack", "/services/collector/health"
 _TOKEN = re.compile(r"[!-~]+")
 _LEAST_BODY_BYTES = 10_000  # however often a collector says 413
+_LONE_REFUSALS = 20  # events refused one by one with none taken in between, before something else is blamed
 _ACK_INTERVAL_S, _ACK_POLLS = 10.0, 30  # within the 600 s after which a collector forgets a channel
 _LONGEST_PAUSE_S = 30.0
 _AT_ONCE_S = 1.0
@@ -153,19 +155,12 @@ def root(url: str) -> str:
         raise ValueError("expected a URL such as https://splunk.example:8088")
     if parts.query or parts.fragment:
         raise ValueError("nothing may follow the path: a token in a URL beats the header and is logged in clear")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("plain http would show the token to everyone on the way: use https")
     path = parts.path.rstrip("/").removesuffix("/event")
     if "/services/collector/" in f"{path}/" and not path.endswith("/services/collector"):
         raise ValueError("only the event endpoint is used: end the URL at /services/collector, or before it")
     return f"{parts.scheme}://{parts.netloc}{path.removesuffix('/services/collector')}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 # ------------------------------------------------------------------------------------------------ records to HEC events
@@ -202,19 +197,6 @@ def _place(collector: Collector, record: Record, asked: str | None) -> tuple[str
         raise ValueError(f"tenant {record.tenant} has no index and no token of its own, and `unrouted` is reject")
     index = route.index or asked or (None if route.token else collector.index)
     return route.token or collector.token, index
-
-
-def packed(lines: Iterable[Line], max_bytes: int) -> list[list[Line]]:
-    """The lines in batches whose bodies (joined by line feeds) have at most `max_bytes`; a larger line goes alone."""
-    batches: list[list[Line]] = []
-    room = -1
-    for each in lines:
-        room -= len(each.data) + 1
-        if room < 0:
-            batches.append([])
-            room = max_bytes - len(each.data)
-        batches[-1].append(each)
-    return batches
 
 
 # ------------------------------------------------------------------------------------------------ answers of collectors
@@ -288,7 +270,7 @@ _HINTS = {
 class Verdict:
     """One answer, judged. `kind` as in Reaction, or smaller (413), or plain (415: without gzip).
 
-    `fact` holds status, code and the server's words; `event` is the number of the event it names, `ack_id` the
+    `fact` holds status, code and the server's words; `number` is what it calls the event it dislikes, `ack_id` the
     acknowledgement to ask for.
     """
 
@@ -296,7 +278,7 @@ class Verdict:
     fact: str
     hint: str = ""
     code: int | None = None
-    event: int | None = None
+    number: int | None = None
     ack_id: int | None = None
     retry_after_s: float | None = None
 
@@ -320,8 +302,8 @@ def judge(response: Response) -> Verdict:
         fits = 200 <= status < 300 if reaction.kind == "taken" else reaction.kind in ("retry", "hold") or status == 400
         if fits:
             numbers = (found.get("invalid-event-number"), found.get("ackId"))
-            event, ack_id = (n if type(n) is int and n >= 0 else None for n in numbers)
-            return Verdict(reaction.kind, fact, reaction.hint, code, event, ack_id, wish)
+            number, ack_id = (n if type(n) is int and n >= 0 else None for n in numbers)
+            return Verdict(reaction.kind, fact, reaction.hint, code, number, ack_id, wish)
     error = error_for(response, "Splunk HEC")
     kind = "retry" if isinstance(error, Unavailable) else "hold"
     hint = _HINTS.get(status) or error.hint or "Check that the URL is a Splunk HTTP Event Collector."
@@ -372,14 +354,10 @@ class _Channel:
 
 @define
 class _Ledger:
-    """What became of the records of one batch.
-
-    `doubtful` were refused alone without being named; `waiting` wait for acknowledgement, by its number.
-    """
+    """What became of the records of one batch. `waiting` wait for acknowledgement, by its number."""
 
     accepted: set[str] = Factory(set)
     rejected: dict[str, str] = Factory(dict)
-    doubtful: dict[str, str] = Factory(dict)
     waiting: dict[_Channel, dict[int, list[str]]] = Factory(dict)
     faults: list[SecureScoreError] = Factory(list)
 
@@ -401,6 +379,7 @@ class HecSink:
         self._max_body = MAX_BODY_BYTES
         self._pause_s = 0.0
         self._taken = False  # whether this collector ever took anything
+        self._numbers_help = True  # until a number led to an event that was taken
         self._warm = False  # whether the next request may meet a connection that was used before
 
     async def send(self, records: Sequence[Record]) -> Receipt:
@@ -422,12 +401,6 @@ class HecSink:
                 ledger.faults.append(error)
                 break
         await self._await_acks(ledger)
-        if self._taken or len(ledger.doubtful) < 2:
-            ledger.rejected |= ledger.doubtful
-        else:  # nothing ever went through and no event was named: something on the way is wrong, not these events
-            reason = next(iter(ledger.doubtful.values()))
-            hint = "Check what stands before the collector: it may drop bodies. Try gzip: off."
-            ledger.faults.append(Denied(f"every event is refused: {reason}", hint))
         if ledger.faults and not ledger.accepted and not ledger.rejected:
             # What time heals comes first: the operator's part shows when that is over.
             raise next((fault for fault in ledger.faults if isinstance(fault, Unavailable)), ledger.faults[0])
@@ -470,40 +443,70 @@ class HecSink:
         """Post the lines of one token, in order, until each is taken, waiting, refused or held back by its index."""
         if self._collector.ack == "on" and not channel.checked:
             await self._check_acks(channel)
-        todo = deque(packed(lines, self._max_body))
+        todo: deque[Sequence[Line]] = deque(packed(lines, self._max_body))
         closed: set[str | None] = set()  # indexes that take nothing
+        refused: dict[str, str] = {}  # events refused alone, with none taken since
+        named: set[str] = set()  # events that the last number may have meant, not tried alone yet
         while todo:
             batch = [each for each in todo.popleft() if each.index not in closed]
             if not batch:
                 continue
             verdict = await self._post(channel, batch)
-            named = verdict.event if verdict.event is not None and verdict.event < len(batch) else None
+            ids = {each.event_id for each in batch}
+            if verdict.kind in ("taken", "isolate", "index") and named:
+                if verdict.kind == "taken":
+                    named -= ids
+                    self._numbers_help = bool(named)
+                else:
+                    self._numbers_help = len(batch) == 1 and ids <= named
+                    named = set()
             if verdict.kind == "taken":
                 self._take(channel, verdict, batch, ledger)
+                ledger.rejected |= refused
+                refused = {}
             elif verdict.kind == "smaller" and len(batch) > 1:
                 size = sum(len(each.data) + 1 for each in batch)
                 self._max_body = max(_LEAST_BODY_BYTES, min(self._max_body, size // 2))
                 log.warning("%s: 413 for %d bytes, now sending at most %d", self.name, size, self._max_body)
-                todo.extendleft(_halves(batch))
-            elif verdict.kind == "isolate" and named is not None:
-                ledger.rejected[batch[named].event_id] = verdict.fact
-                todo.appendleft(batch[:named] + batch[named + 1 :])
-            elif verdict.kind in ("isolate", "smaller") and len(batch) == 1:
-                ledger.doubtful[batch[0].event_id] = verdict.fact
-            elif verdict.kind == "index" and (named is not None or len({each.index for each in batch}) == 1):
-                index = batch[named or 0].index
+                todo.extendleft(reversed(parts(batch)))
+            elif verdict.kind == "index" and len({each.index for each in batch}) == 1:
+                index = batch[0].index
                 closed.add(index)
                 what = f"{verdict.fact} ({printable(index, 100)})" if index else f"{verdict.fact} (the token's default)"
                 ledger.faults.append(Denied(what, verdict.hint))
-                todo.appendleft(batch)
-            elif verdict.kind in ("isolate", "index"):
-                todo.extendleft(_halves(batch))
+            elif verdict.kind in ("isolate", "index") and len(batch) > 1:
+                number = verdict.number if self._numbers_help else None
+                named = {batch[place].event_id for place in meant(batch, number)}
+                todo.extendleft(reversed(parts(batch, number)))
+            elif verdict.kind in ("isolate", "smaller"):
+                refused[batch[0].event_id] = verdict.fact
+                if len(refused) > _LONE_REFUSALS:
+                    break
+                if len(refused) == _LONE_REFUSALS and todo:
+                    # Only bad events, or bad ones in front? The last one tells, for one request instead of hundreds.
+                    last = todo.pop()
+                    todo.extend([last[:-1]] if len(last) > 1 else [])
+                    todo.appendleft(last[-1:])
             else:
+                self._reject(refused, ledger)
                 if verdict.kind == "no_ack" and self._collector.ack != "on":
                     verdict = evolve(verdict, kind="retry")  # we do not insist, so it may take the next one
                 if verdict.code == 11:  # it dislikes this channel: the next attempt has another one
                     channel.renew()
                 raise verdict.error()
+        self._reject(refused, ledger)
+
+    def _reject(self, refused: Mapping[str, str], ledger: _Ledger) -> None:
+        """Reject events that were refused alone; where others would be too, something on the way is what is wrong.
+
+        That is Unavailable, not Denied: other events tell, and only then the delivery loop offers those behind.
+        """
+        if self._taken and len(refused) <= _LONE_REFUSALS:
+            ledger.rejected |= refused
+        elif refused:
+            what = f"every event is refused: {next(iter(refused.values()))}"
+            hint = "Check what stands before the collector: it may drop bodies. Try gzip: off."
+            ledger.faults.append(Unavailable(what, hint=hint))
 
     def _take(self, channel: _Channel, verdict: Verdict, batch: Sequence[Line], ledger: _Ledger) -> None:
         self._taken = True
@@ -626,9 +629,3 @@ class HecSink:
         channel.keep_cookies(response)
         # Whoever echoes the request must not bring the token into an error text.
         return evolve(response, body=response.body.replace(channel.token.encode(), b"(token)"))
-
-
-def _halves(batch: list[Line]) -> list[list[Line]]:
-    """The two halves in the order `extendleft` wants them."""
-    middle = len(batch) // 2
-    return [batch[middle:], batch[:middle]]

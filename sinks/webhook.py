@@ -13,7 +13,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,7 +28,7 @@ from connector.formats.lines import octets
 from connector.model import Receipt, Record
 from connector.net.connect import open_client
 from connector.net.http import Response, Wire, error_for, retry_after_s
-from connector.options import LIVE, Init, Option
+from connector.options import LIVE, Init, Option, is_loopback
 
 OPTIONS: Mapping[str, Option] = {
     **LIVE,
@@ -131,7 +130,7 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
     parts = urlsplit(options["url"])  # a URL given by reference was not checked before
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None:
         problems.append("url: expected a URL such as https://host.example/path, without user and password")
-    elif parts.scheme == "http" and not _is_loopback(parts.hostname):
+    elif parts.scheme == "http" and not is_loopback(parts.hostname):
         problems.append("url: plain http is allowed for loopback only: use https")
     if problems:
         raise ConfigError(problems)
@@ -149,13 +148,6 @@ def signing_key(text: str) -> bytes:
     if not SECRET_BYTES[0] <= len(key) <= SECRET_BYTES[1]:
         raise ValueError(f"has {len(key)} bytes, the standard wants {SECRET_BYTES[0]} to {SECRET_BYTES[1]}")
     return key
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 # ------------------------------------------------------------------------------------------------- records to requests

@@ -7,7 +7,6 @@ this process. A configuration that cannot be used is refused, and the old one ke
 
 import argparse
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
@@ -28,6 +27,7 @@ from connector.health.logs import log_to_stderr
 from connector.health.systemd import Notifier
 from connector.loops import App
 from connector.observe.poller import PollOutcome
+from connector.options import is_loopback
 
 HELP = "the daemon: poll and deliver until stopped"
 STATUS_S = 30.0
@@ -188,7 +188,7 @@ async def listening(app: App) -> AsyncIterator[None]:
         return
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    if not _is_loopback(host):
+    if not is_loopback(host):
         log.warning(
             "health.exposed", extra={"listen": address, "hint": "there is no sign-in; keep it behind a firewall"}
         )
@@ -200,13 +200,6 @@ async def listening(app: App) -> AsyncIterator[None]:
             what = f"health.listen: {address}: {os.strerror(error.errno) if error.errno else error}"
             raise ConfigError([what], "choose a free port, or `health: {listen: off}`") from error
         yield
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _status(app: App) -> str:

@@ -19,7 +19,7 @@ from attrs import Factory, define, frozen
 
 from connector.config import secrets
 from connector.config.keys import CLOUDS, LANGUAGES, OTHER_CLOUDS
-from connector.options import TYPES, Option
+from connector.options import TYPES, Option, is_loopback
 
 Path = tuple[str | int, ...]
 """Where a value stands: ("sinks", 1, "port")."""
@@ -426,14 +426,6 @@ def _is_host(text: str) -> bool:
         # Four numbers that are no address are a typing error, not a name.
         return _HOST.fullmatch(text) is not None and re.fullmatch(r"[0-9.]+", text) is None
     return True
-
-
-def is_loopback(host: str) -> bool:
-    """True for localhost, 127.0.0.0/8 and ::1."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() in ("localhost", "localhost.")
 
 
 def _host(option: Option, raw: object) -> str:

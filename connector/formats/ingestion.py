@@ -6,9 +6,9 @@ Monitor service limits" (1 MB a call, 64 KB a field; longer fields are cut there
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from connector.formats import jsonl
+from connector.formats import bodies, jsonl
 from connector.formats.shorten import MARK
 from connector.formats.text import cut_octets
 
@@ -84,6 +84,7 @@ def _cut(value: Any, max_bytes: int) -> Any:
 
 
 _Part = TypeVar("_Part")
+_Row = TypeVar("_Row", bound=bodies.Line)
 
 
 def _fitting(parts: Iterable[_Part], room: int) -> Iterable[_Part]:
@@ -102,29 +103,11 @@ def _octets(value: Any) -> int:
 # ----------------------------------------------------------------------------------------------------------- packing
 
 
-class Row(Protocol):
-    """Anything with the octets of a row."""
-
-    @property
-    def data(self) -> bytes: ...
-
-
-_Row = TypeVar("_Row", bound=Row)
-
-
 def packed(rows: Iterable[_Row], max_bytes: int) -> list[list[_Row]]:
-    """The rows in batches whose bodies have at most `max_bytes`, exactly counted; a larger row goes alone."""
-    batches: list[list[_Row]] = []
-    room = -1
-    for each in rows:
-        room -= len(each.data) + 1  # the row and the comma before it
-        if room < 0:
-            batches.append([])
-            room = max_bytes - 2 - len(each.data)
-        batches[-1].append(each)
-    return batches
+    """The rows in batches whose arrays have at most `max_bytes`; a larger row goes alone."""
+    return bodies.packed(rows, max_bytes, brackets=2)
 
 
-def body(rows: Sequence[Row]) -> bytes:
+def body(rows: Sequence[bodies.Line]) -> bytes:
     """The JSON array of a batch."""
     return b"[" + b",".join([each.data for each in rows]) + b"]"

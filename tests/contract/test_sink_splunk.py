@@ -282,6 +282,7 @@ async def test_the_token_is_nowhere_to_be_read(
         with pytest.raises(SecureScoreError) as caught:
             await sink.send([event()])
         texts += [str(caught.value), repr(caught.value), caught.value.hint, caught.value.__cause__]
+    await sink.send([event()])
     splunk.refuses = lambda _event: 6
     texts.append(await sink.send([event()]))
     await sink.close()

@@ -55,6 +55,22 @@ TEXTS: Mapping[int, tuple[int, str]] = {
 }
 """Code → HTTP status and text."""
 
+NUMBERS: Mapping[str, Callable[[int, int], int | None]] = {
+    "as reported": lambda code, at: at + 1 if code == 7 else 0,
+    "from 0": lambda _code, at: at,
+    "from 1": lambda _code, at: at + 1,
+    "constant 0": lambda _code, _at: 0,
+    "constant 1": lambda _code, _at: 1,
+    "absent": lambda _code, _at: None,
+    "out of range": lambda _code, at: at + 1_000_000,
+    "one behind": lambda _code, at: at + 2,
+}
+"""What it calls `invalid-event-number`, from the code and the place (from 0) of the first event it dislikes.
+
+Nobody documents how it counts. Public threads show 1 with code 7 for the only event of a request, and 0 with code 6
+wherever the bad event stood: "as reported". Look-alikes and balancers answer what they like.
+"""
+
 CHANNEL_IDLE_S = 600.0
 _HTML = {413: "Your request was too large.", 415: "Unsupported Media Type", 400: "Bad Request", 404: "Not Found"}
 
@@ -161,6 +177,7 @@ class Splunk:
     load: int = 0  # 0, or the code it answers in every answer: 9, 23, 24, 25, 26, 27 (and 18-20 to health)
     acks_after_s: float = 3.0  # how long indexing takes
     prefix_indexed: bool = False  # whether events before a bad one are kept (unknown of the real one)
+    numbering: str = "as reported"  # a key of NUMBERS
     refuses: Callable[[Any], int] = lambda _event: 0  # code for an event of the test's choice, 0 = fine
     nodes: int = 1
     wants_cookie: bool = False  # headerEnforcementMode = block
@@ -361,12 +378,12 @@ class Splunk:
             self.received += taken[: self.breaks_after]
             self._indexed += taken[: self.breaks_after]
             return Answer(fault="reset")
-        if code and not self.prefix_indexed:
-            return _hec(code, number)
-        self.received += taken
         if code:
-            self._indexed += taken
-            return _hec(code, number)
+            if self.prefix_indexed:
+                self.received += taken
+                self._indexed += taken
+            return _hec(code, NUMBERS[self.numbering](code, number))
+        self.received += taken
         load = self.load if self.load in (24, 25) else 0
         if not wants_ack or isinstance(guid, int):
             self._indexed += taken

@@ -15,22 +15,23 @@ from random import Random
 from typing import Any, cast
 
 import pytest
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore, Outcome
+from connector.health.upkeep import SinkHealth
 from connector.mapping.load import load_mapping
 from connector.model import Event, Receipt, Record
 from connector.net.client import Http
 from connector.net.http import Wire
 from connector.ports import Start, State
 from connector.stores.sqlite import SqliteStore, open_store
-from sinks.splunk import Collector, HecSink
+from sinks.splunk import Collector, HecSink, Route
 from tests.fake_graph import JumpClock
 from tests.fakes import hec
-from tests.fakes.hec import TEXTS, TOKEN, Fault, Splunk, Token
+from tests.fakes.hec import NUMBERS, TEXTS, TOKEN, Fault, Splunk, Token
 from tests.fakes.loopback import serve
 from tests.golden import samples
 
@@ -39,8 +40,13 @@ MAPPING = load_mapping("splunk")
 MEMORY = Path("/dev/shm")  # here thousands of commits wait for no disk
 
 
-def event(n: int) -> Event:
-    return samples.event("feed.gap", {"id": str(uuid.UUID(int=n)), "data.summary": f"event {n}"})
+def event(n: int, tenants: int = 0) -> Event:
+    """The n-th event; with `tenants`, of the tenant t0, t1, … whose turn it is."""
+    found = samples.event("feed.gap", {"id": str(uuid.UUID(int=n)), "data.summary": f"event {n}"})
+    if not tenants:
+        return found
+    whose = {"id": str(uuid.UUID(int=n % tenants)), "name": f"t{n % tenants}", "labels": {}}
+    return evolve(found, data={**found.data, "tenant": whose})
 
 
 def number(stored: hec.Stored) -> int:
@@ -83,10 +89,16 @@ class Books:
     witness: Witness | None = None
     state: State = Factory(State)
     outcomes: list[Outcome] = Factory(list)
+    tenants: int = 0
+
+    def route(self, tenants: int) -> None:
+        """From now on the events are those of so many tenants in turn, and each has an index of its own: idx_0, …"""
+        self.tenants = tenants
+        self.splunk.indexes |= {f"idx_{n}" for n in range(tenants)}
 
     async def commit(self, more: int) -> None:
         """The engine observes: so many further events."""
-        events = [event(n) for n in range(self.count, self.count + more)]
+        events = [event(n, self.tenants) for n in range(self.count, self.count + more)]
         self.state = await self.store.commit(TENANT, self.state, events)
         self.count += more
 
@@ -94,7 +106,11 @@ class Books:
         """The process starts: nothing is remembered but the store."""
         wire = self.http() if self.http else hec.Wire(self.splunk)
         collector = Collector(
-            self.options.get("base_url", "https://h:8088"), TOKEN, ack=self.options.get("ack", "auto")
+            self.options.get("base_url", "https://h:8088"),
+            TOKEN,
+            index="main",
+            ack=self.options.get("ack", "auto"),
+            routes={f"t{n}": Route(index=f"idx_{n}") for n in range(self.tenants)},
         )
         self.witness = Witness(HecSink("splunk", collector, wire, self.clock), self.splunk)
         self.delivery = Delivery(
@@ -106,8 +122,14 @@ class Books:
             max_records=self.max_records,
             max_bytes=900_000,
             dice=Random(1),
+            with_own_place=frozenset(str(uuid.UUID(int=n)) for n in range(self.tenants)),
         )
         return self.delivery
+
+    def health(self) -> SinkHealth:
+        """What a person is told of the sink."""
+        assert self.delivery is not None
+        return self.delivery.health()
 
     async def turn(self) -> Outcome:
         delivery = self.delivery or self.start()
@@ -210,16 +232,75 @@ async def test_a_collector_that_is_busy_for_an_hour(load: int) -> None:
 # --------------------------------------------------------------------------------------------------- bad events inside
 
 
+@pytest.mark.parametrize("numbering", NUMBERS)
 @pytest.mark.parametrize("prefix_indexed", [False, True])
 @pytest.mark.parametrize("code", [5, 6, 12, 13, 15])
-async def test_bad_events_in_the_middle_of_batches(code: int, prefix_indexed: bool) -> None:
+async def test_bad_events_in_the_middle_of_batches(code: int, prefix_indexed: bool, numbering: str) -> None:
     bad = dict.fromkeys([0, 7, 8, 31, 59], code)
     async with books(60, bad=bad) as run:
-        run.splunk.prefix_indexed = prefix_indexed
+        run.splunk.prefix_indexed, run.splunk.numbering = prefix_indexed, numbering
         await run.finish()
         found = await run.check(bad)
         assert prefix_indexed or once_each(found, 60, list(bad))
-        assert max(found.values()) <= 4, "a copy for each bad event behind it in its batch, no more"
+        assert max(found.values()) <= 7, "a copy for each cut of its batch behind it, no more"
+
+
+@pytest.mark.parametrize("numbering", ["as reported", "absent"])
+@pytest.mark.parametrize("code", [6, 7])
+async def test_ten_thousand_events_drain_in_few_requests(code: int, numbering: str) -> None:
+    """With one event in a thousand that is bad, or an index in ten that is wrong."""
+    bad = dict.fromkeys(range(500, 10_000, 1000), 6) if code == 6 else {}
+    async with books(0, bad=bad, max_records=1000) as run:
+        run.splunk.numbering = numbering
+        if code == 7:
+            run.route(10)
+            run.splunk.indexes -= {"idx_3"}
+        await run.commit(10_000)
+        for _ in range(60):
+            if (await run.turn()).state == "idle":
+                break
+        assert len(run.splunk.posts()) <= 10 * (1 + 4 + 2 * 10), "a request for each batch, and 2 log n for each fault"
+        if code == 7:
+            indexed = Counter(stored.index for stored in run.splunk.indexed)
+            assert indexed == {f"idx_{n}": 1000 for n in range(10) if n != 3}
+            assert "(idx_3)" in (run.health().error)
+            run.splunk.indexes.add("idx_3")
+        await run.finish()
+        assert once_each(await run.check(bad), 10_000, list(bad))
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("first", [True, False], ids=["in front", "behind"])
+@pytest.mark.parametrize("count", [3, 120])
+@pytest.mark.parametrize("numbering", NUMBERS)
+async def test_one_tenants_wrong_index_stops_no_other(numbering: str, count: int, first: bool, restarted: bool) -> None:
+    """Also when all waits at once: after a restart, or behind a collector that was down."""
+    async with books(0, max_records=1000) as run:
+        run.splunk.numbering = numbering
+        run.route(3)
+        wrong = 0 if first else 1
+        run.splunk.indexes -= {f"idx_{wrong}"}
+        if restarted:
+            run.splunk.down = True
+            await run.commit(count // 2)
+            for _ in range(8):
+                await run.turn()
+            run.splunk.down = False
+            await run.commit(count - count // 2)
+            run.start()
+        else:
+            await run.commit(count)
+        await run.turn()
+        assert {stored.index for stored in run.splunk.indexed} == {f"idx_{n}" for n in range(3) if n != wrong}
+        assert len(run.splunk.indexed) == count - count // 3, "at once, and nothing of theirs waits"
+        for _ in range(4):
+            await run.turn()
+        health = run.health()
+        assert (health.state, f"(idx_{wrong})" in health.error) == ("denied", True), "told is whose index it is"
+        assert f"tenant t{wrong}: " in health.error
+        run.splunk.indexes.add(f"idx_{wrong}")
+        await run.finish()
+        assert once_each(await run.check({}), count)
 
 
 async def test_a_parked_event_is_taken_when_it_is_offered_again() -> None:
@@ -388,6 +469,7 @@ def heal(splunk: Splunk) -> None:
     steps=st.lists(st.tuples(_STEPS, st.integers(0, 6)), max_size=25),
     ack=st.sampled_from(["auto", "on", None]),
     prefix_indexed=st.booleans(),
+    numbering=st.sampled_from(sorted(NUMBERS)),
 )
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_it_does_if_it_ends_in_health_every_event_is_stored_and_settled(
@@ -397,6 +479,7 @@ def test_whatever_it_does_if_it_ends_in_health_every_event_is_stored_and_settled
     steps: list[tuple[Step, int]],
     ack: str | None,
     prefix_indexed: bool,
+    numbering: str,
 ) -> None:
     """Whatever a receipt claims is indexed at that moment; in the end that is everything.
 
@@ -406,7 +489,7 @@ def test_whatever_it_does_if_it_ends_in_health_every_event_is_stored_and_settled
     async def scenario() -> None:
         token = Token(ack=ack is not None)
         async with books(first, bad=bad, max_records=max_records, token=token, ack=ack or "auto") as run:
-            run.splunk.prefix_indexed = prefix_indexed
+            run.splunk.prefix_indexed, run.splunk.numbering = prefix_indexed, numbering
             for step, more in steps:
                 await run.commit(more)
                 befall(run, step)
@@ -414,6 +497,7 @@ def test_whatever_it_does_if_it_ends_in_health_every_event_is_stored_and_settled
                 assert run.witness is not None
                 assert not run.witness.false, "a receipt came too early"
             heal(run.splunk)
+            await run.commit(1 + len(bad))  # a good one among them: whom to blame is told by what is taken
             await run.finish()
             await run.check({n: code for n, code in bad.items() if n < run.count})
 

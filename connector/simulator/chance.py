@@ -4,6 +4,7 @@ No global random state and no clock may be used in the simulator.
 """
 
 import random
+from functools import lru_cache
 from hashlib import blake2b
 
 
@@ -12,6 +13,7 @@ def rng(*key: object) -> random.Random:
     return random.Random("/".join(map(str, key)))
 
 
+@lru_cache(maxsize=16_384)
 def share(*key: object) -> float:
     """One number in [0, 1) that depends on nothing but the key; several times faster than a generator."""
     return int.from_bytes(blake2b("/".join(map(str, key)).encode(), digest_size=6).digest(), "big") / 2**48

@@ -221,10 +221,9 @@ def _sentinels(row: dict[str, Any]) -> dict[str, Any]:
     if "controlScores" not in row:
         return row | {"maxScore": -1.0, "rank": -1}
     averages = [a | {name: -1.0 for name in a if "core" in name} for a in _averages(row)]
-    first, *others = row["controlScores"]
-    unknown = first | {"score": -1.0, "scoreInPercentage": -1.0}
+    unknown = [control | {"score": -1.0, "scoreInPercentage": -1.0} for control in row["controlScores"][:1]]
     counts = {"activeUserCount": -1, "licensedUserCount": -1, "averageComparativeScores": averages}
-    return row | counts | {"controlScores": [unknown, *others]}
+    return row | counts | {"controlScores": [*unknown, *row["controlScores"][1:]]}
 
 
 def _ahead(row: dict[str, Any], days: int) -> dict[str, Any]:

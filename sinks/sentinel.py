@@ -7,8 +7,8 @@ Microsoft's client signs, addresses and challenges; it gets our own exactly size
 over our one HTTP transport, and its opinion of the answer is not asked. Delivered means 204, nothing else; then the
 service has accepted rows, and what a rule's transformation makes of them shows in its own table DCRLogErrors only. A
 chunk is one outcome. One that is refused as bad is halved until the bad row stands alone, and that is rejected with the
-service's words, provided that its stream ever took a row: otherwise it is the stream that is wrong, and everything
-waits. A fault of one customer's rule leaves the others alone.
+service's words, provided that its stream ever took a row and goes on to: otherwise it is the stream that is wrong, and
+everything waits. A fault of one customer's rule leaves the others alone.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ _RULE_ID = re.compile(r"dcr-[A-Za-z0-9-]{1,80}")
 _STREAM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
 _ONE_DIRECTORY = frozenset({"managed_identity", "device_code", "token"})
 _LEAST_BODY_BYTES = 10_000  # what calls less than this too large (413) is broken, and no row is at fault
-_LONE_REFUSALS = 20  # of a stream that never took anything, before the stream itself is blamed
+_LONE_REFUSALS = 20  # rows refused one by one with none taken in between, before the stream itself is blamed
 _GZIP_LEVEL = 1  # 27:1 against 32:1 at level 6, for a third of the CPU
 
 log = logging.getLogger(__name__)
@@ -499,6 +499,8 @@ class SentinelSink:
             if verdict.kind == "taken":
                 self._proven.add(at)
                 ledger.accepted.update(each.event_id for each in batch)
+                self._reject(at, refused, ledger)
+                refused = {}
             elif verdict.kind in ("isolate", "smaller") and len(batch) > 1:
                 todo.extendleft(reversed(parts(batch)))
             elif verdict.kind == "smaller" and len(batch[0].data) < _LEAST_BODY_BYTES:
@@ -506,12 +508,12 @@ class SentinelSink:
                 raise Unavailable(f"{verdict.fact}, for {len(batch[0].data)} bytes", hint=verdict.hint)
             elif verdict.kind in ("isolate", "smaller"):
                 refused[batch[0].event_id] = verdict
-                if len(refused) == _LONE_REFUSALS and at not in self._proven and todo:
+                if len(refused) == _LONE_REFUSALS and todo:
                     # Only bad rows, or bad ones in front? The last one tells, for one call instead of hundreds.
                     last = todo.pop()
                     todo.extend([last[:-1]] if len(last) > 1 else [])
                     todo.appendleft(last[-1:])
-                elif len(refused) > _LONE_REFUSALS and at not in self._proven:
+                elif len(refused) > _LONE_REFUSALS:
                     break
             else:
                 self._reject(at, refused, ledger)
@@ -519,14 +521,15 @@ class SentinelSink:
         self._reject(at, refused, ledger)
 
     def _reject(self, at: Place, refused: Mapping[str, Verdict], ledger: _Ledger) -> None:
-        """Rows refused alone are rejected; where nothing ever went through, the stream is held instead.
+        """Rows refused alone are rejected; where nothing ever went through, or nothing does any more, the stream waits.
 
         That is Unavailable, not Denied: whether rows or stream are wrong is told by other rows, and only then the
         delivery loop goes on to offer those behind.
         """
-        if refused and at not in self._proven:
+        if refused and (at not in self._proven or len(refused) > _LONE_REFUSALS):
             first = next(iter(refused.values()))
-            what = f"{at.stream} took no row yet and refuses: {first.fact}"
+            taken = "takes no row any more" if at in self._proven else "took no row yet"
+            what = f"{at.stream} {taken} and refuses: {first.fact}"
             ledger.faults.append(Unavailable(what, hint=first.hint))
             return
         ledger.rejected.update({event_id: verdict.fact for event_id, verdict in refused.items()})

@@ -14,7 +14,8 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -24,6 +25,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import jsonl
+from connector.formats.bodies import parts
 from connector.formats.lines import octets
 from connector.model import Receipt, Record
 from connector.net.connect import open_client
@@ -253,17 +255,17 @@ class WebhookSink:
                 items.append(item(record))
             except ValueError as error:
                 ledger.rejected[record.event_id] = str(error)
-        batch = self._endpoint.mode == "batch"
-        for _, same in groupby(items, key=lambda each: each.kind):
-            of_a_kind = list(same)
-            for group in [of_a_kind] if batch else [[each] for each in of_a_kind]:
-                if ledger.fault is None:
-                    await self._deliver(group, ledger, batch=batch)
+        if self._endpoint.mode == "batch":
+            await self._deliver(
+                [list(same) for _, same in groupby(items, key=lambda each: each.kind)], ledger, batch=True
+            )
+        else:
+            await self._deliver([[each] for each in items], ledger, batch=False)
         if self._taken and self._in_a_row < REFUSED_IN_A_ROW:
             ledger.rejected |= ledger.refused
         elif ledger.refused and ledger.fault is None:
             hint = "Nothing was ever taken: check `format` and `mode`, and the receiver's log."
-            ledger.fault = Denied(next(iter(ledger.refused.values())), hint)
+            ledger.fault = Unavailable(next(iter(ledger.refused.values())), hint=hint)
         if ledger.fault is not None and not ledger.accepted and not ledger.rejected:
             raise ledger.fault
         wish_s = ledger.fault.retry_after_s if isinstance(ledger.fault, Unavailable) else None
@@ -279,33 +281,42 @@ class WebhookSink:
         """Close the connection; a later `send` opens a new one."""
         await self._http.close()
 
-    async def _deliver(self, items: Sequence[Item], ledger: _Ledger, *, batch: bool) -> None:
-        """Post these; a batch that is refused for what is in it is halved until the refused event stands alone."""
-        try:
-            response = await self._post(items, batch=batch)
-        except (Unavailable, Denied) as error:
-            ledger.fault = error
-            return
-        if 200 <= response.status < 300:
-            ledger.accepted.update(each.event_id for each in items)
-            ledger.rejected |= ledger.refused
-            ledger.refused.clear()
-            self._in_a_row = 0
-            self._taken = True
-        elif response.status not in _MAY_BE_THE_EVENT:
-            ledger.fault = self._error(response)
-        elif len(items) > 1:
-            middle = len(items) // 2
-            await self._deliver(items[:middle], ledger, batch=batch)
-            if ledger.fault is None:
-                await self._deliver(items[middle:], ledger, batch=batch)
-        else:
-            refusal = self._error(response)
-            ledger.refused[items[0].event_id] = refusal.what
-            self._in_a_row += 1
-            if self._in_a_row >= REFUSED_IN_A_ROW:
-                what = f"{self._in_a_row} events in a row are refused, so it is not the events: {refusal.what}"
-                ledger.fault = Denied(what, refusal.hint)
+    async def _deliver(self, groups: Iterable[Sequence[Item]], ledger: _Ledger, *, batch: bool) -> None:
+        """Post these, in order; one that is refused for what is in it is halved until the refused event stands alone.
+
+        Where it may be the receiver, not the events, that is Unavailable, not Denied: other events tell, and only then
+        the delivery loop goes on to offer those behind.
+        """
+        todo = deque(groups)
+        while todo and ledger.fault is None:
+            items = todo.popleft()
+            try:
+                response = await self._post(items, batch=batch)
+            except (Unavailable, Denied) as error:
+                ledger.fault = error
+                return
+            if 200 <= response.status < 300:
+                ledger.accepted.update(each.event_id for each in items)
+                ledger.rejected |= ledger.refused
+                ledger.refused.clear()
+                self._in_a_row = 0
+                self._taken = True
+            elif response.status not in _MAY_BE_THE_EVENT:
+                ledger.fault = self._error(response)
+            elif len(items) > 1:
+                todo.extendleft(reversed(parts(items)))
+            else:
+                refusal = self._error(response)
+                ledger.refused[items[0].event_id] = refusal.what
+                self._in_a_row += 1
+                if self._in_a_row == REFUSED_IN_A_ROW and todo:
+                    # Only bad events, or bad ones in front? The last one tells, for one request instead of hundreds.
+                    last = todo.pop()
+                    todo.extend([last[:-1]] if len(last) > 1 else [])
+                    todo.appendleft(last[-1:])
+                elif self._in_a_row >= REFUSED_IN_A_ROW:
+                    what = f"{self._in_a_row} events in a row are refused, so it is not the events: {refusal.what}"
+                    ledger.fault = Unavailable(what, hint=refusal.hint)
 
     async def _post(self, items: Sequence[Item], *, batch: bool) -> Response:
         data = body(items, batch=batch)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import pytest_asyncio
@@ -21,8 +22,13 @@ from connector.errors import ConfigError, Denied, Unavailable
 from connector.model import Receipt, Record
 from connector.net.client import Http
 from connector.options import TYPES
+from connector.ports import Start
+from connector.stores.sqlite import open_store
 from connector.testing.sink_contract import SinkContract, accepted, ids, json_text, record
 from sinks.webhook import OPTIONS, REFUSED_IN_A_ROW, Endpoint, WebhookSink, build, signing_key
+from tests.contract.store_contract import add, events
+from tests.fake_graph import JumpClock
+from tests.fakes.sink import delivery
 
 NEW = "whsec_" + base64.b64encode(b"n" * 32).decode()
 OLD = "whsec_" + base64.b64encode(b"o" * 24).decode()
@@ -313,7 +319,7 @@ async def test_a_refused_event_is_rejected_with_the_receivers_words(
 async def test_where_nothing_was_ever_taken_the_receiver_is_at_fault(far_end: Receiver, sink: WebhookSink) -> None:
     far_end.answer = always(400)
     for _ in range(2):
-        with pytest.raises(Denied, match="400"):
+        with pytest.raises(Unavailable, match="400"):
             await sink.send([cloud(1), cloud(2)])
     far_end.answer = refuse("poison", 400)
     await sink.send([cloud(3)])
@@ -324,10 +330,10 @@ async def test_many_refusals_in_a_row_are_no_bad_events(far_end: Receiver, sink:
     """A receiver that breaks overnight must not make us park the whole queue."""
     assert await sink.send([cloud(0)]) == accepted([cloud(0)])
     far_end.answer = always(422)
-    with pytest.raises(Denied, match="in a row"):
+    with pytest.raises(Unavailable, match="in a row"):
         await sink.send([cloud(n) for n in range(1, 40)])
     assert len(far_end.requests) < 40
-    with pytest.raises(Denied, match="in a row"):
+    with pytest.raises(Unavailable, match="in a row"):
         await sink.send([cloud(1)])
     far_end.answer = None
     batch = [cloud(n) for n in range(1, 40)]
@@ -340,6 +346,37 @@ async def test_fewer_refusals_in_a_row_are(far_end: Receiver, sink: WebhookSink)
     receipt = await sink.send(batch)
     assert receipt == Receipt(accepted=frozenset({"id-0000"}), rejected=receipt.rejected)
     assert len(receipt.rejected) == REFUSED_IN_A_ROW - 1
+
+
+async def test_a_long_row_of_bad_events_hides_no_good_one_behind_it(far_end: Receiver, sink: WebhookSink) -> None:
+    far_end.answer = refuse("poison", 422)
+    bad = [cloud(n, text="poison") for n in range(2 * REFUSED_IN_A_ROW)]
+    good = [cloud(50 + n) for n in range(3)]
+    assert await sink.send([*bad, *good]) == Receipt(
+        accepted(good).accepted, dict.fromkeys(accepted(bad).accepted, ANY)
+    )
+
+
+async def test_one_bad_event_in_front_holds_up_no_other_behind_an_outage(far_end: Receiver, tmp_path: Path) -> None:
+    """The outage made batches small, and nothing was taken since the start: the loop goes on to those behind."""
+    clock, sink, waiting = JumpClock(), far_end.sink(), events(range(3))
+    async with await open_store(tmp_path / "state.db", clock=clock) as store:
+        await store.attach([Start(sink.name)])
+        await add(store, waiting)
+        loop = delivery(store, sink, clock)
+        far_end.manner = "down"
+        for _ in range(8):
+            await clock.sleep((await loop.turn()).wait_s)
+        far_end.answer = refuse(waiting[0].id, 400)
+        for _ in range(30):
+            turn = await loop.turn()
+            if turn.state == "idle":
+                break
+            await clock.sleep(turn.wait_s)
+        assert turn.state == "idle"
+        assert [p.event.id for p in await store.parked(sink.name)] == [waiting[0].id]
+    assert len(far_end.taken) == 2
+    await sink.close()
 
 
 async def test_a_bad_event_before_a_break_is_not_settled_by_guess(far_end: Receiver, sink: WebhookSink) -> None:

@@ -290,6 +290,16 @@ async def test_a_wrong_schema_costs_few_requests() -> None:
     assert len(bench.service.asked) < 80
 
 
+async def test_a_stream_that_takes_no_row_any_more_is_what_is_wrong() -> None:
+    """Somebody changed the rule: that parks no thousand rows, nor asks for each of them."""
+    bench = Bench()
+    assert await bench.send(rec(1)) == taken(1)
+    caught = await bench.fails(*(bad(n) for n in range(1000)))
+    assert isinstance(caught, Unavailable)
+    assert "takes no row any more" in caught.what
+    assert len(bench.service.asked) < 80
+
+
 async def test_many_bad_records_in_front_do_not_block_good_ones() -> None:
     bench = Bench()
     receipt = await bench.send(*(bad(n) for n in range(100)), *(rec(n) for n in range(100, 110)))

@@ -1,50 +1,43 @@
 """Saved Graph responses → Snapshot: the air-gapped import, and the way back from our own evidence archive.
 
-Takes what people save from Graph Explorer or scripts: one or many pages, in any order, in any folder below `path`, as
-`{"value": […]}`, a single object or a bare list, plain or gzipped. No field is parsed here (days.py, profiles.py),
-nothing is sent.
+Takes what people save from Graph Explorer, az or PowerShell: one or many pages, in any order, in any folder below
+`path`, plain, gzipped or zipped. How bytes are had stands in folder.py, what tools make of an answer in shapes.py,
+which copy counts in answers.py. No field is parsed here (days.py, profiles.py), nothing is sent, and no file is passed
+over without a word.
 """
 
 import asyncio
-import gzip
-import hashlib
-import os
-import re
-import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from connector.errors import Denied, PartialRead
-from connector.ids import content_hash, sha256
 from connector.model import Absent, Day, Known, Note, Profile, Snapshot, Unchanged
 from connector.ports import Clock
-from connector.sources.days import parse_days
-from connector.sources.pages import PROFILES, SCORES, load
+from connector.sources import folder, shapes
+from connector.sources.answers import Held, Page, best_catalogue, best_days
+from connector.sources.days import oddities, parse_each_day
+from connector.sources.folder import MAX_FILE_BYTES, Reader
+from connector.sources.pages import PROFILES, SCORES
 from connector.sources.profiles import parse_profiles
-from connector.sources.scalars import text
+from connector.sources.scalars import some
 
-MAX_FILE_BYTES = 64 * 1024 * 1024
-MAX_FILES = 20_000
-
-CATALOGUE_INCOMPLETE = "catalogue_incomplete"
-"""In `Snapshot.notes`: the end of the catalogue is not among the files, so what is missing may not count as removed."""
-
+SHOWN = 5
 _HINT = (
     "Save the answers of /security/secureScores and /security/secureScoreControlProfiles as .json files below `path`."
 )
-_DATE_FOLDER = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_NUMBERED = re.compile(rf"{PROFILES}-([0-9]{{1,4}})\.json(?:\.gz)?", re.IGNORECASE)
+FILE_HINT = "Save this file again, or take it out of the folder: all others are read, and nothing counts as removed."
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".zip")
+_PARTS = {"days": SCORES, "catalogue": PROFILES}
 
 
 class FilesSource:
     """The days and the catalogue found in a folder (with its sub-folders) or a single file.
 
-    The same day found twice: consistent copies count before inconsistent ones, then those of the response with the
-    newest day, then the later file name; detail lost in history is taken from an older copy with the same scores.
-    `max_file_bytes` bounds a file after decompression.
+    The same day found twice: consistent copies count before inconsistent ones, then what was said later (the moments
+    that the answer and the document carry), then the later file in natural order; detail lost in history is taken from
+    an older copy with the same scores. `max_file_bytes` bounds a file once unpacked.
     """
 
     def __init__(
@@ -65,8 +58,8 @@ class FilesSource:
     async def read(self, known: Known) -> Snapshot:
         """Read all files once; unchanged files are hashed, not parsed.
 
-        One unreadable file makes both parts Absent, since nobody knows what it held. Raises Denied when there is
-        nothing to read, and WrongTenant naming the file that belongs to another tenant.
+        What cannot be read leaves the rest: its part is partial, or both are, where nobody knows what it held. Raises
+        Denied when there is nothing to read, and WrongTenant naming the file that belongs to another tenant.
         """
         return await asyncio.to_thread(self._read, known)
 
@@ -74,275 +67,168 @@ class FilesSource:
         """Nothing to close."""
 
     def _read(self, known: Known) -> Snapshot:
-        files = _candidates(self._path)
-        try:
-            print_of_all = _fingerprint(files)
-            days = _as_before(known, "files/days", print_of_all)
-            catalogue = _as_before(known, "files/catalogue", print_of_all)
-            if days is not None and catalogue is not None:
-                return self._snapshot(known, print_of_all, days, catalogue, ())
-            found = self._parse(files)
-        except PartialRead as error:
-            absent = Absent(error.reason, f"{error.what}. {error.hint}" if error.hint else error.what)
-            return Snapshot(self.name, absent, absent, known.pages)
-        if not found.days and not found.sets and not known.had_days and not known.had_profiles:
-            raise Denied(f"no saved Graph responses in {self._path} ({len(files)} files looked at)", _HINT)
+        listing = folder.listing(self._path)
+        print_of_all = folder.fingerprint(listing.files)
+        days = _as_before(known, "days", print_of_all)
+        catalogue = _as_before(known, "catalogue", print_of_all)
+        if days is not None and catalogue is not None:
+            return Snapshot(self.name, days, catalogue, known.pages)
+        found = self._parse(listing.files)
+        found.passed += listing.skipped
+        notes = [Note("", text) for text in _passed_over(found.passed)]
+        if not any((found.held.days, found.held.pages, found.faults, known.had_days, known.had_profiles)):
+            why = "".join(f"; {note.text}" for note in notes[:SHOWN])
+            raise Denied(f"no saved Graph responses in {self._path} ({len(listing.files)} files looked at){why}", _HINT)
+        return self._snapshot(known, print_of_all, found, notes)
 
-        notes = list(found.notes)
-        read_days: tuple[Day, ...] | Absent = _best(found.days, notes)
-        if not read_days:
-            read_days = _missing(SCORES, known.had_days, self._path)
-        read_profiles: Mapping[str, Profile] | Absent = _catalogue(found.sets, notes)
-        if not read_profiles:
-            read_profiles = _missing(PROFILES, known.had_profiles, self._path)
-        return self._snapshot(known, print_of_all, read_days, read_profiles, notes)
-
-    def _snapshot(
-        self,
-        known: Known,
-        print_of_all: str,
-        days: tuple[Day, ...] | Unchanged | Absent,
-        catalogue: Mapping[str, Profile] | Unchanged | Absent,
-        notes: Collection[str],
-    ) -> Snapshot:
-        pages = {}
-        for name, part in (("files/days", days), ("files/catalogue", catalogue)):
-            if not isinstance(part, Absent):
+    def _snapshot(self, known: Known, print_of_all: str, found: "_Found", notes: list[Note]) -> Snapshot:
+        odd: list[str] = []
+        days = best_days(found.held, odd)
+        odd += oddities(days)
+        catalogue_notes = list(found.notes)
+        profiles, lacks = best_catalogue(found.held, catalogue_notes)
+        values: dict[str, tuple[Day, ...] | Mapping[str, Profile]] = {"days": days, "catalogue": profiles}
+        had = {"days": known.had_days, "catalogue": known.had_profiles}
+        parts: dict[str, tuple[Day, ...] | Mapping[str, Profile] | Absent] = {}
+        partial: dict[str, Absent] = {}
+        pages: dict[str, str] = {}
+        for part, value in values.items():
+            fault = _fault(found.faults.get(part, ())) or (lacks if part == "catalogue" else None)
+            name = f"files/{part}"
+            if value:
+                parts[part] = value
+                if fault is not None:
+                    partial[part] = fault
+            else:
+                parts[part] = fault or self._missing(part, had=had[part])
+            if value and fault is None:
                 pages[name] = print_of_all
-            elif part.reason == "not_read":
+            elif not value and fault is None and not had[part]:
                 pages[name] = _nothing_in(print_of_all)
             elif name in known.pages:
                 pages[name] = known.pages[name]
-        incomplete = {"catalogue": Absent("incomplete", "its end is not among the files")}
-        partial = incomplete if CATALOGUE_INCOMPLETE in notes else {}
-        told = tuple(Note("", note) for note in notes if note != CATALOGUE_INCOMPLETE)
-        return Snapshot(self.name, days, catalogue, pages, notes=told, partial=partial)
+        notes += [Note("days", text) for text in odd] + [Note("catalogue", text) for text in catalogue_notes]
+        return Snapshot(
+            self.name,
+            parts["days"],  # type: ignore[arg-type]  # the two parts are made alike
+            parts["catalogue"],  # type: ignore[arg-type]
+            pages,
+            notes=tuple(notes),
+            partial=partial,
+        )
+
+    def _missing(self, part: str, *, had: bool) -> Absent:
+        if had:
+            what = f"{_PARTS[part]}: none left in {self._path}, although there were some"
+            return Absent("empty_after_full", what, hint="Put the files back, or correct `path`: nothing was removed.")
+        return Absent("not_read", f"{_PARTS[part]}: none among the files in {self._path}", hint=_HINT)
 
     def _parse(self, files: Mapping[str, Path]) -> "_Found":
         found = _Found()
         today = self._clock.now().date().isoformat()
-        ignored = []
-        for label, path in files.items():
-            data = load(_body(path, label, self._max_file_bytes), label)
-            docs, listed = _documents(data)
-            days = [doc for doc in docs if _is_day(doc)]
-            profiles = [doc for doc in docs if _is_profile(doc)]
-            if not days and not profiles and not _is_empty_catalogue_page(data):
-                ignored.append(label)
-                continue
-            if len(days) + len(profiles) != len(docs):
-                raise PartialRead(
-                    f"{label}: not every entry is a secureScore or a secureScoreControlProfile", "not_json"
-                )
-            if days:
-                found.add_days(parse_days(days, self._tenant_id, label, today), label)
-            if not days or profiles:
-                read = parse_profiles(profiles, self._tenant_id, label)
-                more = isinstance(data, dict) and bool(data.get("@odata.nextLink"))
-                found.add_page(_ProfilePage(label, read.profiles, ends=listed and not more))
-                found.notes += read.notes
-        if ignored:
-            found.notes.append(f"{len(ignored)} files hold no Secure Score data: {', '.join(ignored[:5])}")
+        reader = Reader(self._max_file_bytes)
+        place = 0
+        for name, path in files.items():
+            for label, body in reader.bodies(name, path):
+                place += 1
+                if isinstance(body, PartialRead):
+                    found.unreadable(label, body, ours=_is_named_ours(label))
+                else:
+                    self._add(found, label, body, place, today)
         return found
 
-
-# --------------------------------------------------------------------------------------------------------- files
-
-
-def _candidates(path: Path) -> dict[str, Path]:
-    """Label (path below the root, "/" between) → file, sorted by label. Raises Denied."""
-    try:
-        if path.is_file():
-            return {_label(Path(path.name)): path}
-        if not path.is_dir():
-            raise Denied(f"{path} does not exist", "Correct `path` of this tenant.")
-        found = {}
-        for folder, folders, names in os.walk(path, onerror=_refuse):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                file = Path(folder, name)
-                if name.casefold().endswith((".json", ".json.gz")) and not name.startswith(".") and file.is_file():
-                    found[_label(file.relative_to(path))] = file
-            if len(found) > MAX_FILES:
-                raise Denied(f"more than {MAX_FILES} files in {path}", "Let `path` name a smaller folder.")
-    except OSError as error:
-        raise Denied(
-            f"{error.filename or path} cannot be read: {error.strerror}", "Allow this user to read it."
-        ) from None
-    return dict(sorted(found.items()))
-
-
-def _label(path: Path) -> str:
-    """A file name need not be UTF-8, but messages and hashes must."""
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _refuse(error: OSError) -> None:
-    raise error
-
-
-def _fingerprint(files: Mapping[str, Path]) -> str:
-    lines = []
-    for label, path in files.items():
+    def _add(self, found: "_Found", label: str, body: bytes, place: int, today: str) -> None:
+        """The documents of one answer, into what was found so far. Raises WrongTenant."""
         try:
-            with path.open("rb") as file:
-                lines.append(f"{label}\0{hashlib.file_digest(file, 'sha256').hexdigest()}")
-        except OSError as error:
-            raise PartialRead(f"{label} cannot be read: {error.strerror}", "not_read") from None
-    return sha256("\n".join(lines).encode())
+            saved = shapes.saved(body, label)
+        except PartialRead as error:
+            printed = error.reason in ("not_understood", "truncated", "too_large") and shapes.names_ours(body)
+            found.unreadable(label, error, ours=_is_named_ours(label) or printed)
+            return
+        days = [doc for doc in saved.docs if shapes.is_day(doc)]
+        profiles = [doc for doc in saved.docs if shapes.is_profile(doc)]
+        if not days and not profiles and not saved.empty_catalogue:
+            why = shapes.why_nothing(body, label)
+            found.passed.append((label, why))
+            if shapes.names_ours(body):
+                found.lose(PartialRead(f"{label}: {why}", "not_understood", FILE_HINT), ("days", "catalogue"))
+            return
+        touched = [part for part, docs in (("days", days), ("catalogue", profiles)) if docs]
+        odd = len(saved.docs) - len(days) - len(profiles)
+        if odd:
+            what = f"{label}: {odd} of {len(saved.docs)} entries are no secureScore and no secureScoreControlProfile"
+            found.lose(PartialRead(what, "not_understood", FILE_HINT), touched)
+        try:
+            faults: list[PartialRead] = []
+            found.held.add_days(parse_each_day(days, self._tenant_id, label, today, faults), place, today)
+            found.lose_all(faults, ("days",))
+            if profiles or saved.empty_catalogue:
+                faults = []
+                read = parse_profiles(profiles, self._tenant_id, label, faults)
+                ends = saved.listed and not saved.more
+                found.held.add_page(Page(label, place, read.profiles, ends))
+                found.notes += read.notes
+                found.lose_all(faults, ("catalogue",))
+        except PartialRead as error:  # too many of them
+            found.lose(error, touched)
 
 
-def _body(path: Path, label: str, max_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file
-            body = stream.read(max_bytes + 1)
-    except EOFError:
-        raise PartialRead(f"{label}: the gzip file ends early", "truncated") from None
-    except (gzip.BadGzipFile, zlib.error):
-        raise PartialRead(f"{label}: the gzip file is damaged", "not_json") from None
-    except OSError as error:
-        raise PartialRead(f"{label} cannot be read: {error.strerror}", "not_read") from None
-    if len(body) > max_bytes:
-        raise PartialRead(f"{label}: larger than {max_bytes} bytes", "too_large")
-    return body
+@define
+class _Found:
+    """What the files held: `faults` by the part they spoil, `passed` over with the reason, `notes` of the catalogue."""
+
+    held: Held = Factory(Held)
+    faults: dict[str, list[PartialRead]] = Factory(dict)
+    passed: list[tuple[str, str]] = Factory(list)
+    notes: list[str] = Factory(list)
+
+    def lose(self, error: PartialRead, parts: Sequence[str]) -> None:
+        for part in parts:
+            self.faults.setdefault(part, []).append(error)
+
+    def lose_all(self, errors: Sequence[PartialRead], parts: Sequence[str]) -> None:
+        for error in errors:
+            self.lose(error, parts)
+
+    def unreadable(self, label: str, error: PartialRead, *, ours: bool) -> None:
+        """What cannot be read spoils both parts, unless nothing says that it was an answer."""
+        if ours:
+            self.lose(error, ("days", "catalogue"))
+        else:
+            self.passed.append((label, error.what.removeprefix(f"{label}: ").removeprefix(f"{label} ")))
+
+
+def _is_named_ours(label: str) -> bool:
+    return label.casefold().endswith(_SUFFIXES)
+
+
+def _fault(errors: Sequence[PartialRead]) -> Absent | None:
+    """Why a part is not whole, in words: the first few files, and what to do about them."""
+    if not errors:
+        return None
+    what = dict.fromkeys(error.what for error in errors)
+    more = f"; and {len(what) - SHOWN} more" if len(what) > SHOWN else ""
+    hints = dict.fromkeys(error.hint or FILE_HINT for error in errors)
+    return Absent(errors[0].reason, "; ".join(list(what)[:SHOWN]) + more, hint=" ".join(list(hints)[:2]))
+
+
+def _passed_over(passed: Sequence[tuple[str, str]]) -> list[str]:
+    """The files that were not taken, those with one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for label, why in passed:
+        by_reason.setdefault(why, []).append(label)
+    return [f"not taken: {some(labels, 10)} ({why})" for why, labels in by_reason.items()]
 
 
 def _nothing_in(print_of_all: str) -> str:
     return f"none:{print_of_all}"
 
 
-def _as_before(known: Known, name: str, print_of_all: str) -> Unchanged | Absent | None:
+def _as_before(known: Known, part: str, print_of_all: str) -> Unchanged | Absent | None:
     """What an unread part must be when the files are those of the last read; None when they have to be parsed."""
-    before = known.pages.get(name)
+    before = known.pages.get(f"files/{part}")
     if before == print_of_all:
         return Unchanged()
     if before == _nothing_in(print_of_all):
-        return Absent("not_read", f"{name.removeprefix('files/')}: none among the files")
+        return Absent("not_read", f"{part}: none among the files", hint=_HINT)
     return None
-
-
-def _missing(collection: str, had: bool, path: Path) -> Absent:
-    if had:
-        return Absent("empty_after_full", f"{collection}: none left in {path}, although there were some")
-    return Absent("not_read", f"{collection}: none among the files in {path}")
-
-
-# ----------------------------------------------------------------------------------------------------- documents
-
-
-def _documents(data: Any) -> tuple[list[Any], bool]:
-    """The documents of a saved response, and whether they are a list: a single object is never a whole catalogue."""
-    if isinstance(data, dict) and isinstance(data.get("value"), list):
-        return data["value"], True
-    return (data, True) if isinstance(data, list) else ([data], False)
-
-
-def _is_day(doc: Any) -> bool:
-    return isinstance(doc, dict) and ("controlScores" in doc or "currentScore" in doc)
-
-
-def _is_profile(doc: Any) -> bool:
-    return (
-        isinstance(doc, dict)
-        and not _is_day(doc)
-        and ("controlStateUpdates" in doc or ("controlCategory" in doc and "title" in doc))
-    )
-
-
-def _is_empty_catalogue_page(data: Any) -> bool:
-    """The last page of a catalogue may hold no profile, but it still says that nothing follows."""
-    return (
-        isinstance(data, dict) and data.get("value") == [] and text(data.get("@odata.context")).endswith(f"/{PROFILES}")
-    )
-
-
-@frozen
-class _ProfilePage:
-    """One file with profiles; `ends` = a list without a continuation."""
-
-    label: str
-    profiles: Mapping[str, Profile]
-    ends: bool
-
-    @property
-    def taken(self) -> str:
-        """The date of the folder it lies in (the layout of the evidence archive), or ""."""
-        dates = [part for part in self.label.split("/")[:-1] if _DATE_FOLDER.fullmatch(part)]
-        return dates[-1] if dates else ""
-
-
-@frozen
-class _Copy:
-    """The best copy so far of one day with one content. `rank` orders contents: see FilesSource."""
-
-    rank: tuple[bool, str, str, int]
-    day: Day
-
-
-@define
-class _Found:
-    """What the files held: per day and content hash the best copy; sets of catalogue pages; notes for the operator.
-
-    A set is what lies below one date folder (the evidence archive), or everything that lies elsewhere ("").
-    """
-
-    days: dict[str, dict[str, _Copy]] = Factory(dict)
-    sets: dict[str, list[_ProfilePage]] = Factory(dict)
-    notes: list[str] = Factory(list)
-
-    def add_days(self, days: list[Day], label: str) -> None:
-        response_day = max(day.day for day in days)
-        for index, day in enumerate(days):
-            rank = ("inconsistent" not in day.flags, response_day, label, -index)
-            contents = self.days.setdefault(day.day, {})
-            key = content_hash(day)
-            other = contents.get(key)
-            if other is None:
-                contents[key] = _Copy(rank, day)
-            else:
-                better = (day.detailed, rank) > (other.day.detailed, other.rank)
-                contents[key] = _Copy(max(rank, other.rank), day if better else other.day)
-
-    def add_page(self, page: _ProfilePage) -> None:
-        self.sets.setdefault(page.taken, []).append(page)
-        if _is_complete(self.sets[page.taken]):  # an archive holds one a day for years: keep only what may be used
-            for older in [taken for taken in self.sets if taken < page.taken]:
-                del self.sets[older]
-
-
-def _best(found: Mapping[str, Mapping[str, _Copy]], notes: list[str]) -> tuple[Day, ...]:
-    """One copy of each day, oldest first."""
-    differing = [day for day, contents in sorted(found.items()) if len(contents) > 1]
-    if differing:
-        notes.append(f"{len(differing)} days came with different scores, the latest counts: {', '.join(differing[:5])}")
-    return tuple(max(found[day].values(), key=lambda copy: copy.rank).day for day in sorted(found))
-
-
-def _catalogue(sets: Mapping[str, list[_ProfilePage]], notes: list[str]) -> dict[str, Profile]:
-    """The profiles of the latest complete set of pages; of an incomplete one, with a note, if there is no other."""
-    if not sets:
-        return {}
-    complete = [taken for taken, members in sets.items() if _is_complete(members)]
-    if not complete:
-        notes.append(CATALOGUE_INCOMPLETE)
-    chosen: dict[str, Profile] = {}
-    for page in sets[max(complete or sets)]:
-        for name, profile in page.profiles.items():
-            other = chosen.get(name)
-            if other is None or _last_touched(profile) >= _last_touched(other):
-                chosen[name] = profile
-    return chosen
-
-
-def _is_complete(pages: list[_ProfilePage]) -> bool:
-    """Whether the pages reach the end of the list; files numbered by our archive must have no hole either."""
-    numbers = {int(m[1]) for page in pages if (m := _NUMBERED.fullmatch(page.label.rpartition("/")[2]))}
-    return any(page.ends for page in pages) and numbers == set(range(1, len(numbers) + 1))
-
-
-def _last_touched(profile: Profile) -> tuple[str, int]:
-    """Of two copies of a profile the later one knows a later state change."""
-    return max((update.at or "" for update in profile.updates), default=""), len(profile.updates)

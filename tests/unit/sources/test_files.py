@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 from connector.errors import Denied, WrongTenant
 from connector.model import Absent, Known, Snapshot, Unchanged
 from connector.net.client import Http
-from connector.sources.files import FilesSource, _candidates
+from connector.sources.files import FilesSource
+from connector.sources.folder import listing
 from connector.sources.graph import GraphSource
 from tests.contract.source_contract import check_source
 from tests.fake_graph import OTHER_TENANT, TENANT, FakeGraph, JumpClock, day_document, history, profile_document, root
@@ -118,7 +119,14 @@ async def test_other_files_are_ignored_with_a_note(folder: Path) -> None:
     os.mkfifo(folder / "pipe.json")
     snapshot = await read(folder)
     assert len(days_of(snapshot)) == 3
-    assert texts(snapshot) == ("3 files hold no Secure Score data: azure.json, empty.json, package.json",)
+    assert texts(snapshot) == (
+        "not taken: azure.json, package.json (no Secure Score data)",
+        "not taken: empty.json (an empty list)",
+        "not taken: readme.md (not JSON)",
+        "not taken: .git, .hidden.json (hidden)",
+        "not taken: pipe.json (no regular file)",
+    )
+    assert snapshot.partial == {}
 
 
 async def test_future_day_is_flagged(tmp_path: Path) -> None:
@@ -152,7 +160,7 @@ async def test_revised_day_counts_in_its_last_form_whatever_the_names(tmp_path: 
     save(tmp_path / names[1], {"value": later})
     snapshot = await read(tmp_path)
     assert scores_of(snapshot) == {"2030-01-09": 6.0, "2030-01-10": 6.0}
-    assert texts(snapshot) == ("1 days came with different scores, the latest counts: 2030-01-09",)
+    assert texts(snapshot) == ("copies of 2030-01-09 have different scores; the latest counts",)
 
 
 async def test_inconsistent_copy_never_displaces_a_consistent_one(tmp_path: Path) -> None:
@@ -168,6 +176,34 @@ async def test_equal_responses_fall_to_the_later_name(tmp_path: Path) -> None:
     for name, score in (("1.json", 1), ("2.json", 2)):
         save(tmp_path / name, day_document("2030-01-10", {"A": score}))
     assert scores_of(await read(tmp_path)) == {"2030-01-10": 2.0}
+
+
+async def test_numbers_in_names_are_numbers(tmp_path: Path) -> None:
+    for number, score in ((9, 5), (10, 10)):
+        save(tmp_path / f"scores-{number}.json", {"value": [day_document("2030-01-10", {"A": score}, detailed=True)]})
+    snapshot = await read(tmp_path)
+    assert scores_of(snapshot) == {"2030-01-10": 10.0}
+    assert texts(snapshot) == ("copies of 2030-01-10 have different scores; the latest counts",)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_of_two_copies_the_one_that_says_it_is_later_counts(tmp_path: Path, *, together: bool) -> None:
+    early, late = (day_document("2030-01-10", {"A": score}, detailed=True) for score in (5, 7))
+    late["controlScores"][0]["lastSynced"] = "2030-01-10T09:00:00Z"
+    if together:
+        save(tmp_path / "x.json", {"value": [early, late]})
+    else:
+        save(tmp_path / "a.json", {"value": [late]})
+        save(tmp_path / "b.json", {"value": [early]})
+    assert scores_of(await read(tmp_path)) == {"2030-01-10": 7.0}
+
+
+async def test_a_moment_in_the_future_makes_no_copy_later(tmp_path: Path) -> None:
+    wrong, right = (day_document("2030-01-10", {"A": score}, detailed=True) for score in (5, 7))
+    wrong["controlScores"][0]["lastSynced"] = "2036-01-10T09:00:00Z"
+    save(tmp_path / "a.json", {"value": [wrong]})
+    save(tmp_path / "b.json", {"value": [right]})
+    assert scores_of(await read(tmp_path)) == {"2030-01-10": 7.0}
 
 
 # ----------------------------------------------------------------------------------------------------- catalogue
@@ -232,7 +268,7 @@ async def test_of_incomplete_archive_days_the_latest_counts(tmp_path: Path) -> N
 async def test_old_catalogues_of_an_archive_are_not_held_in_memory(tmp_path: Path) -> None:
     for day in range(10, 30):
         archive(tmp_path, f"2030-01-{day}", {"value": [profile_document("A")]})
-    held = source(tmp_path)._parse(_candidates(tmp_path)).sets
+    held = source(tmp_path)._parse(listing(tmp_path).files).held.pages
     assert list(held) == ["2030-01-29"]
 
 
@@ -243,6 +279,96 @@ async def test_profile_saved_twice_counts_with_its_latest_state(tmp_path: Path) 
     snapshot = await read(tmp_path)
     assert isinstance(snapshot.catalogue, dict)
     assert [update.state for update in snapshot.catalogue["A"].updates] == ["Ignored"]
+
+
+IGNORED = [{"state": "Ignored", "updatedDateTime": "2029-11-10T00:00:00Z", "updatedBy": "a@b.example"}]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("profiles-2029-11-20.json", "profiles-2029-11-27.json"),
+        ("20291120.json", "20291127.json"),
+        ("2029-11-20/z.json", "2029-11-27/a.json"),
+        ("z/2029-11-20.json", "a/2029-11-27.json"),
+    ],
+)
+async def test_a_newer_whole_catalogue_outranks_an_older_one(tmp_path: Path, names: tuple[str, str]) -> None:
+    """Also where the older one knows a state that the newer one does not: it was taken back."""
+    older = [profile_document("A", controlStateUpdates=IGNORED), profile_document("B"), profile_document("C")]
+    save(tmp_path / names[0], {"value": older})
+    save(tmp_path / names[1], {"value": [profile_document("A"), profile_document("C")]})
+    snapshot = await read(tmp_path)
+    assert isinstance(snapshot.catalogue, dict)
+    assert {name: profile.updates[0].state for name, profile in snapshot.catalogue.items()} == dict.fromkeys(
+        "AC", "Default"
+    )
+    assert snapshot.partial == {}
+
+
+async def test_that_there_are_several_catalogues_is_told(tmp_path: Path) -> None:
+    for number in (9, 10):
+        save(tmp_path / f"profiles-{number}.json", {"value": [profile_document("A", title=f"title {number}")]})
+    snapshot = await read(tmp_path)
+    assert isinstance(snapshot.catalogue, dict)
+    assert snapshot.catalogue["A"].title == "title 10"
+    assert texts(snapshot) == ("2 catalogues were saved; the latest counts: profiles-10.json",)
+
+
+async def test_pages_of_two_answers_are_not_mixed(tmp_path: Path) -> None:
+    for export, names in (("1", "ABCD"), ("2", "ABC")):
+        first, second = [profile_document(n) for n in names[:2]], [profile_document(n) for n in names[2:]]
+        save(tmp_path / f"export{export}-page1.json", LINK | {"value": first})
+        save(tmp_path / f"export{export}-page2.json", {"value": second})
+    snapshot = await read(tmp_path)
+    assert profiles_of(snapshot) == ["A", "B", "C"]
+    assert snapshot.partial == {}
+
+
+async def test_a_newer_answer_that_is_not_whole_does_not_displace_a_whole_one(tmp_path: Path) -> None:
+    save(tmp_path / "1.json", {"value": [profile_document("A"), profile_document("B")]})
+    save(tmp_path / "2.json", LINK | {"value": [profile_document("A", title="new")]})
+    snapshot = await read(tmp_path)
+    assert profiles_of(snapshot) == ["A", "B"]
+    assert texts(snapshot)[-1] == "2.json: not the whole catalogue, so that the one of 1.json counts"
+
+
+async def test_a_year_in_a_name_is_no_page(tmp_path: Path) -> None:
+    save(tmp_path / "secureScoreControlProfiles-2029.json", {"value": [profile_document("A")]})
+    assert (await read(tmp_path)).partial == {}
+
+
+async def test_what_a_catalogue_lacks_is_said(tmp_path: Path) -> None:
+    save(tmp_path / "secureScoreControlProfiles-1.json", LINK | {"value": [profile_document("A")]})
+    save(tmp_path / "secureScoreControlProfiles-3.json", {"value": [profile_document("C")]})
+    part = (await read(tmp_path)).partial["catalogue"]
+    assert part.reason == "incomplete"
+    assert "page 2 is not among the files beside secureScoreControlProfiles-1.json" in part.detail
+    assert "@odata.nextLink" in part.hint
+
+
+async def test_days_and_catalogue_fail_apart(tmp_path: Path) -> None:
+    save(tmp_path / "days.json", {"value": history("2030-01-10", 2)})
+    save(tmp_path / "profiles.json", {"value": [profile_document("A"), profile_document("x", id=None)]})
+    snapshot = await read(tmp_path)
+    assert days_of(snapshot) == ["2030-01-09", "2030-01-10"]
+    assert profiles_of(snapshot) == ["A"]
+    assert list(snapshot.partial) == ["catalogue"]
+    assert "profiles.json, profile 2: id is not a text" in snapshot.partial["catalogue"].detail
+
+
+async def test_an_error_that_was_saved_is_told(folder: Path) -> None:
+    save(folder / "late.json", {"error": {"code": "Forbidden", "message": "no permission"}})
+    assert texts(await read(folder)) == (
+        "not taken: late.json (an error that Graph answered (Forbidden: no permission))",
+    )
+
+
+async def test_when_nothing_is_usable_every_file_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "a.txt", b"hello")
+    save(tmp_path / "b.json", {"error": {"code": "Forbidden", "message": ""}})
+    with pytest.raises(Denied, match=r"2 files looked at.*a.txt \(not JSON\).*b.json \(an error that Graph answered"):
+        await read(tmp_path)
 
 
 # ----------------------------------------------------------------------------------------------------- unchanged
@@ -282,31 +408,50 @@ async def test_folder_of_days_alone_is_not_parsed_twice_either(tmp_path: Path) -
 # ---------------------------------------------------------------------------------------------------- bad inputs
 
 
+BOTH = ["catalogue", "days"]
+
+
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "reason", "parts"),
     [
-        (b'{"value": [{"id"', "truncated"),
-        (b"<html>sign in</html>", "not_json"),
-        (b"", "not_json"),
-        (b"\x1f\x8b\x08\x00", "truncated"),
-        (gzip.compress(b'{"value": []}', mtime=0)[:-6], "truncated"),
-        (b"\x1f\x8bnot really gzip, is it", "not_json"),
-        (b'{"value": [], "a": "' + b"x" * 2_000_000 + b'"}', "too_large"),
-        (gzip.compress(b'{"value": ["' + b"x" * 50_000_000 + b'"]}', mtime=0), "too_large"),
-        (json.dumps({"value": [day_document("2030-01-10", {"A": 1}), {"odd": 1}]}).encode(), "not_json"),
-        (json.dumps({"value": [profile_document("X"), None]}).encode(), "not_json"),
-        (json.dumps(day_document("2030-01-10", {}, controlScores=None)).encode(), "not_json"),
+        (b'{"value": [{"id"', "truncated", BOTH),
+        (b"<html>sign in</html>", "not_json", BOTH),
+        (b"", "not_json", BOTH),
+        (b"\x1f\x8b\x08\x00", "truncated", BOTH),
+        (gzip.compress(b'{"value": []}', mtime=0)[:-6], "truncated", BOTH),
+        (b"\x1f\x8bnot really gzip, is it", "not_json", BOTH),
+        (b'{"value": [], "a": "' + b"x" * 2_000_000 + b'"}', "too_large", BOTH),
+        (gzip.compress(b'{"value": ["' + b"x" * 50_000_000 + b'"]}', mtime=0), "too_large", BOTH),
+        (b'{"value": [' + b"{}," * 500_000 + b"{}]}", "too_large", BOTH),
+        (b'{"value": [' + b"1," * 999_000 + b"1]}", "too_large", BOTH),
+        (
+            json.dumps({"value": [day_document("2030-01-11", {"A": 1}), {"odd": 1}]}).encode(),
+            "not_understood",
+            ["days"],
+        ),
+        (json.dumps({"value": [profile_document("A"), None]}).encode(), "not_understood", ["catalogue"]),
+        (json.dumps(day_document("2030-01-11", {}, controlScores=None)).encode(), "not_json", ["days"]),
+        (json.dumps({"value": [profile_document("x", id=None)]}).encode(), "not_json", ["catalogue"]),
     ],
 )
-async def test_one_useless_file_makes_both_parts_absent(folder: Path, content: bytes, reason: str) -> None:
-    """Nobody knows what it held: leaving it out could look like removals."""
+async def test_a_file_that_cannot_be_read_leaves_the_others(
+    folder: Path, content: bytes, reason: str, parts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows what it held: what is missing because of it proves nothing."""
+    monkeypatch.setattr("connector.sources.shapes.MAX_STRUCTURES", 100_000)
+    monkeypatch.setattr("connector.sources.shapes.MAX_ENTRIES", 100_000)
     save(folder / "odd.json", content)
     known = Known(had_days=True, pages={"files/days": "abc"})
-    snapshot = await read(folder, known, max_file_bytes=1_000_000)
-    for part in (snapshot.days, snapshot.catalogue):
-        assert absent(part).reason == reason
-        assert "odd.json" in absent(part).detail
-    assert snapshot.pages == known.pages
+    snapshot = await read(folder, known, max_file_bytes=1_999_000)
+    assert days_of(snapshot)[:3] == ["2030-01-08", "2030-01-09", "2030-01-10"]
+    assert profiles_of(snapshot) == ["A", "B"]
+    assert sorted(snapshot.partial) == parts
+    for part in snapshot.partial.values():
+        assert part.reason == reason
+        assert "odd.json" in part.detail
+        assert "his file" in part.hint or "Save" in part.hint
+        assert "heals" not in part.hint
+    assert ("files/days" in snapshot.pages) == ("days" not in parts or "files/days" in known.pages)
 
 
 async def test_file_of_another_tenant_is_named(folder: Path) -> None:
@@ -338,13 +483,14 @@ async def test_emptied_folder_removes_nothing(folder: Path) -> None:
 
 async def test_unreadable_file_is_named(folder: Path) -> None:
     (folder / "odd.json").symlink_to("/proc/self/mem")  # reading it fails even for root
-    assert absent((await read(folder)).days) == Absent("not_read", "odd.json cannot be read: Input/output error")
+    part = (await read(folder)).partial["days"]
+    assert (part.reason, part.detail) == ("unavailable", "odd.json cannot be read: Input/output error")
 
 
 async def test_file_name_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xff.json")).write_bytes(b"{")
     save(tmp_path / "a.json", {"value": history("2030-01-10", 1)})
-    part = absent((await read(tmp_path)).days)
+    part = (await read(tmp_path)).partial["days"]
     assert "\\xff.json" in part.detail
     part.detail.encode()
 
@@ -413,4 +559,15 @@ async def test_all_captures_at_once() -> None:
     assert isinstance(snapshot.days, tuple)
     assert [(day.day, len(day.controls)) for day in snapshot.days] == [("2024-01-01", 68), ("2024-01-02", 2)]
     assert len(profiles_of(snapshot)) == 200
-    assert any("hold no Secure Score data" in note for note in texts(snapshot))
+    assert list(snapshot.partial) == ["catalogue"]
+    bare = "controls without azureTenantId and controlStateUpdates"
+    other = "azure_ListSecureScoreControls_expand_example_trimmed.json, azure_ListSecureScores_example.json"
+    assert texts(snapshot) == (
+        f"not taken: {other}, ctid_m365-07.18.2025_attack-16.1.json (no Secure Score data)",
+        "not taken: graph_v1.0_securescore.csdl.xml (HTML or XML, not JSON)",
+        f"not taken: mssat_SecureScore-API-Controls.json ({bare}: the list of another tool)",
+        "not taken: SOURCES.md (not JSON)",
+        "copies of 2024-01-01 have different scores; the latest counts",
+        "id and createdDateTime name different days; the id counts: 2024-01-02",
+        "the scores of the controls do not add up to the total, which counts as Microsoft gave it: 2024-01-02",
+    )

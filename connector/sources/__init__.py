@@ -1,6 +1,6 @@
 """Where snapshots come from; one file a source.
 
-Here live Microsoft Graph (graph.py), saved responses (files.py, with folder.py, shapes.py, answers.py), the wire format
-both share (pages.py, days.py, profiles.py, scalars.py) and what a tenant may be asked (budget.py). What a snapshot means is decided in observe/;
-nothing is kept here between reads. Begin with files.py.
+Here live Microsoft Graph (graph.py), saved responses (files.py, with folder.py, shapes.py and answers.py), the wire
+format both share (pages.py, days.py, profiles.py, scalars.py) and what a tenant may be asked (budget.py). What a
+snapshot means is decided in observe/; nothing is kept here between reads. Begin with files.py.
 """

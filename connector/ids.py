@@ -65,12 +65,14 @@ def _line(control: Control) -> str:
     return f"{quoted(control.name)}|{_number(control.score)}|{_number(control.percent)}"
 
 
-def event_id(tenant_id: str, event_type: str, subject: str, before: str, after: str) -> str:
+def event_id(tenant_id: str, event_type: str, subject: str, before: str, after: str, occurrence: int = 0) -> str:
     """UUID text from the first 16 bytes of SHA-256 over the ASCII JSON array [1, tenant, type, subject, before, after].
 
+    What comes once more after its opposite is no copy: then the number of earlier tellings stands as seventh element.
     Version 8 and the RFC 9562 variant are set by hand (`uuid.UUID(version=8)` fails before Python 3.14).
     """
-    text = f"[1,{','.join(map(quoted, (tenant_id, event_type, subject, before, after)))}]"
+    again = f",{occurrence}" if occurrence else ""
+    text = f"[1,{','.join(map(quoted, (tenant_id, event_type, subject, before, after)))}{again}]"
     raw = bytearray(hashlib.sha256(text.encode("ascii")).digest()[:16])
     raw[6] = (raw[6] & 0x0F) | 0x80
     raw[8] = (raw[8] & 0x3F) | 0x80

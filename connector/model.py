@@ -253,7 +253,10 @@ class Snapshot:
 
 @frozen
 class Change:
-    """One difference between two snapshots: no id, no clock. `before`/`after` identify what was compared (ids.py)."""
+    """One difference between two snapshots: no id, no clock. `before`/`after` identify what was compared (ids.py).
+
+    `occurrence`: how often the same was told before, where it returned after its opposite.
+    """
 
     type: str
     subject: str
@@ -263,6 +266,7 @@ class Change:
     data: Mapping[str, Any]
     backfilled: bool = False
     occurred_at: str | None = None
+    occurrence: int = 0
 
 
 @frozen

@@ -301,8 +301,8 @@ def control_state_changed(
     return Change(
         "control.state_changed",
         profile.id,
-        _entry_identity(entry.before) if entry.kind == "withdrawn" else "",
-        f"{_entry_identity(update)}#{entry.occurrence}",
+        entry_identity(entry.before) if entry.kind == "withdrawn" else "",
+        f"{entry_identity(update)}#{entry.occurrence}",
         day,
         data,
         backfilled=backfilled,
@@ -310,7 +310,7 @@ def control_state_changed(
     )
 
 
-def _entry_identity(update: StateUpdate) -> str:
+def entry_identity(update: StateUpdate) -> str:
     return digest([update.state, update.at, update.by, update.comment, update.assigned_to])
 
 

@@ -5,7 +5,7 @@ ten-thousandths, so every sum is exact to 4 decimals.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 from operator import is_not
 from typing import Any
@@ -276,16 +276,18 @@ def is_full(control: Control, profile: Profile | None) -> bool | None:
 
 
 def profile_changes(
-    before: Mapping[str, Profile], after: Mapping[str, Profile], *, texts: bool = True
+    before: Mapping[str, Profile], after: Mapping[str, Profile], *, texts: bool = True, foreign: Collection[str] = ()
 ) -> list[ProfileChange]:
-    """Catalogue entries added, removed and changed, by id. `texts=False` ignores what a language change alone moves."""
-    names = PLAIN_FIELDS + WORD_FIELDS + TEXT_FIELDS if texts else PLAIN_FIELDS
+    """Catalogue entries added, removed and changed, by id. `texts=False` ignores what a language change alone moves,
+    and so it is for those known in a `foreign` language.
+    """
     found = []
     for key in sorted(after):
         new, old = after[key], before.get(key)
         if old is None:
             found.append(ProfileChange(key, "added", None, new))
         elif old != new:
+            names = PLAIN_FIELDS + WORD_FIELDS + TEXT_FIELDS if texts and key not in foreign else PLAIN_FIELDS
             fields = {n: (getattr(old, n), getattr(new, n)) for n in names if _differs(old, new, n)}
             if fields:
                 found.append(ProfileChange(key, "changed", old, new, fields))

@@ -47,7 +47,9 @@ def stamp(change: Change, origin: Origin, observed_at: str, rules: SeverityRules
     }
     data["severity"] = severity(rules, change.type, data)
     return Event(
-        id=event_id(origin.tenant_id or origin.urn, change.type, change.subject, change.before, change.after),
+        id=event_id(
+            origin.tenant_id or origin.urn, change.type, change.subject, change.before, change.after, change.occurrence
+        ),
         source=origin.urn,
         type=change.type,
         subject=change.subject,

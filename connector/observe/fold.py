@@ -14,12 +14,17 @@ from connector.clock import parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import Lines, content_hash, event_id
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version
-from connector.observe import changes, diff, explain, guard, notices, totals, waterfall
+from connector.observe import changes, diff, explain, guard, notices, occurrences, totals, waterfall
 from connector.observe.explain import Cause, Context, Step
-from connector.observe.memory import Baseline, Memory, Refusal, slim
+from connector.observe.memory import Baseline, Departed, Memory, Refusal, slim
 from connector.observe.months import Days
 from connector.observe.targets import crossings
 from connector.problems import Fault
+
+HISTORY_DAYS = 90
+"""How far back Microsoft keeps the days of a tenant."""
+MAX_DEPARTED = 500
+"""How many profiles that left the catalogue are remembered."""
 
 
 @frozen
@@ -43,30 +48,47 @@ class Observation:
 
 @frozen
 class _Work:
-    """The working copy of one fold; nothing of it outlives `observe`. `tally` and `lines` spare work between its days.
+    """The working copy of one fold; nothing of it outlives `observe`. `tally` spares work between its days.
 
-    `profiles` is the best known catalogue; `fresh` says whether this read confirmed it (complete or unchanged),
-    `whole` whether absence from it proves anything.
+    `judged` says what the documents of this read are; `accepted` is the last accepted day and `held` every believed one
+    of the whole read, even where `judged` was cut. `profiles` is the best known catalogue; `fresh` says whether this
+    read confirmed it (complete or unchanged), `whole` whether absence from it proves anything.
     """
 
     rules: Rules
     old: Memory
     now: str
-    first_newest: str
+    judged: guard.Judged
+    accepted: Version | None
+    held: Mapping[str, Day]
     profiles: Mapping[str, Profile] | None
     fresh: bool
     whole: bool
     days: Days
     baselines: dict[str, Baseline]
     targets: dict[str, float]
-    refused: list[str]
     out: list[Change] = field(factory=list)
     tally: totals.Tally = field(init=False)
-    lines: Lines = field(factory=Lines)
 
     @tally.default
     def _empty_tally(self) -> totals.Tally:
         return totals.Tally(self.profiles or {})
+
+    @property
+    def first_newest(self) -> str:
+        return self.judged.first_newest
+
+    @property
+    def oldest(self) -> str:
+        """The oldest day that is known; without any, as old as one might be."""
+        known = [next(iter(self.days), ""), min(self.held, default=""), self.accepted.day.day if self.accepted else ""]
+        return min(filter(None, known), default=_shift(self.now[:10], -HISTORY_DAYS))
+
+    def known_day(self, day: str) -> Day | None:
+        if day in self.held:
+            return self.held[day]
+        version = self.days.get(day)
+        return version.day if version else None
 
     def profile(self, name: str) -> Profile | None:
         return (self.profiles or {}).get(name)
@@ -79,100 +101,111 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     contact into stores with small commits): call again with the returned memory until `done`.
     """
     days = _one_a_day(snapshot.days) if isinstance(snapshot.days, tuple) else []
-    catalogue = snapshot.catalogue if isinstance(snapshot.catalogue, Mapping) else None
-    whole = "catalogue" not in snapshot.partial and not (catalogue is None and memory.catalogue_partial)
-    catalogue_refusal, notice = memory.catalogue_refusal, None
-    if catalogue is not None and not whole:
-        catalogue = {**(memory.profiles or {}), **catalogue}
-    elif catalogue is not None:
-        catalogue_refusal, notice = guard.catalogue_suspicion(
-            memory, catalogue, rules.tenant_id, rules.changes.suspicious_loss, now
-        )
-        if catalogue_refusal is not None:
-            whole = False
-            catalogue = {key: catalogue.get(key, old) for key, old in (memory.profiles or {}).items()}
+    lines = Lines()
+    read = [Version(day, content_hash(day, lines)) for day in days]
+    limit = rules.changes.suspicious_loss
+    complete = "days" not in snapshot.partial
+    judged = guard.judge(memory, read, rules.tenant_id, limit, now, complete=complete)
+    accepted = judged.newest
+    held = {v.version.day.day: v.version.day for v in judged.verdicts if v.kind != "refused"}
+    if max_days is not None and sum(v.kind == "accepted" and v.known is None for v in judged.verdicts) > max_days:
+        judged = guard.judge(memory, read, rules.tenant_id, limit, now, complete=complete, max_days=max_days)
+    catalogue = _Catalogue.read(memory, snapshot, rules, now)
     work = _Work(
         rules=rules,
         old=memory,
         now=now,
-        first_newest=memory.first_newest or (days[-1].day if days else ""),
-        profiles=memory.profiles if catalogue is None else catalogue,
+        judged=judged,
+        accepted=accepted,
+        held=held,
+        profiles=memory.profiles if catalogue.profiles is None else catalogue.profiles,
         fresh=not isinstance(snapshot.catalogue, Absent),
-        whole=whole,
+        whole=catalogue.whole,
         days=Days.of(memory.days),
         baselines=dict(memory.baselines),
         targets=dict(memory.targets),
-        refused=list(memory.refused),
     )
-    if catalogue is not None:
-        _catalogue_changes(work, catalogue, days)
-    if notice is not None:
-        work.out.append(notice)
-    newest, observed, refusal = memory.newest, memory.observed, memory.refusal
-    known_before = memory.newest.day.day if memory.newest else ""
-    refused_now = False
-    folded = 0
-    done = True
-    for position, day in enumerate(days):
-        version = Version(day, content_hash(day, work.lines))
-        known = newest if newest and newest.day.day == day.day else work.days.get(day.day)
-        is_newest = known is not None and known is newest
-        if known is not None and known.hash == version.hash:
-            if is_newest:
-                newest = _richer(work, known, version)
-            elif day.detailed and not known.day.detailed:
-                work.days[day.day] = slim(evolve(known, day=day))
-        elif known is not None and not is_newest:
-            if guard.identity(version) not in work.refused:
-                _closed_day_revised(work, known, evolve(version, revision=known.revision + 1, seen=known.seen))
-        elif known is None and day.day < known_before:
-            if guard.identity(version) not in work.refused:
-                work.days[day.day] = slim(version)
-                _tell_day(work, version, final=True, late=True, backfilled=day.day < work.first_newest)
-        else:
-            version = evolve(
-                version,
-                revision=0 if known is None else known.revision + 1,
-                seen=now if position == len(days) - 1 else "",
-            )
-            next_refusal = _suspicion(work, refusal, newest, version, days[position + 1 :])
-            if next_refusal is not None:
-                refusal, refused_now = next_refusal, True
-                continue
-            if known is None and max_days is not None and folded >= max_days:
-                done = False
-                break
-            folded += known is None
-            if refusal is not None and day.day >= max((ref[:10] for ref in work.refused), default=""):
-                work.out.append(guard.recovered(refusal, version, now))
-                refusal = None
-            observed = _accept(work, newest, observed, version, last=position == len(days) - 1)
-            newest = version
-    if refusal is not None and days and not refused_now and done:
-        work.out.append(guard.recovered(refusal, newest, now))
-        refusal = None
+    departed = memory.departed
+    if catalogue.profiles is not None:
+        _catalogue_changes(work, catalogue.profiles)
+        departed = _departed(memory, catalogue.profiles)
+    if catalogue.notice is not None:
+        work.out.append(catalogue.notice)
+    newest, observed = _days_folded(work)
+    work.out.extend(guard.recovered(refusal, newest, now) for refusal in judged.over)
+    catalogue_refusal = catalogue.refusal
     if memory.catalogue_refusal is not None and catalogue_refusal is None:
-        if done:
+        if judged.done:
             work.out.append(guard.recovered(memory.catalogue_refusal, newest, now))
         else:  # told once all days are folded, as if they had been folded at once
             catalogue_refusal = memory.catalogue_refusal
+    tellings, told = occurrences.counted(memory, rules.tenant_id, work.out, newest.day.day if newest else "")
     result = Memory(
-        first_newest=work.first_newest or None,
+        first_newest=judged.first_newest or None,
         newest=newest,
         observed=observed,
         days=work.days,
         baselines=memory.baselines if work.baselines == memory.baselines else work.baselines,
         profiles=memory.profiles if work.profiles == memory.profiles else work.profiles,
-        catalogue_partial=memory.catalogue_partial
-        if catalogue is None
-        else "catalogue" in snapshot.partial and (memory.profiles is None or memory.catalogue_partial),
-        language=rules.language if catalogue is not None else memory.language,
-        refusal=refusal,
+        catalogue_partial=catalogue.never_whole,
+        language=memory.language if catalogue.profiles is None else rules.language,
+        refusal=judged.refusal,
         catalogue_refusal=catalogue_refusal,
-        refused=tuple(work.refused[-guard.MAX_REFUSED :]),
+        refused=judged.refused,
         targets=work.targets,
+        standing=judged.standing,
+        doubted_at=judged.doubted_at,
+        departed=departed,
+        seen_at=now if work.fresh else memory.seen_at,
+        foreign=catalogue.foreign,
+        tellings=tellings,
     )
-    return Observation(result, tuple(work.out), done)
+    return Observation(result, tuple(told), judged.done)
+
+
+def _days_folded(work: _Work) -> tuple[Version | None, str]:
+    """Fold the days of the read, oldest first; the newest day then, and the ref under which it was last told."""
+    judged, newest, observed = work.judged, work.old.newest, work.old.observed
+    if judged.given_up is not None:
+        newest, observed = _given_up(work, judged.given_up, judged.restored)
+    for verdict in judged.verdicts:
+        version = verdict.version
+        day = version.day
+        if verdict.over is not None:
+            work.out.append(guard.recovered(verdict.over, version, work.now))
+        if verdict.notice is not None:
+            work.out.append(verdict.notice.told())
+        if verdict.kind == "accepted":
+            is_newest = work.accepted is not None and work.accepted.day.day == day.day
+            version = evolve(version, seen=work.now if is_newest else "")
+            _accept(work, newest, observed, version)
+            newest, observed = version, version.ref
+        elif verdict.kind == "revised":
+            known = work.days[day.day]
+            _closed_day_revised(work, known, evolve(version, seen=known.seen))
+        elif verdict.kind == "late":
+            work.days[day.day] = slim(version)
+            _tell_day(work, version, final=True, late=True, backfilled=day.day < work.first_newest)
+        elif verdict.kind == "known" and newest is not None and newest.day.day == day.day:
+            newest = _richer(work, newest, version)
+        elif verdict.kind == "known" and day.detailed and not work.days[day.day].day.detailed:
+            work.days[day.day] = slim(evolve(work.days[day.day], day=day))
+    return newest, observed
+
+
+def _given_up(work: _Work, was: Version, restored: Version | None) -> tuple[Version | None, str]:
+    """Nothing stands for the newest day any more: told, and compared with the day that takes its place."""
+    reason = guard.AHEAD if was.day.day > guard.tomorrow(work.now) else guard.VANISHED
+    since = min(work.old.doubted_at, work.now)
+    refusal = Refusal(since, guard.problem_id(work.rules.tenant_id, was, reason, since), (), reason=reason)
+    work.out.append(
+        notices.day_given_up(was, restored, reason=reason, problem_id=refusal.problem_id, since=refusal.first_at)
+    )
+    if restored is not None:
+        del work.days[restored.day.day]
+        _compare(work, was, restored, backfilled=False, hysteresis=True)
+    work.out.append(guard.recovered(refusal, restored, work.now))
+    return restored, restored.ref if restored else ""
 
 
 def stale(newest_day: str, now: str, stale_after_s: float) -> Fault | None:
@@ -201,51 +234,97 @@ def _one_a_day(days: Sequence[Day]) -> list[Day]:
 # -------------------------------------------------------------------------------------------------------- catalogue
 
 
-def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile], days: Sequence[Day]) -> None:
-    memory = work.old
-    newest = days[-1] if days else memory.newest.day if memory.newest else None
+@frozen
+class _Catalogue:
+    """What this read makes of the catalogue: `profiles` with those that are known and did not come (None where nothing
+    was read); `foreign` are those of them that stand there in an earlier language.
+    """
+
+    profiles: Mapping[str, Profile] | None
+    whole: bool
+    refusal: Refusal | None
+    notice: Change | None
+    foreign: tuple[str, ...]
+    never_whole: bool
+
+    @classmethod
+    def read(cls, memory: Memory, snapshot: Snapshot, rules: Rules, now: str) -> "_Catalogue":
+        if not isinstance(snapshot.catalogue, Mapping):
+            never_whole = memory.catalogue_partial
+            return cls(None, not never_whole, memory.catalogue_refusal, None, memory.foreign, never_whole)
+        whole = "catalogue" not in snapshot.partial
+        came, known = snapshot.catalogue, memory.profiles or {}
+        refusal, notice = memory.catalogue_refusal, None
+        profiles: Mapping[str, Profile] = came
+        if not whole:
+            profiles = {**known, **came}
+        else:
+            limit = rules.changes.suspicious_loss
+            refusal, notice = guard.judge_catalogue(memory, came, rules.tenant_id, limit, now)
+            if refusal is not None:
+                whole = False
+                profiles = {key: came.get(key, old) for key, old in known.items()}
+        foreign = memory.foreign if memory.language in ("", rules.language) else known
+        never_whole = "catalogue" in snapshot.partial and (memory.profiles is None or memory.catalogue_partial)
+        foreign = tuple(key for key in foreign if key not in came and key in profiles)
+        return cls(profiles, whole, refusal, notice, foreign, never_whole)
+
+
+def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile]) -> None:
+    memory, newest = work.old, work.accepted.day if work.accepted else None
     if memory.profiles is not None and work.rules.changes.catalogue != "off":
         texts = memory.language in ("", work.rules.language)
-        for change in diff.profile_changes(memory.profiles, catalogue, texts=texts):
+        for change in diff.profile_changes(memory.profiles, catalogue, texts=texts, foreign=memory.foreign):
             if change.kind == "added" and memory.catalogue_partial:
                 continue  # what an incomplete read lacked is no news when it arrives
             work.out.append(changes.profile_change(change, newest))
-    entries = [
-        (entry, before is None)
-        for key in sorted(catalogue)
-        if (before := (memory.profiles or {}).get(key)) is not catalogue[key]
-        for entry in diff.new_state_entries(before, catalogue[key])
-    ]
-    known = (*work.days.values(), memory.newest) if memory.newest else work.days.values()
-    known_days = {d.day: d for d in (*(version.day for version in known), *days)}
-    oldest = min(known_days, default="")
-    # What happened before this day is history where a profile is seen for the first time.
-    news_since = work.first_newest or work.now[:10]
-    if memory.profiles is not None and memory.newest is not None:
-        news_since = memory.newest.day.day
-    for entry, first_seen in sorted(entries, key=lambda e: e[0].after.at or ""):
-        at = entry.after.at[:10] if entry.after.at else ""
-        if first_seen and (not at or at < oldest):
+    entries = []
+    for key in sorted(catalogue):
+        known = (memory.profiles or {}).get(key)
+        if known is not catalogue[key]:
+            left = memory.departed.get(key) if known is None else None
+            new = diff.new_state_entries(left.profile if left else known, catalogue[key])
+            entries += [(entry, known is None, left.seen_at if left else "") for entry in new]
+    first_contact = work.first_newest or work.now[:10]
+    for entry, is_new, seen_at in sorted(entries, key=lambda e: e[0].after.at or ""):
+        moment = entry.after.at or ""
+        day = moment[:10]
+        if is_new and day < work.oldest:
             continue  # undated, or older than anything else that is told: part of the baseline
-        backfilled = first_seen and at < news_since
-        score_day = known_days.get(at) if backfilled else newest
+        # What came before first contact, or before its profile was last read, is history; merely new to us it is not.
+        backfilled = (is_new or entry.kind == "history") and (day < first_contact or moment < seen_at)
+        score_day = work.known_day(day) if backfilled else newest
         control = score_day.controls.get(entry.profile.id) if score_day else None
-        day = at if backfilled or newest is None else newest.day
+        day = day if backfilled or newest is None else newest.day
         work.out.append(changes.control_state_changed(entry, control, score_day, day=day, backfilled=backfilled))
+
+
+def _departed(memory: Memory, catalogue: Mapping[str, Profile]) -> Mapping[str, Departed]:
+    """The profiles that left, for the day they come back: what their histories said is no news then."""
+    gone = {
+        key: Departed(profile, memory.seen_at)
+        for key, profile in (memory.profiles or {}).items()
+        if key not in catalogue
+    }
+    back = [key for key in memory.departed if key in catalogue]
+    if not gone and not back:
+        return memory.departed
+    left = {key: was for key, was in memory.departed.items() if key not in catalogue} | gone
+    return dict(list(left.items())[-MAX_DEPARTED:])
 
 
 # ------------------------------------------------------------------------------------------------------------- days
 
 
-def _accept(work: _Work, newest: Version | None, observed: str, version: Version, *, last: bool) -> str:
-    """Fold a new day, or a new revision of the newest one, and tell it; returns the ref last sent as score.observed."""
+def _accept(work: _Work, newest: Version | None, observed: str, version: Version) -> None:
+    """Fold a new day, or a new revision of the newest one, and tell it."""
     day = version.day.day
     revision = newest is not None and newest.day.day == day
     backfilled = day < work.first_newest
     if newest is not None and not revision:
         _close(work, newest, observed)
         _gap(work, newest.day.day, day, backfilled=backfilled)
-    _tell_day(work, version, backfilled=backfilled, final=not last)
+    _tell_day(work, version, backfilled=backfilled, final=work.accepted is None or day != work.accepted.day.day)
     if newest is not None:
         _compare(work, newest, version, backfilled=backfilled, hysteresis=True)
     else:
@@ -255,7 +334,6 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
         work.out.extend(crossings(work.rules.targets, work.targets, work.profiles, work.days, newest, version))
     if day == work.first_newest and not revision:
         _inventory(work, version, first=True)
-    return version.ref
 
 
 def _close(work: _Work, newest: Version, observed: str) -> None:
@@ -285,7 +363,7 @@ def _inventory(work: _Work, version: Version, *, first: bool) -> None:
 
 def _gap(work: _Work, before: str, after: str, *, backfilled: bool) -> None:
     """One event for the run of days between two known ones; a refused day was delivered, so it is no gap."""
-    delivered = {ref[:10] for ref in work.refused}
+    delivered = {ref[:10] for ref in work.judged.refused}
     first, last = _shift(before, 1), _shift(after, -1)
     while first in delivered:
         first = _shift(first, 1)
@@ -444,63 +522,7 @@ def _richer(work: _Work, known: Version, version: Version) -> Version:
 
 
 def _closed_day_revised(work: _Work, known: Version, version: Version) -> None:
-    """Microsoft rewrote a day that had closed: told against its previous revision, without touching baselines.
-
-    Of a suspicious rewriting our own copy stands, for good: history may be stripped further, never believed less.
-    """
-    lost, reason = guard.loss(known, version, work.rules.changes.suspicious_loss)
-    if reason:
-        work.refused.append(guard.identity(version))
-        work.out.append(
-            notices.feed_suspicious(
-                version,
-                known,
-                lost=lost,
-                reason=reason,
-                problem_id=guard.problem_id(work.rules.tenant_id, known, reason, work.now),
-                first_seen=work.now,
-                accepts_at=None,
-            )
-        )
-        return
+    """Microsoft rewrote a day that had closed: told against its previous revision, without touching baselines."""
     _tell_day(work, version, final=True)
     _compare(work, known, version, backfilled=False, hysteresis=False)
     work.days[version.day.day] = slim(version)
-
-
-def _suspicion(
-    work: _Work, refusal: Refusal | None, accepted: Version | None, version: Version, later: Sequence[Day]
-) -> Refusal | None:
-    """The refusal of a suspicious day, or None when the day is to be believed.
-
-    First contact is a declared baseline: it has no accepted day to protect. A refused day is never believed when a
-    later one of the same read has nothing suspicious: then the loss did not persist.
-    """
-    new_day = accepted is None or accepted.day.day != version.day.day
-    if accepted is None or (new_day and version.day.day <= work.first_newest):
-        return None
-    limit = work.rules.changes.suspicious_loss
-    lost, reason = guard.loss(accepted, version, limit)
-    if not reason:
-        return None
-    if guard.is_believed(refusal, lost, work.now) and all(
-        guard.loss(accepted, Version(day, ""), limit)[1] for day in later
-    ):
-        return None
-    if guard.identity(version) not in work.refused:
-        work.refused.append(guard.identity(version))
-    if refusal is not None and not refusal.approved:
-        return evolve(refusal, lost=lost)
-    found = Refusal(work.now, guard.problem_id(work.rules.tenant_id, accepted, reason, work.now), lost)
-    work.out.append(
-        notices.feed_suspicious(
-            version,
-            accepted,
-            lost=lost,
-            reason=reason,
-            problem_id=found.problem_id,
-            first_seen=work.now,
-            accepts_at=guard.accepts_at(work.now),
-        )
-    )
-    return found

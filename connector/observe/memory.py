@@ -1,8 +1,9 @@
 """What is remembered of one tenant between polls, and its form as the named byte parts of a `State`.
 
 Parts: "head" (small JSON: read on every poll), "newest" (the newest accepted day in full detail and the baselines),
-"catalogue", and "days/YYYY-MM" (closed days, months.py). A part is rewritten only when its content changed, and
-closed months are decoded only when asked for. No decisions and no I/O live here.
+"catalogue", "past" (what left the catalogue, and how often what may return was told), and "days/YYYY-MM" (closed days,
+months.py). A part is rewritten only when its content changed, and closed months are decoded only when asked for. No
+decisions and no I/O live here.
 """
 
 import json
@@ -35,15 +36,26 @@ class Baseline:
 
 @frozen
 class Refusal:
-    """A suspicious part that is being refused: since when, and which controls (or profiles) it lacks.
+    """A suspicious part that is being refused: since when so much is lost, which controls (or profiles), why, and what
+    its maximum is.
 
-    `approved` covers exactly these, or fewer.
+    `approved` covers exactly this, or less.
     """
 
     first_at: str
     problem_id: str
     lost: tuple[str, ...]
     approved: bool = False
+    reason: str = ""
+    maximum: float | None = None
+
+
+@frozen
+class Departed:
+    """A profile that left the catalogue, as it was in the last read that held it, and when that was."""
+
+    profile: Profile
+    seen_at: str
 
 
 @frozen
@@ -52,9 +64,14 @@ class Memory:
 
     `first_newest` is the newest day at first contact: older days are backfilled. `observed` is the ref under which
     the newest day was last sent as score.observed. `refusal` is that of a day, `catalogue_refusal` that of the
-    catalogue. `refused` are the latest refused versions (day#docId#hash), which are not late days when a good one
-    followed. `catalogue_partial`: the catalogue was never read whole so far. `targets` names the posture targets now
-    missed → the score before.
+    catalogue, `standing` those of other days, for as long as the feed holds the document. `refused` are the latest
+    refused versions (day#docId#hash), which are not late days when a good one followed. `doubted_at`: since when no
+    document stands for the newest day. `catalogue_partial`: the catalogue was never read whole so far.
+
+    `targets` names the posture targets now missed → the score before. `departed` are profiles that left the catalogue,
+    `seen_at` is when it was last read. `foreign` profiles are known in an earlier language only. `tellings`: how often
+    a fact that may return was told, by its id, and the day after which it cannot return ("" for never); None in what
+    an older version stored.
     """
 
     first_newest: str | None = None
@@ -69,6 +86,12 @@ class Memory:
     catalogue_refusal: Refusal | None = None
     refused: tuple[str, ...] = ()
     targets: Mapping[str, float] = Factory(dict)
+    standing: Mapping[str, Refusal] = Factory(dict)
+    doubted_at: str = ""
+    departed: Mapping[str, Departed] = Factory(dict)
+    seen_at: str = ""
+    foreign: tuple[str, ...] = ()
+    tellings: Mapping[str, tuple[int, str]] | None = Factory(dict)
 
     def versions(self) -> dict[str, Version]:
         """Every known day, oldest first: the closed ones and the newest."""
@@ -119,6 +142,7 @@ def approve(state: State) -> State | None:
 def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> Memory:
     newest = loads(parts["newest"], "newest") if "newest" in parts else {}
     catalogue = loads(parts["catalogue"], "catalogue") if "catalogue" in parts else None
+    past = loads(parts["past"], "past") if "past" in parts else {}
     bodies = {name[5:]: body for name, body in parts.items() if name.startswith("days/") and name[5:] >= since[:7]}
     services = [tuple(one) for one in newest.get("services", [])]
     # Versions before kept no services with a reference: none says nothing.
@@ -138,6 +162,12 @@ def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> M
         catalogue_refusal=_refusal(top.get("catalogue_refusal")),
         refused=tuple(newest.get("refused", ())),
         targets=newest.get("targets", {}),
+        standing={day: refusal for day, data in top.get("standing", {}).items() if (refusal := _refusal(data))},
+        doubted_at=top.get("doubted_at", ""),
+        departed={data["id"]: Departed(_profile(data), seen_at) for data, seen_at in past.get("departed", ())},
+        seen_at=top.get("seen_at", ""),
+        foreign=tuple(past.get("foreign", ())),
+        tellings={key: (times, day) for key, times, day in past["tellings"]} if past else None,
     )
 
 
@@ -165,6 +195,14 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
                 "targets": dict(new.targets),
             }
         )
+    if _past_of(new) != _past_of(old) or "past" not in parts:
+        parts["past"] = dumps(
+            {
+                "departed": [[_profile_data(left.profile), left.seen_at] for left in new.departed.values()],
+                "foreign": new.foreign,
+                "tellings": [[key, times, day] for key, (times, day) in (new.tellings or {}).items()],
+            }
+        )
     for month, body in Days.of(new.days).encoded(Days.of(old.days)).items():
         if body is None:
             parts.pop(f"days/{month}", None)
@@ -178,6 +216,9 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
         "language": new.language,
         "refusal": asdict(new.refusal) if new.refusal else None,
         "catalogue_refusal": asdict(new.catalogue_refusal) if new.catalogue_refusal else None,
+        "standing": {day: asdict(refusal) for day, refusal in new.standing.items()},
+        "doubted_at": new.doubted_at,
+        "seen_at": new.seen_at,
     }
     if new.refusal or new.catalogue_refusal:
         values["pages"] = {}  # what is refused is looked at again, even where its bytes do not change
@@ -208,11 +249,15 @@ def _newest_of(memory: Memory) -> tuple[Any, ...]:
     return (memory.newest, memory.observed, memory.baselines, memory.refused, memory.targets)
 
 
+def _past_of(memory: Memory) -> tuple[Any, ...]:
+    return (memory.departed, memory.foreign, memory.tellings)
+
+
 # -------------------------------------------------------------------------------------------------- values ↔ JSON
 
 
 def _refusal(data: Mapping[str, Any] | None) -> Refusal | None:
-    return Refusal(data["first_at"], data["problem_id"], tuple(data["lost"]), data["approved"]) if data else None
+    return Refusal(**{**data, "lost": tuple(data["lost"])}) if data else None
 
 
 _PROFILE_FIELDS = tuple(f.name for f in fields(Profile) if f.name != "updates")

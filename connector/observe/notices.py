@@ -71,7 +71,7 @@ def feed_suspicious(
 ) -> Change:
     """A day that was refused; `reason` is "controls_lost" or "max_halved".
 
-    `accepts_at` is None for a day that had closed: our own copy of it is kept for good.
+    `accepts_at` is None for a day that had closed: it is refused for good, and our own copy is kept.
     """
     before = accepted.day
     data: dict[str, Any] = {
@@ -94,8 +94,59 @@ def feed_suspicious(
     return Change("feed.suspicious", refused.day.day, told, refused.ref, refused.day.day, data)
 
 
+def day_ahead(refused: Version, newest: Version | None, problem_id: str, first_seen: str, accepts_at: str) -> Change:
+    """A document dated further ahead than tomorrow: it would hide every real day until then."""
+    day = newest.day.day if newest else ""
+    data: dict[str, Any] = {
+        "summary": f"Suspicious day refused: a document is dated {refused.day.day}, further ahead than tomorrow",
+        "reason": "dated_ahead",
+        "part": "days",
+        "problem_id": problem_id,
+        "first_seen": first_seen,
+        "accepts_at": accepts_at,
+        "known_controls": len(newest.day.controls) if newest else 0,
+        "lost_controls": 0,
+        "lost": [],
+        "max_before": None,
+        "max_after": None,
+        "last_accepted_day": day or None,
+        **snapshot(refused),
+    }
+    return Change("feed.suspicious", refused.day.day, f"dated_ahead#{first_seen}", refused.ref, day, data)
+
+
+def day_given_up(given_up: Version, newest: Version | None, *, reason: str, problem_id: str, since: str) -> Change:
+    """A newest day for which nothing stands any more (`reason` "dated_ahead" or "day_vanished"): comparing goes on
+    without it.
+    """
+    day = newest.day.day if newest else ""
+    why = {"dated_ahead": "it is dated further ahead than tomorrow"}.get(reason, "the feed no longer holds it")
+    data: dict[str, Any] = {
+        "summary": f"Newest day given up: {given_up.day.day}, {why}",
+        "reason": reason,
+        "part": "days",
+        "problem_id": problem_id,
+        "first_seen": since,
+        "accepts_at": None,
+        "known_controls": len(given_up.day.controls),
+        "lost_controls": 0,
+        "lost": [],
+        "max_before": None,
+        "max_after": None,
+        "last_accepted_day": day or None,
+        **snapshot(given_up),
+    }
+    return Change("feed.suspicious", given_up.day.day, f"{reason}#{since}", f"given_up#{given_up.ref}", day, data)
+
+
 def catalogue_suspicious(
-    known: int, lost: Sequence[str], newest: Version | None, *, problem_id: str, first_seen: str, accepts_at: str
+    known: int,
+    lost: Sequence[str],
+    newest: Version | None,
+    *,
+    problem_id: str,
+    first_seen: str,
+    accepts_at: str,
 ) -> Change:
     """A catalogue that lost too many of its `known` profiles at once: their removal is not believed yet."""
     day = newest.day.day if newest else ""

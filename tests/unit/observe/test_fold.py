@@ -244,7 +244,8 @@ def test_refused_days_leave_the_last_accepted_one_in_force() -> None:
     assert seen.memory.newest.day.day == "2026-11-20"
     assert seen.memory.days == {}
     assert types(seen) == ["feed.suspicious"]
-    assert seen.memory.refusal == Refusal(NOW, only(seen, "feed.suspicious").data["problem_id"], tuple("bcdefgh"))
+    problem_id = only(seen, "feed.suspicious").data["problem_id"]
+    assert seen.memory.refusal == Refusal(NOW, problem_id, tuple("bcdefgh"), reason="controls_lost", maximum=10.0)
 
 
 def test_an_earlier_refusal_does_not_hasten_a_later_one() -> None:
@@ -291,8 +292,8 @@ def test_a_gap_beside_a_refused_day_counts_what_is_missing() -> None:
 
 
 def test_a_gap_of_millennia_is_one_event() -> None:
-    seen = fold(read(day("2026-11-22", FEW)), read(day("9999-12-31", FEW)))
-    assert only(seen, "feed.gap").data["days"] > 2_900_000
+    seen = fold(read(day("0001-01-01", FEW)), read(day("2026-11-22", FEW)))
+    assert only(seen, "feed.gap").data["days"] > 730_000
 
 
 def test_a_small_catalogue_may_lose_half() -> None:
@@ -328,6 +329,8 @@ def test_the_catalogue_may_come_first_or_late() -> None:
     assert [(c.backfilled, c.day) for c in late.changes] == [(True, "2026-11-21"), (False, "2026-11-22")]
     first = fold(read(catalogue=profiles))
     assert [(c.backfilled, c.day) for c in first.changes] == [(True, "2026-11-21"), (False, "2026-11-22")]
+    old = evolve(profiles["a"], updates=(StateUpdate("Ignored", "2026-08-01T10:00:00Z"),))
+    assert fold(read(catalogue={"a": old})).changes == ()  # older than any day could be
 
 
 def test_undated_states_of_a_new_profile_are_its_baseline() -> None:

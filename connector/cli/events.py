@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         config,
         args,
         subject=args.control,
-        ids=(args.id,) if args.id else (),
+        ids=() if args.id is None else (args.id,),
         limit=args.limit or None,
         newest_first=True,
     )
@@ -73,7 +73,7 @@ async def _events(config: Config, query: Query, args: argparse.Namespace) -> int
     async with store_beside(config) as store:
         found = list(reversed(await store.history(query)))
         trace = await store.trace(args.id) if args.trace else []
-    if args.id and not found:
+    if args.id is not None and not found:
         raise ConfigError([f"no event has the id {args.id}"], "events older than state.keep_days are gone")
     if args.trace:
         _show_trace(found[0], trace)

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from connector import __version__
 from connector.config.secrets import keep_out_of_core_files
@@ -42,7 +42,10 @@ NEXT = "correct what the error names, then run the command again; --help lists i
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that tells mistakes of usage in the voice of every other error."""
+    """A parser that tells mistakes of usage in the voice of every other error, and takes no option by half its name."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError([message], f"see `{self.prog} --help`")
@@ -89,22 +92,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _config_option(words: list[str]) -> tuple[str | None, list[str]]:
-    """Take -c/--config out of the words, wherever it stands."""
+    """Take -c/--config out of the words, wherever it stands and however it is joined to its value: the only reader.
+
+    Raises ConfigError for one without a name or with two: a command that deletes must not guess which was meant.
+    """
     rest: list[str] = []
-    config = None
+    named: list[str] = []
     it = iter(words)
     for word in it:
         if word in ("-c", "--config"):
-            config = next(it, None)
-            if config is None:
+            value = next(it, None)
+            if value is None:
                 raise ConfigError([f"{word} needs the path of a configuration file"])
+            named.append(value)
         elif word.startswith("--config="):
-            config = word.partition("=")[2]
+            named.append(word.partition("=")[2])
+        elif word.startswith("-c"):
+            named.append(word[2:].removeprefix("="))
         elif word == "--":
             rest += [word, *it]
         else:
             rest.append(word)
-    return config, rest
+    if "" in named:
+        raise ConfigError(["-c names no file: its value is empty"], "is a variable unset that was meant to hold it?")
+    if len(set(named)) > 1:
+        raise ConfigError([f"-c names two files: {' and '.join(dict.fromkeys(named))}"], "name one")
+    return (named[0] if named else None), rest
 
 
 def complain(error: SecureScoreError) -> int:

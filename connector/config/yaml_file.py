@@ -29,10 +29,16 @@ INIT_HINT = "write one with: securescore init"
 
 
 def find(explicit: str | None, environ: Mapping[str, str]) -> str:
-    """The configuration file: as told, else $SECURESCORE_CONFIG, else the first of the usual places that exists."""
-    named = explicit or environ.get("SECURESCORE_CONFIG")
+    """The configuration file: as told, else $SECURESCORE_CONFIG, else the first of the usual places that exists.
+
+    Raises ConfigError where a name is given and empty: that is a mistake, and never means another file.
+    """
+    named = environ.get("SECURESCORE_CONFIG") if explicit is None else explicit
     if named:
         return named
+    if named is not None:
+        where = "SECURESCORE_CONFIG" if explicit is None else "-c"
+        raise ConfigError([f"{where} names no file: its value is empty"], f"name a file, or leave {where} away")
     for place in PLACES:
         if File(place).exists():
             return place

@@ -180,11 +180,15 @@ def unmatched_tenants(config: Config) -> list[str]:
 
 
 def selects(patterns: Sequence[str], name: str, labels: Mapping[str, str]) -> bool:
-    """Whether any pattern selects a tenant: a glob of its name, or label=glob; no patterns select all."""
-    if not patterns:
-        return True
-    for pattern in patterns:
-        label, equals, wanted = pattern.partition("=")
-        if fnmatchcase(labels.get(label, ""), wanted) if equals else fnmatchcase(name, pattern):
-            return True
-    return False
+    """Whether any pattern selects a tenant: a glob of its name, or label=glob; no patterns select all.
+
+    A label that a tenant does not have matches nothing, not even `label=*`.
+    """
+    return not patterns or any(_matches(pattern, name, labels) for pattern in patterns)
+
+
+def _matches(pattern: str, name: str, labels: Mapping[str, str]) -> bool:
+    label, equals, wanted = pattern.partition("=")
+    if not equals:
+        return fnmatchcase(name, pattern)
+    return label in labels and fnmatchcase(labels[label], wanted)

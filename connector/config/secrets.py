@@ -52,7 +52,19 @@ def embedded_problem(text: str) -> str | None:
     """Why the references inside this text are not well-formed; None when all are, or when there is none."""
     if text.lstrip().startswith(KEY_VAULT):
         return KEY_VAULT_REASON
+    if problem := _near_miss(text):
+        return problem
     return next((problem for match in _ANY.finditer(text) if (problem := _grammar_problem(match))), None)
+
+
+def _near_miss(text: str) -> str | None:
+    """What to write instead of a `${` that begins no reference; such a text was never meant as it stands."""
+    rest = without_references(text)
+    at = rest.find("${")
+    if at < 0:
+        return None
+    name = re.match(r"\$\{\s*(?:env\s*:)?\s*([A-Za-z_][A-Za-z0-9_]{0,63})\s*\}", rest[at:], re.IGNORECASE)
+    return f"${{ begins no reference here: write ${{env:{name[1] if name else 'NAME'}}}"
 
 
 def without_references(text: str) -> str:
@@ -67,8 +79,11 @@ def has_reference(text: str) -> bool:
 def expand_environment(text: str, environ: Mapping[str, str]) -> str:
     """The text with `${env:NAME}` replaced: for values that are no secrets.
 
-    Raises ValueError for an unset variable, another kind of reference, or a Key Vault reference nobody resolved.
+    Raises ValueError for an unset variable, another kind of reference, a `${` that begins none, or a Key Vault
+    reference nobody resolved.
     """
+    if problem := _near_miss(text):
+        raise ValueError(problem)
 
     def value(match: re.Match[str]) -> str:
         if match[1] != "env":

@@ -463,6 +463,36 @@ def test_references_that_other_text_cannot_have(value: str, words: str) -> None:
     assert words in problem(sink("syslog", host=value), {"KV": "@Microsoft.KeyVault(SecretUri=x)"})
 
 
+NEAR_MISSES = [
+    ("${HOME}/e.jsonl", "write ${env:HOME}"),
+    ("${ENV:SPLUNK_INDEX}", "write ${env:SPLUNK_INDEX}"),
+    ("${ env:X }", "write ${env:X}"),
+    ("${env:X", "write ${env:NAME}"),
+    ("${FILE:/etc/x}", "write ${env:NAME}"),
+    ("${env:SET}/${HOME}", "write ${env:HOME}"),
+    ("a${}b", "write ${env:NAME}"),
+]
+
+
+@pytest.mark.parametrize(("value", "words"), NEAR_MISSES)
+def test_a_near_miss_of_a_reference_is_no_text(value: str, words: str) -> None:
+    """In a path, in other text, in a list, in a map, in a URL that may be secret, and in a proxy."""
+    environ = {"SET": "x"}
+    for raw in (
+        sink("file", path=value),
+        sink("splunk_hec", url="https://h:8088", token="${env:SET}", index=value),
+        sink("file", path="p", tenants=["a", value]),
+        tenant(labels={"customer": value}),
+        sink("webhook", url=f"https://hook.example/{value}"),
+        sink("file", path="p") | {"network": {"proxy": f"http://proxy:3128/{value}"}},
+    ):
+        assert any(words in found for found in problems(raw, environ)), raw
+
+
+def test_what_the_environment_holds_may_look_like_anything() -> None:
+    assert parsed(sink("file", path="${env:ODD}"), {"ODD": "/x/${y}"}).sinks[0].options["path"] == "/x/${y}"
+
+
 def test_a_value_from_the_environment_is_never_shown() -> None:
     """Someone may have named a secret where a port belongs."""
     found = problem(sink("syslog", host="h", port="${env:S}"), {"S": "hunter2"})

@@ -1,10 +1,14 @@
-"""The syslog sink: CEF, LEEF or any text over UDP, TCP or TLS, in RFC 3164 or RFC 5424 headers.
+"""The syslog sink: CEF, LEEF or any text over UDP, TCP, TLS or RELP, in RFC 3164 or RFC 5424 headers.
 
 No buffer, no retry. Its only time is the send time in the header, from `now`.
 
-Syslog has no acknowledgement. What can be had: one connection a batch; over TCP we end our direction and wait until the
-receiver, having read everything, ends its own; over TLS both ends must say close_notify, which no killed process can. A
-receiver that dies afterwards may still lose what it had in memory: `replay_window_s` is for that. UDP promises nothing.
+Over RELP the receiver acknowledges each event, and one session lasts from batch to batch: that it ended without a word
+tells of a receiver that died, which between two batches nothing else does (`_Relp`).
+
+Plain syslog has no acknowledgement. What can be had: one connection a batch; over TCP we end our direction and wait
+until the receiver, having read everything, ends its own; over TLS both ends must say close_notify, which no killed
+process can. A receiver that dies afterwards may still lose what it had in memory: `replay_window_s` is for that. UDP
+promises nothing.
 
 Blocking sockets in a thread of the sink's own: asyncio's TLS reports a cut connection as a clean close. Under TLS 1.3
 the client's handshake ends before the receiver has judged the client's certificate, and then sending and even closing
@@ -28,7 +32,7 @@ from typing import Any
 from attrs import field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.formats import syslog
+from connector.formats import relp, syslog
 from connector.formats.lines import octets, one_line
 from connector.formats.shorten import shorten
 from connector.model import Receipt, Record
@@ -37,12 +41,13 @@ from connector.options import LIVE, Init, Option
 OPTIONS: Mapping[str, Option] = {
     **LIVE,
     "host": Option("host", required=True, doc="The receiver."),
-    "port": Option("port", doc="Its port; 6514 for TLS, 514 otherwise, unless stated."),
+    "port": Option("port", doc="Its port, unless it is 6514 (tls), 2514 (relp, relp_tls) or 514 (tcp, udp)."),
     "transport": Option(
         "enum",
         default="tls",
-        choices=("tls", "tcp", "udp"),
-        doc="tls and tcp confirm that the receiver took a batch; udp is best effort and can lose events unnoticed.",
+        choices=("tls", "tcp", "udp", "relp", "relp_tls"),
+        doc="relp, relp_tls acknowledge each event; tls, tcp confirm that the receiver took a batch; udp is "
+        "best effort and can lose events unnoticed.",
     ),
     "framing": Option(
         "enum",
@@ -94,11 +99,14 @@ name: soc
 kind: syslog
 host: {address}
 port: 6514
-transport: tls                  # tls | tcp | udp (udp can lose events unnoticed)
+transport: tls                  # tls | tcp | relp_tls | relp (acknowledged) | udp (can lose events unnoticed)
 format: cef                     # cef | leef
 # tls: {{ca_file: /path/ca.pem, cert_file: /path/client.pem, key_file: /path/client.key}}""",
 )
 
+_PORTS = {"tls": 6514, "relp": 2514, "relp_tls": 2514}
+_RELP = ("relp", "relp_tls")
+_RELP_WINDOW = 128  # so many events may wait for their acknowledgement; librelp's own measure
 _BATCH_S = 60.0  # a whole batch, however slowly it trickles
 _PIECE_BYTES = 64 * 1024
 _LISTEN_S = 0.25  # how long at least to listen for a refused certificate ...
@@ -119,7 +127,7 @@ class Receiver:
 
     host: str
     port: int
-    transport: str = "tls"  # tls | tcp | udp
+    transport: str = "tls"  # tls | tcp | udp | relp | relp_tls
     framing: str = "octet"  # octet | lf
     header: str = "rfc3164"  # rfc3164 | rfc5424
     facility: str = "local0"
@@ -134,6 +142,14 @@ class Receiver:
     server_name: str | None = None
 
     @property
+    def relp(self) -> bool:
+        return self.transport in ("relp", "relp_tls")
+
+    @property
+    def secured(self) -> bool:
+        return self.transport in ("tls", "relp_tls")
+
+    @property
     def place(self) -> str:
         return f"{self.host}:{self.port}/{self.transport}"
 
@@ -142,18 +158,20 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "SyslogSink":
     """A sink from checked options (keys as in OPTIONS) and the network settings (`ca_file`). Raises ConfigError."""
     given = {key: option.default for key, option in OPTIONS.items()} | dict(options)
     problems = []
+    tls = given["transport"] in ("tls", "relp_tls")
     if given["transport"] == "tls" and given["framing"] == "lf":
         problems.append("framing: TLS needs octet counting (RFC 5425)")
-    if given["transport"] != "tls" and (named := [key for key in given if key.startswith("tls.") and given[key]]):
+    if given["transport"] in _RELP and given["framing"] == "lf":
+        problems.append(f"framing: has no effect with transport {given['transport']}: RELP counts octets")
+    if not tls and (named := [key for key in given if key.startswith("tls.") and given[key]]):
         problems.append(f"{named[0]}: has no effect with transport {given['transport']}")
     if given["tls.key_file"] and not given["tls.cert_file"]:
         problems.append("tls.key_file: needs tls.cert_file")
     if problems:
         raise ConfigError([f"sinks.{name}.{problem}" for problem in problems])
-    tls = given["transport"] == "tls"
     receiver = Receiver(
         host=given["host"],
-        port=given["port"] or (6514 if tls else 514),
+        port=given["port"] or _PORTS.get(given["transport"], 514),
         transport=given["transport"],
         framing=given["framing"],
         header=given["header"],
@@ -217,12 +235,13 @@ class SyslogSink:
         self._now = now
         self._wait_s = wait_s
         self._tls = _Tls(receiver)
+        self._relp = _Relp(receiver, self._tls, wait_s)
         # A thread of its own: a dead receiver must not take the threads other sinks need. Only one, so that a batch
         # whose sender gave up waiting is over before the next one begins.
         self._thread: ThreadPoolExecutor | None = None
 
     async def send(self, records: Sequence[Record]) -> Receipt:
-        """Send a batch over one connection. Records that fit no frame are rejected.
+        """Send a batch. Records that fit no frame are rejected; over RELP only what is acknowledged is accepted.
 
         Raises Unavailable (refused, time-out, cut connection, no confirmation) or Denied (certificates, TLS); then
         nothing is accepted, though the receiver may hold some of it.
@@ -239,24 +258,25 @@ class SyslogSink:
                 messages[record.event_id] = message(self._receiver, record, headers[kind])
             except ValueError as error:
                 rejected[record.event_id] = str(error)
+        accepted: frozenset[str] = frozenset()
         if messages:
-            job = self._send_datagrams if self._receiver.transport == "udp" else self._send_stream
-            rejected |= await self._in_thread(job, messages)
-        return Receipt(accepted=frozenset(messages.keys() - rejected.keys()), rejected=rejected)
+            accepted, refused = await self._in_thread(self._job, messages)
+            rejected |= refused
+        return Receipt(accepted=accepted, rejected=rejected)
 
     async def probe(self) -> None:
         """Connect, with TLS and the client certificate, and close again. For UDP only the name can be looked up."""
-        await self._in_thread(self._send_datagrams if self._receiver.transport == "udp" else self._send_stream, {})
+        await self._in_thread(self._job, {})
 
     async def close(self) -> None:
-        """Nothing stays open between batches; a later `send` starts again."""
+        """End the RELP session, if there is one; nothing else stays open. A later `send` starts again."""
         if self._thread is not None:
+            if self._receiver.relp:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._relp.close)
             self._thread.shutdown(wait=False)
             self._thread = None
 
-    async def _in_thread(
-        self, job: Callable[[Mapping[str, bytes]], Mapping[str, str]], messages: Mapping[str, bytes]
-    ) -> Mapping[str, str]:
+    async def _in_thread(self, job: "_Job", messages: Mapping[str, bytes]) -> "_Taken":
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sink-{self.name}")
         try:
@@ -266,25 +286,25 @@ class SyslogSink:
 
     # --------------------------------------------------------------------------------------------- in the sink's thread
 
-    def _send_stream(self, messages: Mapping[str, bytes]) -> Mapping[str, str]:
+    @property
+    def _job(self) -> "_Job":
+        if self._receiver.relp:
+            return self._relp.send
+        return self._send_datagrams if self._receiver.transport == "udp" else self._send_stream
+
+    def _send_stream(self, messages: Mapping[str, bytes]) -> "_Taken":
         data = memoryview(b"".join(syslog.frame(text, self._receiver.framing) for text in messages.values()))
         patience = _Patience(self._wait_s, time.monotonic() + _BATCH_S)
-        receiver = self._receiver
-        raw = socket.create_connection((receiver.host, receiver.port), timeout=patience.left_s())
-        with raw:
-            # Without this the last piece of a batch waits for the receiver's delayed acknowledgement, some 20-40 ms.
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):
-                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._wait_s * 1000))
-            if receiver.transport == "tls":
+        with _connected(self._receiver, patience) as raw:
+            if self._receiver.secured:
                 self._tls.send(raw, data, patience)
             else:
                 _send_pieces(raw, data, patience)
                 _check_open(raw)
                 _await_end(raw, self._wait_s)
-        return {}
+        return frozenset(messages), {}
 
-    def _send_datagrams(self, messages: Mapping[str, bytes]) -> Mapping[str, str]:
+    def _send_datagrams(self, messages: Mapping[str, bytes]) -> "_Taken":
         """Paced datagrams; returns those the network cannot carry. A connected socket hears of a closed port."""
         rejected: dict[str, str] = {}
         address = (self._receiver.host, self._receiver.port)
@@ -306,7 +326,148 @@ class SyslogSink:
                     count = size = 0
             time.sleep(_UDP_PAUSE_S)  # small batches are paced too, and a refusal (ICMP) has time to come back
             _check_error(sock)
-        return rejected
+        return frozenset(messages.keys() - rejected.keys()), rejected
+
+
+_Taken = tuple[frozenset[str], Mapping[str, str]]
+"""Ids of what was taken, and what was refused for good with the reason."""
+_Job = Callable[[Mapping[str, bytes]], _Taken]
+
+
+def _connected(receiver: Receiver, patience: "_Patience") -> socket.socket:
+    raw = socket.create_connection((receiver.host, receiver.port), timeout=patience.left_s())
+    # Without this the last piece of a batch waits for the receiver's delayed acknowledgement, some 20-40 ms.
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(patience.wait_s * 1000))
+    return raw
+
+
+class _Relp:
+    """A RELP session with one receiver, opened by the first batch and kept. Blocking; for one thread.
+
+    An acknowledged event is in the receiver's queue, not on its disk. A receiver that is stopped in order says
+    `serverclose` after it has written everything; one that dies says nothing. So a session that ended without a word
+    is an error (Unavailable, by the caller): then the delivery loop offers again what was acknowledged lately.
+    """
+
+    def __init__(self, receiver: Receiver, tls: "_Tls", wait_s: float) -> None:
+        self._receiver = receiver
+        self._tls = tls
+        self._wait_s = wait_s
+        self._sock: socket.socket | None = None
+        self._reader = relp.Reader()
+        self._number = 0
+
+    def send(self, messages: Mapping[str, bytes]) -> _Taken:
+        """Ids of what was acknowledged. Raises OSError: then nothing of the batch counts, and the session is over."""
+        patience = _Patience(self._wait_s, time.monotonic() + _BATCH_S)
+        try:
+            if self._sock is not None and self._was_ended():
+                self._drop()
+            if self._sock is None:
+                self._open(patience)
+            return self._exchange(list(messages.items()), patience), {}
+        except ValueError as error:
+            self._drop()
+            raise ConnectionAbortedError(0, f"the receiver does not speak RELP: {error}") from error
+        except BaseException:
+            self._drop()
+            raise
+
+    def close(self) -> None:
+        """Say goodbye, and wait a moment for the receiver's."""
+        if self._sock is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._sock.settimeout(1.0)
+                self._sock.sendall(relp.encode(self._next(), "close"))
+                self._read()
+        self._drop()
+
+    def _open(self, patience: "_Patience") -> None:
+        raw = _connected(self._receiver, patience)
+        try:
+            raw.settimeout(patience.left_s())
+            self._sock = self._tls.handshake(raw) if self._receiver.secured else raw
+        except BaseException:
+            raw.close()
+            raise
+        self._reader, self._number = relp.Reader(), 0
+        number = self._next()
+        self._sock.sendall(relp.encode(number, "open", relp.OFFERS))
+        for frame in self._wait_for_frames(patience):
+            said = relp.answer(frame)
+            if frame.number != number or said.status != 200:
+                raise ConnectionRefusedError(0, f"the receiver refuses the session: {said.status} {said.words[:200]}")
+            if "syslog" not in relp.offered_commands(said.rest):
+                raise ConnectionRefusedError(0, "the receiver offers no command `syslog`")
+
+    def _exchange(self, messages: list[tuple[str, bytes]], patience: "_Patience") -> frozenset[str]:
+        """Send with at most a window unanswered. A refused event is left out: whether that is for good, time tells."""
+        waiting: dict[int, str] = {}
+        taken: set[str] = set()
+        refusal = ""
+        sent = 0
+        while sent < len(messages) or waiting:
+            if room := messages[sent : sent + _RELP_WINDOW - len(waiting)]:
+                frames = []
+                for event_id, text in room:
+                    waiting[number := self._next()] = event_id
+                    frames.append(relp.encode(number, "syslog", text))
+                _send_pieces(self._socket(), memoryview(b"".join(frames)), patience)
+                sent += len(room)
+            for frame in self._wait_for_frames(patience):
+                if frame.command == "serverclose":
+                    self._drop()
+                    if not taken:
+                        raise ConnectionAbortedError(0, "the receiver ended the session")
+                    return frozenset(taken)
+                said = relp.answer(frame)
+                event_id = waiting.pop(frame.number, "")
+                if not event_id:
+                    raise ValueError(f"an answer to {frame.number}, which nobody asked")
+                if said.status == 200:
+                    taken.add(event_id)
+                else:
+                    refusal = f"{said.status} {said.words[:200]}"
+        if messages and not taken:
+            raise ConnectionRefusedError(0, f"the receiver refuses every event: {refusal}")
+        return frozenset(taken)
+
+    def _was_ended(self) -> bool:
+        """Whether the receiver ended the session in order since the last batch. Raises OSError when it just went."""
+        sock = self._socket()
+        sock.setblocking(False)
+        try:
+            frames = self._read()
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        return any(frame.command == "serverclose" for frame in frames)
+
+    def _wait_for_frames(self, patience: "_Patience") -> list[relp.Frame]:
+        self._socket().settimeout(patience.left_s())
+        while not (frames := self._read()):
+            self._socket().settimeout(patience.left_s())
+        return frames
+
+    def _read(self) -> list[relp.Frame]:
+        data = self._socket().recv(_PIECE_BYTES)
+        if not data:
+            raise ConnectionResetError(0, "the receiver ended the session without a word")
+        return self._reader.feed(data)
+
+    def _socket(self) -> socket.socket:
+        assert self._sock is not None
+        return self._sock
+
+    def _next(self) -> int:
+        self._number = relp.following(self._number)
+        return self._number
+
+    def _drop(self) -> None:
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
 
 
 class _Tls:
@@ -343,6 +504,10 @@ class _Tls:
             with sock.unwrap() as plain:
                 _check_error(plain)
         self._heard_until = heard_until
+
+    def handshake(self, raw: socket.socket) -> ssl.SSLSocket:
+        """TLS for a protocol whose own first answer shows that the receiver accepts us."""
+        return self._handshake(self._current(), raw)
 
     def _handshake(self, context: ssl.SSLContext, raw: socket.socket) -> ssl.SSLSocket:
         name = self._receiver.server_name or self._receiver.host
@@ -489,7 +654,7 @@ def _failure(receiver: Receiver, error: OSError) -> SecureScoreError:
         return Unavailable(what, hint="check `host` and the name servers")
     if isinstance(error, TimeoutError):
         return Unavailable(what, hint="check host, port and firewalls; a very slow receiver needs smaller batches")
-    if receiver.transport == "tls":
+    if receiver.secured:
         return Unavailable(what, hint=f"check that the receiver runs and listens there; it {ours}")
     return Unavailable(what, hint="check that the receiver runs and listens there")
 

@@ -222,6 +222,53 @@ def rsyslog(folder: Path, max_message: str = "64k") -> Iterator[Rsyslog]:
         process.stop()
 
 
+# ---------------------------------------------------------------------------------------------------------------- RELP
+
+
+@frozen
+class Relp:
+    """A running rsyslogd with RELP: `plain`, and `tls`, which wants the client certificate. Files as in Rsyslog."""
+
+    process: Receiver
+    plain: int
+    tls: int
+    plain_file: Path
+    tls_file: Path
+    certificates: Certificates
+
+
+_RELP = """\
+global(workDirectory="{dir}/work" maxMessageSize="64k")
+module(load="imrelp" tls.tlslib="openssl")
+template(name="raw" type="string" string="%rawmsg%\\n")
+ruleset(name="plain") {{ action(type="omfile" file="{dir}/plain.raw" template="raw") }}
+ruleset(name="tls")   {{ action(type="omfile" file="{dir}/tls.raw" template="raw") }}
+input(type="imrelp" address="127.0.0.1" port="{plain}" ruleset="plain" maxDataSize="64k")
+input(type="imrelp" address="127.0.0.1" port="{tls}" ruleset="tls" maxDataSize="64k" tls="on" tls.caCert="{ca}"
+      tls.myCert="{server}" tls.myPrivKey="{server_key}" tls.authMode="name" tls.permittedPeer=["client.test"])
+"""
+
+
+@contextmanager
+def rsyslog_relp(folder: Path) -> Iterator[Relp]:
+    """A real rsyslogd that listens for RELP alone."""
+    command = program("rsyslogd", hint="apt-get install rsyslog rsyslog-relp")
+    if not any(Path("/usr/lib").glob("**/rsyslog/imrelp.so")):
+        missing("rsyslog's RELP input is not installed: apt-get install rsyslog-relp")
+    (folder / "work").mkdir(parents=True)
+    given = certificates(folder / "certificates")
+    plain, tls = free_ports(2)
+    places = {"ca": given.ca, "server": given.server, "server_key": given.server_key}
+    (folder / "rsyslog.conf").write_text(_RELP.format(dir=folder, plain=plain, tls=tls, **places))
+    arguments = [command, "-n", "-f", str(folder / "rsyslog.conf"), "-i", str(folder / "pid")]
+    process = Receiver(arguments, folder, plain, {})
+    process.start()
+    try:
+        yield Relp(process, plain, tls, folder / "plain.raw", folder / "tls.raw", given)
+    finally:
+        process.stop()
+
+
 # ----------------------------------------------------------------------------------------------------------- syslog-ng
 
 

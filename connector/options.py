@@ -28,6 +28,7 @@ TYPES: Mapping[str, str] = {
     "path": 'file or folder, relative to the configuration file → absolute; "-" stays',
     "url": "https URL (plain http for loopback only), without user, password or token in it",
     "origin": "URL without a path, such as https://graph.microsoft.com",
+    "https_origin": "the same, and https even on loopback: MSAL signs in nowhere else",
     "proxy": '"env", or an http URL; user and password only as references, see secrets.resolve_url',
     "host": "host name or IP address",
     "port": "1-65535",

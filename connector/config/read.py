@@ -394,6 +394,13 @@ def _origin(option: Option, raw: object) -> str:
     return text.rstrip("/")
 
 
+def _https_origin(option: Option, raw: object) -> str:
+    text = _origin(option, raw)
+    if not text.lower().startswith("https:"):
+        raise Unfit("a sign-in host is reached by https only, on loopback too (`securescore simulate --tls` has one)")
+    return text
+
+
 def _proxy(option: Option, raw: object) -> str:
     """User and password only by reference: of the whole URL, or inside it."""
     text = _text(option, raw).strip()
@@ -508,6 +515,7 @@ _CONVERT: Mapping[str, Callable[[Option, object], Any]] = {
     "path": _path,
     "url": _url,
     "origin": _origin,
+    "https_origin": _https_origin,
     "proxy": _proxy,
     "host": _host,
     "port": _port,

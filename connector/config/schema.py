@@ -134,6 +134,7 @@ def _forms(option: Option) -> list[dict[str, Any]]:
         "guid": [{"type": "string", "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}],
         "url": [https],
         "origin": [https],
+        "https_origin": [{"type": "string", "pattern": "^https://"}],
         "port": [{"type": "integer", "minimum": 1, "maximum": 65535}, digits],
         "cloud": [{"enum": list(CLOUDS)}],
         "enum": [{"enum": _words(option.choices)}],

@@ -175,3 +175,5 @@ def _managed(client_id: object, audience: str, direct: Bridge, now: datetime, cl
         raise Unavailable(f"{what}: cannot read {error.filename}: {error.strerror}", hint=hint) from None
     except Unavailable as error:
         raise Unavailable(f"{what}: {error.what}", error.retry_after_s, _NO_IDENTITY) from None
+    except ConfigError as error:  # the machine says that it is in Azure Arc, and lacks what belongs to that
+        raise ConfigError(error.problems, _NO_IDENTITY) from None

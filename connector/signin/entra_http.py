@@ -12,6 +12,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -22,6 +23,8 @@ from connector.net.http import Response, Transport, error_for, is_html
 from connector.signin.refusals import SignInRefused, refusal
 
 MAX_ANSWER_BYTES = 256 * 1024
+asked: ContextVar[bool] = ContextVar("asked", default=False)
+"""Whether MSAL asked anybody since this was set to False: what it refuses before that, it refuses by itself."""
 IDENTITY_TIMEOUT_S = 10.0
 """An identity endpoint is on this machine or one hop away; where there is none, nobody answers."""
 
@@ -93,6 +96,7 @@ class MsalHttp:
         """The transport belongs to the application."""
 
     def _send(self, method: str, url: str, headers: Mapping[str, Any], body: bytes | None) -> Answer:
+        asked.set(True)
         self._admit(url)
         sent = {str(name): str(value) for name, value in headers.items() if value is not None}
         response = self._bridge.request(method, url, sent, body, self._timeout_s)

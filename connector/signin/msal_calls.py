@@ -13,8 +13,9 @@ from urllib.parse import quote_plus
 
 from attrs import field, frozen
 
-from connector.errors import SecureScoreError, Unavailable
+from connector.errors import ConfigError, SecureScoreError, Unavailable
 from connector.net.clouds import Cloud
+from connector.signin.entra_http import asked
 
 MAX_TOKEN_CHARS = 65_536
 CAPABILITIES = ["CP1"]
@@ -62,7 +63,12 @@ def msal_module() -> Any:
 
 @contextmanager
 def msal_errors(what: str, hide: Sequence[str] = ()) -> Iterator[None]:
-    """Around calls of MSAL: foreign exceptions become Unavailable, and no error leaves with a secret in its words."""
+    """Around calls of MSAL: foreign exceptions become ours, and no error leaves with a secret in its words.
+
+    What is raised before anybody was asked is the configuration's fault (ConfigError): a file that was damaged, an
+    address that MSAL will not have. After that it is an answer's (Unavailable).
+    """
+    asked.set(False)
     try:
         yield
     except SecureScoreError as error:
@@ -71,6 +77,9 @@ def msal_errors(what: str, hide: Sequence[str] = ()) -> Iterator[None]:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         # What a far end answers reaches MSAL unchecked. Its exceptions quote that, so text and chain are dropped.
+        if not asked.get():
+            refused = f"{what}: refused on this machine, before anybody was asked ({type(error).__name__})"
+            raise ConfigError([refused], "check the `auth` of this tenant and the files it names") from None
         raise Unavailable(f"{what}: the answer has an unknown form ({type(error).__name__})") from None
 
 

@@ -125,7 +125,7 @@ def test_every_value_arrives_in_its_unit() -> None:
             },
             targets={"percent_min": "62.5%", "measured_percent_min": 60, "drop_points": 20, "controls": ["a", "b"]},
             network={"proxy": "http://p:3128", "no_proxy": [".lan"], "ca_file": "ca.pem", "timeout_s": "1m"},
-            graph={"cloud": "dod", "base_url": "https://graph.example/", "authority": "http://127.0.0.1:1"},
+            graph={"cloud": "dod", "base_url": "https://graph.example/", "authority": "https://127.0.0.1:1/"},
             health={"listen": "[::1]:0", "heartbeat": "off"},
             log={"level": "debug", "format": "json"},
         )
@@ -136,7 +136,7 @@ def test_every_value_arrives_in_its_unit() -> None:
     assert config.changes == ChangesConfig(1.0, 0.2, 2.5, True, "baseline", "off", 259200.0, 1.0)
     assert config.targets == TargetsConfig(62.5, 60.0, 20.0, ("a", "b"))
     assert config.network == NetworkConfig("http://p:3128", (".lan",), "/srv/ca.pem", 60.0)
-    assert config.graph == GraphConfig("dod", "https://graph.example", "http://127.0.0.1:1")
+    assert config.graph == GraphConfig("dod", "https://graph.example", "https://127.0.0.1:1")
     assert config.health == HealthConfig("[::1]:0", 0.0)
     assert config.log == LogConfig("debug", "json")
 

@@ -111,6 +111,7 @@ def test_inputs_share_a_collection_by_prefix() -> None:
         ("account", "cloud", "china", "account, cloud: "),
         ("account", "expires_on", "soon", "account, secret expires on: "),
         ("account", "graph_url", "http://graph.example", "account, graph_url: "),
+        ("account", "login_url", "http://127.0.0.1:8080", "account, login_url: "),
         ("proxy", "proxy_enabled", "1", "proxy: "),
     ],
 )

@@ -90,6 +90,7 @@ def test_saved_responses_need_a_folder_and_no_credential() -> None:
         ({"auth": IDENTITY, "cloud": "dodd"}, "did you mean dod?"),
         ({"auth": IDENTITY, "cloud": "dod", "graph": {"cloud": "dod"}}, "is written twice"),
         ({"auth": IDENTITY, "graph": {"base_url": "http://graph.example"}}, "plain http is allowed for loopback only"),
+        ({"auth": IDENTITY, "graph": {"authority": "http://127.0.0.1:1"}}, "by https only, on loopback too"),
         ({"auth": IDENTITY, "graph": {"base_url": "https://g/v1.0"}}, "paths are added by us"),
         ({"auth": IDENTITY, "labels": {"a b": "x"}}, "a label's name has letters"),
         ({"auth": IDENTITY, "labels": {"a": "x" * 257}}, "at most 256 characters"),

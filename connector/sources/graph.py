@@ -8,11 +8,12 @@ day at a time; the catalogue has more pages than one; 206 and an empty 200 both 
 is an address chosen by the far end, while every request carries a token.
 """
 
+import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from random import Random
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from attrs import Factory, evolve, frozen
 from yarl import URL
@@ -34,6 +35,7 @@ MAX_ATTEMPTS = 8  # a second bound beside the deadline, for clocks that stand st
 BACKOFF_BASE_S = 1.0
 BACKOFF_CAP_S = 30.0
 MAX_LINK_CHARS = 8_192
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")  # with a scheme, or with a host at least
 
 ACCESS_HINT = (
     "Either the permission SecurityEvents.Read.All is missing, or no administrator of this tenant has consented to it; "
@@ -46,6 +48,7 @@ LATER_HINT = (
     "The pages before it came from the same address and are kept; all are asked for again at every poll. If it stays "
     "so for days, tell Microsoft, with the request ids."
 )
+REWRITTEN_HINT = "Something between this machine and Graph rewrites answers: check proxy and base_url."
 PASSED_OVER_HINT = "The other documents are kept; this one is asked for again at every poll."
 
 
@@ -326,19 +329,25 @@ class GraphSource:
                 days += days_here
                 if days >= wanted or not days_here:
                     return
-            url = self._followable(link.url, f"{collection} page {number}")
+            url = self._followable(link.url, collection, f"{collection} page {number}")
             if url in followed:
                 raise PartialRead(f"{collection}: page {number} links back to an earlier page", "paging")
             followed.add(url)
             if number >= self._max_pages:
                 raise PartialRead(f"{collection}: no end after {number} pages", "paging")
 
-    def _followable(self, link: str, where: str) -> str:
+    def _followable(self, link: str, collection: str, where: str) -> str:
         """The link, verbatim, if it leads to the configured host. Raises PartialRead: the token goes nowhere else."""
+        if not link.strip():
+            what = "its nextLink is empty, which says neither where to go on nor that this is all"
+            raise PartialRead(f"{where}: {what}", "paging", REWRITTEN_HINT)
+        if not (link.isascii() and link.isprintable() and " " not in link and len(link) <= MAX_LINK_CHARS):
+            raise PartialRead(f"{where}: its nextLink is not a usable address", "paging", REWRITTEN_HINT)
+        if not _ABSOLUTE.match(link):
+            return self._resolved(link, collection, where)
         try:
             url = URL(link, encoded=True)
             same = (url.scheme, url.host, url.port) == (self._root.scheme, self._root.host, self._root.port)
-            plain = link.isascii() and link.isprintable() and " " not in link and len(link) <= MAX_LINK_CHARS
             host = url.host
         except ValueError:
             same, host = False, None
@@ -347,11 +356,23 @@ class GraphSource:
                 f"{where}: its nextLink leads to {printable(host, 100) if host else 'no valid address'}, not to "
                 f"{self._root.host}; it was not followed and no token was sent",
                 "paging",
-                "Something between this machine and Graph rewrites answers: check proxy and base_url.",
+                REWRITTEN_HINT,
             )
-        if not plain:
-            raise PartialRead(f"{where}: its nextLink is not a usable address", "paging")
         return link
+
+    def _resolved(self, link: str, collection: str, where: str) -> str:
+        """A relative link, where it means another page of the same collection. Raises PartialRead.
+
+        OData allows them (JSON Format 4.01, "Relative URLs"): relative to what was asked for, or to what
+        `@odata.context` names, which is the root of the service.
+        """
+        page = f"{self._base_url}/v1.0/security/{collection}"
+        for base in (page, f"{self._base_url}/v1.0/"):
+            url = urljoin(base, link)
+            if url.startswith(f"{page}?"):
+                return url
+        what = f"its nextLink is relative ({printable(link, 100)}) and leads to no page of {collection}"
+        raise PartialRead(f"{where}: {what}; it was not followed", "paging", REWRITTEN_HINT)
 
 
 def profile_path(name: str) -> str:
@@ -380,8 +401,9 @@ def _evidence(collection: str, pages: Iterable[_Page]) -> tuple[EvidenceFile, ..
 def _documents(page: _Page, where: str, load: Callable[[bytes, str], Any] = load) -> list[Any]:
     data = load(page.body, where)
     found = documents(data, where)
-    if page.link is None and data.get("@odata.nextLink"):
-        raise PartialRead(f"{where}: its nextLink stands where none was looked for", "paging")
+    if page.link is None and (link := data.get("@odata.nextLink")):
+        wrong = "stands where none was looked for" if isinstance(link, str) else "is no text"
+        raise PartialRead(f"{where}: its nextLink {wrong}", "paging")
     return found
 
 

@@ -429,6 +429,14 @@ async def test_token_never_leaves_for_another_host(bench: Bench) -> None:
         "http://{host}/" + "x" * 9_000,
         "http://[",
         " ",
+        "",
+        "?",
+        "#x",
+        "?a\r\nHost: evil.example",
+        "/\\evil.example/x?a",
+        "secureScores?$skiptoken=2",  # of another collection
+        "../../../x?$skiptoken=2",
+        "{host}/v1.0/security/secureScoreControlProfiles?a",  # without a scheme
     ],
 )
 async def test_odd_links_are_not_followed(bench: Bench, link: str) -> None:
@@ -452,6 +460,38 @@ async def test_link_is_followed_verbatim(bench: Bench) -> None:
     assert bench.graph.seen[-1] == f"/v1.0/security/{PROFILES}?{query}"
     assert isinstance(snapshot.catalogue, dict)
     assert list(snapshot.catalogue) == ["A"]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "?$skiptoken=2",
+        f"{PROFILES}?$skiptoken=2",
+        f"security/{PROFILES}?$skiptoken=2",
+        f"/v1.0/security/{PROFILES}?$skiptoken=2",
+    ],
+)
+async def test_a_relative_link_leads_on_in_the_same_collection(bench: Bench, link: str) -> None:
+    bench.queue(PROFILES, canned({"@odata.nextLink": link, "value": []}), canned({"value": [profile_document("A")]}))
+    snapshot = await bench.read()
+    assert bench.graph.seen[-1] == f"/v1.0/security/{PROFILES}?$skiptoken=2"
+    assert isinstance(snapshot.catalogue, dict)
+    assert list(snapshot.catalogue) == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("", "is empty, which says neither where to go on nor that this is all"),
+        ("/beta/x", "is relative (/beta/x) and leads to no page of secureScoreControlProfiles"),
+        (7, "is no text"),
+    ],
+)
+async def test_a_link_that_is_not_followed_is_told_as_what_it_is(bench: Bench, link: object, words: str) -> None:
+    bench.queue(PROFILES, canned({"@odata.nextLink": link, "value": [profile_document("A")]}))
+    snapshot = await bench.read()
+    part = snapshot.partial.get("catalogue") or absent(snapshot.catalogue)
+    assert words in part.detail
 
 
 async def test_link_loop_is_noticed(bench: Bench) -> None:

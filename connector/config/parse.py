@@ -2,7 +2,7 @@
 
 No YAML and no environment here: a front end (YAML file, Splunk conf, app settings) gives the dict, the positions of its
 keys, the rows of its tenants file and the environment. What comes out stands in values.py. Nothing here performs I/O;
-only a name that does not ship is looked for among what installed packages bring (plugins.py).
+only a name that does not ship is looked for among what installed packages bring (plugins/).
 """
 
 import re

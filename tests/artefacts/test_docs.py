@@ -1,5 +1,6 @@
 """The guides are true of the code: what they name exists, and what exists and matters is named."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def test_a_wing_says_what_lives_in_it_and_what_may_not(wing: str) -> None:
     assert len(text.split()) > 15
     missing = [name for name in re.findall(r"\b([a-z_0-9]+\.py)\b", text) if not (ENGINE / wing / name).exists()]
     assert missing == []
+
+
+def test_every_file_that_an_opening_docstring_names_exists() -> None:
+    """Files that moved or were renamed are not spoken of under their old names."""
+    tops = (ENGINE, ROOT / "sinks", ROOT / "packaging", ROOT / "tests")
+    there = [f"/{path.relative_to(ROOT).as_posix()}" for top in tops for path in top.rglob("*.py")]
+    named = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in (*ENGINE.rglob("*.py"), *(ROOT / "sinks").glob("*.py"))
+        for name in re.findall(r"(?<![\w./])((?:\w+/)*\w+\.py)\b", opening(path))
+    }
+    assert len(named) > 100
+    assert [(path, name) for path, name in named if not any(each.endswith(f"/{name}") for each in there)] == []
+
+
+def opening(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_bytes())) or ""
 
 
 @pytest.mark.parametrize("guide", GUIDES)

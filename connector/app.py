@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from connector.clock import SystemClock
 from connector.config.secrets import resolve_options
@@ -38,7 +38,7 @@ from connector.observe.schedule import concurrency
 from connector.observe.storm import Storms
 from connector.plugins.guards import guarded_source
 from connector.plugins.installed import plugin
-from connector.ports import Clock, Sink, Source, Start
+from connector.ports import Clock, Sink, Source, Start, Store
 from connector.registry import source_module
 from connector.signin.credentials import ExpiryWatch
 from connector.signin.msal_calls import Target
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from connector.sources.graph import GraphSource
     from connector.stores.documents import DocumentsStore
     from connector.stores.kvstore import Collection
+    from connector.stores.trial import Trial
 
 READ = "SecurityEvents.Read.All"
 WRITE = "SecurityEvents.ReadWrite.All"
@@ -91,15 +92,9 @@ async def open_app(
         if writer:
             await store.attach([Start(s.name, whole_history=s.start == "all") for s in config.sinks])
         watch = ExpiryWatch(config)
-        poller = Poller(
-            store=store,
-            clock=clock,
-            open_source=lambda tenant: open_source(tenant, config, transports, clock),
-            changes=config.changes,
-            severity=severity_rules(),
+        poller = evolve(
+            build_poller(config, store, transports),
             archive=evidence(config),
-            keep_days=config.state.keep_days,
-            max_days_a_commit=getattr(store, "max_days_a_commit", None) or MAX_DAYS_A_COMMIT,
             watch=watch,
             storms=Storms(len(config.tenants), config.poll.interval_s),
         )
@@ -127,6 +122,19 @@ async def open_app(
         await transports.close()
         if store is not None:
             await store.close()
+
+
+def build_poller(config: Config, store: Store, transports: "Transports") -> Poller:
+    """What polls, with all that decides on the outcome of a poll. Raises ConfigError for a damaged installation."""
+    return Poller(
+        store=store,
+        clock=transports.clock,
+        open_source=lambda tenant: open_source(tenant, config, transports, transports.clock),
+        changes=config.changes,
+        severity=severity_rules(),
+        keep_days=config.state.keep_days,
+        max_days_a_commit=getattr(store, "max_days_a_commit", None) or MAX_DAYS_A_COMMIT,
+    )
 
 
 def check_one_folder() -> None:
@@ -204,6 +212,18 @@ async def open_store(
 
     prefix = str((state.kvstore or {}).get("prefix") or "")
     return cast("DurableStore", open_kvstore(collection, clock=clock, max_bytes=bound, prefix=prefix))
+
+
+async def try_state(config: Config, clock: Clock) -> "Trial":
+    """Whether the loops could open the state of the configuration, without changing it. Raises StoreError."""
+    from connector.stores.trial import Trial, try_directory, try_sqlite  # noqa: PLC0415 - for one command
+
+    state = config.state
+    if state.path is not None:
+        return await try_sqlite(Path(config.base_dir, state.path), clock=clock, mode=state.mode)
+    if state.directory is not None:
+        return await try_directory(Path(config.base_dir, state.directory), clock=clock)
+    return Trial(exists=True)  # asked by opening it
 
 
 def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":

@@ -1,6 +1,8 @@
-"""`securescore check`: configuration, clock, state, sign-in, Graph and every sink; one line a fault, with its remedy.
+"""`securescore check`: whether `run` would start and its first poll succeed; one line a fault, with its remedy.
 
-Reads only: nothing is committed, and no event is sent unless `--send-test` asks for it (send_test.py).
+It asks what a start asks: the same sinks and mappings are made ready, the state is judged as its writer would judge it,
+and every tenant is polled against what the state remembers, except that nothing is committed. No event is sent unless
+`--send-test` asks for it (send_test.py).
 """
 
 import argparse
@@ -8,39 +10,56 @@ import asyncio
 import csv
 import io
 import logging
+import os
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from attrs import Factory, asdict, define, evolve, frozen
 
-from connector.app import READ, WRITE, Transports, open_source, open_store, token_provider
+from connector.app import (
+    READ,
+    WRITE,
+    Transports,
+    build_poller,
+    check_one_folder,
+    evidence,
+    open_store,
+    token_provider,
+    transports_for,
+    try_state,
+)
 from connector.cli import send_test
 from connector.cli.common import clean, config_of, console, draw, dump, plural, table
 from connector.cli.rule_columns import declared, differences, resource_id_problem
 from connector.clock import SystemClock, iso
 from connector.config.keys import TENANT
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
-from connector.deliver.prepare import build_sink
+from connector.deliver.delivery import DurableStore
+from connector.deliver.prepare import Prepared, prepare
 from connector.durable import replacing
 from connector.errors import ConfigError, Denied, SecureScoreError
+from connector.health.upkeep import CONNECTOR, disk_faults
 from connector.mapping.load import load_mapping
 from connector.mapping.resources import mapping_names
-from connector.model import Known
+from connector.model import Known, Snapshot
 from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
 from connector.net.http import MAX_BODY_BYTES, Response, Transport
+from connector.observe import memory
+from connector.observe.poller import Poller, PollOutcome
 from connector.observe.schedule import concurrency
 from connector.plugins.installed import plugins
-from connector.ports import Clock
+from connector.ports import Clock, Source, Store
 from connector.registry import SINKS
 from connector.signin.claims import READERS, Claims, read_claims
 from connector.signin.credentials import expiries, fault
 from connector.signin.refusals import CONSENT_REASONS, SignInRefused
 from connector.signin.tokens import azure_credential
+from connector.stores.trial import TrialStore, writable
 
 HELP = "configuration, clock, access, Graph and every sink; what to do about each fault"
 SHOWN_TENANTS = 20
@@ -54,7 +73,8 @@ CONSENT_HEALS = CONSENT_REASONS | {"permission_missing"}
 class Finding:
     """What one check came to. `what` is its name, `subject` whom it concerns; `ok` None means a warning.
 
-    `reason` is a stable word for the fault, where it has one: the same for every tenant.
+    `reason` is a stable word for the fault, where it has one: the same for every tenant. `stops` is the exit code that
+    `run` would end with at its start because of this, 0 when it would start; `partly` = something is done all the same.
     """
 
     what: str
@@ -63,6 +83,8 @@ class Finding:
     detail: str
     hint: str = ""
     reason: str = ""
+    stops: int = 0
+    partly: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         findings += [Finding("send_test", s.sink, not s.error, s.words, s.hint) for s in test.sinks]
     if args.json:
         told = [] if test is None else [Finding("alert", a.name, True, send_test.words(a)) for a in test.alerts]
-        dump([asdict(f) for f in [*findings, *told]])
+        dump([asdict(f, filter=lambda key, _: key.name not in ("stops", "partly")) for f in [*findings, *told]])
     else:
         if test is not None:
             send_test.show(test)
@@ -96,12 +118,22 @@ def run(args: argparse.Namespace) -> int:
         lacking = write_consents(args.consent_csv, config, findings)
         if not args.json:
             console().print(f"{plural(lacking, 'tenant lacks', 'tenants lack')} consent: {clean(args.consent_csv)}")
-    bad = [f for f in findings if f.ok is False]
-    return 0 if not bad else 3 if any(f.ok for f in findings if f.what in ("tenant", "sink", "send_test")) else 1
+    return exit_code(findings)
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """What `once` would end with, as far as it can be known: a start that is refused counts before anything else."""
+    if stops := max(f.stops for f in findings):
+        return stops
+    if not any(f.ok is False for f in findings):
+        return 0
+    done = [f for f in findings if f.what in ("tenant", "sink", "send_test") and (f.ok is not False or f.partly)]
+    return 3 if done else 1
 
 
 async def collect(config: Config) -> list[Finding]:
     """Every check, tenants and sinks side by side."""
+    clock = SystemClock()
     findings = [
         Finding("config", "", True, f"{plural(len(config.tenants), 'tenant')}, {plural(len(config.sinks), 'sink')}")
     ]
@@ -109,24 +141,38 @@ async def collect(config: Config) -> list[Finding]:
         Finding("config", name, False, "no sink takes this tenant's events", "add a sink, or widen a sink's `tenants`")
         for name in unmatched_tenants(config)
     ]
+    findings += _installation()
     findings += await asyncio.to_thread(_plugins, config)
-    findings.append(await _state(config))
+    prepared = [prepare(sink, config) for sink in config.sinks]
+    found, store = await _state(config, clock)
+    findings += [*found, *await asyncio.to_thread(_evidence, config)]
     findings += await asyncio.to_thread(_expiring, config)
     gate = asyncio.Semaphore(concurrency(config.poll, len(config.tenants)))
-    clock = SystemClock()
     skew = Skew()
-    transports = Transports(clock, skew.in_front_of)
+    transports = transports_for(config, clock)
+    transports.wrap = skew.in_front_of
     try:
-        read = await asyncio.gather(*(_tenant(t, config, transports, gate) for t in config.tenants))
+        poller = build_poller(config, cast("Store", TrialStore(store)), transports)
+        read = await asyncio.gather(*(_tenant(t, config, poller, transports, gate) for t in config.tenants))
     finally:
         await transports.close()
+        if store is not None:
+            await store.close()
     findings += skew.finding()
     findings += [finding for of_tenant in read for finding in of_tenant]
-    findings += await asyncio.gather(*(_sink(s, config.tenants) for s in config.sinks))
-    for sink in config.sinks:
-        if sink.options.get("rule_resource_id"):
-            findings += await rule_findings(sink, config.base_dir, clock)
+    findings += [finding for of_sink in await asyncio.gather(*map(_sink, prepared)) for finding in of_sink]
+    for sink in prepared:
+        if sink.config.options.get("rule_resource_id") and not (sink.problems or sink.fault):
+            findings += await rule_findings(sink.config, config.base_dir, clock)
     return findings
+
+
+def _installation() -> list[Finding]:
+    try:
+        check_one_folder()
+    except ConfigError as error:
+        return [Finding("installation", "", False, error.what, error.hint, stops=2)]
+    return []
 
 
 def _plugins(config: Config) -> list[Finding]:
@@ -150,19 +196,55 @@ def _plugins(config: Config) -> list[Finding]:
     return found
 
 
-async def _state(config: Config) -> Finding:
-    """The state opens, or does not exist yet."""
+async def _state(config: Config, clock: Clock) -> tuple[list[Finding], DurableStore | None]:
+    """Whether the state can be opened and has room; and the state, for reading, where there is one."""
     where = config.state.path or config.state.directory or "state"
-    path = None if config.state.path is None else Path(config.base_dir, config.state.path)
-    if path is not None and not await asyncio.to_thread(path.exists):
-        return Finding("state", where, None, "does not exist yet: the first `securescore once` or `run` creates it")
     try:
-        store = await open_store(config, clock=SystemClock(), writer=False)
-        stats = await store.stats()
-        await store.close()
+        trial = await try_state(config, clock)
+        if not trial.exists:
+            return [Finding("state", where, None, "does not exist yet: the first `once` or `run` makes it")], None
+        if trial.older:
+            words = "is of an older version: the next `once` or `run` migrates it, with a backup beside it"
+            return [Finding("state", where, None, words)], None
+        store = await open_store(config, clock=clock, writer=False)
     except SecureScoreError as error:
-        return Finding("state", where, False, error.what, error.hint)
-    return Finding("state", where, True, f"{stats.events} events, {stats.bytes / 1e6:.1f} MB")
+        return [Finding("state", where, False, error.what, error.hint, stops=1)], None
+    try:
+        stats = await store.stats()
+        known = memory.head(await store.load(CONNECTOR)).get("problems", {})
+    except SecureScoreError as error:
+        await store.close()
+        return [Finding("state", where, False, error.what, error.hint, stops=1)], None
+    findings = [Finding("state", where, True, f"{stats.events} events, {stats.bytes / 1e6:.1f} MB")]
+    if trial.holder:
+        findings = [evolve(findings[0], detail=f"{findings[0].detail}; in use by {trial.holder}", reason="in_use")]
+    findings += [
+        Finding("state", where, False if f.reason == "outbox_full" else None, f"{f.summary} ({f.detail})", f.hint)
+        for f in disk_faults(known, stats, config.state.max_bytes)
+    ]
+    return findings, store
+
+
+def _evidence(config: Config) -> list[Finding]:
+    """Whether the archive can be written, where a start would write one."""
+    archive = evidence(config)
+    if archive is None or all(tenant.source == "files" for tenant in config.tenants):  # files are evidence already
+        return []
+    place = archive.root if os.path.lexists(archive.root) else archive.root.parent
+    if not os.path.lexists(place):
+        home = config.state.path or config.state.directory
+        if home is not None and place == Path(config.base_dir, home).parent:
+            return []  # the start makes it, and the state says whether it can
+        words = "there is no such folder"
+    elif not place.is_dir():
+        words = "is no folder"
+    elif not writable(place):
+        words = "may not be written by this user"
+    else:
+        return []
+    return [
+        Finding("evidence", str(place), False, words, "correct `raw.path`, or give this user the folder", partly=True)
+    ]
 
 
 def _expiring(config: Config) -> list[Finding]:
@@ -238,48 +320,92 @@ class _Watched:
 
 
 async def _tenant(
-    tenant: TenantConfig, config: Config, transports: Transports, gate: asyncio.Semaphore
+    tenant: TenantConfig, config: Config, poller: Poller, transports: Transports, gate: asyncio.Semaphore
 ) -> list[Finding]:
-    """Sign in and read one day and the whole catalogue, as a poll would; and sign in with `write_auth`."""
+    """Poll as a start would, but for the commit; and sign in with `write_auth`."""
     async with gate:
-        noted: list[Finding] = []
-        findings = [await _readable(tenant, config, transports, noted), *noted]
+        findings = await _pollable(tenant, config, poller, transports)
         if tenant.write_auth is not None:
             findings.append(await _writable(tenant, config, transports))
     return findings
 
 
-async def _readable(tenant: TenantConfig, config: Config, transports: Transports, noted: list[Finding]) -> Finding:
-    """What a poll would read; what is odd about it is added to `noted`."""
+async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transports: Transports) -> list[Finding]:
+    """What the first poll would come to, and what is odd about the input."""
     name, claims = tenant.name, None
-    try:
-        if tenant.source == "graph":
+    if tenant.source == "graph":
+        try:
             claims = read_claims(await token_provider(tenant, config, transports).token())
-            if (wrong := token_fault(claims, tenant, {READ, WRITE}, transports.clock.now())) is not None:
-                return Finding("tenant", name, False, *wrong)
-        one_day = evolve(config, poll=evolve(config.poll, backfill_days=1))
-        source = await open_source(tenant, one_day, transports, transports.clock)
-        snapshot = await source.read(Known())
-        noted += [Finding("input", name, None, note.text) for note in snapshot.notes]
-    except Denied as error:
-        if tenant.source != "graph" or isinstance(error, SignInRefused):
-            return _failed("tenant", name, error)
+            wrong = token_fault(claims, tenant, {READ, WRITE}, transports.clock.now())
+        except SecureScoreError as error:
+            return [_failed("tenant", name, error)]
+        if wrong is not None:
+            return [Finding("tenant", name, False, *wrong)]
+    look = Look(poller.open_source)
+    try:
+        outcome = await evolve(poller, open_source=look.open).poll(tenant)
+    except SecureScoreError as error:  # the memory of this tenant
+        return [_failed("tenant", name, error)]
+    notes = [Finding("input", name, None, note) for note in outcome.notes]
+    return [_polled(tenant, outcome, look, claims), *notes]
+
+
+def _polled(tenant: TenantConfig, outcome: PollOutcome, look: "Look", claims: Claims | None) -> Finding:
+    name, error, snapshot = tenant.name, look.error, look.snapshot
+    if isinstance(error, Denied) and tenant.source == "graph" and not isinstance(error, SignInRefused):
         return Finding("tenant", name, False, error.what, *denied_although(claims, error.hint))
-    except SecureScoreError as error:
+    if error is not None:
         return _failed("tenant", name, error)
-    lacking = list(snapshot.incomplete.values())
-    if lacking:
-        words = "; ".join(dict.fromkeys(f"{p.reason}: {p.detail}" for p in lacking))
-        hint = " ".join(dict.fromkeys(p.hint for p in lacking if p.hint))
-        return Finding("tenant", name, False, words, hint or "usually heals by itself: try again in some minutes")
-    days: Any = snapshot.days
-    profiles: Any = snapshot.catalogue
+    if outcome.status not in ("ok", "unchanged") or snapshot is None:
+        hint = outcome.hint or "usually heals by itself: try again in some minutes"
+        return Finding("tenant", name, False, outcome.error or "", hint, partly=outcome.status == "partial")
     who = f"; {_who(claims)}" if tenant.source == "graph" else ""
-    if not days:
+    if outcome.newest_day is None:
         return Finding("tenant", name, None, f"readable, but Microsoft has published no score yet{who}")
-    newest = max(days, key=lambda d: d.day)
-    detail = f"newest day {newest.day}, {len(newest.controls)} controls scored, {len(profiles)} in the catalogue{who}"
-    return Finding("tenant", name, True, detail)
+    detail = f"newest day {outcome.newest_day}"
+    if outcome.status == "unchanged":
+        detail += ", unchanged since the last poll"
+    if isinstance(snapshot.days, tuple) and snapshot.days:
+        newest = max(snapshot.days, key=lambda day: day.day)
+        detail += f", {len(newest.controls)} controls scored"
+    if isinstance(snapshot.catalogue, Mapping):
+        detail += f", {len(snapshot.catalogue)} in the catalogue"
+    return Finding("tenant", name, True, f"{detail}{who}")
+
+
+@define
+class Look:
+    """Looks at what a poll reads: the snapshot, or the error in its own type, which the outcome has in words only."""
+
+    opener: Callable[[TenantConfig], Awaitable[Source]]
+    snapshot: Snapshot | None = None
+    error: SecureScoreError | None = None
+
+    async def open(self, tenant: TenantConfig) -> Source:
+        try:
+            source = await self.opener(tenant)
+        except SecureScoreError as error:
+            self.error = error
+            raise
+        return _Looked(source.name, source, self)
+
+
+@define
+class _Looked:
+    name: str
+    source: Source
+    look: Look
+
+    async def read(self, known: Known) -> Snapshot:
+        try:
+            self.look.snapshot = await self.source.read(known)
+        except SecureScoreError as error:
+            self.look.error = error
+            raise
+        return self.look.snapshot
+
+    async def close(self) -> None:
+        await self.source.close()
 
 
 async def _writable(tenant: TenantConfig, config: Config, transports: Transports) -> Finding:
@@ -382,16 +508,19 @@ def write_consents(path: Path, config: Config, findings: Sequence[Finding]) -> i
 # --------------------------------------------------------------------------------------------------------------- sinks
 
 
-async def _sink(config: SinkConfig, tenants: Sequence[TenantConfig]) -> Finding:
+async def _sink(prepared: Prepared) -> list[Finding]:
+    name, sink = prepared.config.name, prepared.sink
     try:
-        sink = build_sink(config, tenants)
-        try:
-            await sink.probe()
-        finally:
-            await sink.close()
+        if prepared.problems:
+            return [Finding("sink", name, False, p, prepared.hint, stops=2) for p in prepared.problems]
+        assert sink is not None
+        await sink.probe()
     except SecureScoreError as error:
-        return _failed("sink", config.name, error)
-    return Finding("sink", config.name, True, f"{config.kind} answers")
+        return [_failed("sink", name, error)]
+    finally:
+        if sink is not None:
+            await sink.close()
+    return [Finding("sink", name, True, f"{prepared.config.kind} answers")]
 
 
 async def rule_findings(sink: SinkConfig, base_dir: str, clock: Clock, root: str | None = None) -> list[Finding]:
@@ -456,7 +585,12 @@ def show(findings: Sequence[Finding]) -> None:
     draw(made, out)
     bad = sum(f.ok is False for f in findings)
     out.print()
-    out.print("All good." if not bad else f"{bad} of {len(findings)} checks failed.")
+    if bad:
+        out.print(f"{bad} of {len(findings)} checks failed.")
+    elif any(f.reason == "in_use" for f in findings):
+        out.print("All good; a second `run` on this state would be refused.")
+    else:
+        out.print("All good.")
 
 
 def _mark(ok: bool | None) -> str:

@@ -106,7 +106,7 @@ class Upkeep:
             origin = Origin(None, head.get("instance") or self.instance, source="connector")
             known = head.get("problems", {})
             failing = _failing(head.get("failing", {}), sinks, iso(now))
-            faults = _disk_faults(known, stats, self.max_bytes)
+            faults = disk_faults(known, stats, self.max_bytes)
             full = any(f.reason == "outbox_full" for f in faults)
             faults += await self.expiries.shared(now) if self.expiries else []
             faults += self.more(known)
@@ -163,7 +163,7 @@ def sink_fault(sink: SinkHealth, known: Mapping[str, Any], since: str | None, no
     return None
 
 
-def _disk_faults(known: Mapping[str, Any], stats: Stats, max_bytes: int) -> list[Fault]:
+def disk_faults(known: Mapping[str, Any], stats: Stats, max_bytes: int) -> list[Fault]:
     """The fault of the disk bound, if there is one: filling, or full."""
     was = known.get("connector.problem:outbox", {}).get("reason")
     share = stats.bytes / max_bytes

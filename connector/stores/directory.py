@@ -48,7 +48,7 @@ async def open_store(
             )
         return DocumentsStore(Directory(folder), clock, max_bytes=max_bytes, lock=lock)
 
-    return await _in_thread(folder, opened)
+    return await in_thread(folder, opened)
 
 
 class Directory:
@@ -58,16 +58,16 @@ class Directory:
         self._folder = folder
 
     async def list(self, prefix: str) -> Mapping[str, int]:
-        return await _in_thread(self._folder, lambda: self._list(prefix))
+        return await in_thread(self._folder, lambda: self._list(prefix))
 
     async def get(self, name: str) -> bytes | None:
-        return await _in_thread(self._folder, lambda: self._get(name))
+        return await in_thread(self._folder, lambda: self._get(name))
 
     async def create(self, name: str, body: bytes) -> None:
-        await _in_thread(self._folder, lambda: self._create(name, body))
+        await in_thread(self._folder, lambda: self._create(name, body))
 
     async def delete(self, name: str) -> None:
-        await _in_thread(self._folder, lambda: self._path(name).unlink(missing_ok=True))
+        await in_thread(self._folder, lambda: self._path(name).unlink(missing_ok=True))
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -166,7 +166,7 @@ _HINTS = {
 _PERMISSION = "Give the account that runs the connector write permission on the folder (see `state.directory`)."
 
 
-async def _in_thread(folder: Path, work: Callable[[], _T]) -> _T:
+async def in_thread(folder: Path, work: Callable[[], _T]) -> _T:
     """File work off the event loop; foreign errors become ours here and nowhere else."""
     try:
         return await asyncio.to_thread(work)

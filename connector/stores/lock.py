@@ -45,6 +45,21 @@ def take_lock(path: Path, *, clock: Clock, mode: int = 0o600) -> WriterLock:
     return WriterLock(descriptor)
 
 
+def holder_of(path: Path) -> str:
+    """Who holds the lock, for people; "" when nobody does. Looks only; OSError is the caller's to explain."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(os.pread(descriptor, _MAX_TEXT, 0))
+    finally:
+        os.close(descriptor)
+    return ""
+
+
 def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -120,6 +120,17 @@ def open_beside(path: Path) -> sqlite3.Connection:
         return _open_existing(path, "ro&immutable=1")
 
 
+def inspect(path: Path) -> int:
+    """The version of an existing file (0 = empty), judged and read through as `open_writer` would; nothing is changed.
+
+    Raises StoreError, sqlite3.Error.
+    """
+    with closing(_connect(path, "rw")) as connection:
+        version = _recognise(connection, path, len(MIGRATIONS))
+        check(connection, path)
+        return version
+
+
 def check(connection: sqlite3.Connection, path: Path) -> None:
     """Read the whole file's structure; raises StoreError at the first damage. Costs one pass over the file."""
     found = str(_pragma(connection, "quick_check(1)"))

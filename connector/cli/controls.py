@@ -190,7 +190,7 @@ async def _show(config: Config, tenant: TenantConfig, args: argparse.Namespace) 
     for u in ordered_updates(profile):
         words = f"{PORTAL.get(u.state, '?')} ({u.state})"
         shown.add_row(
-            (u.at or "-").replace("T", " "),
+            (u.at or ("unknown" if u.at_unusable else "-")).replace("T", " "),
             clean(words),
             clean(u.by or "-"),
             clean(u.assigned_to or "-"),

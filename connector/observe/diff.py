@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from connector.model import Control, Day, Profile, StateUpdate
+from connector.model import UNKNOWN, Control, Day, Profile, StateUpdate
 
 UNIT = 10_000
 
@@ -189,6 +189,7 @@ def services_changed(before: Day, after: Day) -> tuple[list[str], list[str]]:
 # ------------------------------------------------------------------------------------------------------- catalogue
 
 DEFAULT_STATE = StateUpdate(state="Default")
+UNKNOWN_STATE = StateUpdate(state=UNKNOWN)
 NEVER_TOUCHED = (DEFAULT_STATE,)
 ASSERTED = frozenset({"ThirdParty", "Reviewed"})
 """States that award full points nobody measured."""
@@ -241,14 +242,28 @@ def ordered_updates(profile: Profile) -> list[StateUpdate]:
 
 def effective_state(profile: Profile | None) -> StateUpdate:
     """The entry that counts: the latest by time, the last of a tie; an empty history is Default."""
-    updates = ordered_updates(profile) if profile else []
-    return updates[-1] if updates else DEFAULT_STATE
+    sure, doubtful = _by_doubt(profile)
+    if doubtful:
+        return _agreed([*(entry for entry in sure[-1:] if entry.at), *doubtful])
+    return sure[-1] if sure else DEFAULT_STATE
 
 
 def state_at(profile: Profile, moment: str) -> StateUpdate:
     """The state in force at a moment (undated entries always were)."""
-    updates = [u for u in ordered_updates(profile) if u.at is None or u.at[:19] <= moment[:19]]
-    return updates[-1] if updates else DEFAULT_STATE
+    sure, doubtful = _by_doubt(profile)
+    then = [entry for entry in sure if entry.at is None or entry.at[:19] <= moment[:19]]
+    return _agreed([then[-1] if then else DEFAULT_STATE, *doubtful])
+
+
+def _by_doubt(profile: Profile | None) -> tuple[list[StateUpdate], list[StateUpdate]]:
+    """The history oldest first, and apart from it the entries whose date cannot be read: they may stand anywhere."""
+    updates = ordered_updates(profile) if profile else []
+    return [u for u in updates if not u.at_unusable], [u for u in updates if u.at_unusable]
+
+
+def _agreed(candidates: Sequence[StateUpdate]) -> StateUpdate:
+    """The last of the entries of which any may be in force, if all name one state; else nobody knows."""
+    return candidates[-1] if len({entry.state for entry in candidates}) == 1 else UNKNOWN_STATE
 
 
 def state_on(profile: Profile, day: str) -> StateUpdate:
@@ -317,6 +332,8 @@ def new_state_entries(before: Profile | None, after: Profile) -> list[StateEntry
     """
     if after.updates == (before.updates if before else NEVER_TOUCHED):
         return []
+    if any(update.at_unusable for update in after.updates):
+        return _entries_without_order(before, after)
     unmatched = Counter(before.updates) if before else Counter()
     updates = ordered_updates(after)
     kept = set()
@@ -348,6 +365,25 @@ def new_state_entries(before: Profile | None, after: Profile) -> list[StateEntry
             in_force = update
     now = effective_state(after)
     if in_force.state != now.state and before is not None:
+        found.append(StateEntry(after, last, now, counts[now], "withdrawn"))
+    return found
+
+
+def _entries_without_order(before: Profile | None, after: Profile) -> list[StateEntry]:
+    """What is new in a history in which a date cannot be read. What an entry followed is known if it is in force."""
+    unmatched = Counter(before.updates) if before else Counter()
+    counts: Counter[StateUpdate] = Counter()
+    now, last = effective_state(after), effective_state(before)
+    found = []
+    for update in ordered_updates(after):
+        occurrence = counts[update]
+        counts[update] += 1
+        if unmatched[update] > 0:
+            unmatched[update] -= 1
+        elif update != DEFAULT_STATE:
+            was = last if update.state == now.state else UNKNOWN_STATE
+            found.append(StateEntry(after, was, update, occurrence))
+    if not found and before is not None and last.state != now.state:
         found.append(StateEntry(after, last, now, counts[now], "withdrawn"))
     return found
 

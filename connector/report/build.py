@@ -473,12 +473,14 @@ def _state_changes(profiles: Mapping[str, Profile], when: Period) -> tuple[State
     found = []
     for profile in profiles.values():
         before = diff.DEFAULT_STATE
+        if any(update.at_unusable for update in profile.updates):
+            before = diff.UNKNOWN_STATE  # nobody knows what followed what
         for update in diff.ordered_updates(profile):
             if update.at is not None and when.start <= update.at[:10] <= when.end:
                 title = profile.title or profile.id
                 entry = (update.at, profile.id, title, before.state, update.state, update.by, update.comment or None)
                 found.append(StateChange(*entry))
-            before = update
+            before = update if before is not diff.UNKNOWN_STATE else before
     return tuple(sorted(found, key=lambda c: (c.at, c.control)))
 
 

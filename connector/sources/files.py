@@ -145,8 +145,12 @@ class FilesSource:
             printed = error.reason in ("not_understood", "truncated", "too_large") and shapes.names_ours(body)
             found.unreadable(label, error, ours=_is_named_ours(label) or printed)
             return
+        for lost, parts in saved.cut:
+            found.lose(lost, parts)
         days = [doc for doc in saved.docs if shapes.is_day(doc)]
         profiles = [doc for doc in saved.docs if shapes.is_profile(doc)]
+        if not days and not profiles and saved.cut:
+            return
         if not days and not profiles and not saved.empty_catalogue:
             why = shapes.why_nothing(body, label)
             found.passed.append((label, why))
@@ -209,7 +213,10 @@ def _fault(errors: Sequence[PartialRead]) -> Absent | None:
     what = dict.fromkeys(error.what for error in errors)
     more = f"; and {len(what) - SHOWN} more" if len(what) > SHOWN else ""
     hints = dict.fromkeys(error.hint or FILE_HINT for error in errors)
-    return Absent(errors[0].reason, "; ".join(list(what)[:SHOWN]) + more, hint=" ".join(list(hints)[:2]))
+    hint = " ".join(list(hints)[:2])
+    if FILE_HINT not in hints:
+        hint += " Or take it out of the folder: all others are read, and nothing counts as removed."
+    return Absent(errors[0].reason, "; ".join(list(what)[:SHOWN]) + more, hint=hint)
 
 
 def _passed_over(passed: Sequence[tuple[str, str]]) -> list[str]:

@@ -37,9 +37,13 @@ _WRAP = frozenset({"value", "count"})
 
 @frozen
 class Saved:
-    """The documents of one file. `listed`: they are a list; `more`: a continuation follows it."""
+    """The documents of one file. `listed`: they are a list; `more`: a continuation follows it.
+
+    `cut` says of documents that cannot be restored why, each with the parts of a snapshot that lack it.
+    """
 
     docs: tuple[Any, ...]
+    cut: tuple[tuple[PartialRead, tuple[str, ...]], ...]
     listed: bool
     more: bool
     empty_catalogue: bool = False
@@ -59,6 +63,14 @@ def is_profile(doc: Any) -> bool:
     )
 
 
+def _parts_of(doc: Any) -> tuple[str, ...]:
+    """What a document that cannot be read was: a day, a profile, or nobody knows."""
+    names = {text(key, 40).casefold() for key in doc} if isinstance(doc, dict) else set()
+    if names & {"controlscores", "currentscore"}:
+        return ("days",)
+    return ("catalogue",) if names & {"controlstateupdates", "controlcategory"} else ("days", "catalogue")
+
+
 def names_ours(body: bytes) -> bool:
     """Whether anything of Secure Score is written there, in whatever form (UTF-16 included)."""
     return _OURS.search(body.replace(b"\0", b"")) is not None
@@ -71,7 +83,14 @@ def saved(body: bytes, where: str) -> Saved:
     values = _values(body, where)
     docs, more = _unwrapped(values if len(values) > 1 else values[0], 0)
     listed = len(values) > 1 or isinstance(values[0], list) or _value_of(values[0]) is not None
-    return Saved(tuple(_normal(doc, where) for doc in docs), listed, more, _is_end_of_catalogue(values[0]))
+    whole: list[Any] = []
+    cut: list[tuple[PartialRead, tuple[str, ...]]] = []
+    for doc in docs:
+        try:
+            whole.append(_normal(doc, where))
+        except PartialRead as error:
+            cut.append((error, _parts_of(doc)))
+    return Saved(tuple(whole), tuple(cut), listed, more, _is_end_of_catalogue(values[0]))
 
 
 def why_nothing(body: bytes, where: str) -> str:

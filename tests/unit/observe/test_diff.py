@@ -337,3 +337,51 @@ def test_a_long_history_costs_little() -> None:
 
 def test_only_full_points_without_measurement_are_asserted() -> None:
     assert {"ThirdParty", "Reviewed"} == ASSERTED
+
+
+# ------------------------------------------------------------------------------------- dates that cannot be read
+
+TP, IG = "ThirdParty", "Ignored"
+
+
+def unreadable(state: str) -> StateUpdate:
+    return StateUpdate(state, at_unusable=True)
+
+
+def dated(state: str, at: str = "2026-11-10T08:00:00Z") -> StateUpdate:
+    return StateUpdate(state, at)
+
+
+@pytest.mark.parametrize(
+    ("updates", "now", "before_all"),
+    [
+        ((unreadable(TP),), TP, "unknown"),  # asserted at some time: by now it is, then it may have been
+        ((StateUpdate("Default"), unreadable(TP)), TP, "unknown"),
+        ((unreadable(TP), unreadable(IG)), "unknown", "unknown"),
+        ((unreadable(TP), dated(IG)), "unknown", "unknown"),
+        ((unreadable(TP), dated(TP)), TP, "unknown"),
+        ((unreadable("Default"), StateUpdate("Default")), "Default", "Default"),
+        ((dated(IG), dated(TP, "2026-11-11T08:00:00Z")), TP, "Default"),
+    ],
+)
+def test_an_entry_of_an_unreadable_date_is_never_the_oldest(
+    updates: tuple[StateUpdate, ...], now: str, before_all: str
+) -> None:
+    for order in (updates, tuple(reversed(updates))):
+        profile = Profile("A", "A", updates=order)
+        assert effective_state(profile).state == now
+        assert state_at(profile, "2026-01-01T00:00:00Z").state == before_all
+
+
+def test_what_followed_what_is_unknown_where_a_date_cannot_be_read() -> None:
+    before = Profile("A", "A", updates=(StateUpdate("Default"),))
+    after = evolve(before, updates=(unreadable(TP), unreadable(IG)))
+    told = [(e.before.state, e.after.state, e.moves) for e in new_state_entries(before, after)]
+    assert told == [("unknown", TP, True), ("unknown", IG, True)]
+    assert new_state_entries(after, after) == []
+    one = evolve(before, updates=(StateUpdate("Default"), unreadable(TP)))
+    assert [(e.before.state, e.after.state) for e in new_state_entries(before, one)] == [("Default", TP)]
+    assert [(e.kind, e.after.state) for e in new_state_entries(one, before)] == [("withdrawn", "Default")]
+    readable = evolve(before, updates=(StateUpdate("Default"), dated(TP)))
+    assert not any(e.moves for e in new_state_entries(one, readable)), "the date became readable: nothing happened"
+    assert not any(e.moves for e in new_state_entries(readable, one))

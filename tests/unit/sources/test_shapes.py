@@ -1,11 +1,11 @@
 """Every way a person saves an answer is read as the answer itself, or refused by its name with the remedy."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from connector.errors import PartialRead
 from connector.model import Known, Snapshot
 from connector.sources import shapes
 from connector.sources.files import FilesSource
@@ -47,19 +47,20 @@ async def test_what_cannot_be_undone_is_refused_by_its_name(tmp_path: Path, shap
 
 def test_a_cut_list_says_which_and_what_stands_there() -> None:
     body = convert_to_json([sdk(DAY, "secureScores")], 2).encode()
-    with pytest.raises(PartialRead, match=r"x.json: its .* are the text .*: ConvertTo-Json cut") as caught:
-        shapes.saved(body, "x.json")
-    assert caught.value.hint == shapes.DEPTH_HINT
+    ((error, parts),) = shapes.saved(body, "x.json").cut
+    assert re.match("x.json: its .* are the text .*: ConvertTo-Json cut", error.what)
+    assert (error.hint, parts) == (shapes.DEPTH_HINT, ("days",))
 
 
 @pytest.mark.parametrize(
     "cut", ["", "  ", "@{controlName=A; score=10}", "System.Object[]", ["@{a=1}"], ["System.Object[]"]]
 )
-def test_text_where_a_list_of_objects_belongs_is_a_cut(cut: object) -> None:
-    with pytest.raises(PartialRead, match="ConvertTo-Json cut"):
-        shapes.saved(json.dumps({"value": [DAY | {"controlScores": cut}]}).encode(), "x.json")
-    with pytest.raises(PartialRead, match="ConvertTo-Json cut"):
-        shapes.saved(json.dumps([PROFILES[0] | {"controlStateUpdates": cut}]).encode(), "x.json")
+def test_text_where_a_list_of_objects_belongs_is_a_cut_of_that_document_alone(cut: object) -> None:
+    documents = [DAY, DAY | {"controlScores": cut}, PROFILES[0] | {"controlStateUpdates": cut}, PROFILES[1]]
+    saved = shapes.saved(json.dumps({"value": documents}).encode(), "x.json")
+    assert saved.docs == (DAY, PROFILES[1])
+    assert [parts for _, parts in saved.cut] == [("days",), ("catalogue",)]
+    assert all("ConvertTo-Json cut" in error.what for error, _ in saved.cut)
 
 
 def test_a_continuation_is_seen_through_every_wrapping() -> None:

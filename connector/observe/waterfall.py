@@ -34,9 +34,9 @@ class Told:
 
 
 def recorded(events: Iterable[Event]) -> dict[str, list[Told]]:
-    """What committed events said of each control's moves, once each, in the order of the events.
+    """What committed events said of each control's moves, in the order of the events.
 
-    A contribution and the event of the control tell the same move.
+    A contribution, and the event of a control that was reported the day before, tell the same move: once.
     """
     found: dict[str, dict[tuple[str, str, int], Told]] = {}
     for event in events:
@@ -80,7 +80,9 @@ def between(
         def step(before: Version, after: Version, units: int) -> Cause:
             return _step(before, after, part.control, units, profiles, ours)
 
-        return _same_move(ours, first, last, part.delta) or over(path, part.control, step)
+        ends = (first.day.day, last.day.day)
+        across = [t for t in ours if (t.before, t.after) == ends and t.units == part.delta] if len(path) > 2 else []
+        return across[-1].cause if across else over(path, part.control, step)
 
     context, decomposition = _context(first, last, profiles), diff.decompose(first.day, last.day)
     return dict(changes.score_changed(first, last, decomposition, why, context, backfilled=False).data)
@@ -115,7 +117,11 @@ def _step(
     told: Sequence[Told],
 ) -> Cause:
     """The cause of one step: that of the events which told it, with stored days for what they leave."""
-    steps = [t for t in told if t.after == after.day.day and t.before in (before.day.day, after.day.day)]
+    narrowest: dict[int, Told] = {}  # of a revision: a contribution, or the event of a control reported earlier
+    for one in told:
+        if one.after == after.day.day and one.before in (before.day.day, after.day.day):
+            narrowest[one.revision] = max(narrowest.get(one.revision, one), one, key=lambda t: t.before)
+    steps = list(narrowest.values())
     rest = units - sum(t.units for t in steps)
     if rest or not steps:
         same = _same_move(told, before, after, units)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector.app import Transports, graph_source, open_store, transports_for
 from connector.clock import SystemClock, iso, parse_iso
+from connector.config.trust import untrusted
 from connector.config.values import Config, TenantConfig
 from connector.config.yaml_file import find, load
 from connector.deliver.delivery import DurableStore
@@ -26,8 +27,17 @@ NARROW = 60
 
 
 def config_of(args: Any) -> Config:
-    """The configuration named on the command line or found in the usual places. Raises ConfigError."""
-    return load(find(args.config, os.environ), sink_options=sink_options)
+    """The configuration named on the command line or found in the usual places; which one was found is said on stderr.
+
+    Raises ConfigError, as root also for files of the configuration that somebody else could change.
+    """
+    path = find(args.config, os.environ)
+    if args.config is None and "SECURESCORE_CONFIG" not in os.environ:
+        print(f"configuration: {path}", file=sys.stderr)
+    config = load(path, sink_options=sink_options)
+    if problems := untrusted(config):
+        raise ConfigError(problems, "chown root and chmod go-w these files and their folders, or run as their owner")
+    return config
 
 
 @asynccontextmanager

@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="securescore",
         description="Microsoft Secure Score as change events for your SIEM.",
-        epilog="-c CONFIG may stand anywhere; without it SECURESCORE_CONFIG, ./securescore.yaml, "
-        "/etc/secure-score-connector/config.yaml.",
+        epilog="-c CONFIG may stand anywhere; without it SECURESCORE_CONFIG, "
+        "/etc/secure-score-connector/config.yaml, ./securescore.yaml.",
     )
     parser.add_argument("--version", action="version", version=f"securescore {__version__}")
     parser.add_argument("-c", "--config", metavar="CONFIG", help="configuration file")

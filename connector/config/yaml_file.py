@@ -16,6 +16,7 @@ from attrs import Factory, define
 from connector.config.keys import AUTH, TENANT, TOP
 from connector.config.parse import SinkOptions, TenantRow, parse
 from connector.config.read import Path, Problem, Reader, dotted, nearest
+from connector.config.trust import strangers
 from connector.config.values import Config
 from connector.errors import ConfigError
 
@@ -24,14 +25,17 @@ MAX_DEPTH = 32
 MAX_TENANTS = 100_000
 MAX_VALUES = 2_000_000
 """How many values a file may stand for, each alias counted as all that it stands for."""
-PLACES = ("securescore.yaml", "/etc/secure-score-connector/config.yaml")
+INSTALLED = "/etc/secure-score-connector/config.yaml"
+BESIDE = "securescore.yaml"
 INIT_HINT = "write one with: securescore init"
 
 
-def find(explicit: str | None, environ: Mapping[str, str]) -> str:
-    """The configuration file: as told, else $SECURESCORE_CONFIG, else the first of the usual places that exists.
+def find(explicit: str | None, environ: Mapping[str, str], installed: str = INSTALLED) -> str:
+    """The configuration file: as told, else $SECURESCORE_CONFIG, else the installed one, else that of this folder.
 
-    Raises ConfigError where a name is given and empty: that is a mistake, and never means another file.
+    The one of this folder is taken only where nobody else could have written it: whoever may write a configuration
+    decides what the command does. Raises ConfigError; also where a name is given and empty: that is a mistake, and
+    never means another file.
     """
     named = environ.get("SECURESCORE_CONFIG") if explicit is None else explicit
     if named:
@@ -39,12 +43,27 @@ def find(explicit: str | None, environ: Mapping[str, str]) -> str:
     if named is not None:
         where = "SECURESCORE_CONFIG" if explicit is None else "-c"
         raise ConfigError([f"{where} names no file: its value is empty"], f"name a file, or leave {where} away")
-    for place in PLACES:
-        if File(place).exists():
-            return place
-    raise ConfigError(
-        [f"no configuration: neither ./{PLACES[0]} nor {PLACES[1]} exists"], f"{INIT_HINT}, or name it: -c FILE"
-    )
+    if _exists(installed):
+        return installed
+    if not _exists(BESIDE):
+        raise ConfigError(
+            [f"no configuration: neither {installed} nor ./{BESIDE} exists"], f"{INIT_HINT}, or name it: -c FILE"
+        )
+    try:
+        who = strangers(BESIDE)
+    except OSError as error:
+        who = f"it cannot be looked at: {error.strerror}"
+    if who is not None:
+        raise ConfigError([f"./{BESIDE} is not taken: {who}"], f"if you trust it, name it: -c {BESIDE}")
+    return BESIDE
+
+
+def _exists(path: str) -> bool:
+    """Whether a file is there; a folder that may not be looked into holds none for us."""
+    try:
+        return File(path).exists()
+    except OSError:
+        return False
 
 
 def load(path: str, *, sink_options: SinkOptions, environ: Mapping[str, str] | None = None) -> Config:

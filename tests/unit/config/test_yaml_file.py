@@ -1,5 +1,6 @@
 """The YAML front end: files, lines, and every way in which a file can be unreadable."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -221,16 +222,46 @@ def test_where_the_configuration_is_looked_for(tmp_path: Path, monkeypatch: pyte
     environ = {"SECURESCORE_CONFIG": "/env.yaml"}
     assert yaml_file.find("/explicit.yaml", environ) == "/explicit.yaml"
     assert yaml_file.find(None, environ) == "/env.yaml"
-    (tmp_path / "securescore.yaml").touch()
-    assert yaml_file.find(None, {}) == "securescore.yaml"
+    (tmp_path / "securescore.yaml").touch(0o600)
+    installed = tmp_path / "installed.yaml"
+    assert yaml_file.find(None, {}, str(installed)) == "securescore.yaml"
+    installed.touch()
+    assert yaml_file.find(None, {}, str(installed)) == str(installed), "the installed one comes first"
+
+
+@pytest.mark.parametrize("fault", ["the file", "the folder", "the mode", "the folder's mode", "a link"])
+def test_a_configuration_that_somebody_else_could_write_is_not_taken_from_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Whoever may write it decides which secrets go where."""
+    folder = tmp_path / "shared"
+    folder.mkdir(0o700)
+    file = folder / "securescore.yaml"
+    file.touch(0o600)
+    if fault == "the mode":
+        file.chmod(0o602)
+    elif fault == "the folder's mode":
+        folder.chmod(0o777)
+    elif os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    elif fault == "a link":
+        (tmp_path / "theirs.yaml").touch()
+        os.chown(tmp_path / "theirs.yaml", 65534, 65534)
+        file.unlink()
+        file.symlink_to(tmp_path / "theirs.yaml")
+    else:
+        os.chown(file if fault == "the file" else folder, 65534, 65534)
+    monkeypatch.chdir(folder)
+    with pytest.raises(ConfigError, match="is not taken") as caught:
+        yaml_file.find(None, {}, str(tmp_path / "none"))
+    assert "-c securescore.yaml" in caught.value.hint
+    assert yaml_file.find("securescore.yaml", {}) == "securescore.yaml", "who names it trusts it"
 
 
 def test_no_configuration_at_all_leads_to_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if Path("/etc/secure-score-connector/config.yaml").exists():
-        pytest.skip("this machine has a configuration of its own")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="no configuration") as caught:
-        yaml_file.find(None, {})
+        yaml_file.find(None, {}, str(tmp_path / "none"))
     assert "securescore init" in caught.value.hint
 
 

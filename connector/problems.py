@@ -17,7 +17,8 @@ from connector.model import Change
 REPEAT = timedelta(days=1)
 
 Open = Mapping[str, Mapping[str, Any]]
-"""Open problems by key: {key: {type, reason, subject, problem_id, first_seen, last_sent, repeat}}."""
+"""Open problems by key: {key: {type, reason, subject, problem_id, first_seen, last_sent, repeat}}; where the reason
+became another, `entered` says when, and `heard` names all of them."""
 
 
 @frozen
@@ -52,6 +53,8 @@ def advance(
 ) -> tuple[dict[str, dict[str, Any]], list[Change]]:
     """The problems open after this turn, and what must be told: new ones, daily repeats, recoveries.
 
+    A reason not heard so far is told at once, as an update of the same problem; one heard before waits for the day.
+
     `scope` (tenant id or connector instance) makes the problem ids distinct; `newest_day` is told by feed recoveries.
     Open problems whose key is `unchecked` could not be judged this turn: they stay open, untold.
     """
@@ -59,31 +62,38 @@ def advance(
     told: list[Change] = []
     for fault in faults:
         was = open_problems.get(fault.key)
-        if was is not None and was["reason"] == fault.reason:
-            entry = dict(was)
-            overdue = parse_iso(now) - parse_iso(entry["last_sent"]) >= REPEAT
-            again = fault.stage != entry.get("stage", "") if fault.stage else overdue
-            if again:
-                entry.update(last_sent=now, repeat=entry["repeat"] + 1, stage=fault.stage)
-                told.append(_problem(fault, entry, newest_day))
-        else:
-            entry = {
-                "type": fault.type,
-                "reason": fault.reason,
-                "subject": fault.subject,
-                "problem_id": event_id(scope, fault.type, fault.subject, fault.reason, now),
-                "first_seen": now,
-                "last_sent": now,
-                "repeat": 0,
-                "sink": fault.data.get("sink"),
-                "stage": fault.stage,
-            }
-            if was is not None:
-                told.append(_recovery(was, now, newest_day))
+        if was is None:
+            entry = _opened(fault, now, scope)
             told.append(_problem(fault, entry, newest_day))
+        else:
+            last_sent = min(was["last_sent"], now)  # a clock that was ahead must not silence it
+            heard = was.get("heard", [was["reason"]])
+            entry = {**was, "last_sent": last_sent, "reason": fault.reason}
+            overdue = parse_iso(now) - parse_iso(last_sent) >= REPEAT
+            again = fault.stage != was.get("stage", "") if fault.stage else overdue
+            if fault.reason != was["reason"]:  # the same trouble, better understood
+                entry.update(entered=now, heard=sorted({*heard, fault.reason}))
+                again = again or fault.reason not in heard
+            if again:
+                entry.update(last_sent=now, repeat=was["repeat"] + 1, stage=fault.stage)
+                told.append(_problem(fault, entry, newest_day))
         result[fault.key] = entry
     told.extend(_recovery(was, now, newest_day) for key, was in open_problems.items() if key not in result)
     return result, told
+
+
+def _opened(fault: Fault, now: str, scope: str) -> dict[str, Any]:
+    return {
+        "type": fault.type,
+        "reason": fault.reason,
+        "subject": fault.subject,
+        "problem_id": event_id(scope, fault.type, fault.subject, fault.reason, now),
+        "first_seen": now,
+        "last_sent": now,
+        "repeat": 0,
+        "sink": fault.data.get("sink"),
+        "stage": fault.stage,
+    }
 
 
 def _problem(fault: Fault, entry: Mapping[str, Any], newest_day: str | None) -> Change:

@@ -15,6 +15,7 @@ import re
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import cast
@@ -53,7 +54,7 @@ from connector.observe import memory
 from connector.observe.poller import Poller, PollOutcome
 from connector.observe.schedule import concurrency
 from connector.plugins.installed import plugins
-from connector.ports import Clock, Source, Store
+from connector.ports import Clock, Source, State, Store
 from connector.registry import SINKS
 from connector.signin.claims import READERS, Claims, read_claims
 from connector.signin.credentials import expiries, fault
@@ -347,7 +348,11 @@ async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transp
     except SecureScoreError as error:  # the memory of this tenant
         return [_failed("tenant", name, error)]
     notes = [Finding("input", name, None, note) for note in outcome.notes]
-    return [_polled(tenant, outcome, look, claims), *notes]
+    return [
+        _polled(tenant, outcome, look, claims),
+        *notes,
+        *_remembered(tenant, await poller.store.load(tenant.tenant_id)),
+    ]
 
 
 def _polled(tenant: TenantConfig, outcome: PollOutcome, look: "Look", claims: Claims | None) -> Finding:
@@ -366,8 +371,8 @@ def _polled(tenant: TenantConfig, outcome: PollOutcome, look: "Look", claims: Cl
     if outcome.status == "unchanged":
         detail += ", unchanged since the last poll"
     if isinstance(snapshot.days, tuple) and snapshot.days:
-        newest = max(snapshot.days, key=lambda day: day.day)
-        detail += f", {len(newest.controls)} controls scored"
+        newest = next((day for day in snapshot.days if day.day == outcome.newest_day), None)
+        detail += f", {len(newest.controls)} controls scored" if newest else ""
     if isinstance(snapshot.catalogue, Mapping):
         detail += f", {len(snapshot.catalogue)} in the catalogue"
     return Finding("tenant", name, True, f"{detail}{who}")
@@ -406,6 +411,29 @@ class _Looked:
 
     async def close(self) -> None:
         await self.source.close()
+
+
+def _remembered(tenant: TenantConfig, state: State | None) -> list[Finding]:
+    """What is being refused after that poll, and targets that name no control of this tenant."""
+    found = []
+    for row in memory.refused(memory.head(state)):
+        words = f"{row['part']} is refused since {row['since']}: {row['reason']}"
+        hint = f"`securescore accept-snapshot --tenant {tenant.name}` believes it at the next poll"
+        if row["part"] not in ("newest day", "catalogue"):
+            hint = "our own copy stands; it ends when the feed no longer holds that document"
+        found.append(Finding("refused", tenant.name, None, words, hint))
+    if not tenant.targets.controls:
+        return found
+    seen = memory.decode(state)
+    names = (*(seen.profiles or ()), *(seen.newest.day.controls if seen.newest else ()))
+    known = {name.casefold(): name for name in names}
+    for control in tenant.targets.controls if known else ():
+        if control not in names:
+            near = get_close_matches(control.casefold(), known, 1)
+            hint = f"did you mean {known[near[0]]}?" if near else "`securescore controls list` shows them"
+            words = f"the target {control} names no control of this tenant"
+            found.append(Finding("target", tenant.name, None, words, hint))
+    return found
 
 
 async def _writable(tenant: TenantConfig, config: Config, transports: Transports) -> Finding:

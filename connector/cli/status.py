@@ -44,7 +44,8 @@ def show(status: dict[str, Any]) -> None:
     out = console()
     tenants = table("tenant", "newest day", "data age>", "last success", "error")
     for name, t in status["tenants"].items():
-        error = words(t["error"] or ", ".join(t["problems"]), t["hint"] if t["error"] else None)
+        troubles = [*t["problems"], *(f"refused: {r['part']} ({r['reason']})" for r in t["refused"])]
+        error = words(t["error"] or ", ".join(troubles), t["hint"] if t["error"] else None)
         style = "red" if t["error"] else "yellow" if error else None
         row = (clean(name), t["newest_day"] or "-", _age(t["data_age_s"]), _moment(t["last_success"]), error)
         tenants.add_row(*row, style=style)

@@ -53,6 +53,7 @@ def overview(
             "error": head.get("error"),
             "hint": head.get("hint") or None,
             "notes": [text for _, text in head.get("notes", ())],
+            "refused": memory.refused(head),
             "problems": sorted(p["reason"] for p in head.get("problems", {}).values()),
         }
     return {

@@ -28,7 +28,7 @@ from connector.loops import App
 from connector.observe import memory
 from connector.observe.events import Origin, stamp
 from connector.observe.poller import COMMIT_TRIES, PollOutcome
-from connector.observe.storm import limit_of, storm_fault
+from connector.observe.storm import entered_at, is_over, storm_fault, storms_among
 from connector.ports import Clock, State, Stats, Store, Survey
 from connector.problems import Fault, advance
 from connector.registry import SINKS, sink_module
@@ -317,13 +317,19 @@ class TenantTurns:
         """What concerns many tenants at once, and sinks that leave some of them waiting."""
         assert self._survey is not None
         assert self._stats is not None
-        entered: dict[tuple[str, str], list[str]] = {}
+        entered: dict[tuple[str, str], dict[str, datetime]] = {}
         for tenant, head in self._heads(self._survey):
             for problem in head.get("problems", {}).values():
-                entered.setdefault((problem["type"], problem["reason"]), []).append(tenant.name)
+                state = (problem["type"], problem["reason"])
+                entered.setdefault(state, {})[tenant.name] = entered_at(problem, self.clock.now())
         total = len(self.app.config.tenants)
-        storms = sorted((state, names) for state, names in entered.items() if len(names) >= limit_of(total))
-        faults = [storm_fault(state, names, total) for state, names in storms]
+        begun = storms_among(entered, total, self.app.config.poll.interval_s)
+        faults = [
+            fault
+            for state, members in sorted(entered.items())
+            if (fault := storm_fault(state, list(members), total)).key in known or state in begun
+            if not is_over(len(members), total)
+        ]
         for sink in self._stats.sinks:
             if sink.oldest_due is None or sink.abandoned:
                 continue

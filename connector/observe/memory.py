@@ -139,6 +139,17 @@ def approve(state: State) -> State | None:
     return with_head(state, {**top, **waiting}) if waiting else None
 
 
+def refused(top: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What of a tenant is being refused, by its head: `part` (a day, "newest day" or "catalogue"), why, since when."""
+    waiting = [("newest day", top.get("refusal")), ("catalogue", top.get("catalogue_refusal"))]
+    waiting += top.get("standing", {}).items()
+    return [
+        {"part": part, "reason": entry.get("reason") or "suspicious", "since": entry["first_at"]}
+        for part, entry in waiting
+        if entry
+    ]
+
+
 def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> Memory:
     newest = loads(parts["newest"], "newest") if "newest" in parts else {}
     catalogue = loads(parts["catalogue"], "catalogue") if "catalogue" in parts else None

@@ -18,7 +18,7 @@ def posture_target(
     *,
     met: bool,
     kind: str,
-    threshold: float,
+    threshold: float | None,
     value: float | None,
     before: str,
     after: Version,
@@ -31,7 +31,9 @@ def posture_target(
         "percent_min": f"Secure Score {explain.number(value)} % against at least {explain.number(threshold)} %",
         "measured_percent_min": f"measured {explain.number(value)} % against at least {explain.number(threshold)} %",
         "drop_points": f"overnight drop of {explain.number(value)} points against at most {explain.number(threshold)}",
-        "control": f"{name} has {explain.number(value)} of {explain.number(threshold)} points",
+        "control": f"{name} has {explain.number(value)} of {explain.number(threshold)} points"
+        if threshold is not None
+        else f"{name} has {explain.number(value)} points, of a maximum that is unknown",
     }[kind]
     data: dict[str, Any] = {
         "direction": "improved" if met else "regressed",

@@ -28,6 +28,7 @@ from connector.observe import pending_writes
 from connector.observe.events import Origin, stamp
 from connector.observe.explain import SeverityRules
 from connector.observe.fold import Rules, observe, stale
+from connector.observe.guard import AHEAD, tomorrow
 from connector.observe.storm import Storms
 from connector.ports import Clock, Source, State, Store
 from connector.problems import Fault, advance
@@ -128,7 +129,7 @@ class Poller:
         try:
             source = await self.open_source(tenant)
             try:
-                snapshot = await source.read(_known(head, tenant.language))
+                snapshot = await source.read(_known(head, tenant.language, iso(self.clock.now())))
             finally:
                 await source.close()
         except (ConfigError, Denied, Unavailable, WrongTenant) as error:
@@ -151,7 +152,8 @@ class Poller:
             late: list[Change] = []
             values = {**head, "tenant": tenant.name, "source": snapshot.source}
             if done:
-                problems, more = self._problems(tenant, head, snapshot, newest_day, now, expiring)
+                refusing = seen.memory.refusal is not None
+                problems, more = self._problems(tenant, head, snapshot, newest_day, now, expiring, refusing=refusing)
                 values, late = pending_writes.abandoned({**values, **_success(head, snapshot, problems, now)}, now)
                 told += more
             events = [stamp(change, origin, now, self.severity) for change in told]
@@ -204,7 +206,8 @@ class Poller:
     ) -> PollOutcome:
         """Nothing to fold: both parts unchanged or absent. Only the feed's health may have news."""
         newest_day = head.get("newest")
-        problems, told = self._problems(tenant, head, snapshot, newest_day, now, expiring)
+        refusing = bool(head.get("refusal"))
+        problems, told = self._problems(tenant, head, snapshot, newest_day, now, expiring, refusing=refusing)
         values = {**head, "tenant": tenant.name, **_success(head, snapshot, problems, now)}
         values, late = pending_writes.abandoned(values, now)
         events = [stamp(change, origin, now, self.severity) for change in told]
@@ -225,7 +228,7 @@ class Poller:
         reason = _reason(error)
         failures = int(head.get("failures", 0)) + 1
         newest_day = head.get("newest")
-        faults = [*self._stale(head, newest_day, now), *expiring]
+        faults = [*self._stale(newest_day, now, refusing=bool(head.get("refusal"))), *expiring]
         if reason != "unavailable" or failures >= UNAVAILABLE_AFTER:
             faults.append(
                 Fault(
@@ -278,6 +281,8 @@ class Poller:
         newest_day: str | None,
         now: str,
         expiring: Sequence[Fault],
+        *,
+        refusing: bool,
     ) -> tuple[dict[str, dict[str, Any]], list[Change]]:
         faults = [
             Fault(
@@ -291,7 +296,7 @@ class Poller:
             )
             for name, part in snapshot.incomplete.items()
         ]
-        faults += [*self._stale(head, newest_day, now), *expiring]
+        faults += [*self._stale(newest_day, now, refusing=refusing), *expiring]
         was = head.get("problems", {})
         problems, told = advance(was, faults, now, scope=tenant.tenant_id, newest_day=newest_day)
         return self._calmed(tenant, head, problems, told, now)
@@ -309,9 +314,9 @@ class Poller:
             return problems, told
         return self.storms.settle(tenant.name, head.get("problems", {}), problems, told, parse_iso(now))
 
-    def _stale(self, head: Mapping[str, Any], newest_day: str | None, now: str) -> list[Fault]:
+    def _stale(self, newest_day: str | None, now: str, *, refusing: bool) -> list[Fault]:
         """A feed is stale when its newest day began longer ago than `stale_after`; a refused day shows it is alive."""
-        if newest_day is None or head.get("refusal"):
+        if newest_day is None or refusing:
             return []
         fault = stale(newest_day, now, self.changes.stale_after_s)
         return [] if fault is None else [fault]
@@ -322,9 +327,12 @@ def _ours(origin: Origin) -> Origin:
     return evolve(origin, source="connector")
 
 
-def _known(head: Mapping[str, Any], language: str) -> Known:
-    """What the source may know. While a refusal waits, or the language changed, bytes are read anew."""
-    reread = head.get("refusal") or head.get("language", language) not in ("", language)
+def _known(head: Mapping[str, Any], language: str, now: str) -> Known:
+    """What the source may know. Bytes are read anew while a refusal or a doubt waits, or when the language changed."""
+    reread = head.get("refusal") or head.get("doubted_at") or head.get("language", language) not in ("", language)
+    reread = reread or any(
+        refusal["reason"] == AHEAD and day <= tomorrow(now) for day, refusal in head.get("standing", {}).items()
+    )
     return Known(
         newest_day=head.get("newest"),
         had_days=head.get("newest") is not None,

@@ -67,23 +67,24 @@ class Storms:
         result = {key: dict(entry) for key, entry in problems.items()}
         hushed: set[str] = set()
         states: set[State] = set()
+        heard = {change.data.get("problem_id") for change in told}
         for key, entry in result.items():
             state = (entry["type"], entry["reason"])
             states.add(state)
             before = was.get(key)
-            fresh = before is None or before["problem_id"] != entry["problem_id"]
-            self._enter(state, tenant, now if fresh else parse_iso(entry["first_seen"]))
-            if fresh and self._blows(state, now):
+            known = before is not None and before["problem_id"] == entry["problem_id"]
+            fresh = not known or (before is not None and before["reason"] != entry["reason"])
+            self._enter(state, tenant, now if fresh else entered_at(entry, now))
+            raging = self._blows(state, now) if fresh else state in self._raging
+            if raging and (fresh or entry.get("muted")):
+                if known and not entry.get("muted"):
+                    entry["named"] = True  # it was told by name, and so will be its end
                 entry["muted"] = True
-            if entry.get("muted"):
-                if state in self._raging:
-                    hushed.add(entry["problem_id"])
-                elif not fresh:
-                    del entry["muted"]
-                    if not any(c.data["problem_id"] == entry["problem_id"] for c in told if "problem_id" in c.data):
-                        entry["last_sent"] = _LONG_AGO  # told at the next poll
+                hushed.add(entry["problem_id"])
+            elif entry.pop("muted", False) and entry["problem_id"] not in heard:
+                entry.update(last_sent=_LONG_AGO, stage="")  # told at the next poll
         for key, before in was.items():
-            if before.get("muted") and (key not in result or result[key]["problem_id"] != before["problem_id"]):
+            if before.get("muted") and not before.get("named") and key not in result:
                 hushed.add(before["problem_id"])  # its recovery: nobody heard of it
         for state, members in self._members.items():
             if state not in states:
@@ -93,7 +94,7 @@ class Storms:
     def faults(self, pending: int) -> list[Fault]:
         """The storms that rage now. While `pending` tenants were not polled since the start, none of them is over."""
         for state in list(self._raging):
-            if not pending and len(self._members.get(state, ())) < (self.limit + 1) // 2:
+            if not pending and is_over(len(self._members.get(state, ())), self.total):
                 self._raging.discard(state)
         return [storm_fault(s, sorted(self._members.get(s, ())), self.total) for s in sorted(self._raging)]
 
@@ -105,6 +106,27 @@ class Storms:
         if sum(at >= since for at in self._members[state].values()) >= self.limit:
             self._raging.add(state)
         return state in self._raging
+
+
+def entered_at(problem: Mapping[str, Any], now: datetime) -> datetime:
+    """When a problem came to its present state; a clock that was ahead counts as now."""
+    return min(parse_iso(problem.get("entered", problem["first_seen"])), now)
+
+
+def storms_among(entered: Mapping[State, Mapping[str, datetime]], total: int, cycle_s: float) -> list[State]:
+    """The states that enough of the tenants entered within one cycle, whenever that was."""
+    limit, cycle = limit_of(total), timedelta(seconds=cycle_s)
+    found = []
+    for state, members in entered.items():
+        times = sorted(members.values())
+        if any(last - first <= cycle for first, last in zip(times, times[limit - 1 :], strict=False)):
+            found.append(state)
+    return found
+
+
+def is_over(members: int, total: int) -> bool:
+    """Whether so few tenants are left in a state that its storm has passed."""
+    return members < (limit_of(total) + 1) // 2
 
 
 def limit_of(total: int) -> int:

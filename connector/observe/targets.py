@@ -10,7 +10,7 @@ from connector.model import Change, Profile, Version
 from connector.observe import diff, notices, totals
 from connector.observe.months import Days
 
-_Check = tuple[str, str, float, float | None, bool | None]
+_Check = tuple[str, str, float | None, float | None, bool | None]
 """A target looked at: kind, control, threshold, value, and whether it is met (None: cannot be said)."""
 
 
@@ -45,7 +45,7 @@ def crossings(
         maximum = diff.max_of(control, profiles.get(name))
         value = control.score if control else None
         met = None if control is None or control.percent is None else control.percent >= 100.0
-        checks.append(("control", name, maximum if maximum is not None else 100.0, value, met))
+        checks.append(("control", name, maximum, value, met))
     for kind, name, threshold, value, met in checks:
         key = f"{kind}:{name}"
         if met is None or met == (key not in missed):

@@ -95,4 +95,4 @@ def test_a_drift_in_the_jitter_is_told_each_time_it_adds_up() -> None:
         ("2026-10-13", 5.87, 4.8),
         ("2026-10-27", 4.8, 3.73),
     ]
-    assert told[0].data["cause"]["evidence"] == ["exposed devices 0/15 → 2/15"]
+    assert told[0].data["cause"]["evidence"] == ["exposed devices 0/15 → 2/15", "since 2026-09-01"]

@@ -70,14 +70,36 @@ def test_feed_problems_recover_as_feed_and_tell_the_newest_day() -> None:
     assert (closed.type, closed.day, closed.data["newest_day"]) == ("feed.recovered", "2026-11-21", "2026-11-21")
 
 
-def test_another_reason_is_another_problem() -> None:
+def test_another_reason_is_an_update_of_the_same_problem() -> None:
     known, (first,) = turn({}, at(9), DENIED)
-    _, told = turn(known, at(10), evolve(DENIED, reason="wrong_tenant"))
-    assert [(c.type, c.data["reason"]) for c in told] == [
-        ("connector.recovered", "denied"),
-        ("connector.problem", "wrong_tenant"),
-    ]
-    assert told[1].data["problem_id"] != first.data["problem_id"]
+    known, (update,) = turn(known, at(10), evolve(DENIED, reason="wrong_tenant"))
+    assert (update.type, update.data["reason"], update.data["repeat"]) == ("connector.problem", "wrong_tenant", 1)
+    assert update.data["problem_id"] == first.data["problem_id"]
+    known, (closed,) = turn(known, at(12))
+    assert (closed.data["problem_id"], closed.data["reason"], closed.data["duration_s"]) == (
+        first.data["problem_id"], "wrong_tenant", 10_800,
+    )  # fmt: skip
+    assert known == {}
+
+
+def test_reasons_that_alternate_are_told_once_each_and_then_daily() -> None:
+    known: Any = {}
+    told = []
+    for hour in range(9, 21):
+        known, news = turn(known, at(hour), evolve(PARTIAL, reason=("partial", "unavailable")[hour % 2]))
+        told += news
+    assert [(c.type, c.data["reason"]) for c in told] == [("feed.partial", "unavailable"), ("feed.partial", "partial")]
+    assert len(turn(known, at(10, 23), PARTIAL)[1]) == 1
+    assert len({(c.type, c.before, c.after) for c in told}) == 2
+
+
+def test_a_clock_that_was_ahead_does_not_silence_the_daily_repeat() -> None:
+    known, _ = turn({}, "2027-11-22T09:00:00Z", DENIED)
+    told = []
+    for day in range(22, 27):
+        known, news = turn(known, at(9, day), DENIED)
+        told += news
+    assert [c.data["repeat"] for c in told] == [1, 2, 3, 4]
 
 
 def test_the_same_problem_later_is_a_new_one() -> None:

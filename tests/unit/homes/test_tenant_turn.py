@@ -328,3 +328,23 @@ def test_kinds_that_need_a_process_are_refused() -> None:
     with pytest.raises(ConfigError, match="syslog") as caught:
         refuse_kinds(["sentinel", "syslog", "file"])
     assert len(caught.value.problems) == 2
+
+
+async def test_many_tenants_in_trouble_for_different_months_are_no_storm(tmp_path: Path) -> None:
+    """As the daemon counts: a storm is what enough of them entered within one cycle."""
+    async with home(tmp_path, 6) as (turns, _, _):
+        await one_round(turns)
+
+        async def denied(since: Sequence[str]) -> list[dict[str, Any]]:
+            for tenant, first_seen in zip(turns.app.config.tenants, since, strict=True):
+                state = await turns.store.load(tenant.tenant_id)
+                assert state is not None
+                entry = {"type": "connector.problem", "reason": "denied", "subject": "access", "first_seen": first_seen}
+                values = {**memory.head(state), "problems": {"connector.problem:access": entry}}
+                await turns.store.commit(tenant.tenant_id, memory.with_head(state, values), [])
+            await turns.tend()
+            return [e for e in await events(turns, "connector.problem") if "tenants" in e]
+
+        assert await denied([f"2026-0{month}-01T00:00:00Z" for month in range(3, 9)]) == []
+        (storm,) = await denied(["2026-09-07T08:00:00Z"] * 6)
+        assert storm["tenants"]["count"] == 6

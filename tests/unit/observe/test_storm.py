@@ -6,7 +6,7 @@ from typing import Any
 
 from connector.clock import iso
 from connector.model import Change
-from connector.observe.storm import Storms
+from connector.observe.storm import Storms, entered_at, is_over, storms_among
 from connector.problems import Fault, advance
 
 NOW = datetime(2030, 1, 10, 12, tzinfo=UTC)
@@ -127,3 +127,54 @@ def test_two_states_are_two_storms() -> None:
     fleet.look()
     fleet.cycle(60, "unavailable")
     assert sorted(c.data["reason"] for c in fleet.look()) == ["denied", "unavailable"]
+
+
+def expiring(stage: str) -> Fault:
+    return Fault("connector.problem", "secret_expiring", "credential:secret", "expires", stage=stage)
+
+
+def test_a_stage_hushed_in_a_storm_is_told_when_it_is_over() -> None:
+    """What is told by stages is not repeated daily, so nothing but the stage says that it was never told."""
+    names, storms, now = [f"t{n}" for n in range(20)], Storms(20, HOUR), NOW
+    known: dict[str, Mapping[str, Mapping[str, Any]]] = {}
+    told: dict[str, list[str]] = {}
+    for hour in range(24):
+        repaired = names[:9] if hour > 10 else []
+        for name in names[:10]:
+            faults = [] if name in repaired else [expiring("30 days")]
+            problems, news = advance(known.get(name, {}), faults, iso(now), scope=name)
+            known[name], news = storms.settle(name, known.get(name, {}), problems, news, now)
+            told.setdefault(name, []).extend(c.type for c in news)
+        storms.faults(0)
+        now += timedelta(hours=1)
+    assert told["t9"] == ["connector.problem"]
+
+
+def test_a_reason_that_many_get_at_once_is_a_storm_though_their_problem_is_old() -> None:
+    fleet = Fleet(100)
+    for troubled in range(1, 61):  # one an hour: each is told, and none of it is a storm
+        fleet.cycle(troubled, "unavailable")
+    assert fleet.look() == []
+    assert len(fleet.cycle(60, "denied")) == 10
+    assert [c.data["reason"] for c in fleet.look()] == ["denied"]
+    assert kinds(fleet.cycle(0)) == ["connector.recovered"] * 60  # all of them were told by name
+
+
+def test_a_clock_that_was_ahead_makes_no_storm() -> None:
+    storms = Storms(10, HOUR)
+    problem = {"type": "connector.problem", "reason": "denied", "problem_id": "p", "first_seen": "2031-01-01T00:00:00Z"}
+    assert entered_at(problem, NOW) == NOW
+    for n in range(10):
+        storms.settle(f"t{n}", {"k": problem}, {"k": problem}, [], NOW + timedelta(days=n))
+    assert storms.faults(0) == []
+
+
+def test_a_storm_is_what_enough_entered_within_one_cycle() -> None:
+    """For a home that looks at all tenants at once: how many are in a state says nothing of when they came to it."""
+    state = ("connector.problem", "denied")
+    months = {f"t{n}": NOW - timedelta(days=30 * n) for n in range(6)}
+    assert storms_among({state: months}, 50, HOUR) == []
+    at_once = {f"t{n}": NOW - timedelta(days=30, minutes=n) for n in range(6)}
+    assert storms_among({state: at_once}, 50, HOUR) == [state]
+    assert storms_among({state: dict(list(at_once.items())[:5])}, 50, HOUR) == []
+    assert [n for n in range(7) if not is_over(n, 50)] == [3, 4, 5, 6]

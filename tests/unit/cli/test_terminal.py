@@ -77,6 +77,7 @@ def show_status() -> None:
         "problems": [],
         "hint": "look",
         "notes": NASTY,
+        "refused": [{"part": t, "reason": t, "since": "2026-11-22T09:00:00Z"} for t in NASTY],
     }
     sink = {"state": "ok", "backlog": 1, "parked": 0, "last_success": "2026-11-22T09:00:00Z", "oldest_due": None}
     sink |= {"error": None, "hint": None}

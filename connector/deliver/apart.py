@@ -25,6 +25,11 @@ def tenants_of(pending: Iterable[Pending]) -> dict[str, str]:
     return {p.event.tenant_id: str((p.event.data.get("tenant") or {}).get("name") or "") for p in pending}
 
 
+def all_with_own_place(batch: Batch, with_own_place: frozenset[str]) -> bool:
+    """Whether every event of it is of a tenant with a place of its own: its failure may say nothing of the rest."""
+    return bool(batch.pending) and all(p.event.tenant_id in with_own_place for p in batch.pending)
+
+
 def left_out_whole(batch: Batch, with_own_place: frozenset[str]) -> list[Pending]:
     """What a receipt left out of tenants with a place of their own that took nothing, while others were taken."""
     if not batch.moved:

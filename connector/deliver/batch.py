@@ -13,7 +13,7 @@ from connector.config.values import selects
 from connector.errors import Denied, MappingError, Unavailable
 from connector.mapping.render import Mapping
 from connector.model import Event, Record
-from connector.ports import Pending
+from connector.ports import Pending, Settlement
 
 log = logging.getLogger("securescore.deliver")
 
@@ -71,6 +71,18 @@ class Batch:
     def answered(self, pending: Pending) -> bool:
         """Whether the sink took or refused this event for good."""
         return pending.seq in self.accepted or pending.seq in self.parked
+
+
+def settlement_of(batches: Sequence[Batch], *, at: str, first_sent: str) -> Settlement:
+    """What became of several batches, as the store is told."""
+    return Settlement(
+        at=at,
+        first_sent=first_sent,
+        attempted=tuple(p.seq for b in batches for p in b.pending),
+        accepted=frozenset(seq for b in batches for seq in b.accepted),
+        skipped=frozenset(seq for b in batches for seq in b.skipped),
+        parked={seq: words for b in batches for seq, words in b.parked.items()},
+    )
 
 
 @frozen

@@ -19,14 +19,14 @@ from attrs import define, evolve, field, frozen
 from connector import backoff
 from connector.clock import iso, parse_iso
 from connector.deliver import isolation
-from connector.deliver.apart import ApartTenants, left_out_whole, tenants_of
-from connector.deliver.batch import Batch, Filter, Packer
+from connector.deliver.apart import ApartTenants, all_with_own_place, left_out_whole, tenants_of
+from connector.deliver.batch import Batch, Filter, Packer, settlement_of
 from connector.deliver.isolation import PAGE, Held, Search
 from connector.deliver.sending import offer
 from connector.errors import Denied, Unavailable
 from connector.health.upkeep import SinkHealth
 from connector.mapping.render import Mapping as RecordMapping
-from connector.ports import Clock, Operator, Pending, Settlement, Sink, Store
+from connector.ports import Clock, Operator, Pending, Sink, Store
 
 log = logging.getLogger("securescore.deliver")
 
@@ -187,7 +187,7 @@ class Delivery:
         """Offer the next batch, and where it fails see whether others are taken; then settle all of it at once."""
         batch = await self._offer(fresh, self._batch_size)
         batches = [batch]
-        if batch.error is not None and self._is_of_own_places(batch):
+        if batch.error is not None and all_with_own_place(batch, self.with_own_place):
             batches += await self._try_beside(batch)
             if batches[-1].moved:
                 batch.error = None
@@ -222,27 +222,15 @@ class Delivery:
 
     async def _settle(self, batches: Sequence[Batch], sent: datetime) -> Outcome:
         """Write down what became of the batches, in one settlement."""
-        parked = {seq: words for b in batches for seq, words in b.parked.items()}
-        accepted = frozenset(seq for b in batches for seq in b.accepted)
-        skipped = frozenset(seq for b in batches for seq in b.skipped)
-        await self.store.settle(
-            self.sink.name,
-            Settlement(
-                at=iso(self.clock.now()),
-                first_sent=iso(sent),
-                attempted=tuple(p.seq for b in batches for p in b.pending),
-                accepted=accepted,
-                skipped=skipped,
-                parked=parked,
-            ),
-        )
-        self._settled = accepted | skipped | parked.keys()
-        for event in (p.event for b in batches for p in b.pending if p.seq in accepted):
+        done = settlement_of(batches, at=iso(self.clock.now()), first_sent=iso(sent))
+        await self.store.settle(self.sink.name, done)
+        self._settled = done.accepted | done.skipped | done.parked.keys()
+        for event in (p.event for b in batches for p in b.pending if p.seq in done.accepted):
             self.delivered[event.stream] = self.delivered.get(event.stream, 0) + 1
             self._taken[event.tenant_id] = self._taken.get(event.tenant_id, 0) + 1
-        for seq, reason in parked.items():
+        for seq, reason in done.parked.items():
             log.warning("deliver.parked", extra={"sink": self.sink.name, "seq": seq, "reason": reason})
-        return Outcome(self.sink.name, "ok", sent=len(accepted), parked=len(parked), skipped=len(skipped))
+        return Outcome(self.sink.name, "ok", len(done.accepted), len(done.parked), len(done.skipped))
 
     def _well(self) -> None:
         """The sink works: what follows a failure begins anew with the next one."""
@@ -342,10 +330,6 @@ class Delivery:
 
     # ------------------------------------------------------------------------------------ single tenants (apart.py)
 
-    def _is_of_own_places(self, batch: Batch) -> bool:
-        """Whether every event of it is of a tenant with a place of its own: its failure may say nothing of the rest."""
-        return bool(batch.pending) and all(p.event.tenant_id in self.with_own_place for p in batch.pending)
-
     async def _try_beside(self, failed: Batch) -> list[Batch]:
         """Offer events of other tenants than those whose batches failed in this row of failures.
 
@@ -363,7 +347,7 @@ class Delivery:
             if beside.moved:
                 for tenant_id, (name, error) in self._suspects.items():
                     self._part(tenant_id, name, error)
-            elif beside.records and self._is_of_own_places(beside) and self.clock.now() < end:
+            elif beside.records and all_with_own_place(beside, self.with_own_place) and self.clock.now() < end:
                 failed = beside
                 continue
             elif not beside.records and not beside.skipped:  # all have failed: an outage, most likely

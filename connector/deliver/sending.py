@@ -14,7 +14,7 @@ from connector.ports import Sink
 
 log = logging.getLogger("securescore.deliver")
 
-MAX_WISH_S = 900.0
+MAX_RETRY_AFTER_S = 900.0
 """How long a receiver may ask to be left alone. One wrong maintenance page must not silence a sink for a day: after
 this time the next batch asks again, and the receiver may wish again."""
 
@@ -38,8 +38,8 @@ async def offer(sink: Sink, batch: Batch, limit_s: float) -> Batch:
     return batch
 
 
-def _bounded(wish_s: float | None) -> float | None:
-    return None if wish_s is None else min(wish_s, MAX_WISH_S)
+def _bounded(retry_after_s: float | None) -> float | None:
+    return None if retry_after_s is None else min(retry_after_s, MAX_RETRY_AFTER_S)
 
 
 async def _send(sink: Sink, records: Sequence[Record], limit_s: float) -> tuple[Receipt, Unavailable | Denied | None]:

@@ -1,0 +1,122 @@
+"""`securescore fetch`: save the complete responses of one read, as `source: files` reads them. The connected side of an
+air gap: nothing is kept, nothing is delivered, no state is touched.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from connector.app import Transports, open_source, transports_for
+from connector.cli.common import clean, config_of, console, draw, draw_notes, plural, progress, table
+from connector.clock import SystemClock
+from connector.config.values import Config, TenantConfig, selects
+from connector.errors import ConfigError, SecureScoreError, Unavailable
+from connector.health.logs import log_to_stderr
+from connector.model import Known
+from connector.observe.evidence import SUMS, Evidence
+from connector.observe.schedule import concurrency
+
+HELP = "save the complete responses of one read, as `source: files` reads them"
+KEEP_DAYS = 100 * 365
+"""Nothing that was fetched before expires by fetching again."""
+
+
+@frozen
+class Saved:
+    """What became of one tenant: how many files of how many bytes, below which folder, and what is lacking or odd."""
+
+    tenant: str
+    folder: str = ""
+    files: int = 0
+    size_bytes: int = 0
+    error: str = ""
+    hint: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    words = "only these tenants: names, globs or label=value (may be repeated)"
+    parser.add_argument("--tenant", action="append", default=[], metavar="T", help=words)
+    parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="folder to save into; made if need be")
+
+
+def run(args: argparse.Namespace) -> int:
+    config = config_of(args)
+    tenants = [t for t in config.tenants if selects(args.tenant, t.name, t.labels) or t.tenant_id in args.tenant]
+    if not tenants:
+        raise ConfigError([f"--tenant {' '.join(args.tenant)} selects no tenant"], "see `securescore tenants list`")
+    log_to_stderr(config.log)
+    saved = asyncio.run(fetch(config, tenants, args.out))
+    show(saved)
+    if not any(one.error for one in saved):
+        return 0
+    return 3 if any(one.files for one in saved) else 1
+
+
+async def fetch(config: Config, tenants: Sequence[TenantConfig], out: Path) -> list[Saved]:
+    """Read every tenant once and save what came whole, each below its id and its newest day."""
+    clock = SystemClock()
+    transports = transports_for(config, clock)
+    archive = Evidence(out, KEEP_DAYS, clock)
+    gate = asyncio.Semaphore(concurrency(config.poll, len(tenants)))
+    words = f"Reading {tenants[0].name}" if len(tenants) == 1 else "Reading tenants"
+    seen = 0
+    with progress(words, len(tenants)) as done:
+
+        async def one(tenant: TenantConfig) -> Saved:
+            nonlocal seen
+            async with gate:
+                saved = await _save(tenant, config, transports, archive)
+            seen += 1
+            done(seen)
+            return saved
+
+        try:
+            return list(await asyncio.gather(*(one(tenant) for tenant in tenants)))
+        finally:
+            await transports.close()
+
+
+async def _save(tenant: TenantConfig, config: Config, transports: Transports, archive: Evidence) -> Saved:
+    clock = transports.clock
+    try:
+        source = await open_source(tenant, config, transports, clock)
+        snapshot = await source.read(Known())
+        await source.close()
+        lacking = list(snapshot.incomplete.values())
+        error = "; ".join(dict.fromkeys(f"{part.reason}: {part.detail}" for part in lacking))
+        hint = " ".join(dict.fromkeys(part.hint for part in lacking if part.hint))
+        notes = tuple(note.text for note in snapshot.notes)
+        if not snapshot.evidence:
+            error = error or f"source {tenant.source} has no responses that could be saved"
+            return Saved(tenant.name, error=error, hint=hint, notes=notes)
+        days = snapshot.days if isinstance(snapshot.days, tuple) else ()
+        day = max((day.day for day in days), default=clock.now().date().isoformat())
+        try:
+            await archive.save(tenant.tenant_id, snapshot.evidence, day)
+        except Unavailable as refused:
+            return Saved(tenant.name, error=refused.what, hint="Free space there, or name another folder with --out.")
+    except SecureScoreError as failed:
+        what = "; ".join(failed.problems) if isinstance(failed, ConfigError) else failed.what
+        return Saved(tenant.name, error=what, hint=failed.hint)
+    size = sum(len(file.body) for file in snapshot.evidence)
+    return Saved(tenant.name, f"{tenant.tenant_id}/{day}", len(snapshot.evidence), size, error, hint, notes)
+
+
+def show(saved: Sequence[Saved]) -> None:
+    out = console()
+    shown = table("tenant", "saved in", "files>", "size>", "result")
+    for one in saved:
+        words = (clean(one.error) + (f"\nnext: {clean(one.hint)}" if one.hint else "")) if one.error else "ok"
+        size = f"{one.size_bytes / 1e6:.1f} MB" if one.files else "-"
+        shown.add_row(
+            clean(one.tenant), one.folder or "-", str(one.files), size, words, style="red" if one.error else None
+        )
+    draw(shown, out)
+    draw_notes(((one.tenant, one.notes) for one in saved), out)
+    if whole := [one for one in saved if one.files]:
+        out.print(f"\n{plural(len(whole), 'tenant')} saved, each with {SUMS} (`sha256sum -c`). On the other side:")
+        out.print("  `source: files`, `path:` the folder named like the tenant's id")

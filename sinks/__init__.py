@@ -1,1 +1,1 @@
-"""Sinks: one file each; a sink imports model, errors, ports, http, auth and formats only."""
+"""Sinks: one file each; a sink imports model, errors, ports, options, clock, net, formats and signin.tokens only."""

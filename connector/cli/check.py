@@ -344,7 +344,8 @@ async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transp
             return [Finding("tenant", name, False, *wrong)]
     look = Look(poller.open_source)
     try:
-        outcome = await evolve(poller, open_source=look.open).poll(tenant)
+        trial = cast("Store", TrialStore(poller.store))  # of this tenant alone: what it keeps ends with it
+        outcome = await evolve(poller, open_source=look.open, store=trial).poll(tenant)
     except SecureScoreError as error:  # the memory of this tenant
         return [_failed("tenant", name, error)]
     notes = [Finding("input", name, None, note) for note in outcome.notes]

@@ -21,6 +21,7 @@ from connector.plugins import installed
 from connector.registry import sink_module, sink_options
 from tests.config_example import KINDS, minimal
 from tests.fake_graph import TENANT, history, profile_document
+from tests.fakes.sink import FakeSink
 
 SINK = """
     from connector.model import Receipt
@@ -156,6 +157,20 @@ def test_what_ships_needs_no_look_at_what_is_installed(tmp_path: Path, install: 
     file = configuration(tmp_path)
     assert main(["once", "-c", file]) == 0
     assert main(["status", "-c", file]) == 0
+    assert installed.plugins.cache_info().misses == 0
+
+
+async def test_a_home_that_brings_its_own_sink_needs_no_look_either(tmp_path: Path, install: Install) -> None:
+    """As the Splunk add-on does: a kind that has no module here."""
+    raw = minimal(
+        state={"path": "s.db"},
+        raw={"keep_days": 0},
+        sinks=[{"name": "input", "kind": "modular_input", "format": "splunk"}],
+        health={"listen": "off"},
+    )
+    config = parse(raw, sink_options=lambda _: {}, base_dir=str(tmp_path))
+    async with open_app(config, ready={"input": FakeSink("input")}) as app:
+        assert app.deliveries["input"].mapping.name == "splunk"
     assert installed.plugins.cache_info().misses == 0
 
 

@@ -85,7 +85,11 @@ class Tenant:
 
 @frozen
 class KnownSink:
-    """A sink as its own log says; `starts` is where it began in each tenant that was there (others: from 0)."""
+    """A sink as its own log says.
+
+    `starts` is where it began in each tenant that was there (others: from 0). `life` tells it from an earlier sink of
+    the same name that was given up: each has cursors of its own.
+    """
 
     name: str
     key: str

@@ -49,6 +49,19 @@ def of(tenant: str, numbers: Iterable[int]) -> list[Event]:
     return [evolve(e, data={**e.data, "tenant": named}) for e in events(numbers, tenant=tenant)]
 
 
+def test_a_tenants_own_queue_is_the_sinks_with_a_memory_of_its_own(loop: Delivery) -> None:
+    loop.attempt, loop.delivered = 3, {"change": 7}
+    own = loop.of_tenant(CONTOSO)
+    assert (own.sink, own.mapping, own.wants, own.max_records) == (
+        loop.sink,
+        loop.mapping,
+        loop.wants,
+        loop.max_records,
+    )
+    assert (own.tenant_id, own.attempt, own.last, own.delivered) == (CONTOSO, 0, None, {})
+    assert own.with_own_place == frozenset(), "it has nobody beside it"
+
+
 async def turns(loop: Delivery, clock: JumpClock, count: int) -> None:
     for _ in range(count):
         turn = await loop.turn()

@@ -13,7 +13,7 @@ from attrs import Factory, frozen
 
 from connector.errors import PartialRead
 from connector.model import Average, Control, Day
-from connector.sources.pages import MAX_DOCUMENTS, PLACE, load
+from connector.sources.pages import MAX_CONTAINERS, MAX_DOCUMENTS, PLACE, check_amount, load
 from connector.sources.scalars import (
     MAX_ITEMS,
     MAX_NAME,
@@ -60,7 +60,7 @@ def load_days(body: bytes, where: str) -> Any:
 def _by_rows(body: bytes) -> Any:
     """The value of a page, its rows parsed once each; None where nothing can repeat. Raises ValueError."""
     head, *rest = body.split(_ROWS)
-    if len(rest) < 2 or PLACE in body or not all(array.startswith(b"{") for array in rest):
+    if not 2 <= len(rest) <= MAX_DOCUMENTS or PLACE in body or not all(array.startswith(b"{") for array in rest):
         return None
     rows: dict[bytes, Any] = {}
     days: dict[bytes, list[Any]] = {}
@@ -72,16 +72,21 @@ def _by_rows(body: bytes) -> Any:
         array = chunk[1 : end - 1]
         if array not in days:
             pieces = array.split(b"},{")
+            if len(rows) + len(pieces) > MAX_CONTAINERS:
+                return None
             for piece in pieces:
                 if piece not in rows:
+                    check_amount(piece)
                     rows[piece] = json.loads(b"{%b}" % piece)
             days[array] = [rows[piece] for piece in pieces]
         arrays.append(days[array])
         around.append(chunk[end + 1 :])
     # What stands for an array is a word that Python's parser hands out, in order: no text and no number can be it.
     turn = iter(arrays)
+    text = (_ROWS[:-1] + PLACE).join(around)
+    check_amount(text)
     return json.loads(
-        (_ROWS[:-1] + PLACE).join(around),
+        text,
         parse_constant=lambda word: next(turn) if word == "Infinity" else float(word),
     )
 

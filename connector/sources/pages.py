@@ -18,6 +18,11 @@ PROFILES = "secureScoreControlProfiles"
 """Names of the two Graph collections; an evidence file is named `<collection>-<page>.json`."""
 
 MAX_DOCUMENTS = 5_000
+MAX_CONTAINERS = 200_000
+MAX_VALUES = 1_500_000
+"""Objects and lists, and values in all, of a page: many times what the largest tenant's pages hold."""
+UNJUDGED_BYTES = 1024 * 1024
+"""What is smaller cannot become much: some 50 MB at worst."""
 
 PLACE = b"Infinity"
 """What stands for an array that is parsed apart: a word that Python's parser hands out, in order."""
@@ -27,13 +32,33 @@ _LINK_KEY = b'"@odata.nextLink"'
 _LINK_WINDOW = 16_384
 
 
+class TooMuch(ValueError):
+    """A body that would become far more in memory than it is on the wire."""
+
+
+def check_amount(body: bytes) -> None:
+    """Raise TooMuch for a body whose values would fill the memory: a cap on its bytes is none on that.
+
+    16 MB of empty objects become more than 1 GB. Judged before anything is parsed, by what begins and parts values.
+    """
+    if len(body) <= UNJUDGED_BYTES:
+        return
+    containers = body.count(b"{") + body.count(b"[")
+    if containers > MAX_CONTAINERS or containers + body.count(b",") > MAX_VALUES:
+        raise TooMuch
+
+
 def load(body: bytes, where: str) -> Any:
     """The JSON value of a complete body (UTF-8, or UTF-16/32 as PowerShell saves it).
 
-    Raises PartialRead: "truncated" when it ends in the middle, "not_json" when it never was JSON.
+    Raises PartialRead: "truncated" when it ends in the middle, "not_json" when it never was JSON, or more of it than
+    any answer holds.
     """
     try:
+        check_amount(body)
         return json.loads(body)
+    except TooMuch:
+        raise PartialRead(f"{where}: holds more values than any answer of this kind", "not_json") from None
     except (ValueError, RecursionError) as error:
         start, end = body[:64].removeprefix(b"\xef\xbb\xbf").strip(), body[-64:].strip()
         if not end:

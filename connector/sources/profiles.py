@@ -11,7 +11,7 @@ from attrs import frozen
 
 from connector.errors import PartialRead
 from connector.model import UNKNOWN, Profile, StateUpdate
-from connector.sources.pages import MAX_DOCUMENTS, PLACE, load
+from connector.sources.pages import MAX_DOCUMENTS, PLACE, check_amount, load
 from connector.sources.scalars import (
     MAX_NAME,
     check_bounded,
@@ -67,6 +67,7 @@ def _catalogue_by_rows(body: bytes, tenant_id: str) -> Any:
     start, end = body.find(_LIST + b"{"), body.rfind(b"}]")
     if start < 0 or end < start or PLACE in body:
         return None
+    check_amount(body)
     start += len(_LIST)
     first, *others = body[start + 1 : end].split(_NEXT_ROW)
     owner = f'"azureTenantId":"{tenant_id}"'.encode()

@@ -28,7 +28,7 @@ from connector.errors import ConfigError, SecureScoreError
 from connector.model import PORTAL, Day, Profile
 from connector.observe import memory
 from connector.observe.diff import effective_state, max_of, ordered_updates
-from connector.writeback.plan import STATES, is_full, state_of
+from connector.writeback.plan import STATES, is_completed, state_of
 
 HELP = "list and show controls; set a control's state at Microsoft"
 MAX_CHANGES = 25
@@ -213,7 +213,7 @@ def row_of(tenant: str, profile: Profile, day: Day | None) -> dict[str, Any]:
         "service": profile.service,
         "category": profile.category,
         "state": now.state,
-        "portal": "Completed" if now.state == "Default" and is_full(control, profile) else _portal(now.state),
+        "portal": "Completed" if is_completed(profile, control, day.day if day else "") else _portal(now.state),
         "score": control.score if control else None,
         "max_score": most,
         "updated_by": now.by,

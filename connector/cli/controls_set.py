@@ -23,7 +23,7 @@ from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable
-from connector.model import PORTAL, Control
+from connector.model import PORTAL, Control, Day
 from connector.net.clouds import cloud_of
 from connector.observe import memory
 from connector.observe.events import Origin
@@ -91,8 +91,9 @@ async def set_states(
     operator = Operator(_os_user(), socket.gethostname(), args.operator)
     async with store_beside(config) as store, graph_of(config, tenant, write=True) as (source, transports):
         seen = memory.decode(await store.load(tenant.tenant_id), since="9999")
-        scored = seen.newest.day.controls if seen.newest else {}
-        plans = list(zip((line for line, _ in changes), await _plans(source, changes, scored), strict=True))
+        day = seen.newest.day if seen.newest else None
+        scored = day.controls if day else {}
+        plans = list(zip((line for line, _ in changes), await _plans(source, changes, day), strict=True))
         to_send = sum(p.verdict == "send" for _, p in plans)
         if args.dry_run:
             done = [_Done(line, _dry(p)) for line, p in plans]
@@ -114,9 +115,7 @@ async def set_states(
     return 0 if good == len(done) else 3 if good else 1
 
 
-async def _plans(
-    source: GraphSource, changes: Sequence[tuple[int | None, Wanted]], known: Mapping[str, Control]
-) -> list[Plan]:
+async def _plans(source: GraphSource, changes: Sequence[tuple[int | None, Wanted]], known: Day | None) -> list[Plan]:
     """One control is asked for by its id; for several the catalogue is read once. `known` is from the last poll."""
     early = [refusal(asked) for _, asked in changes]
     if all(early):
@@ -125,11 +124,12 @@ async def _plans(
     one = len(changes) == 1
     profiles = {only: await source.control(only)} if one else await source.catalogue()
     try:
-        newest = await source.newest()
+        newest = await source.newest() or known
     except (Unavailable, PartialRead):  # enough to tell completed controls from others
-        newest = None
-    scored = newest.controls if newest else known
-    return [plan(w, profiles.get(w.control), scored.get(w.control)) for _, w in changes]
+        newest = known
+    if newest is None:
+        return [plan(w, profiles.get(w.control)) for _, w in changes]
+    return [plan(w, profiles.get(w.control), newest.controls.get(w.control), newest.day) for _, w in changes]
 
 
 def _dry(planned: Plan) -> Result:

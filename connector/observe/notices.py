@@ -46,6 +46,20 @@ def posture_target(
     return Change(f"posture.target_{'met' if met else 'missed'}", name or kind, before, after.ref, after.day.day, data)
 
 
+def target_retired(name: str, before: str, after: Version, profile: Profile | None) -> Change:
+    """posture.target_met of a missed control that is scored no more: nobody can meet that target, so it is over."""
+    target = {"kind": "control", "threshold": diff.max_of(None, profile), "value": None, "control": name}
+    data: dict[str, Any] = {
+        "direction": "unchanged",
+        "summary": f"Target over: {name} is no longer scored",
+        "target": target,
+        "control": control_info(name, None, profile),
+        "score": score_info(after.day),
+        **snapshot(after),
+    }
+    return Change("posture.target_met", name, before, after.ref, after.day.day, data)
+
+
 # ------------------------------------------------------------------------------------------------------------- feed
 
 

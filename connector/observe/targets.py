@@ -46,6 +46,8 @@ def crossings(
         value = control.score if control else None
         met = None if control is None or control.percent is None else control.percent >= 100.0
         checks.append(("control", name, maximum, value, met))
+        if control is None and missed.pop(f"control:{name}", None) is not None:
+            found.append(notices.target_retired(name, ref, after, profiles.get(name)))
     for kind, name, threshold, value, met in checks:
         key = f"{kind}:{name}"
         if met is None or met == (key not in missed):

@@ -97,10 +97,10 @@ def refusal(wish: Wanted) -> Plan | None:
     )
 
 
-def plan(wish: Wanted, profile: Profile | None, control: Control | None = None) -> Plan:
+def plan(wish: Wanted, profile: Profile | None, control: Control | None = None, day: str = "") -> Plan:
     """Compare a wish with what holds now.
 
-    `profile` None: the tenant has no such control. `control` is its entry of the newest day, where that is known.
+    `profile` None: the tenant has no such control. `control` is its entry of the newest day, `day`, where one is known.
     """
     early = refusal(wish)
     if early is not None:
@@ -116,7 +116,7 @@ def plan(wish: Wanted, profile: Profile | None, control: Control | None = None) 
         )
     if _is_so(wish, before):
         return Plan(wish, "same", before, profile)
-    if before.state == "Default" and is_full(control, profile):
+    if is_completed(profile, control, day):
         return Plan(
             wish,
             "refused",
@@ -128,10 +128,14 @@ def plan(wish: Wanted, profile: Profile | None, control: Control | None = None) 
     return Plan(wish, "send", before, profile)
 
 
-def is_full(control: Control | None, profile: Profile | None) -> bool:
-    """Whether a control has all its points; with the state Default the portal calls it Completed."""
-    most = max_of(control, profile)
-    return control is not None and control.score is not None and most is not None and control.score >= most > 0
+def is_completed(profile: Profile | None, control: Control | None, day: str) -> bool:
+    """Whether a control has all its points by measurement: the portal calls it Completed and locks its state.
+
+    A day that is not younger than the last state entry may show points that were asserted before it.
+    """
+    now, most = effective_state(profile), max_of(control, profile)
+    full = control is not None and control.score is not None and most is not None and control.score >= most > 0
+    return full and now.state == "Default" and (now.at is None or now.at[:10] < day)
 
 
 def _is_so(wish: Wanted, now: StateUpdate) -> bool:

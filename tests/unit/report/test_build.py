@@ -261,6 +261,21 @@ def test_averages_are_those_of_the_latest_day_that_has_any() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("lower", "upper", "words"),
+    [
+        (1.0, 5.0, "1 to 5"),
+        (1_000_000.0, 2_500_000.0, "1000000 to 2500000"),
+        ("100001", "unlimited", "100001 to unlimited"),
+        (None, 5.0, None),
+    ],
+)
+def test_a_range_of_seats_is_told_in_whole_numbers(lower: float | str | None, upper: float | str, words: str) -> None:
+    detail = {"seatSizeRangeLowerValue": lower, "seatSizeRangeUpperValue": upper}
+    one = day("2026-11-01", {"OneAdmin": (1.0, 100.0)}, averages=(Average("TotalSeats", 40.0, detail),))
+    assert [c.seats for c in report(material([one])).comparatives] == [words]
+
+
 def test_a_tenant_without_a_day_in_the_period_says_why() -> None:
     outside = build.summarise(material(TWO), build.period("2026-01-01", "2026-01-31"))
     assert (outside.error, outside.days_observed) == (

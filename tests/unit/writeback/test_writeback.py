@@ -26,6 +26,7 @@ from tests.fake_graph import JumpClock, root
 ROOT = Path(__file__).parents[3]
 NOW = "2026-11-22T12:30:00Z"
 NEVER = StateUpdate("Default")
+ASSERTED = StateUpdate("ThirdParty", "2026-11-10T08:00:00Z", "alice@contoso.example", "gateway")
 ACCEPTED = StateUpdate("Ignored", "2026-11-01T08:00:00Z", "alice@contoso.example", "ticket 1", "bob@contoso.example")
 
 
@@ -122,13 +123,17 @@ def test_device_controls_are_refused_before_anything_is_asked(name: str) -> None
         (9.5, (), "ThirdParty", "send"),
         (None, (), "ThirdParty", "send"),
         (10.0, (ACCEPTED,), "Default", "send"),  # asserted, not measured: it may be taken back
+        # Reset by mistake: what the newest day shows may be what was asserted, and may be asserted again.
+        (10.0, (ASSERTED, evolve(NEVER, at="2026-11-22T08:00:00Z")), "ThirdParty", "send"),
+        (10.0, (ASSERTED, evolve(NEVER, at="2026-11-23T08:00:00Z")), "ThirdParty", "send"),
+        (10.0, (ASSERTED, evolve(NEVER, at="2026-11-21T23:59:59Z")), "ThirdParty", "refused"),
     ],
 )
 def test_a_completed_control_keeps_its_state(
     score: float | None, updates: tuple[StateUpdate, ...], state: str, verdict: str
 ) -> None:
     control = Control("AdminMFAV2", "Identity", score, None)
-    planned = plan(Wanted("AdminMFAV2", state, "x"), profile(*updates), control)
+    planned = plan(Wanted("AdminMFAV2", state, "x"), profile(*updates), control, "2026-11-22")
     assert planned.verdict == verdict
     assert planned.hint or verdict != "refused"
 

@@ -10,7 +10,19 @@ from collections.abc import Mapping
 from connector.model import STREAMS
 from connector.options import Option
 
-FORMATS = ("cloudevents", "cef", "leef", "ocsf", "splunk", "graphsecurity", "sentinel")
+FORMATS = (
+    "cloudevents",
+    "cef",
+    "leef",
+    "ocsf",
+    "ocsf-1.6",
+    "ocsf-1.7",
+    "ocsf-1.8",
+    "ecs",
+    "splunk",
+    "graphsecurity",
+    "sentinel",
+)
 """The mappings that ship."""
 
 LANGUAGES = ("en", "cs", "da", "de", "es", "fr", "hu", "it", "ja", "ko", "nl")

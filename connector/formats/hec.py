@@ -21,10 +21,11 @@ _PLAIN_TIME = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 def envelope(payload: str | Mapping[str, Any], moment: str) -> dict[str, Any]:
     """The envelope of a record's payload, a new dict; `time` is plain decimal text, by default that of `moment` (ISO).
 
-    A payload with a key `event` is an envelope already; anything else, text too, is the event itself. Raises ValueError
-    with the reason when a collector could not take it.
+    A payload with a key `event` is an envelope already, unless it is ECS, which has a group of that name; anything
+    else, text too, is the event itself. Raises ValueError with the reason when a collector could not take it.
     """
-    found = dict(payload) if isinstance(payload, Mapping) and "event" in payload else {"event": payload}
+    wrapped = isinstance(payload, Mapping) and "event" in payload and "ecs" not in payload
+    found = dict(payload) if isinstance(payload, Mapping) and wrapped else {"event": payload}
     if unknown := found.keys() - KEYS:
         raise ValueError(f"{min(map(str, unknown))} is no key of an HEC event")
     if not found["event"] and found["event"] != 0:

@@ -33,7 +33,7 @@ def load_data(name: str) -> Any:
 def mapping_names() -> list[str]:
     """The shipped mappings, sorted."""
     return sorted(
-        {entry.name.split(".")[0] for entry in resources.files("mappings").iterdir() if _is_mapping_file(entry)}
+        {entry.name.rpartition(".")[0] for entry in resources.files("mappings").iterdir() if _is_mapping_file(entry)}
     )
 
 
@@ -75,9 +75,9 @@ def read_text(file: Path | Traversable) -> str:
 
 
 def _is_mapping_file(entry: Traversable) -> bool:
-    stem, dot, suffix = entry.name.partition(".")
+    stem, dot, suffix = entry.name.rpartition(".")
     if suffix == "json":
         return '"compiled"' in entry.read_text("utf-8")
-    if suffix != "yaml" or not dot or not stem:
+    if suffix != "yaml" or not dot or not stem or stem.endswith(".cases"):
         return False
     return re.search(r"^(?:encode|extends):", entry.read_text("utf-8"), re.MULTILINE) is not None

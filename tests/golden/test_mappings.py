@@ -2,7 +2,9 @@
 
 import json
 import re
-from functools import cache
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from functools import cache, partial
 from typing import Any
 
 import cefp  # type: ignore[import-untyped]  # an oracle without type hints
@@ -67,6 +69,51 @@ def test_case(name: str, case: str) -> None:
 
 def test_every_shipped_mapping_has_cases() -> None:
     assert samples.cases_files() == mapping_names()
+
+
+@pytest.mark.parametrize("name", mapping_names())
+def test_every_key_is_shown_by_a_case(name: str) -> None:
+    """Every key that the mapping's own file sets is in a case, and every section of it in one of an event it is for."""
+    cases = [
+        (samples.event(case["sample"]), shown(loaded(name).encode, case["expect"]))
+        for case in samples.cases(name).values()
+    ]
+    own = compile_mapping(name)["layers"][-1]
+    everywhere: list[tuple[str, Callable[[Event], bool], Any]] = [("", lambda _: True, own["all"])]
+    everywhere += [(f"streams.{s}", partial(_of_stream, s), section) for s, section in own["streams"].items()]
+    everywhere += [(f"types.{glob}", partial(_of_type, glob), section) for glob, section in own["types"].items()]
+    missing = []
+    for where, concerns, section in everywhere:
+        set_here = {key for key, node in section["fields"].items() if node is not None}
+        missing += [
+            f"{where}: {key}".removeprefix(": ") for key in set_here if not any(key in keys for _, keys in cases)
+        ]
+        if set_here and not any(concerns(event) and set_here & keys for event, keys in cases):
+            missing.append(where)
+    assert not missing, f"no case in mappings/{name}.cases.yaml shows {sorted(missing)}"
+
+
+def _of_stream(stream: str, event: Event) -> bool:
+    return event.stream == stream
+
+
+def _of_type(glob: str, event: Event) -> bool:
+    return fnmatchcase(event.type, glob)
+
+
+def shown(encode: str, expect: Any) -> set[str]:
+    """The keys in what a case expects: dotted paths of an object, keys of a line."""
+    if encode == "object":
+        return set(paths(expect))
+    lines = expect if isinstance(expect, list) else [expect]
+    return {key for line in lines for key in re.findall(r"(?:^|[ \t|])([A-Za-z0-9_]+)=", line)}
+
+
+def paths(value: dict[str, Any], above: str = "") -> Iterator[str]:
+    for key, inner in value.items():
+        yield above + key
+        if isinstance(inner, dict):
+            yield from paths(inner, f"{above}{key}.")
 
 
 @pytest.mark.parametrize("name", TEXT_PER_EVENT)

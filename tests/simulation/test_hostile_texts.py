@@ -18,7 +18,7 @@ EVIL = (
     "a|b=c\\d\ne\rf\x00g\x1b[31mh\x07\u202egnp.exe\u2028i\x85j\ud800k😀<script>alert(1)</script>"
     "\t{{7*7}}${jndi:ldap://x/a}=cmd|' /C calc'!A0"
 )
-FORMATS = ("cloudevents", "cef", "leef", "splunk", "sentinel", "ocsf")
+FORMATS = ("cloudevents", "cef", "leef", "splunk", "sentinel", "ocsf", "ecs")
 
 
 def documents(points: float) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ def test_every_event_is_a_line_of_its_own_and_parsers_find_no_forged_field(sent:
         "securescore.tenant.changed",
     }
     assert {f: len(found) for f, found in sent.items()} == dict.fromkeys(FORMATS, len(events))
-    for name in ("splunk", "sentinel", "ocsf"):
+    for name in ("splunk", "sentinel", "ocsf", "ecs"):
         for line in sent[name]:
             json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     for line in sent["leef"]:

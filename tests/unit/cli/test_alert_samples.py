@@ -87,7 +87,8 @@ SIMULATED = {
     "cloudevents": r'"simulated":true',
     "splunk": r'"simulated": true',
     "sentinel": r'"Simulated": true',
-    "ocsf": r'"labels": \["simulated"\]',
+    **dict.fromkeys(("ocsf", "ocsf-1.6", "ocsf-1.7", "ocsf-1.8"), r'"labels": \["simulated"\]'),
+    "ecs": r'"tags": \["simulated"\]',
 }
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from connector.formats import hec
+from connector.mapping.load import load_mapping
+from tests.golden import samples
 
 AT = "2026-11-22T09:12:03Z"
 EPOCH = "1795338723.000"
@@ -99,3 +101,10 @@ def test_an_event_above_the_limit_is_refused() -> None:
     assert len(hec.encode({"event": "x" * (hec.MAX_EVENT_BYTES - 12)})) == hec.MAX_EVENT_BYTES
     with pytest.raises(ValueError, match="5000001 bytes"):
         hec.encode({"event": "x" * (hec.MAX_EVENT_BYTES - 11)})
+
+
+def test_an_ecs_document_is_the_event_itself() -> None:
+    """It has a group `event` of its own, which is no envelope."""
+    document = load_mapping("ecs").render(samples.event("feed.gap")).payload
+    found = hec.envelope(document, "2026-11-22T09:12:03Z")
+    assert found == {"event": document, "time": "1795338723.000"}

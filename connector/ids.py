@@ -5,14 +5,13 @@ The same stored state and the same input give the same id on any machine (DESIGN
 
 import hashlib
 import json
-from itertools import compress
+from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as quoted
-from operator import is_not
 from typing import Any
 
 from attrs import Factory, define
 
-from connector.model import Control, Day
+from connector.model import Control, Day, moved
 
 
 def sha256(data: bytes) -> str:
@@ -31,12 +30,11 @@ def _number(value: float | None) -> str:
 @define
 class Lines:
     """What `content_hash` wrote of the last day, for the next one: in the days of one read, a control that did not move
-    is one object. `places` says where the line of each control (in document order) stands among the sorted ones.
+    is one object. `places` says where the line of each control stands among the sorted ones.
     """
 
-    names: list[str] = Factory(list)
-    controls: list[Control] = Factory(list)
-    places: list[int] = Factory(list)
+    controls: Mapping[str, Control] = Factory(dict)
+    places: Mapping[str, int] = Factory(dict)
     text: list[str] = Factory(list)
 
 
@@ -48,15 +46,14 @@ def content_hash(day: Day, lines: Lines | None = None) -> str:
     days of one read.
     """
     lines = Lines() if lines is None else lines
-    names, controls = list(day.controls), list(day.controls.values())
-    if names == lines.names:
-        for index in compress(range(len(names)), map(is_not, controls, lines.controls)):
-            lines.text[lines.places[index]] = _line(controls[index])
+    if day.controls.keys() == lines.places.keys():
+        for name in moved(lines.controls, day.controls):
+            lines.text[lines.places[name]] = _line(day.controls[name])
     else:
-        order = sorted(range(len(names)), key=names.__getitem__)
-        lines.names, lines.text = names, [_line(controls[index]) for index in order]
-        lines.places = sorted(range(len(order)), key=order.__getitem__)
-    lines.controls = controls
+        names = sorted(day.controls)
+        lines.text = [_line(day.controls[name]) for name in names]
+        lines.places = {name: place for place, name in enumerate(names)}
+    lines.controls = day.controls
     head = f"{_number(day.score)}|{_number(day.max_score)}"
     return sha256("\n".join([head, *lines.text]).encode("ascii"))
 

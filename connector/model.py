@@ -7,6 +7,8 @@ ISO 8601 UTC text with a trailing "Z". `None` always means "unknown", never zero
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
+from operator import is_not
 from typing import Any
 
 from attrs import Factory, frozen
@@ -96,6 +98,15 @@ class Day:
         if self.score is None or self.max_score is None or self.max_score < 0.0001:
             return None
         return 100.0 * self.score / self.max_score
+
+
+def moved(before: Mapping[str, Control], after: Mapping[str, Control]) -> list[str]:
+    """Names of those controls of `after` that may differ from `before`, in its order. What is one object in both was
+    read once, so it did not move.
+    """
+    if list(before) == list(after):  # nearly always; then nothing need be looked up
+        return list(compress(after, map(is_not, after.values(), before.values())))
+    return [name for name, control in after.items() if before.get(name) is not control]
 
 
 PORTAL: Mapping[str, str] = {

@@ -10,7 +10,8 @@ A compiled mapping is JSON:
            with the modifiers when, format, table, default, type, max, max_octets, applied in this order
 
 For one event type, later layers win over earlier ones, and within a layer types over streams over all, key by key; a
-null node takes an inherited key away. In json and object a dot in a key makes nested objects.
+null node takes an inherited key away. Of two type sections that match, the more exact one wins, in whatever order they
+stand: a whole name over a glob, a longer glob over a shorter one. In json and object a dot in a key nests objects.
 """
 
 import re
@@ -122,16 +123,23 @@ class Mapping:
 # -------------------------------------------------------------------------------------------------------- compiling
 
 
+_WILD = re.compile(r"[*?]|\[[^\]]*\]")
+
+
 def _merged(compiled: abc.Mapping[str, Any], part: str, kind: str, stream: str) -> dict[str, dict[str, Any]]:
     """The nodes of one part ("header" or "fields") that hold for an event type, in the order they were first named."""
     nodes: dict[str, dict[str, Any] | None] = {}
     for layer in compiled["layers"]:
         nodes.update(layer["all"][part])
         nodes.update(layer["streams"].get(stream, {}).get(part, {}))
-        for glob, section in layer["types"].items():
-            if fnmatchcase(kind, glob):
-                nodes.update(section[part])
+        for glob in sorted((glob for glob in layer["types"] if fnmatchcase(kind, glob)), key=_exactness):
+            nodes.update(layer["types"][glob][part])
     return {key: node for key, node in nodes.items() if node is not None}
+
+
+def _exactness(glob: str) -> tuple[bool, int, str]:
+    """Sorts type sections so that the more exact one comes later, wherever they stand in their file."""
+    return (not _WILD.search(glob), len(_WILD.sub("", glob)), glob)
 
 
 def _plan(compiled: abc.Mapping[str, Any], kind: str, stream: str) -> Plan:

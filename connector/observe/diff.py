@@ -6,13 +6,11 @@ ten-thousandths, so every sum is exact to 4 decimals.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from itertools import compress
-from operator import is_not
 from typing import Any
 
 from attrs import Factory, frozen
 
-from connector.model import UNKNOWN, Control, Day, Profile, StateUpdate
+from connector.model import UNKNOWN, Control, Day, Profile, StateUpdate, moved
 
 UNIT = 10_000
 
@@ -67,15 +65,6 @@ class Decomposition:
     residual: int | None
     max_delta: int | None
     contributions: tuple[Contribution, ...]
-
-
-def moved(before: Mapping[str, Control], after: Mapping[str, Control]) -> list[str]:
-    """Names of those controls of `after` that may differ from `before`, in its order. What is one object in both was
-    read once, so it did not move.
-    """
-    if list(before) == list(after):  # nearly always; then nothing need be looked up
-        return list(compress(after, map(is_not, after.values(), before.values())))
-    return [name for name, control in after.items() if before.get(name) is not control]
 
 
 def gone(before: Mapping[str, Control], after: Mapping[str, Control]) -> list[str]:

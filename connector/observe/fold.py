@@ -387,9 +387,9 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
     path = [*(_since_total(work, before) if hysteresis and after.day.score is not None else [before]), after]
     total = path[0]
     decomposition = diff.decompose(total.day, after.day)
-    moved = max(abs(n or 0) for n in (decomposition.delta, decomposition.residual, decomposition.max_delta))
+    step = max(abs(n or 0) for n in (decomposition.delta, decomposition.residual, decomposition.max_delta))
     transition = None
-    if moved and moved >= diff.fixed(rules.min_score_points):
+    if step and step >= diff.fixed(rules.min_score_points):
         transition = event_id(work.rules.tenant_id, "score.changed", "score", total.ref, after.ref)
         across = evolve(step.context, before=total.day)
 
@@ -413,7 +413,7 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
         work.out.append(presence("removed", old[name]))
         if hysteresis:
             work.baselines.pop(name, None)
-    for name in sorted(diff.moved(old, new)):
+    for name in sorted(moved(old, new)):
         control = new[name]
         if name not in old:
             work.out.append(presence("added", control))
@@ -490,11 +490,11 @@ def _worth_telling(rules: ChangesConfig, was: Control, now: Control, profile: Pr
     """Hysteresis: far enough from what was last reported, in points and in share of the control's maximum."""
     if was.score is None or now.score is None:
         return False
-    moved = abs(round(now.score - was.score, 4))
-    if moved == 0 or moved < rules.min_points:
+    far = abs(round(now.score - was.score, 4))
+    if far == 0 or far < rules.min_points:
         return False
     maximum = diff.max_of(now, profile) or diff.derived_max(was)
-    return maximum is None or round(moved / maximum, 6) >= rules.min_share
+    return maximum is None or round(far / maximum, 6) >= rules.min_share
 
 
 def _evidence_differs(work: _Work, was: Control, now: Control) -> bool:

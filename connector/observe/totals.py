@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
-from connector.model import Control, Profile, Version
+from connector.model import Control, Profile, Version, moved
 from connector.observe import diff
 
 
@@ -87,7 +87,7 @@ class Tally:
     def go_to(self, controls: Mapping[str, Control]) -> None:
         """The sums of these controls."""
         before, self._controls = self._controls, controls
-        for name in diff.moved(before, controls):
+        for name in moved(before, controls):
             self._take_away(name)
             row = self._rows[name] = _row(controls[name], self.profiles.get(name))
             self._add(row, 1)

@@ -159,6 +159,17 @@ def test_types_win_over_streams_over_all(tmp_path: Path, sample: str, result: di
     assert _mapping(tmp_path, SECTIONS).render(samples.event(sample)).payload == result
 
 
+def test_the_more_exact_type_section_wins_wherever_it_stands(tmp_path: Path) -> None:
+    """A compiled mapping may have its keys sorted, so their order can mean nothing."""
+    sections = {"control.score_changed": "name", "control.score_*": "longer", "control.*": "glob", "*": "star"}
+    for count in range(1, 5):
+        left = list(sections.items())[-count:]
+        for order in (left, left[::-1]):
+            types = "".join(f"  '{glob}': {{fields: {{who: {{value: {who}}}}}}}\n" for glob, who in order)
+            mapping = _mapping(tmp_path, f"encode: object\ntypes:\n{types}")
+            assert mapping.render(samples.event("control.score_changed/regressed")).payload == {"who": left[0][1]}
+
+
 def test_an_extension_wins_over_every_section_of_its_base(tmp_path: Path) -> None:
     _mapping(tmp_path, SECTIONS, "base.yaml")
     child = _mapping(tmp_path, "extends: ./base.yaml\nfields: {who: {value: child}, stream: null, more: data.day}")

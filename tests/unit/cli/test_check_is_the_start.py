@@ -262,25 +262,28 @@ def test_packages_of_different_folders_stop_both(tmp_path: Path, monkeypatch: py
     assert main(["once", "-c", str(tmp_path / "c.yaml")]) == 2
 
 
-def test_who_may_not_write_the_state_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("folder", [0o755, 0o777], ids=["the folder", "the file"])
+def test_who_may_not_write_the_state_is_told(folder: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Permissions do not bind root: it becomes nobody for the while."""
     file = polled_before(tmp_path, a_good_one(tmp_path))
     assert main(["check", "-c", str(tmp_path / "c.yaml")]) == 0  # everything is imported by now
-    for place in (tmp_path, *tmp_path.parents[:2]):
+    for place in tmp_path.parents[:2]:
         place.chmod(0o755)
-    for place in (file, tmp_path / "c.yaml", tmp_path / "events.jsonl"):
+    tmp_path.chmod(folder)
+    for place in (file, tmp_path / "s.db.lock", tmp_path / "c.yaml", tmp_path / "events.jsonl"):
         place.chmod(0o444)
     capsys.readouterr()
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)
     try:
-        codes = [main([command, "-c", str(tmp_path / "c.yaml")]) for command in ("check", "once")]
+        codes = [main([*words, "-c", str(tmp_path / "c.yaml")]) for words in (("check", "--json"), ("once",))]
     finally:
         if root:
             os.seteuid(0)
     assert codes == [1, 1]
-    assert "Permission denied" in " ".join(capsys.readouterr().out.split())
+    (state,) = (f for f in json.loads(capsys.readouterr().out) if f["what"] == "state")
+    assert "Permission denied" in state["detail"]
 
 
 async def test_an_archive_that_cannot_be_written_spoils_the_first_poll(tmp_path: Path) -> None:

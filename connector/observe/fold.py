@@ -13,7 +13,7 @@ from attrs import Factory, evolve, field, frozen
 from connector.clock import parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import Lines, content_hash, event_id
-from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version
+from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version, moved
 from connector.observe import changes, diff, explain, guard, notices, occurrences, totals, waterfall
 from connector.observe.explain import Cause, Context, Step
 from connector.observe.memory import Baseline, Departed, Memory, Refusal, slim
@@ -387,9 +387,9 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
     path = [*(_since_total(work, before) if hysteresis and after.day.score is not None else [before]), after]
     total = path[0]
     decomposition = diff.decompose(total.day, after.day)
-    step = max(abs(n or 0) for n in (decomposition.delta, decomposition.residual, decomposition.max_delta))
+    largest = max(abs(n or 0) for n in (decomposition.delta, decomposition.residual, decomposition.max_delta))
     transition = None
-    if step and step >= diff.fixed(rules.min_score_points):
+    if largest and largest >= diff.fixed(rules.min_score_points):
         transition = event_id(work.rules.tenant_id, "score.changed", "score", total.ref, after.ref)
         across = evolve(step.context, before=total.day)
 

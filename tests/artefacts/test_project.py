@@ -168,6 +168,7 @@ EDGE = (
     "connector.config.yaml_file",
     "connector.mapping.compile",
     "connector.stores.sqlite",
+    "connector.stores.trial",
     "connector.stores.blob",
 )
 LATE = ("yaml", "rich", "typer", "prometheus_client", "azure", "splunklib", "sqlite3", "_sqlite3")

@@ -28,7 +28,7 @@ class Habits:
     commented: float = _share(0.0, 0.5, "entries that are followed by the same state with another comment")
     inserted: float = _share(0.0, 0.5, "entries beside which an older one turns up two days later")
     shortened: float = _share(0.0, 0.5, "state histories of which only the newest one to three entries are kept")
-    odd_states: float = _share(0.0, 0.5, "state histories whose superseded entries hold states of no known list")
+    odd_states: float = _share(0.0, 0.5, "state histories that begin with a state of no known list")
     # By switch: documents and catalogue.
     busy: float = _share(0.0, 1.0, "days whose document is rewritten hourly instead of three to eight times")
     flipped_counts: float = _share(0.0, 0.2, "controls a day whose `count` is told as `total` minus `count`")

@@ -17,7 +17,7 @@ from connector.simulator.habits import Habits
 from connector.simulator.tenants import DAY, Update
 
 _NEVER_TOUCHED = {"assignedTo": None, "comment": None, "state": "Default", "updatedBy": None, "updatedDateTime": None}
-_ODD_STATES = ("Planned", "", None, "thirdPartyMitigation")
+_ODD_STATES = ("Planned", "thirdPartyMitigation", "")
 _MONTH = 30 * DAY
 
 
@@ -43,8 +43,11 @@ def listed(
     """`controlStateUpdates` of a profile at a minute, from its entries, oldest first."""
     if not updates:
         return [] if share("no history", entry.id) < 0.02 else [dict(_NEVER_TOUCHED)]
+    if updates[0].minute < 0 and share("odd", entry.id) < habits.odd_states:
+        odd = _ODD_STATES[int(share("odd state", entry.id) * len(_ODD_STATES))]
+        updates = [evolve(updates[0], minute=updates[0].minute - 10 * DAY, state=odd), *updates]
     undated, shortened = _undated(entry, updates, habits), share("shortened", entry.id) < habits.shortened
-    rows = [_row(start, entry, u, habits, minute, last=u is updates[-1]) for u in updates]
+    rows = [_row(start, entry, update, habits, minute) for update in updates]
     for row in rows[:undated]:
         row["updatedDateTime"] = None
     gone = max(0, len(rows) - 1 - int(share("kept", entry.id) * 3)) if shortened else 0
@@ -77,17 +80,14 @@ def _ordered(
     return [*undated, *(row for group in groups for row in group)]
 
 
-def _row(start: datetime, entry: Entry, update: Update, habits: Habits, minute: int, *, last: bool) -> dict[str, Any]:
+def _row(start: datetime, entry: Entry, update: Update, habits: Habits, minute: int) -> dict[str, Any]:
     again = share("respelled", entry.id) < habits.respelled and minute // _MONTH % 2 == 1
     lower = (share("casing", entry.id) < 0.2) ^ again
     fraction = ".1234567" if (share("fraction", entry.id, update.minute) < 0.5) ^ again else ""
-    state: str | None = camel(update.state) if lower else update.state
-    if not last and share("odd", entry.id) < habits.odd_states:
-        state = _ODD_STATES[int(share("odd state", entry.id, update.minute) * len(_ODD_STATES))]
     return {
         "assignedTo": update.assigned_to or None,
         "comment": (f"{update.comment} [migrated]" if again else update.comment) or None,
-        "state": state,
+        "state": (camel(update.state) if lower else update.state) or None,
         "updatedBy": update.by,
         "updatedDateTime": moment(start, update.minute).replace("Z", f"{fraction}Z"),
     }

@@ -92,15 +92,19 @@ class Delivery:
     last: Outcome | None = field(default=None, init=False)
     _packer: Packer = field(init=False)
     _batch_size: int = field(init=False)
+    # The last batch held nothing that concerns this sink: a whole page is looked at, to get past such events.
     _skimming: bool = field(default=False, init=False)
+    # What the last turn settled: to be offered it again is a fault of the state.
     _settled: frozenset[int] = field(default=frozenset(), init=False)
-    _taken: dict[str, int] = field(factory=dict, init=False)
+    # Single events, by seq but for `_taken`, which counts accepted ones by tenant.
     _search: Search = field(factory=Search, init=False)
     _held: dict[int, Held] = field(factory=dict, init=False)
     _left_out: dict[int, int] = field(factory=dict, init=False)
+    _taken: dict[str, int] = field(factory=dict, init=False)
+    _held_had_its_turn: bool = field(default=False, init=False)
+    # Single tenants: those that are apart, and those whose batches failed in this row of failures (name, error).
     _apart: "ApartTenants[Delivery]" = field(factory=ApartTenants, init=False)
     _suspects: dict[str, tuple[str, Unavailable | Denied]] = field(factory=dict, init=False)
-    _held_had_its_turn: bool = field(default=False, init=False)
     _apart_had_its_turn: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:

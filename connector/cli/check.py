@@ -352,7 +352,7 @@ async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transp
     return [
         _polled(tenant, outcome, look, claims),
         *notes,
-        *_remembered(tenant, await poller.store.load(tenant.tenant_id)),
+        *_remembered(tenant, await trial.load(tenant.tenant_id)),
     ]
 
 

@@ -4,12 +4,14 @@ What to say lives here (the sums of a day: totals.py; targets and the feed: noti
 decided in fold.py. Ids, times, tenant and severity are stamped in events.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from attrs import evolve
 
 from connector.ids import digest
 from connector.model import Change, Control, Day, Profile, StateUpdate, Version
-from connector.observe import diff, explain, frameworks, totals
+from connector.observe import diff, explain, frameworks, groups, totals
 
 MAX_COMMENT = 2_000
 
@@ -144,17 +146,26 @@ def score_changed(
     context: explain.Context,
     *,
     backfilled: bool,
+    grouped_by: Mapping[str, Profile] | None = None,
 ) -> Change:
-    """`why` tells the cause of each contribution; `context` that of a maximum which moved alone."""
+    """`why` tells the cause of each contribution; `context` that of a maximum which moved alone. `grouped_by` is the
+    catalogue by which the points of `before` were grouped; the one of now where it is None.
+    """
+    old_groups = context.profiles if grouped_by is None else grouped_by
+    regrouped = groups.regrouped(groups.shifts(before.day, after.day, old_groups, context.profiles))
     parts = [(part, why(part)) for part in decomposition.contributions]
     delta = None if decomposition.delta is None else diff.points(decomposition.delta)
     main = explain.main_cause(parts, decomposition, context)
+    if not parts and not any((decomposition.delta, decomposition.max_delta, decomposition.residual)):
+        main = explain.still([groups.words(flow) for flow in regrouped["moves"]])
     old, new = score_info(before.day), score_info(after.day)
     verb = {"regressed": "dropped", "improved": "rose"}.get(explain.direction(delta), "changed")
     summary = f"Secure Score {verb}: {explain.number(old['current'])} → {explain.number(new['current'])}"
     summary += f" ({explain.signed(delta)} points)"
     if old["max"] != new["max"]:
         summary += f", maximum {explain.number(old['max'])} → {explain.number(new['max'])}"
+    if regrouped["moves"]:
+        summary += f"; {groups.words(regrouped['moves'][0])}"
     data: dict[str, Any] = {
         "direction": explain.direction(delta),
         "summary": summary,
@@ -166,7 +177,8 @@ def score_changed(
         "percent": diff.percent_split(before.day, after.day),
         "cause": main.as_data(),
         "top": [explain.contribution_words(part) for part, _ in parts[:5]],
-        **diff.grouped(decomposition.contributions, context.profiles),
+        **groups.moved(decomposition.contributions, old_groups, context.profiles),
+        "regrouped": regrouped,
         "contributions": [explain.contribution_data(part, reason) for part, reason in parts],
         "score": new,
         **snapshot(after),
@@ -342,6 +354,7 @@ def profile_change(change: diff.ProfileChange, newest: Day | None) -> Change:
             "implementation_cost": profile.implementation_cost,
             "deprecated": profile.deprecated,
         },
+        "regrouped": None,
         "score": score_info(newest) if newest else None,
         "snapshot": newest.id if newest else None,
     }
@@ -356,6 +369,20 @@ def profile_change(change: diff.ProfileChange, newest: Day | None) -> Change:
         newest.day if newest else "",
         data,
     )
+
+
+def category_changed(shift: groups.Shift, day: Day, profile: Profile | None) -> Change:
+    """A day has another word for a control's category while its catalogue entry, if there is one, stayed as it was."""
+    entry = profile or Profile(shift.control, "")
+    moved = diff.ProfileChange(shift.control, "changed", entry, entry, {shift.kind: (shift.before, shift.after)})
+    return with_regrouped(profile_change(moved, day), [shift])
+
+
+def with_regrouped(change: Change, shifts: Sequence[groups.Shift]) -> Change:
+    """The change of a profile, with the points of its control that went to other groups with it."""
+    regrouped = groups.regrouped(shifts)
+    summary = f"{change.data['summary']}; {groups.words(regrouped['moves'][0])}"
+    return evolve(change, data={**change.data, "summary": summary, "regrouped": regrouped})
 
 
 def _field_change(name: str, before: Any, after: Any) -> dict[str, Any]:

@@ -124,22 +124,6 @@ def percent_split(before: Day, after: Day) -> dict[str, float | None]:
     }
 
 
-def grouped(parts: Sequence[Contribution], profiles: Mapping[str, Profile]) -> dict[str, dict[str, float]]:
-    """Signed points by category and by service ("unknown" where no profile tells)."""
-    by_category: dict[str, int] = {}
-    by_service: dict[str, int] = {}
-    for part in parts:
-        profile = profiles.get(part.control)
-        category = part.known.category or (profile.category if profile else "") or "unknown"
-        service = (profile.service if profile else "") or "unknown"
-        by_category[category] = by_category.get(category, 0) + part.delta
-        by_service[service] = by_service.get(service, 0) + part.delta
-    return {
-        "by_category": {k: points(v) for k, v in sorted(by_category.items())},
-        "by_service": {k: points(v) for k, v in sorted(by_service.items())},
-    }
-
-
 def max_of(control: Control | None, profile: Profile | None) -> float | None:
     """A control's maximum: the catalogue's, else derived from score and percentage, else unknown.
 

@@ -89,6 +89,7 @@ class Cause:
 
 
 UNKNOWN = Cause("unknown", "none")
+NOTHING_MOVED = Cause("nothing_moved", "high")
 
 
 def cause(before: Control | None, after: Control | None, context: Context) -> Cause:
@@ -417,6 +418,11 @@ def main_cause(parts: Sequence[tuple[Contribution, Cause]], decomposition: Decom
     if decomposition.max_delta and changed:
         return Cause(changed[0].label, changed[0].confidence, changed[0].evidence)
     return UNKNOWN
+
+
+def still(regrouped: Sequence[str]) -> Cause:
+    """The cause of no move at all: Microsoft put controls into other groups, or there is nothing to explain."""
+    return Cause("catalogue", "high", tuple(regrouped[:3])) if regrouped else NOTHING_MOVED
 
 
 def _weaker(a: str, b: str) -> str:

@@ -5,16 +5,16 @@ guard.py, what a change says in changes.py and notices.py, what two days differ 
 targets.py. No I/O, no clock: `now` is a value.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
-from attrs import Factory, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from connector.clock import parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import Lines, content_hash, event_id
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version, moved
-from connector.observe import changes, diff, explain, guard, notices, occurrences, totals, waterfall
+from connector.observe import changes, diff, explain, groups, guard, notices, occurrences, totals, waterfall
 from connector.observe.explain import Cause, Context, Step
 from connector.observe.memory import Baseline, Departed, Memory, Refusal, slim
 from connector.observe.months import Days
@@ -46,7 +46,7 @@ class Observation:
     done: bool = True
 
 
-@frozen
+@define
 class _Work:
     """The working copy of one fold; nothing of it outlives `observe`. `tally` spares work between its days.
 
@@ -68,6 +68,8 @@ class _Work:
     baselines: dict[str, Baseline]
     targets: dict[str, float]
     out: list[Change] = field(factory=list)
+    regrouped: dict[str, list[groups.Shift]] = field(factory=dict)
+    catalogue_told: bool = False
     tally: totals.Tally = field(init=False)
 
     @tally.default
@@ -92,6 +94,11 @@ class _Work:
 
     def profile(self, name: str) -> Profile | None:
         return (self.profiles or {}).get(name)
+
+    def grouped_by(self, version: Version) -> Mapping[str, Profile]:
+        """The catalogue by which the points of a version were grouped when it was told."""
+        known, old = self.old.newest, self.old.profiles
+        return old if old is not None and known is not None and known.ref == version.ref else self.profiles or {}
 
 
 def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days: int | None = None) -> Observation:
@@ -139,7 +146,8 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
             work.out.append(guard.recovered(memory.catalogue_refusal, newest, now))
         else:  # told once all days are folded, as if they had been folded at once
             catalogue_refusal = memory.catalogue_refusal
-    tellings, told = occurrences.counted(memory, rules.tenant_id, work.out, newest.day.day if newest else "")
+    newest_day = newest.day.day if newest else ""
+    tellings, told = occurrences.counted(memory, rules.tenant_id, _with_regrouped(work, newest), newest_day)
     result = Memory(
         first_newest=judged.first_newest or None,
         newest=newest,
@@ -388,6 +396,7 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
     total = path[0]
     decomposition = diff.decompose(total.day, after.day)
     largest = max(abs(n or 0) for n in (decomposition.delta, decomposition.residual, decomposition.max_delta))
+    grouped_by = work.grouped_by(before)
     transition = None
     if largest and largest >= diff.fixed(rules.min_score_points):
         transition = event_id(work.rules.tenant_id, "score.changed", "score", total.ref, after.ref)
@@ -396,7 +405,14 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
         def why(part: diff.Contribution) -> Cause:
             return step.cause(part.control) if total is before else _across(work, path, step, part.control)
 
-        work.out.append(changes.score_changed(total, after, decomposition, why, across, backfilled=backfilled))
+        told = changes.score_changed(
+            total, after, decomposition, why, across, backfilled=backfilled, grouped_by=grouped_by
+        )
+        work.out.append(told)
+    elif hysteresis and not first_contact:
+        shifts = groups.shifts(before.day, after.day, grouped_by, work.profiles or {})
+        _name_regrouped(work, shifts, after.day, grouped_by)
+    work.catalogue_told = work.catalogue_told or hysteresis
     tenant = changes.tenant_changed(before, after, backfilled=backfilled)
     if tenant is not None:
         work.out.append(tenant)
@@ -447,6 +463,34 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
             work.out.append(
                 changes.control_evidence_changed(was, control, before, after, work.profile(name), backfilled=backfilled)
             )
+
+
+def _name_regrouped(work: _Work, shifts: Iterable[groups.Shift], day: Day, grouped_by: Mapping[str, Profile]) -> None:
+    """Points changed their group and no `score.changed` says so: the changes of their profiles do.
+
+    Where only the day has another word for a control's category, that is told as a change of its profile, too.
+    """
+    if work.rules.changes.catalogue == "off" or work.old.language not in ("", work.rules.language):
+        return
+    for shift in shifts:
+        old, new = grouped_by.get(shift.control), work.profile(shift.control)
+        if groups.group_of(shift.kind, None, old) != groups.group_of(shift.kind, None, new):
+            work.regrouped.setdefault(shift.control, []).append(shift)
+        else:
+            work.out.append(changes.category_changed(shift, day, new))
+
+
+def _with_regrouped(work: _Work, newest: Version | None) -> list[Change]:
+    """What is told, with the points that went to other groups beside the changes of the profiles that took them."""
+    if newest is not None and not work.catalogue_told:
+        old = work.grouped_by(newest)
+        _name_regrouped(work, groups.shifts(newest.day, newest.day, old, work.profiles or {}), newest.day, old)
+    return [
+        changes.with_regrouped(change, work.regrouped[change.subject])
+        if change.type.startswith("profile.") and change.data["regrouped"] is None and change.subject in work.regrouped
+        else change
+        for change in work.out
+    ]
 
 
 def _reported(control: Control, version: Version) -> Baseline:
@@ -513,6 +557,9 @@ def _richer(work: _Work, known: Version, version: Version) -> Version:
     if known.day.detailed and not version.day.detailed:
         return known
     result = evolve(known, day=evolve(version.day, services=known.day.services or version.day.services))
+    profiles = work.profiles or {}
+    shifts = groups.shifts(known.day, result.day, profiles, profiles)
+    _name_regrouped(work, shifts, result.day, work.grouped_by(known))
     if work.rules.changes.evidence and known.day.detailed:
         for name in sorted(result.day.controls):
             was, now = known.day.controls[name], result.day.controls[name]

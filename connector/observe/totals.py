@@ -1,4 +1,4 @@
-"""The sums of one day: points measured and asserted, by category and service, and how many controls are how full. Pure.
+"""The sums of one day: points measured and asserted, by category, service and tier, and how full controls are. Pure.
 
 No comparison of days, no wording and no event live here.
 """
@@ -9,15 +9,15 @@ from typing import Any
 from attrs import Factory, define, frozen
 
 from connector.model import Control, Profile, Version, moved
-from connector.observe import diff
+from connector.observe import diff, groups
 
 
 @frozen
 class _Row:
     """What totals need of a control: points and maximum in units; control and profile where a state was ever set."""
 
-    category: str
-    service: str
+    groups: tuple[str, str, str]
+    """Category, service and tier."""
     units: int | None
     top: int | None
     fullness: str
@@ -44,7 +44,7 @@ class _Sum:
 
 @define
 class _Group:
-    """The controls of one category or service. What is told of it stays one object until something moves."""
+    """The controls of one category, service or tier. What is told of it stays one object until something moves."""
 
     controls: int = 0
     score: _Sum = Factory(_Sum)
@@ -80,8 +80,7 @@ class Tally:
     _controls: Mapping[str, Control] = Factory(dict)
     _rows: dict[str, _Row] = Factory(dict)
     _stated: dict[str, tuple[Control, Profile]] = Factory(dict)
-    _categories: dict[str, _Group] = Factory(dict)
-    _services: dict[str, _Group] = Factory(dict)
+    _groups: tuple[dict[str, _Group], ...] = Factory(lambda: tuple({} for _ in groups.KINDS))
     _fullness: dict[str, int] = Factory(lambda: {"full": 0, "partial": 0, "zero": 0, "unknown": 0})
 
     def go_to(self, controls: Mapping[str, Control]) -> None:
@@ -104,13 +103,13 @@ class Tally:
             self._stated.pop(name, None)
 
     def _add(self, row: _Row, times: int) -> None:
-        for groups, name in ((self._categories, row.category), (self._services, row.service)):
-            group = groups.get(name)
+        for of_kind, name in zip(self._groups, row.groups, strict=True):
+            group = of_kind.get(name)
             if group is None:
-                group = groups[name] = _Group()
+                group = of_kind[name] = _Group()
             group.add(row, times)
             if not group.controls:
-                del groups[name]
+                del of_kind[name]
         self._fullness[row.fullness] += times
 
     def stated(self, moment: str) -> tuple[int | None, int, int]:
@@ -126,15 +125,13 @@ class Tally:
                 ignored += 1
         return points.units, asserted, ignored
 
-    def told(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
-        """By category, by service, and how many controls are how full."""
-        groups = (self._categories, self._services)
-        by_category, by_service = ({name: g.told() for name, g in sorted(of.items())} for of in groups)
-        return by_category, by_service, dict(self._fullness)
+    def told(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
+        """By category, service and tier, and how many controls are how full."""
+        return [{name: g.told() for name, g in sorted(of.items())} for of in self._groups], dict(self._fullness)
 
 
 def of_day(version: Version, profiles: Mapping[str, Profile] | None, tally: Tally | None = None) -> dict[str, Any]:
-    """Points measured and asserted, by category and service, and control counts of one day.
+    """Points measured and asserted, by category, service and tier, and control counts of one day.
 
     Without a catalogue asserted and measured points are unknown (None), as are the points, or the maximum, of a group
     in which those of one control are unknown. `tally` may be shared by days under the same catalogue.
@@ -143,7 +140,7 @@ def of_day(version: Version, profiles: Mapping[str, Profile] | None, tally: Tall
     if tally is None:
         tally = Tally(profiles or {})
     tally.go_to(day.controls)
-    by_category, by_service, fullness = tally.told()
+    (by_category, by_service, by_tier), fullness = tally.told()
     units, asserted, ignored = tally.stated(version.until)
     if profiles is None:
         units = None
@@ -154,6 +151,7 @@ def of_day(version: Version, profiles: Mapping[str, Profile] | None, tally: Tall
         "points": {"measured": measured, "asserted": None if units is None else diff.points(units)},
         "by_category": by_category,
         "by_service": by_service if profiles else {},
+        "by_tier": by_tier if profiles else {},
         "controls": {"total": len(day.controls), **fullness, "asserted": asserted, "ignored": ignored},
     }
 
@@ -161,8 +159,11 @@ def of_day(version: Version, profiles: Mapping[str, Profile] | None, tally: Tall
 def _row(control: Control, profile: Profile | None) -> _Row:
     maximum = diff.max_of(control, profile)
     return _Row(
-        control.category or (profile.category if profile else "") or "unknown",
-        (profile.service if profile else "") or "unknown",
+        (
+            groups.group_of("category", control, profile),
+            groups.group_of("service", control, profile),
+            groups.group_of("tier", control, profile),
+        ),
         None if control.score is None else diff.fixed(control.score),
         None if maximum is None else diff.fixed(maximum),
         _fullness(control),

@@ -15,7 +15,6 @@ from connector.observe.diff import (
     derived_max,
     effective_state,
     fixed,
-    grouped,
     lost_share,
     max_of,
     new_state_entries,
@@ -125,16 +124,6 @@ def test_percent_without_a_maximum_is_unknown(top: float | None) -> None:
     for before, after in ((day(score=1.0, top=top), day(score=1.0)), (day(score=1.0), day(score=1.0, top=top))):
         found = percent_split(before, after)
         assert (found["delta"], found["numerator"], found["denominator"]) == (None, None, None)
-
-
-def test_groups_use_the_newest_category_and_say_unknown() -> None:
-    before = day(control("a", 1.0, category="Apps"), control("b", 1.0, category=""))
-    after = day(control("a", 3.0, category="Identity"), control("b", 2.0, category=""))
-    profiles = {"a": Profile("a", "", service="AzureAD")}
-    assert grouped(contributions(before, after), profiles) == {
-        "by_category": {"Identity": 2.0, "unknown": 1.0},
-        "by_service": {"AzureAD": 2.0, "unknown": 1.0},
-    }
 
 
 @pytest.mark.parametrize(

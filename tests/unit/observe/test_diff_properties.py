@@ -2,23 +2,24 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import Factory, define, evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import content_hash, event_id
 from connector.mapping.resources import load_data
-from connector.model import Absent, Change, Control, Day, Event, Profile, Snapshot, StateUpdate, Unchanged
+from connector.model import Absent, Change, Control, Day, Event, Profile, Snapshot, StateUpdate, Unchanged, Version
+from connector.observe import groups, totals
 from connector.observe import memory as remember
 from connector.observe.diff import (
     contributions,
     decompose,
     fixed,
-    grouped,
     new_state_entries,
     percent_split,
     points,
@@ -26,7 +27,7 @@ from connector.observe.diff import (
 )
 from connector.observe.events import Origin, stamp
 from connector.observe.explain import SeverityRules
-from connector.observe.fold import Rules, observe
+from connector.observe.fold import Observation, Rules, observe
 from connector.observe.memory import Memory
 from connector.ports import State
 
@@ -49,6 +50,8 @@ NAMES = [
     "Ω" * 256,
 ]
 HOSTILE = ["", "a|b", "x\ny", '","', "\x00", "\ud800", "🦆", "Default", "ThirdParty"]
+
+KINDS = tuple(f"by_{kind}" for kind in groups.KINDS)
 
 whole_tenants = settings(max_examples=int(os.environ.get("SECURESCORE_EXAMPLES", "40")))
 """Each example is a tenant's life; more of them when one hunts."""
@@ -103,6 +106,8 @@ profiles = st.builds(
     Profile,
     id=names,
     title=words,
+    category=words,
+    service=words,
     tier=words,
     max_score=st.none() | st.sampled_from([0.0, 5e-324, 5.0, 10.0]),
     threats=st.lists(words, max_size=2).map(tuple),
@@ -240,9 +245,51 @@ def test_the_decomposition_sums_exactly(before: Day, after: Day, catalogue: dict
     if before.score is not None and after.score is not None:
         assert found.residual is not None
         assert found.delta == total + found.residual == fixed(after.score) - fixed(before.score)
-    groups = grouped(found.contributions, catalogue)
-    for kind in ("by_category", "by_service"):
-        assert sum(fixed(v) for v in groups[kind].values()) == total
+    for of_kind in groups.moved(found.contributions, {}, catalogue).values():
+        assert sum(fixed(v) for v in of_kind.values()) == total
+
+
+@given(days(), days(), catalogues, catalogues)
+def test_every_group_differs_by_its_moves_and_by_what_changed_its_group(
+    before: Day, after: Day, old: dict[str, Profile], new: dict[str, Profile]
+) -> None:
+    """For category, service and tier alike; where the points of one control are unknown, so are those of its group."""
+    moves = groups.moved(contributions(before, after), old, new)
+    regrouped = groups.regrouped(groups.shifts(before, after, old, new))
+    was, now = (_sums(*side) for side in ((before, old), (after, new)))
+    for kind in KINDS:
+        assert sum(fixed(v) for v in regrouped[kind].values()) == 0
+        for name in {*was[kind], *now[kind], *moves[kind], *regrouped[kind]} - _unknown(before, after, old, new):
+            here, there = was[kind].get(name, 0), now[kind].get(name, 0)
+            if here is not None and there is not None:
+                parts = (moves[kind].get(name, 0.0), regrouped[kind].get(name, 0.0))
+                assert there - here == sum(map(fixed, parts))
+
+
+def _unknown(before: Day, after: Day, old: Mapping[str, Profile], new: Mapping[str, Profile]) -> set[str]:
+    """The groups of controls whose points are known on one side only: their share is residual, never a guess."""
+    pairs = [(was, after.controls[name]) for name, was in before.controls.items() if name in after.controls]
+    return {
+        groups.group_of(kind, control, catalogue.get(control.name))
+        for was, now in pairs
+        if (was.score is None) != (now.score is None)
+        for kind in groups.KINDS
+        for control, catalogue in ((was, old), (now, new))
+    }
+
+
+def _sums(day: Day, catalogue: dict[str, Profile]) -> dict[str, dict[str, int | None]]:
+    """The units of every group as `score.observed` has them; without a catalogue everything is in one group."""
+    told = totals.of_day(Version(day, ""), catalogue)
+    found = {
+        kind: {name: None if group["score"] is None else fixed(group["score"]) for name, group in told[kind].items()}
+        for kind in KINDS
+    }
+    if not catalogue and day.controls:
+        known = [c.score for c in day.controls.values()]
+        total = None if None in known else sum(fixed(score) for score in known if score is not None)
+        found["by_service"] = found["by_tier"] = {"unknown": total}
+    return found
 
 
 @given(days(), days())
@@ -489,3 +536,78 @@ def test_what_was_told_last_of_a_day_is_what_is_remembered_of_it(reads: list[Pol
         for day, version in memory.versions().items():
             assert shown[day].data["revision"] == version.revision
             assert shown[day].data["controls"]["total"] == len(version.day.controls)
+
+
+@whole_tenants
+@given(polls(damaged=False), rule_sets)
+def test_between_two_tellings_of_the_score_every_group_is_explained(reads: list[Poll], rules: Rules) -> None:
+    """What moved, plus what `score.changed` and the changes of profiles say changed its group: exactly once."""
+    rules = evolve(rules, changes=evolve(rules.changes, catalogue="each", min_score_points=0.0, suspicious_loss=1.0))
+    reads = [evolve(poll, snapshot=_with_totals(poll.snapshot)) for poll in reads]
+    memory, shown, explained = Memory(), dict[str, Change](), _Explained()
+    for poll in reads:
+        seen = observe(memory, poll.snapshot, rules, poll.now)
+        shown |= {change.after: change for change in seen.changes if change.type == "score.observed"}
+        if memory.newest is not None and seen.memory.newest is not None:
+            chain = _accepted(memory.newest.day, poll.snapshot, seen.changes)
+            explained.add(chain, memory.profiles or {}, seen)
+            if len(chain) > 1:  # what changes before the next telling shows in that
+                explained.check(shown[memory.newest.ref], shown[seen.memory.newest.ref])
+                explained = _Explained()
+        memory = seen.memory
+
+
+def _with_totals(snapshot: Snapshot) -> Snapshot:
+    assert isinstance(snapshot.days, tuple)
+    return evolve(
+        snapshot, days=tuple(evolve(d, score=d.score or 0.0, max_score=d.max_score or 0.0) for d in snapshot.days)
+    )
+
+
+def _accepted(known: Day, snapshot: Snapshot, told: Sequence[Change]) -> list[Day]:
+    """What was the newest version one after the other: the one that was known, as read again, and those behind it."""
+    assert isinstance(snapshot.days, tuple)
+    held = {day.day: day for day in snapshot.days}
+    observed = [c.day for c in told if c.type == "score.observed" and not c.data["late"] and c.day >= known.day]
+    again = held.get(known.day, known)
+    if content_hash(again) != content_hash(known) or (known.detailed and not again.detailed):
+        again = known
+    return [again, *(held[day] for day in observed)]
+
+
+@define
+class _Explained:
+    """Units by kind and group that moved or changed their group; and groups of which that cannot be said."""
+
+    units: dict[tuple[str, str], int] = Factory(dict)
+    unknown: set[str] = Factory(set)
+
+    def add(self, chain: Sequence[Day], old: Mapping[str, Profile], seen: Observation) -> None:
+        new = seen.memory.profiles or {}
+        parts = [c.data["regrouped"] for c in seen.changes if c.data.get("regrouped") and c.day >= chain[0].day]
+        for before, after in pairwise(chain):
+            parts.append(groups.moved(contributions(before, after), old, new))
+            self.unknown |= _unknown(before, after, old, new)
+            old = new
+        for part in parts:
+            for kind in KINDS:
+                for name, value in part[kind].items():
+                    self.units[kind, name] = self.units.get((kind, name), 0) + fixed(value)
+
+    def check(self, before: Change, after: Change) -> None:
+        for kind in KINDS:
+            was, now = _told_groups(before, kind), _told_groups(after, kind)
+            names = {*was, *now, *(name for of_kind, name in self.units if of_kind == kind)} - self.unknown
+            for name in names:
+                here, there = was.get(name, 0), now.get(name, 0)
+                if here is not None and there is not None:
+                    assert there - here == self.units.get((kind, name), 0)
+
+
+def _told_groups(change: Change, kind: str) -> dict[str, int | None]:
+    """Units by group, as a day was told; without a catalogue everything is in one group."""
+    told = change.data[kind]
+    if not told and change.data["by_category"]:
+        scores = [group["score"] for group in change.data["by_category"].values()]
+        return {"unknown": None if None in scores else sum(map(fixed, scores))}
+    return {name: None if group["score"] is None else fixed(group["score"]) for name, group in told.items()}

@@ -1,0 +1,129 @@
+"""Points by category, service and tier between two versions: what moved in a group, and what changed its group. Pure.
+
+A group is an attribute of a control, never part of its key: Microsoft re-categorises controls while their points stand
+still. So the difference of a group's points has two parts, and for every group, to the ten-thousandth,
+
+    after - before == moved + regrouped
+
+with the sum of `regrouped` over all groups being 0. A move belongs to the group in which the control is afterwards (of
+one that left: was); what it had before goes from its old group to its new one. No sums of a day live here (totals.py).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from connector.model import Control, Day, Profile
+from connector.model import moved as changed
+from connector.observe import diff, explain
+
+KINDS = ("category", "service", "tier")
+UNKNOWN = "unknown"
+SHOWN_FLOWS = 8
+SHOWN_NAMES = 3
+"""An event names so many of the largest flows, and so many controls of each: it has to stay small (DESIGN §6). The sums
+by group are complete, and the catalogue's own events name every control."""
+
+Profiles = Mapping[str, Profile]
+
+
+def group_of(kind: str, control: Control | None, profile: Profile | None) -> str:
+    """The group of a control: its category is the day's own word for it, all else stands in the catalogue only."""
+    if kind == "category" and control is not None and control.category:
+        return control.category
+    return (getattr(profile, kind) if profile is not None else "") or UNKNOWN
+
+
+@frozen
+class Shift:
+    """A control that changed its group, and the units it took along: those it had before (None: unknown)."""
+
+    control: str
+    kind: str
+    before: str
+    after: str
+    units: int | None
+
+
+def shifts(before: Day, after: Day, old: Profiles, new: Profiles) -> list[Shift]:
+    """Every control of both versions that is in another group afterwards; `old` and `new` are their catalogues."""
+    names = changed(before.controls, after.controls)
+    if old is not new:
+        names = [*names, *(n for n, c in after.controls.items() if before.controls.get(n) is c)]
+    return [
+        shift
+        for name in names
+        if (was := before.controls.get(name)) is not None
+        for shift in of_control(was, after.controls[name], old.get(name), new.get(name))
+    ]
+
+
+def of_control(was: Control, now: Control, old: Profile | None, new: Profile | None) -> list[Shift]:
+    """How one control changed its groups."""
+    units = None if was.score is None else diff.fixed(was.score)
+    pairs = [(kind, group_of(kind, was, old), group_of(kind, now, new)) for kind in KINDS]
+    return [Shift(was.name, kind, here, there, units) for kind, here, there in pairs if here != there]
+
+
+def moved(parts: Iterable[diff.Contribution], old: Profiles, new: Profiles) -> dict[str, dict[str, float]]:
+    """The signed points of contributions, by each kind of group."""
+    sums: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
+    for part in parts:
+        profile = (old if part.after is None else new).get(part.control)
+        for kind, of_kind in sums.items():
+            name = group_of(kind, part.known, profile)
+            of_kind[name] = of_kind.get(name, 0) + part.delta
+    return {f"by_{kind}": _told(of_kind) for kind, of_kind in sums.items()}
+
+
+def regrouped(found: Sequence[Shift]) -> dict[str, Any]:
+    """What changed its group, as events carry it: signed points by each kind of group, and the flows in words."""
+    told: dict[str, Any] = {}
+    for kind in KINDS:
+        sums: dict[str, int] = {}
+        for shift in found:
+            if shift.kind == kind:
+                sums[shift.before] = sums.get(shift.before, 0) - (shift.units or 0)
+                sums[shift.after] = sums.get(shift.after, 0) + (shift.units or 0)
+        told[f"by_{kind}"] = _told({name: units for name, units in sums.items() if units})
+    return {**told, "moves": flows(found)[:SHOWN_FLOWS]}
+
+
+def flows(found: Sequence[Shift]) -> list[dict[str, Any]]:
+    """From which group to which: how many controls, their points, and the first names; most points first."""
+    pairs: dict[tuple[str, str, str], list[Shift]] = {}
+    for shift in found:
+        pairs.setdefault((shift.kind, shift.before, shift.after), []).append(shift)
+    return [
+        {
+            "by": kind,
+            "before": before,
+            "after": after,
+            "controls": len(along),
+            "points": None if any(s.units is None for s in along) else diff.points(sum(s.units or 0 for s in along)),
+            "names": [s.control for s in sorted(along, key=lambda s: (-(s.units or 0), s.control))[:SHOWN_NAMES]],
+        }
+        for (kind, before, after), along in sorted(
+            pairs.items(), key=lambda item: (KINDS.index(item[0][0]), -sum(s.units or 0 for s in item[1]), item[0])
+        )
+    ]
+
+
+def words(flow: Mapping[str, Any]) -> str:
+    """A flow in words, e.g. "6 controls, 17.0 points, Apps → Identity"."""
+    count, points = flow["controls"], flow["points"]
+    told = "unknown points" if points is None else f"{explain.number(points)} points"
+    return f"{count} control{'s' if count > 1 else ''}, {told}, {flow['before']} → {flow['after']}"
+
+
+def points_moved(found: Iterable[Shift]) -> int:
+    """The most units that changed their group in one kind of group."""
+    sums = dict.fromkeys(KINDS, 0)
+    for shift in found:
+        sums[shift.kind] += shift.units or 0
+    return max(sums.values())
+
+
+def _told(sums: Mapping[str, int]) -> dict[str, float]:
+    return {name: diff.points(units) for name, units in sorted(sums.items())}

@@ -47,13 +47,15 @@ class Shift:
 
 
 def shifts(before: Day, after: Day, old: Profiles, new: Profiles) -> list[Shift]:
-    """Every control of both versions that is in another group afterwards; `old` and `new` are their catalogues."""
+    """Every control of both versions that is in another group afterwards, by name; `old` and `new` are the catalogues
+    of the versions.
+    """
     names = changed(before.controls, after.controls)
     if old is not new:
         names = [*names, *(n for n, c in after.controls.items() if before.controls.get(n) is c)]
     return [
         shift
-        for name in names
+        for name in sorted(names)
         if (was := before.controls.get(name)) is not None
         for shift in of_control(was, after.controls[name], old.get(name), new.get(name))
     ]

@@ -259,7 +259,7 @@ def _by_maximum(before: Control, after: Control, was: float | None, now: float |
 
     None where that is all of it: scores come rounded to hundredths.
     """
-    if not was or now is None or before.score is None or after.score is None:
+    if was is None or was < 0.0001 or now is None or before.score is None or after.score is None:
         return None
     explained = fixed(before.score * now / was) - fixed(before.score)
     rest = fixed(after.score) - fixed(before.score) - explained

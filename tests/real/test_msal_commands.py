@@ -14,7 +14,9 @@ import pytest
 from attrs import define
 
 from connector.cli import check
-from connector.cli.check import Finding, Skew, denied_although
+from connector.cli.check_clock import Skew
+from connector.cli.check_tenants import denied_although
+from connector.cli.findings import Finding, show
 from connector.cli.main import main
 from connector.clock import SystemClock
 from connector.config.values import Config
@@ -287,7 +289,7 @@ def test_thousands_of_tenants_are_grouped_by_fault(capsys: pytest.CaptureFixture
         reason = "secret_expired" if n % 2 else "consent_missing"
         return Finding("tenant", f"t{n}", False, f"directory {guid}: refused (trace {guid})", "do something", reason)
 
-    check.show([refused(n) for n in range(3000)] + [Finding("tenant", f"g{n}", True, "fine") for n in range(500)])
+    show([refused(n) for n in range(3000)] + [Finding("tenant", f"g{n}", True, "fine") for n in range(500)])
     out = capsys.readouterr().out
     assert out.count("do something") == 2
     assert "and 1480 more" in out

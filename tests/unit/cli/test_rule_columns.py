@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connector.cli.check import Finding, rule_findings
+from connector.cli.check import rule_findings
+from connector.cli.findings import Finding
 from connector.cli.rule_columns import differences, resource_id_problem
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, SinkConfig

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connector.cli import check, controls, events, explain, status
+from connector.cli import controls, events, explain, findings, status
 from connector.cli.common import cell_len, fit
 from connector.cli.main import NEXT, complain, main
 from connector.errors import ConfigError, SecureScoreError
@@ -102,7 +102,7 @@ def show_controls() -> None:
 
 
 def show_check() -> None:
-    check.show([check.Finding("sink", text, False, text, text) for text in NASTY])
+    findings.show([findings.Finding("sink", text, False, text, text) for text in NASTY])
 
 
 DRAWN = (show_explain, show_events, show_status, show_controls, show_check)
@@ -153,7 +153,7 @@ def test_fitted_text_takes_exactly_its_cells(text: str, cells: int) -> None:
 
 def test_a_narrow_terminal_gets_cards(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    check.show([check.Finding("tenant", "contoso", False, "the secret has expired", "renew it")])
+    findings.show([findings.Finding("tenant", "contoso", False, "the secret has expired", "renew it")])
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()][:5] == [
         "no tenant",
         "  about: contoso",

@@ -97,7 +97,8 @@ def ids(told: list[Change]) -> list[str]:
 
 
 def in_memory(reads: list[Read]) -> tuple[Memory, list[Change]]:
-    memory, told = Memory(), []
+    memory = Memory()
+    told: list[Change] = []
     for read in reads:
         seen = observe(memory, read.snapshot, RULES, read.now)
         memory = seen.memory
@@ -110,7 +111,8 @@ def in_memory(reads: list[Read]) -> tuple[Memory, list[Change]]:
 def test_poll_by_poll_through_a_store_is_as_folding_in_memory(reads: list[Read]) -> None:
     """Every poll begins from bytes, of which it decodes what it asks for."""
     memory, told = in_memory(reads)
-    state, stored = State(), []
+    state = State()
+    stored: list[Change] = []
     for read in reads:
         old = remember.decode(State(1, dict(state.parts)) if state.parts else None)
         seen = observe(old, read.snapshot, RULES, read.now)
@@ -125,7 +127,8 @@ def test_poll_by_poll_through_a_store_is_as_folding_in_memory(reads: list[Read])
 def test_first_contact_at_once_is_as_in_batches(reads: list[Read], size: int) -> None:
     """And so is all that follows; nothing is told twice, and the same read once more is silent."""
     _, told = in_memory(reads)
-    memory, batches = Memory(), []
+    memory = Memory()
+    batches: list[Change] = []
     for read in reads:
         done = False
         while not done:

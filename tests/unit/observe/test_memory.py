@@ -10,7 +10,8 @@ from attrs import evolve
 
 from connector.errors import StoreError
 from connector.ids import content_hash
-from connector.model import Average, Control, Day, Profile, StateUpdate, Version
+from connector.model import Absent, Average, Control, Day, Profile, Snapshot, StateUpdate, Version
+from connector.observe.fold import Rules, observe
 from connector.observe.memory import (
     FORMAT,
     Baseline,
@@ -221,3 +222,20 @@ def test_states_are_values() -> None:
     encode(state, full(), Memory(), {})
     forget_before(state, "2027-01-01")
     assert dict(state.parts) == before
+
+
+def test_a_state_of_before_knows_neither_services_of_references_nor_when_days_were_seen() -> None:
+    one = Control("a", "Identity", 9.5, 95.0)
+    newest = Version(Day("t_2026-11-22", "2026-11-22", 9.5, 10.0, {"a": one}, services=("E3",)), "h", 0, "x")
+    memory = Memory(newest=newest, baselines={"a": Baseline(one, "2026-11-02", "r", ("E3", "E5"))})
+    state = stored(memory)
+    assert decode(state) == memory
+    part = json.loads(zlib.decompress(state.parts["newest"]))
+    part["refs"] = [row[:2] for row in part["refs"]]
+    del part["services"], part["version"]["seen"]
+    old = decode(evolve(state, parts={**state.parts, "newest": zlib.compress(json.dumps(part).encode())}))
+    assert old.baselines == {"a": Baseline(one, "2026-11-02", "r")}
+    assert old.newest == evolve(newest, seen="")
+    read = Snapshot("graph", (newest.day,), Absent("paging"))
+    known = evolve(old, newest=evolve(newest, seen="", hash=content_hash(newest.day)), first_newest="2026-11-22")
+    assert observe(known, read, Rules("t"), "2026-11-23T09:00:00Z").changes == ()

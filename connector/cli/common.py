@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from connector.app import Transports, graph_source, open_store, transports_for
@@ -80,9 +81,22 @@ def moment(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return iso(parse_iso(text))
-    except ValueError as error:
-        raise ConfigError([f"{text!r} is not a day (2026-11-22) or a moment (2026-11-22T09:00:00Z)"]) from error
+        found = parse_iso(text)
+        day_of(found.date().isoformat())
+        return iso(found)
+    except (ValueError, OverflowError) as error:
+        raise ConfigError([f"{text!r} is not a day (2026-11-22) or a moment (2026-11-22T09:00:00Z)"], YEARS) from error
+
+
+YEARS = "years from 1970 to 9000 are understood"
+
+
+def day_of(text: str) -> date:
+    """The day of a text like 2026-11-22, in years that leave room to count back and forth. Raises ValueError."""
+    found = date.fromisoformat(text)
+    if not 1970 <= found.year <= 9000:
+        raise ValueError(YEARS)
+    return found
 
 
 def console(stderr: bool = False) -> "Console":

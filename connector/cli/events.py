@@ -8,7 +8,7 @@ from typing import Any
 
 from connector.cli.common import clean, config_of, console, draw, dump, moment, store_beside, table, tenant_id
 from connector.config.values import Config
-from connector.errors import ConfigError
+from connector.errors import ConfigError, SecureScoreError
 from connector.formats import cloudevents
 from connector.mapping.load import load_mapping
 from connector.model import Event
@@ -23,10 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control", metavar="ID", help="only this control")
     parser.add_argument("--id", metavar="ID", help="only this event")
     parser.add_argument("--trace", action="store_true", help="with --id: what became of it at every sink")
-    parser.add_argument("--limit", type=int, default=LIMIT, help=f"how many of the newest (default {LIMIT}, 0 = all)")
+    parser.add_argument(
+        "--limit", type=_count, default=LIMIT, help=f"how many of the newest (default {LIMIT}, 0 = all)"
+    )
     parser.add_argument(
         "--format", default="table", help="table, json, or a mapping: cef, leef, ocsf, cloudevents (default table)"
     )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    return int(text)
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +82,7 @@ async def _events(config: Config, query: Query, args: argparse.Namespace) -> int
         found = list(reversed(await store.history(query)))
         trace = await store.trace(args.id) if args.trace else []
     if args.id is not None and not found:
-        raise ConfigError([f"no event has the id {args.id}"], "events older than state.keep_days are gone")
+        raise SecureScoreError(f"no event has the id {args.id}", "events older than state.keep_days are gone")
     if args.trace:
         _show_trace(found[0], trace)
     elif args.format == "table":

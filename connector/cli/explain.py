@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.cli.common import cell_len, clean, config_of, console, dump, fit, plain, store_beside
 from connector.config.values import Config, TenantConfig
-from connector.errors import ConfigError
+from connector.errors import ConfigError, SecureScoreError
 from connector.model import Version
 from connector.observe import diff, memory, waterfall
 from connector.observe.explain import number, signed
@@ -55,22 +55,25 @@ async def _explain(config: Config, tenant: TenantConfig, start: str | None, end:
 
 
 def pick(known: Memory, start: str | None, end: str | None, name: str) -> list[Version]:
-    """The days to compare, with all between them. Raises ConfigError naming the known days when one is unknown."""
+    """The days to compare, with all between them.
+
+    Raises SecureScoreError naming the known days when one is unknown, ConfigError when the two are the wrong way round.
+    """
     days = known.versions()
     ordered = list(days)
     if not ordered:
-        raise ConfigError([f"no day of {name} is known yet"], "run `securescore once` first")
+        raise SecureScoreError(f"no day of {name} is known yet", "run `securescore once` first")
     if len(ordered) < 2:
         hint = "poll again when Microsoft has published another day, or with a longer poll.backfill"
-        raise ConfigError([f"only {ordered[0]} is known of {name}; a change needs two days"], hint)
+        raise SecureScoreError(f"only {ordered[0]} is known of {name}; a change needs two days", hint)
     span = f"known days: {ordered[0]} to {ordered[-1]} ({len(ordered)} of them)"
     last = end or ordered[-1]
     if last not in days:
-        raise ConfigError([f"there is no score of {name} for {last}"], span)
+        raise SecureScoreError(f"there is no score of {name} for {last}", span)
     earlier = [d for d in ordered if d < last]
     first = start or (earlier[-1] if earlier else "")
     if first not in days:
-        raise ConfigError([f"there is no score of {name} for {first or 'any day before ' + last}"], span)
+        raise SecureScoreError(f"there is no score of {name} for {first or 'any day before ' + last}", span)
     if first >= last:
         raise ConfigError([f"--from {first} is not before --to {last}"], span)
     return [version for day, version in days.items() if first <= day <= last]

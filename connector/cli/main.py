@@ -5,6 +5,8 @@ so that `--help` is instant. No other module prints errors.
 """
 
 import argparse
+import codecs
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -55,6 +57,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 failed, 2 usage or configuration, 3 partial)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _write_utf8()
     try:
         config, words = _config_option(words)
     except ConfigError as error:
@@ -90,6 +93,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away (head, less)
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - silences the interpreter's last flush
         return DONE
+
+
+def _write_utf8() -> None:
+    """What goes to a file or a pipe is UTF-8, whatever the locale; a terminal that knows less shows "?" instead.
+
+    Events, reports and tables hold texts from all over the world: half a report and a traceback help nobody.
+    """
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name != "utf-8":
+        if out.isatty():
+            out.reconfigure(errors="replace")
+        else:
+            out.reconfigure(encoding="utf-8")
 
 
 def _config_option(words: list[str]) -> tuple[str | None, list[str]]:

@@ -9,13 +9,13 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 
 from connector import __version__
 from connector.app import evidence
-from connector.cli.common import clean, config_of, console, plain, progress, store_beside
+from connector.cli.common import YEARS, clean, config_of, console, day_of, plain, progress, store_beside
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
@@ -153,9 +153,9 @@ def _day(text: str | None, option: str) -> str | None:
     if text is None:
         return None
     try:
-        return date.fromisoformat(text).isoformat()
+        return day_of(text).isoformat()
     except ValueError as error:
-        raise ConfigError([f"{option} {text!r} is not a day"], "write it as 2026-11-22") from error
+        raise ConfigError([f"{option} {text!r} is not a day"], f"write it as 2026-11-22; {YEARS}") from error
 
 
 async def material(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from connector.cli.common import day_of
 from connector.clock import SystemClock, iso
 from connector.errors import SecureScoreError
 from connector.simulator.authority import Authority, Registration, serve_authority
@@ -46,7 +47,7 @@ def _number(low: float, high: float, kind: Callable[[str], float]) -> Callable[[
 
 def _date(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        return day_of(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-11-22") from None
 

@@ -97,5 +97,5 @@ def test_half_an_option_is_no_option(words: list[str], capsys: pytest.CaptureFix
 
 
 def test_an_event_without_a_name_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["events", "--id", ""]) == 2
+    assert main(["events", "--id", ""]) == 1
     assert "no event has the id" in capsys.readouterr().err

@@ -1,7 +1,8 @@
 """The configuration out of environment variables, as app settings of Azure Functions give it: text in, a dict out.
 
 `SECURESCORE__poll__interval=1h` is `poll: {interval: 1h}`: each "__" is one step down, and a map with the keys 0, 1, 2
-is a list. A value that begins with [ or { is JSON; any other is what the same text means unquoted in YAML. What keys
+is a list. A value that begins with [ or {, or stands in double quotes, is JSON; any other is what the same text means
+unquoted in YAML. What keys
 mean is in `config`; nothing here performs I/O.
 """
 
@@ -37,12 +38,26 @@ def in_words(problem: str) -> str:
 
 
 def _value(text: str) -> Any:
-    if not text.startswith(("[", "{")):
+    quoted = len(text) > 1 and text.startswith('"') and text.endswith('"')
+    if not quoted and not text.startswith(("[", "{")):
         return plain(text)
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_number)
     except ValueError as error:
         raise ValueError(f"begins like JSON but is none: {error}") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:60]!r} is written twice")
+        found[key] = value
+    return found
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
 
 
 def _put(root: dict[str, Any], steps: list[str], value: Any) -> None:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -297,8 +298,8 @@ def _quantity(raw: object, units: Mapping[str, float], plain: float, expected: s
     match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([A-Za-z]*)", raw.strip()) if isinstance(raw, str) else None
     if match and not match[2]:
         return float(match[1]) * plain
-    if match and match[2].lower() in units:
-        return float(match[1]) * units[match[2].lower()]
+    if match and match[2].lower() in units:  # as decimals: 1.005 MB are 1,005,000 bytes, to the byte
+        return float(Decimal(match[1]) * Decimal(str(units[match[2].lower()])))
     raise Unfit(f"expected {expected}, found {_found(raw)}")
 
 

@@ -352,9 +352,12 @@ def _inside(document: Document, at: Path, line: int) -> Any:
 
 
 def _tenants_of_csv(text: str, name: str) -> tuple[list[TenantRow], list[Problem]]:
-    first = text.split("\n", 1)[0]
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    lines = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    written = text.splitlines(keepends=True)
+    told = _SEPARATOR.fullmatch(written[0].rstrip("\r\n")) if written else None
+    skipped = 1 if told else 0  # the line by which spreadsheets tell each other what parts the cells
+    first = written[skipped] if len(written) > skipped else ""
+    delimiter = told[1] if told else ";" if first.count(";") > first.count(",") else ","
+    lines = csv.reader(written[skipped:], delimiter=delimiter, strict=True)
     rows: list[TenantRow] = []
     problems: list[Problem] = []
 
@@ -363,13 +366,14 @@ def _tenants_of_csv(text: str, name: str) -> tuple[list[TenantRow], list[Problem
 
     try:
         header = next(lines, [])
-        columns = [_column(cell) for cell in header]
+        columns = [_column(cell) for cell in _without_empty_end(header, 0)]
         for what in _header_problems(columns):
-            note(1, what)
+            note(1 + skipped, what)
         for cells in lines:
             if not any(cell.strip() for cell in cells):
                 continue
-            line = lines.line_num
+            line = lines.line_num + skipped
+            cells = _without_empty_end(cells, len(columns))  # noqa: PLW2901 - the same row, as it was meant
             if len(cells) > len(columns):
                 note(line, f"has {len(cells)} cells, the first line has {len(columns)}")
             values: dict[str, Any] = {}
@@ -381,8 +385,19 @@ def _tenants_of_csv(text: str, name: str) -> tuple[list[TenantRow], list[Problem
             if len(rows) > MAX_TENANTS:
                 break
     except csv.Error as error:
-        note(lines.line_num, f"is not CSV: {error}")
+        note(lines.line_num + skipped, f"is not CSV: {error}")
     return _bounded(rows, name), problems
+
+
+_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)
+
+
+def _without_empty_end(cells: list[str], kept: int) -> list[str]:
+    """The cells without the empty ones behind the last column, which spreadsheets leave there."""
+    end = len(cells)
+    while end > kept and not cells[end - 1].strip():
+        end -= 1
+    return cells[:end]
 
 
 def _bounded(rows: list[TenantRow], name: str) -> list[TenantRow]:

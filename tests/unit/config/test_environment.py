@@ -52,6 +52,11 @@ def test_json_gives_a_whole_branch() -> None:
         (settings(poll__="1"), "app setting SECURESCORE__poll__: has an empty step"),
         (settings(poll="1h", poll__interval="1h"), "poll has a value of its own"),
         (settings(poll='{"interval": "1h"}', poll__interval="2h"), "both whole and in parts"),
+        (settings(poll='{"interval": "1h", "interval": "2h"}'), "the key 'interval' is written twice"),
+        (settings(sinks='[{"tls": {"a": 1, "a": 1}}]'), "the key 'a' is written twice"),
+        (settings(targets='{"percent_min": NaN}'), "NaN is no number"),
+        (settings(targets='{"percent_min": -Infinity}'), "-Infinity is no number"),
+        (settings(labels='"a" and "b"'), "begins like JSON but is none"),
     ],
 )
 def test_what_is_refused_names_the_setting(given: dict[str, str], words: str) -> None:
@@ -64,6 +69,12 @@ def test_problems_of_the_parser_name_the_setting() -> None:
         "app setting SECURESCORE__sinks__0__stream_targets__score: is missing"
     )
     assert in_words("tenants.csv line 3: auth: is missing") == "tenants.csv line 3: auth: is missing"
+
+
+def test_text_in_quotes_is_text_whatever_it_looks_like() -> None:
+    raw, problems = tree(settings(a='"1.10"', b='"true"', c='"[1]"', d='say "hi"', e='"'))
+    assert problems == []
+    assert raw == {"a": "1.10", "b": "true", "c": "[1]", "d": 'say "hi"', "e": '"'}
 
 
 def test_no_setting_is_an_empty_configuration() -> None:

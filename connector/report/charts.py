@@ -5,7 +5,8 @@ Every chart has a title and a description; what it shows also stands as text or 
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from math import floor, log10
+from math import floor, inf, log10
+from statistics import median
 
 from attrs import frozen
 
@@ -62,7 +63,7 @@ def timeline(
     percents = [(d.day, d.percent) for d in days]
     scores = [(d.day, d.score) for d in days]
     measured = [(d.day, d.measured) for d in days]
-    upper = _Scale.over([v for _, v in percents], top, middle, least=1.0)
+    upper = _Scale.over([v for _, v in percents], top, middle, least=1.0, most=100.0)
     lower = _Scale.over([v for _, v in (*scores, *measured)], base, base + size.lower, least=5.0)
     drawn: list[Content] = [
         _caption("Percent of the maximum", size.left, top - 22),
@@ -98,12 +99,21 @@ class _Scale:
     ticks: tuple[float, ...]
 
     @classmethod
-    def over(cls, values: Sequence[float | None], top: float, bottom: float, least: float) -> "_Scale":
-        """A scale that holds all values and ends on its ticks; `least` is the smallest range worth drawing."""
+    def over(
+        cls, values: Sequence[float | None], top: float, bottom: float, least: float, most: float = inf
+    ) -> "_Scale":
+        """A scale that holds all values and ends on its ticks; `least` is the smallest range worth drawing.
+
+        No tick stands below nothing or above `most`, where no value can be.
+        """
         known = [v for v in values if v is not None] or [0.0]
         low, high = min(known), max(known)
         missing = max(0.0, least - (high - low)) / 2
         low, high = low - missing, high + missing
+        if low < 0 <= min(known):
+            low, high = 0.0, high - low
+        if high > most >= max(known):
+            low, high = max(0.0, low - (high - most)), most
         step = _nice((high - low) / 3)
         first = floor(low / step + 1e-9)
         ticks = [first * step]
@@ -325,8 +335,8 @@ def dots(name: str, shares: Sequence[float]) -> Markup:
         drawn.append(el("line", x1=x, x2=x, y1=44, y2=49, class_="axis"))
     drawn += [el("line", x1=20 + 9.2 * s, x2=20 + 9.2 * s, y1=14, y2=42, class_="stroke") for s in shares]
     ordered = sorted(shares)
-    middle = ordered[len(ordered) // 2]
-    text = f"{len(shares)} tenants from {ordered[0]:.2f} to {ordered[-1]:.2f} percent, half of them below {middle:.2f}."
+    middle = median(ordered)
+    text = f"{len(shares)} tenants from {ordered[0]:.2f} to {ordered[-1]:.2f} percent, the median is {middle:.2f}."
     return svg(drawn, width=960, height=70, name=name, title="Where the tenants stand", text=text, class_="dots")
 
 

@@ -19,7 +19,7 @@ from connector.report.charts import _Scale, dots
 )
 def test_scales_end_where_values_must(values: list[float], least: float, most: float, low: float, high: float) -> None:
     scale = _Scale.over(values, 0.0, 100.0, least=least, most=most)
-    assert (scale.ticks[0], scale.ticks[-1]) == (pytest.approx(low), pytest.approx(high))
+    assert [scale.ticks[0], scale.ticks[-1]] == pytest.approx([low, high])
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=20), st.sampled_from((100.0, float("inf"))))

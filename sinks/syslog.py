@@ -10,17 +10,12 @@ until the receiver, having read everything, ends its own; over TLS both ends mus
 process can. A receiver that dies afterwards may still lose what it had in memory: `replay_window_s` is for that. UDP
 promises nothing.
 
-Blocking sockets in a thread of the sink's own: asyncio's TLS reports a cut connection as a clean close. Under TLS 1.3
-the client's handshake ends before the receiver has judged the client's certificate, and then sending and even closing
-"succeed" while nothing is stored; so the sink listens for the refusal (`_listen`) before anything counts as sent.
+Blocking sockets in a thread of the sink's own: why, and how a connection ends, is said in net/stream.py.
 """
 
 import asyncio
 import contextlib
 import errno
-import os
-import re
-import select
 import socket
 import ssl
 import time
@@ -31,11 +26,24 @@ from typing import Any
 
 from attrs import field, frozen
 
-from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
+from connector.errors import ConfigError
 from connector.formats import relp, syslog
 from connector.formats.lines import octets, one_line
 from connector.formats.shorten import shorten
 from connector.model import Receipt, Record
+from connector.net.stream import (
+    BATCH_S,
+    PIECE_BYTES,
+    Far,
+    Patience,
+    Tls,
+    await_end,
+    check_error,
+    check_open,
+    connected,
+    failure,
+    send_pieces,
+)
 from connector.options import LIVE, Init, Option
 
 OPTIONS: Mapping[str, Option] = {
@@ -107,18 +115,8 @@ format: cef                     # cef | leef
 _PORTS = {"tls": 6514, "relp": 2514, "relp_tls": 2514}
 _RELP = ("relp", "relp_tls")
 _RELP_WINDOW = 128  # so many events may wait for their acknowledgement; librelp's own measure
-_BATCH_S = 60.0  # a whole batch, however slowly it trickles
-_PIECE_BYTES = 64 * 1024
-_LISTEN_S = 0.25  # how long at least to listen for a refused certificate ...
-_LISTEN_AGAIN_S = 60.0  # ... and how long a silent answer counts: not longer than replay_window_s
 # Below 8,000 datagrams/s, and no burst that fills a stock receiver's buffer of 208 KiB: they lose from 10,000/s on.
 _UDP_BURST, _UDP_BURST_BYTES, _UDP_PAUSE_S = 20, 32 * 1024, 0.0025
-
-# Failures of TLS that no waiting heals, in OpenSSL's words: alerts about certificates; no TLS or another one.
-_REFUSED = re.compile(
-    r"CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|DECRYPT_ERROR|INSUFFICIENT_SECURITY|UNRECOGNIZED_NAME"
-)
-_NOT_TLS = re.compile(r"WRONG_VERSION_NUMBER|PROTOCOL|HTTP_REQUEST|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG")
 
 
 @frozen
@@ -143,15 +141,22 @@ class Receiver:
 
     @property
     def relp(self) -> bool:
-        return self.transport in ("relp", "relp_tls")
+        return self.transport in _RELP
 
     @property
-    def secured(self) -> bool:
-        return self.transport in ("tls", "relp_tls")
-
-    @property
-    def place(self) -> str:
-        return f"{self.host}:{self.port}/{self.transport}"
+    def far(self) -> Far:
+        """Where to connect, and whom to believe there."""
+        return Far(
+            host=self.host,
+            port=self.port,
+            place=f"{self.host}:{self.port}/{self.transport}",
+            tls=self.transport in ("tls", "relp_tls"),
+            ca_files=self.ca_files,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            key_password=self.key_password,
+            server_name=self.server_name,
+        )
 
 
 def build(name: str, options: Mapping[str, Any], network: Any) -> "SyslogSink":
@@ -234,8 +239,9 @@ class SyslogSink:
         self._receiver = receiver
         self._now = now
         self._wait_s = wait_s
-        self._tls = _Tls(receiver)
-        self._relp = _Relp(receiver, self._tls, wait_s)
+        self._far = receiver.far
+        self._tls = Tls(self._far)
+        self._relp = _Relp(self._far, self._tls, wait_s)
         # A thread of its own: a dead receiver must not take the threads other sinks need. Only one, so that a batch
         # whose sender gave up waiting is over before the next one begins.
         self._thread: ThreadPoolExecutor | None = None
@@ -282,7 +288,7 @@ class SyslogSink:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, job, messages)
         except OSError as error:
-            raise _failure(self._receiver, error) from error
+            raise failure(self._far, error) from error
 
     # --------------------------------------------------------------------------------------------- in the sink's thread
 
@@ -294,14 +300,14 @@ class SyslogSink:
 
     def _send_stream(self, messages: Mapping[str, bytes]) -> "_Taken":
         data = memoryview(b"".join(syslog.frame(text, self._receiver.framing) for text in messages.values()))
-        patience = _Patience(self._wait_s, time.monotonic() + _BATCH_S)
-        with _connected(self._receiver, patience) as raw:
-            if self._receiver.secured:
+        patience = Patience(self._wait_s, time.monotonic() + BATCH_S)
+        with connected(self._far, patience) as raw:
+            if self._far.tls:
                 self._tls.send(raw, data, patience)
             else:
-                _send_pieces(raw, data, patience)
-                _check_open(raw)
-                _await_end(raw, self._wait_s)
+                send_pieces(raw, data, patience)
+                check_open(raw)
+                await_end(raw, self._wait_s)
         return frozenset(messages), {}
 
     def _send_datagrams(self, messages: Mapping[str, bytes]) -> "_Taken":
@@ -325,22 +331,13 @@ class SyslogSink:
                     time.sleep(_UDP_PAUSE_S)
                     count = size = 0
             time.sleep(_UDP_PAUSE_S)  # small batches are paced too, and a refusal (ICMP) has time to come back
-            _check_error(sock)
+            check_error(sock)
         return frozenset(messages.keys() - rejected.keys()), rejected
 
 
 _Taken = tuple[frozenset[str], Mapping[str, str]]
 """Ids of what was taken, and what was refused for good with the reason."""
 _Job = Callable[[Mapping[str, bytes]], _Taken]
-
-
-def _connected(receiver: Receiver, patience: "_Patience") -> socket.socket:
-    raw = socket.create_connection((receiver.host, receiver.port), timeout=patience.left_s())
-    # Without this the last piece of a batch waits for the receiver's delayed acknowledgement, some 20-40 ms.
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(patience.wait_s * 1000))
-    return raw
 
 
 class _Relp:
@@ -351,8 +348,8 @@ class _Relp:
     is an error (Unavailable, by the caller): then the delivery loop offers again what was acknowledged lately.
     """
 
-    def __init__(self, receiver: Receiver, tls: "_Tls", wait_s: float) -> None:
-        self._receiver = receiver
+    def __init__(self, far: Far, tls: Tls, wait_s: float) -> None:
+        self._far = far
         self._tls = tls
         self._wait_s = wait_s
         self._sock: socket.socket | None = None
@@ -361,7 +358,7 @@ class _Relp:
 
     def send(self, messages: Mapping[str, bytes]) -> _Taken:
         """Ids of what was acknowledged. Raises OSError: then nothing of the batch counts, and the session is over."""
-        patience = _Patience(self._wait_s, time.monotonic() + _BATCH_S)
+        patience = Patience(self._wait_s, time.monotonic() + BATCH_S)
         try:
             if self._sock is not None and self._was_ended():
                 self._drop()
@@ -384,11 +381,11 @@ class _Relp:
                 self._read()
         self._drop()
 
-    def _open(self, patience: "_Patience") -> None:
-        raw = _connected(self._receiver, patience)
+    def _open(self, patience: Patience) -> None:
+        raw = connected(self._far, patience)
         try:
             raw.settimeout(patience.left_s())
-            self._sock = self._tls.handshake(raw) if self._receiver.secured else raw
+            self._sock = self._tls.handshake(raw) if self._far.tls else raw
         except BaseException:
             raw.close()
             raise
@@ -402,7 +399,7 @@ class _Relp:
             if "syslog" not in relp.offered_commands(said.rest):
                 raise ConnectionRefusedError(0, "the receiver offers no command `syslog`")
 
-    def _exchange(self, messages: list[tuple[str, bytes]], patience: "_Patience") -> frozenset[str]:
+    def _exchange(self, messages: list[tuple[str, bytes]], patience: Patience) -> frozenset[str]:
         """Send with at most a window unanswered. A refused event is left out: whether that is for good, time tells."""
         waiting: dict[int, str] = {}
         taken: set[str] = set()
@@ -414,7 +411,7 @@ class _Relp:
                 for event_id, text in room:
                     waiting[number := self._next()] = event_id
                     frames.append(relp.encode(number, "syslog", text))
-                _send_pieces(self._socket(), memoryview(b"".join(frames)), patience)
+                send_pieces(self._socket(), memoryview(b"".join(frames)), patience)
                 sent += len(room)
             for frame in self._wait_for_frames(patience):
                 if frame.command == "serverclose":
@@ -444,14 +441,14 @@ class _Relp:
             return False
         return any(frame.command == "serverclose" for frame in frames)
 
-    def _wait_for_frames(self, patience: "_Patience") -> list[relp.Frame]:
+    def _wait_for_frames(self, patience: Patience) -> list[relp.Frame]:
         self._socket().settimeout(patience.left_s())
         while not (frames := self._read()):
             self._socket().settimeout(patience.left_s())
         return frames
 
     def _read(self) -> list[relp.Frame]:
-        data = self._socket().recv(_PIECE_BYTES)
+        data = self._socket().recv(PIECE_BYTES)
         if not data:
             raise ConnectionResetError(0, "the receiver ended the session without a word")
         return self._reader.feed(data)
@@ -468,200 +465,3 @@ class _Relp:
         sock, self._sock = self._sock, None
         if sock is not None:
             sock.close()
-
-
-class _Tls:
-    """TLS to one receiver: its context, renewed when a certificate file changes, and what it said so far."""
-
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-        self._files: tuple[tuple[str, int, int, int], ...] | None = None
-        self._context: ssl.SSLContext | None = None
-        self._heard_until = 0.0  # monotonic: until then the receiver is taken to accept our certificate
-        self._tickets = False  # the receiver issues session tickets
-
-    def send(self, raw: socket.socket, data: memoryview, patience: "_Patience") -> None:
-        """Handshake, listen for a refusal, send, and close in both directions."""
-        context = self._current()
-        heard_until, self._heard_until = self._heard_until, 0.0  # any failure below makes the next batch listen again
-        raw.settimeout(patience.left_s())
-        began = time.monotonic()
-        with self._handshake(context, raw) as sock:
-            ended = time.monotonic()
-            if sock.version() == "TLSv1.3":
-                # The refusal is one round trip away, and the handshake took at least one.
-                seconds = max(_LISTEN_S, 3 * (ended - began))
-                if not data or ended >= heard_until:
-                    _listen(sock, seconds)
-                    self._tickets = _has_ticket(sock)
-                    heard_until = time.monotonic() + _LISTEN_AGAIN_S
-                elif self._tickets:
-                    # Its handshake must be over too: a young rsyslog 8.2302 loses what comes on the heels of ours.
-                    _listen(sock, seconds, until=_has_ticket)
-            _send_pieces(sock, data, patience)
-            _check_open(sock)
-            sock.settimeout(patience.left_s())
-            with sock.unwrap() as plain:
-                _check_error(plain)
-        self._heard_until = heard_until
-
-    def handshake(self, raw: socket.socket) -> ssl.SSLSocket:
-        """TLS for a protocol whose own first answer shows that the receiver accepts us."""
-        return self._handshake(self._current(), raw)
-
-    def _handshake(self, context: ssl.SSLContext, raw: socket.socket) -> ssl.SSLSocket:
-        name = self._receiver.server_name or self._receiver.host
-        try:
-            return context.wrap_socket(raw, server_hostname=name)
-        except ssl.SSLError as error:
-            if not _NOT_TLS.search(error.reason or ""):
-                raise
-            hint = "the receiver speaks no TLS 1.2 or later on this port: check `port` and `transport`"
-            raise Denied(f"{self._receiver.place}: {_words(error)}", hint=hint) from error
-
-    def _current(self) -> ssl.SSLContext:
-        receiver = self._receiver
-        files = tuple(_signature(path) for path in (*receiver.ca_files, receiver.cert_file, receiver.key_file) if path)
-        if self._context is None or files != self._files:
-            self._context, self._files, self._heard_until = _context(receiver), files, 0.0
-        return self._context
-
-
-def _context(receiver: Receiver) -> ssl.SSLContext:
-    """Server name and certificate are always checked; TLS 1.2 at least. Raises Denied naming the file at fault."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    for path in receiver.ca_files:
-        try:
-            context.load_verify_locations(path)
-        except OSError as error:
-            raise _bad_file(path, error, "must hold certificates in PEM form") from error
-    if receiver.cert_file:
-        try:
-            # A function, never None: OpenSSL would ask for a missing password on the terminal.
-            context.load_cert_chain(receiver.cert_file, receiver.key_file, lambda: receiver.key_password or "")
-        except OSError as error:
-            hint = "must hold the certificate chain, it or tls.key_file the private key (PEM); check the password"
-            raise _bad_file(receiver.cert_file, error, hint) from error
-    return context
-
-
-def _bad_file(path: str, error: OSError, hint: str) -> Denied:
-    return Denied(f"cannot use {path}: {_words(error)}", hint=f"the file {hint}")
-
-
-def _signature(path: str) -> tuple[str, int, int, int]:
-    """What changes when a file is renewed."""
-    try:
-        seen = os.stat(path)  # noqa: PTH116 - text in, numbers out
-    except OSError as error:
-        raise _bad_file(path, error, "must exist and be readable for the connector's user") from error
-    return path, seen.st_mtime_ns, seen.st_size, seen.st_ino
-
-
-@frozen
-class _Patience:
-    """Bounds of a batch: any single wait, and the monotonic time at which all of it must be over."""
-
-    wait_s: float
-    end: float
-
-    def left_s(self) -> float:
-        left = self.end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(f"the batch took longer than {_BATCH_S:.0f} s")
-        return min(left, self.wait_s)
-
-
-def _check_open(sock: socket.socket) -> None:
-    """Raise when the receiver ended its direction before we ended ours: its end says nothing about our data then."""
-    sock.setblocking(False)
-    with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
-        if sock.recv(_PIECE_BYTES) == b"":
-            raise ConnectionAbortedError(0, "closed by the receiver before the end of the batch")
-
-
-def _send_pieces(sock: socket.socket, data: memoryview, patience: _Patience) -> None:
-    for start in range(0, len(data), _PIECE_BYTES):
-        sock.settimeout(patience.left_s())
-        sock.sendall(data[start : start + _PIECE_BYTES])
-
-
-def _await_end(sock: socket.socket, wait_s: float) -> None:
-    """End our direction and wait until the receiver ends its own: it has then read everything.
-
-    Unread data at the receiver's end makes its kernel answer with a reset instead.
-    """
-    sock.shutdown(socket.SHUT_WR)
-    deadline = time.monotonic() + wait_s
-    while True:
-        left = deadline - time.monotonic()
-        sock.settimeout(max(left, 0.001))
-        try:
-            if sock.recv(_PIECE_BYTES) == b"":
-                break
-        except TimeoutError:
-            raise TimeoutError("the receiver did not close the connection after the end of the batch") from None
-        if left <= 0:
-            raise TimeoutError("the receiver keeps talking after the end of the batch")
-    _check_error(sock)
-
-
-def _check_error(sock: socket.socket) -> None:
-    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code:
-        raise OSError(code, os.strerror(code))
-
-
-def _has_ticket(sock: ssl.SSLSocket) -> bool:
-    return sock.session is not None and sock.session.has_ticket
-
-
-def _listen(sock: ssl.SSLSocket, seconds: float, until: Callable[[ssl.SSLSocket], bool] | None = None) -> None:
-    """Raise what the receiver says against us within `seconds` of the handshake; silence is consent.
-
-    `until` may end it earlier. A session ticket says that the receiver's handshake is over too, not that it consents:
-    the name in the certificate may be refused thereafter.
-    """
-    deadline = time.monotonic() + seconds
-    sock.setblocking(False)
-    poller = select.poll()
-    poller.register(sock, select.POLLIN)
-    while True:
-        _check_open(sock)
-        left = deadline - time.monotonic()
-        if left <= 0 or (until is not None and until(sock)):
-            return
-        poller.poll(max(1, left * 1000))
-
-
-# ------------------------------------------------------------------------------------------------------ what went wrong
-
-
-def _failure(receiver: Receiver, error: OSError) -> SecureScoreError:
-    """The operator's error for anything the network raised."""
-    what = f"{receiver.place}: {_words(error)}"
-    ours = (
-        f"must accept {receiver.cert_file}" if receiver.cert_file else "may want a client certificate (tls.cert_file)"
-    )
-    if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "tls.ca_file must hold the authority of the receiver's certificate, tls.server_name the name in it"
-        return Denied(what, hint=hint)
-    reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
-    if _REFUSED.search(reason):
-        return Denied(what, hint=f"most likely because of the client certificate: the receiver {ours}")
-    if isinstance(error, socket.gaierror):
-        return Unavailable(what, hint="check `host` and the name servers")
-    if isinstance(error, TimeoutError):
-        return Unavailable(what, hint="check host, port and firewalls; a very slow receiver needs smaller batches")
-    if receiver.secured:
-        return Unavailable(what, hint=f"check that the receiver runs and listens there; it {ours}")
-    return Unavailable(what, hint="check that the receiver runs and listens there")
-
-
-def _words(error: OSError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verification failed: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return error.reason or str(error)
-    return error.strerror or str(error) or type(error).__name__

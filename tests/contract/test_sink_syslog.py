@@ -622,7 +622,7 @@ def test_declares_options_of_known_types() -> None:
 def test_defaults_are_tls_octets_rfc3164_without_program_and_8096_bytes() -> None:
     sink = build("siem", {"host": "siem"}, NetworkConfig(ca_file="/etc/own.pem"))
     got = sink._receiver
-    assert (got.place, got.framing, got.header, got.facility, got.max_frame_bytes, got.timezone) == (
+    assert (got.far.place, got.framing, got.header, got.facility, got.max_frame_bytes, got.timezone) == (
         *("siem:6514/tls", "octet", "rfc3164", "local0", 8096, "utc"),
     )
     assert got.hostname == socket.gethostname()

@@ -4,6 +4,7 @@ An exception that is none of ours, or an answer that is none, becomes an error t
 again here, and what ships needs no guard.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,10 @@ from connector.plugins.installed import Plugin, in_words, misfit
 from connector.ports import Sink, Source
 
 log = logging.getLogger("securescore.plugins")
+
+PROBE_LIMIT_S, READ_LIMIT_S = 60.0, 600.0
+"""How long a probe or a read may take. Without an end it would keep the place of others; sends are bounded by the loop
+that asks for them."""
 
 
 def guarded_sink(found: Plugin, name: str, build: Callable[[], Any]) -> Sink:
@@ -95,7 +100,8 @@ class _GuardedSink:
 
     async def probe(self) -> None:
         try:
-            await self.sink.probe()
+            async with asyncio.timeout(PROBE_LIMIT_S):
+                await self.sink.probe()
         except SecureScoreError:
             raise
         except Exception as bug:
@@ -115,7 +121,8 @@ class _GuardedSource:
 
     async def read(self, known: Known) -> Snapshot:
         try:
-            snapshot = await self.source.read(known)
+            async with asyncio.timeout(READ_LIMIT_S):
+                snapshot = await self.source.read(known)
         except SecureScoreError:
             raise
         except Exception as bug:

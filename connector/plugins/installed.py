@@ -99,7 +99,7 @@ def load(found: Plugin) -> Any:
     """What the entry point names. Raises PluginError, whatever the package does while it is imported."""
     try:
         return found.entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError([f"{found} cannot be loaded: {in_words(error)}"], found.remedy) from error
 
 
@@ -145,7 +145,7 @@ def _sink_faults(module: Any) -> list[str]:
     return faults
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """A stranger's exception, in one bounded line."""
     text = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

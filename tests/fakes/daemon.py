@@ -22,6 +22,7 @@ from attrs import Factory, define
 
 from connector.cli.main import main
 from connector.clock import SimulatedClock
+from connector.simulator.faults import Faults
 from connector.simulator.server import serve
 from connector.simulator.world import World
 from tests.fakes.simulated import token_file
@@ -98,12 +99,12 @@ class Recorder:
 
 @asynccontextmanager
 async def surroundings(
-    folder: Path, recorder: Recorder, *, tenants: int = 3, more: str = ""
+    folder: Path, recorder: Recorder, *, tenants: int = 3, more: str = "", faults: Faults | None = None
 ) -> AsyncIterator[SimulatedClock]:
     """Simulated tenants whose time the test moves by the clock it gets, a recorder, and securescore.yaml for both."""
     clock = SimulatedClock(datetime(2026, 5, 1, 8, tzinfo=UTC))
     world = World(7, tenants, date(2026, 2, 1), sizes=("small",))
-    async with serve(world, clock) as sim, recorder.server() as hook:
+    async with serve(world, clock, faults=faults) as sim, recorder.server() as hook:
         entries = []
         for who in world.tenants:
             token = token_file(folder, who)

@@ -14,7 +14,8 @@ from connector.cli.main import main
 from connector.config.parse import parse
 from connector.config.values import Config
 from connector.deliver.delivery import Outcome
-from connector.errors import ConfigError, PluginError
+from connector.deliver.prepare import build_sink
+from connector.errors import ConfigError, PluginError, Unavailable
 from connector.mapping.load import load_mapping
 from connector.observe.poller import PollOutcome
 from connector.plugins import installed
@@ -24,6 +25,7 @@ from tests.fake_graph import TENANT, history, profile_document
 from tests.fakes.sink import FakeSink
 
 SINK = """
+    import asyncio
     from connector.model import Receipt
     from connector.options import Option
 
@@ -46,6 +48,7 @@ SINK = """
         return Sink(name)
 """
 SOURCE = """
+    import asyncio
     from connector.model import Absent, Snapshot
     from connector.options import Option
     from connector.sources.days import parse_days
@@ -188,7 +191,8 @@ def test_a_shipped_kind_cannot_be_taken_over(install: Install) -> None:
 
 FAULTS = {
     "is broken": ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
-    "exits": ("raise RuntimeError('half way')", "RuntimeError: half way"),
+    "ends the program": ("import sys; sys.exit(3)", "SystemExit: 3"),
+    "stops half way": ("raise RuntimeError('half way')", "RuntimeError: half way"),
     "states no version": (SINK.replace("PORT = 1", ""), "does not state PORT; this program has version 1"),
     "is of another version": (SINK.replace("PORT = 1", "PORT = 2"), "was written for version 2 of the port"),
     "has no options": (SINK.replace("OPTIONS =", "OPTION ="), "OPTIONS, the table of its keys, is missing"),
@@ -243,6 +247,21 @@ def test_two_packages_of_one_name_are_both_named(install: Install) -> None:
     install(SINK, package="umbrella")
     with pytest.raises(PluginError, match=r"brought by acme-tools 2\.1 and by umbrella 2\.1"):
         sink_module("acme")
+
+
+async def test_what_never_answers_keeps_nobodys_place(
+    tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("PROBE_LIMIT_S", "READ_LIMIT_S"):
+        monkeypatch.setattr(f"connector.plugins.guards.{limit}", 0.01)
+    install(SINK.replace("async def probe(self): ...", "async def probe(self): await asyncio.sleep(9)"))
+    install(SOURCE.replace("documents = [{", "await asyncio.sleep(9); documents = [{"), kind="source")
+    config = config_of(configuration(tmp_path, ACME, source="acme"))
+    sink = build_sink(config.sinks[1])
+    with pytest.raises(Unavailable, match="TimeoutError"):
+        await sink.probe()
+    polls, _ = await once(str(tmp_path / "c.yaml"))
+    assert (polls[0].status, polls[0].reason) == ("failed", "unavailable")
 
 
 # ------------------------------------------------------------------------------------------------------------ sources

@@ -24,6 +24,7 @@ from connector.loops import App
 from connector.observe.evidence import Evidence
 from connector.ports import State
 from connector.registry import sink_options
+from connector.simulator.faults import Fault, Faults
 from connector.stores.lock import take_lock
 from connector.stores.sqlite import open_store
 from tests.fake_graph import TENANT, history, profile_document
@@ -297,6 +298,27 @@ async def test_an_archive_that_cannot_be_written_spoils_the_first_poll(tmp_path:
             assert code == 3, found[command] + err
     assert "is no folder" in found["check"]
     assert "partial" in found["once"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "code"),
+    [
+        ("denied", "", 3),
+        ("not_found", "secureScores", 3),
+        ("wrong_tenant", "", 3),
+        ("partial", "ControlProfiles", 3),
+        ("bad_request", "skiptoken", 3),
+        ("foreign_link", "ControlProfiles", 3),
+        ("lost_rows", "ControlProfiles", 0),
+        ("odd_types", "", 0),
+    ],
+)
+async def test_what_graph_answers_on_any_page_ends_both_alike(kind: str, path: str, code: int, tmp_path: Path) -> None:
+    async with surroundings(tmp_path, Recorder(), tenants=1, faults=Faults([Fault(kind, path)])):
+        words = ("-c", str(tmp_path / "securescore.yaml"))
+        checked, said, _ = await asyncio.to_thread(operate, "check", *words)
+        started, told, _ = await asyncio.to_thread(operate, "once", *words)
+    assert (checked, started) == (code, code), said + told
 
 
 async def test_it_builds_what_the_start_builds(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import ingestion
-from connector.formats.bodies import parts
+from connector.formats.bodies import last_first, parts
 from connector.model import STREAMS, Receipt, Record
 from connector.net.connect import open_client
 from connector.net.http import (
@@ -509,10 +509,7 @@ class SentinelSink:
             elif verdict.kind in ("isolate", "smaller"):
                 refused[batch[0].event_id] = verdict
                 if len(refused) == _LONE_REFUSALS and todo:
-                    # Only bad rows, or bad ones in front? The last one tells, for one call instead of hundreds.
-                    last = todo.pop()
-                    todo.extend([last[:-1]] if len(last) > 1 else [])
-                    todo.appendleft(last[-1:])
+                    last_first(todo)
                 elif len(refused) > _LONE_REFUSALS:
                     break
             else:

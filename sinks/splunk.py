@@ -25,7 +25,7 @@ from attrs import Factory, define, evolve, field, frozen
 from connector.clock import SystemClock
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import hec, jsonl
-from connector.formats.bodies import meant, packed, parts
+from connector.formats.bodies import Numbers, last_first, packed, parts
 from connector.model import Receipt, Record
 from connector.net.connect import open_client
 from connector.net.http import Response, Wire, error_for, is_html, printable, retry_after_s
@@ -379,7 +379,7 @@ class HecSink:
         self._max_body = MAX_BODY_BYTES
         self._pause_s = 0.0
         self._taken = False  # whether this collector ever took anything
-        self._numbers_help = True  # until a number led to an event that was taken
+        self._numbers = Numbers()
         self._warm = False  # whether the next request may meet a connection that was used before
 
     async def send(self, records: Sequence[Record]) -> Receipt:
@@ -446,20 +446,14 @@ class HecSink:
         todo: deque[Sequence[Line]] = deque(packed(lines, self._max_body))
         closed: set[str | None] = set()  # indexes that take nothing
         refused: dict[str, str] = {}  # events refused alone, with none taken since
-        named: set[str] = set()  # events that the last number may have meant, not tried alone yet
+        self._numbers.forget()
         while todo:
             batch = [each for each in todo.popleft() if each.index not in closed]
             if not batch:
                 continue
             verdict = await self._post(channel, batch)
-            ids = {each.event_id for each in batch}
-            if verdict.kind in ("taken", "isolate", "index") and named:
-                if verdict.kind == "taken":
-                    named -= ids
-                    self._numbers_help = bool(named)
-                else:
-                    self._numbers_help = len(batch) == 1 and ids <= named
-                    named = set()
+            if verdict.kind in ("taken", "isolate", "index"):
+                self._numbers.judged(batch, taken=verdict.kind == "taken")
             if verdict.kind == "taken":
                 self._take(channel, verdict, batch, ledger)
                 ledger.rejected |= refused
@@ -475,18 +469,13 @@ class HecSink:
                 what = f"{verdict.fact} ({printable(index, 100)})" if index else f"{verdict.fact} (the token's default)"
                 ledger.faults.append(Denied(what, verdict.hint))
             elif verdict.kind in ("isolate", "index") and len(batch) > 1:
-                number = verdict.number if self._numbers_help else None
-                named = {batch[place].event_id for place in meant(batch, number)}
-                todo.extendleft(reversed(parts(batch, number)))
+                todo.extendleft(reversed(self._numbers.parts(batch, verdict.number)))
             elif verdict.kind in ("isolate", "smaller"):
                 refused[batch[0].event_id] = verdict.fact
                 if len(refused) > _LONE_REFUSALS:
                     break
                 if len(refused) == _LONE_REFUSALS and todo:
-                    # Only bad events, or bad ones in front? The last one tells, for one request instead of hundreds.
-                    last = todo.pop()
-                    todo.extend([last[:-1]] if len(last) > 1 else [])
-                    todo.appendleft(last[-1:])
+                    last_first(todo)
             else:
                 self._reject(refused, ledger)
                 if verdict.kind == "no_ack" and self._collector.ack != "on":

@@ -25,7 +25,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import jsonl
-from connector.formats.bodies import parts
+from connector.formats.bodies import last_first, parts
 from connector.formats.lines import octets
 from connector.model import Receipt, Record
 from connector.net.connect import open_client
@@ -310,10 +310,7 @@ class WebhookSink:
                 ledger.refused[items[0].event_id] = refusal.what
                 self._in_a_row += 1
                 if self._in_a_row == REFUSED_IN_A_ROW and todo:
-                    # Only bad events, or bad ones in front? The last one tells, for one request instead of hundreds.
-                    last = todo.pop()
-                    todo.extend([last[:-1]] if len(last) > 1 else [])
-                    todo.appendleft(last[-1:])
+                    last_first(todo)
                 elif self._in_a_row >= REFUSED_IN_A_ROW:
                     what = f"{self._in_a_row} events in a row are refused, so it is not the events: {refusal.what}"
                     ledger.fault = Unavailable(what, hint=refusal.hint)

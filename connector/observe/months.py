@@ -82,11 +82,16 @@ class Days(MutableMapping[str, Version]):
         """The months that differ from those of `old`, encoded; None for one without days."""
         found: dict[str, bytes | None] = {}
         for month, held in self.months.items():
-            if held is not old.months.get(month) and held.body is None:
+            was = old.months.get(month)
+            if held is was:
+                continue
+            if held.body is not None:
+                if was is None or was.body != held.body:
+                    found[month] = held.body
+            elif held.read().items() != (was.read().items() if was else ()):
                 versions = held.read()
-                if versions.items() != (old.months[month].read().items() if month in old.months else ()):
-                    rows = [versions[day] for day in sorted(versions)]
-                    found[month] = dumps(_month_data(rows)) if rows else None
+                rows = [versions[day] for day in sorted(versions)]
+                found[month] = dumps(_month_data(rows)) if rows else None
         return found
 
     def _month(self, day: str) -> dict[str, Version]:

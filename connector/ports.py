@@ -29,14 +29,15 @@ class Clock(Protocol):
 
 
 class Source(Protocol):
-    """Where snapshots come from. Page retries are inside; an incomplete part is `Absent`, never shortened."""
+    """Where snapshots come from. Page retries are inside; what is not whole says so (`Absent`, `Snapshot.partial`)."""
 
     name: str
 
     async def read(self, known: Known) -> Snapshot:
         """Read everything once.
 
-        Raises Denied, Unavailable or WrongTenant when nothing at all can be said; a part that failed alone is Absent.
+        Raises Denied, Unavailable or WrongTenant when nothing at all can be said. A part that failed alone is Absent,
+        one of which entries were read whole before it broke off is partial.
         """
         ...
 

@@ -20,6 +20,10 @@ async def check_source(source: Source) -> None:
     assert first.catalogue
     assert all(name == profile.id for name, profile in first.catalogue.items())
     assert first.pages
+    assert (first.partial, first.incomplete) == ({}, {})
+    for note in first.notes:
+        assert note.part in ("", "days", "catalogue")
+        assert note.text.strip()
 
     known = Known(newest_day=days[-1], had_days=True, had_profiles=True, pages=first.pages)
     again = await source.read(known)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from connector.errors import Denied, WrongTenant
 from connector.model import Absent, Known, Snapshot, Unchanged
@@ -369,6 +371,44 @@ async def test_when_nothing_is_usable_every_file_is_named(tmp_path: Path) -> Non
     save(tmp_path / "b.json", {"error": {"code": "Forbidden", "message": ""}})
     with pytest.raises(Denied, match=r"2 files looked at.*a.txt \(not JSON\).*b.json \(an error that Graph answered"):
         await read(tmp_path)
+
+
+NAMES = [
+    *("value", "Value", "Count", "Id", "id", "AdditionalProperties", "controlScores", "ControlScores", "currentScore"),
+    *("controlStateUpdates", "controlCategory", "title", "azureTenantId", "error", "score", "createdDateTime", "state"),
+    *("lastSynced", "updatedDateTime", "controlName", "@odata.nextLink"),
+]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+ANY = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(NAMES) | st.text(max_size=5),
+            inner | st.just("2030-01-10T00:00:00Z") | st.just(f"{TENANT}_2030-01-10") | st.just(TENANT),
+            max_size=8,
+        )
+    ),
+    max_leaves=30,
+)
+
+
+@given(ANY, st.sampled_from(["utf-8", "utf-16", "utf-8-sig"]), st.sampled_from(["x.json", "x.txt"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_json_lies_there_is_read_or_named(tmp_path: Path, value: Any, encoding: str, name: str) -> None:
+    """No value crashes the read, nothing known is lost by it, and what was not taken is named."""
+    (tmp_path / "good.json").write_bytes(json.dumps({"value": history("2029-12-10", 2)}).encode())
+    (tmp_path / name).write_bytes(json.dumps(value).encode(encoding))
+    try:
+        snapshot = source(tmp_path)._read(Known())
+    except WrongTenant:
+        return
+    finally:
+        (tmp_path / name).unlink()
+    assert days_of(snapshot)[:2] == ["2029-12-09", "2029-12-10"]
+    told = " ".join([*texts(snapshot), *(part.detail for part in snapshot.incomplete.values())])
+    taken = len(days_of(snapshot)) > 2 or not isinstance(snapshot.catalogue, Absent)
+    assert taken or name in told
 
 
 # ----------------------------------------------------------------------------------------------------- unchanged

@@ -5,6 +5,7 @@ comes with msal and is imported where a certificate is read.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -181,7 +182,8 @@ class Credential:
 def ending(config: Config) -> list[Credential]:
     """Every secret and certificate of the configuration, each once, however many tenants share it.
 
-    Reads certificate files.
+    The only one that tenants share has its place in the defaults; of several each has that of its first tenant: two
+    credentials under one place would be told as one. Reads certificate files.
     """
     found: dict[Any, Credential] = {}
     users: dict[Any, list[str]] = {}
@@ -193,8 +195,13 @@ def ending(config: Config) -> list[Credential]:
             users.setdefault(same, []).append(tenant.name)
             if len(users[same]) == 1 and (credential := _of_auth(auth, f"tenants.{tenant.name}.{key}")):
                 found[same] = credential
+    shared = Counter(same[0] for same in found if len(users[same]) > 1)
     result = [
-        evolve(c, place=c.place if len(users[same]) == 1 else f"defaults.{same[0]}", tenants=tuple(users[same]))
+        evolve(
+            c,
+            place=f"defaults.{same[0]}" if len(users[same]) > 1 and shared[same[0]] == 1 else c.place,
+            tenants=tuple(users[same]),
+        )
         for same, c in found.items()
     ]
     for sink in config.sinks:

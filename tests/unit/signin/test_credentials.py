@@ -272,6 +272,31 @@ async def test_shared_credential_is_one_problem_of_the_connector(tmp_path: Path)
     assert event.data["tenants_affected"] == 49
 
 
+async def test_two_applications_of_several_tenants_each_are_told_apart(tmp_path: Path) -> None:
+    """Every stage of the one and of the other is told, and neither counts as the other's recovery."""
+    one, other = secret("2026-12-04"), secret("2026-12-18", client_id=TENANT_ID)
+    tenants = [tenant("a1", 1, one), tenant("a2", 2, one), tenant("b1", 3, other), tenant("b2", 4, other)]
+    config = parsed(minimal(tenants=tenants))
+    assert [(e.place, e.tenants) for e in expiries(config)] == [
+        ("tenants.a1.auth", ("a1", "a2")),
+        ("tenants.b1.auth", ("b1", "b2")),
+    ]
+    clock = SimulatedClock(datetime(2026, 11, 17, tzinfo=UTC))
+    store = await open_store(tmp_path / "state.db", clock=clock, writer=True, max_bytes=2**30)
+    try:
+        upkeep = Upkeep(store, clock, severity_rules(), 2**30, 400, "here", ExpiryWatch(config))
+        for _ in range(4 * 20):
+            await upkeep.look([])
+            await clock.advance(6 * 3600)
+        events = await store.history(Query())
+    finally:
+        await store.close()
+    told = {place: [e for e in events if e.data["credential"] == f"tenants.{place}.auth"] for place in ("a1", "b1")}
+    assert {e.data["days_left"] for e in told["a1"]} >= {17, 14, 7, 1, 0}
+    assert {e.data["days_left"] for e in told["b1"]} >= {30, 14}
+    assert not [e for e in told["b1"] if e.type == "connector.recovered"]
+
+
 async def test_renewed_file_is_noticed_within_an_hour(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     write(file, keys(PASSWORD, days=3).pem)

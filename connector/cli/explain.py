@@ -9,8 +9,8 @@ from connector.cli.common import cell_len, clean, config_of, console, dump, fit,
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.model import Version
-from connector.observe import diff, memory, waterfall
-from connector.observe.explain import number, signed
+from connector.observe import diff, groups, memory, waterfall
+from connector.observe.explain import NOTHING_MOVED, number, signed
 from connector.observe.memory import Memory
 from connector.ports import Query
 
@@ -45,8 +45,10 @@ async def _explain(config: Config, tenant: TenantConfig, start: str | None, end:
         known = memory.decode(await store.load(tenant.tenant_id))
         path = pick(known, start, end, tenant.name)
         since = path[0].day.day
-        events = await store.history(Query(tenant_id=tenant.tenant_id, types=waterfall.TYPES, since=since))
-    data = waterfall.between(path, known.profiles, waterfall.recorded(events))
+        types = (*waterfall.TYPES, *groups.TYPES)
+        events = await store.history(Query(tenant_id=tenant.tenant_id, types=types, since=since))
+    grouped_by = groups.earlier(known.profiles or {}, events, since)
+    data = waterfall.between(path, known.profiles, waterfall.recorded(events), grouped_by)
     if as_json:
         dump({"tenant": {"id": tenant.tenant_id, "name": tenant.name}, **data})
     else:
@@ -118,7 +120,13 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
         line(f"{len(rest)} smaller", signed(diff.points(sum(diff.fixed(p["delta"]) for p in rest))))
     line("residual", signed(data["residual"]), "", "not explained by any control")
     line(after["day"], number(after["current"]))
+    for flow in data["regrouped"]["moves"]:
+        out.print(f"Regrouped by {flow['by']} (catalogue): {clean(groups.words(flow))}")
     cause = data["cause"]
+    if cause["label"] == NOTHING_MOVED.label:
+        out.print()
+        out.print("Nothing moved.")
+        return
     also = f"; also {', '.join(cause['also'])}" if cause["also"] else ""
     out.print()
     out.print(f"Main cause: {clean(cause['label'])} (confidence {cause['confidence']}{clean(also)})")

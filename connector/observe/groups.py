@@ -12,9 +12,9 @@ one that left: was); what it had before goes from its old group to its new one. 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from connector.model import Control, Day, Profile
+from connector.model import Control, Day, Event, Profile
 from connector.model import moved as changed
 from connector.observe import diff, explain
 
@@ -24,6 +24,9 @@ SHOWN_FLOWS = 8
 SHOWN_NAMES = 3
 """An event names so many of the largest flows, and so many controls of each: it has to stay small (DESIGN §6). The sums
 by group are complete, and the catalogue's own events name every control."""
+
+TYPES = ("score.observed", "profile.*")
+"""The committed events that say by which catalogue a day was grouped."""
 
 Profiles = Mapping[str, Profile]
 
@@ -110,6 +113,29 @@ def flows(found: Sequence[Shift]) -> list[dict[str, Any]]:
             pairs.items(), key=lambda item: (KINDS.index(item[0][0]), -sum(s.units or 0 for s in item[1]), item[0])
         )
     ]
+
+
+def earlier(profiles: Profiles, events: Sequence[Event], day: str) -> Profiles:
+    """The catalogue by which a day was grouped when it was told last: what events say changed after that, undone."""
+    told = (str(e.data["observed_at"]) for e in events if e.type == "score.observed" and e.data["day"] == day)
+    since = max(told, default=f"{day}T23:59:59Z")
+    later = [e for e in events if e.type.startswith("profile.") and str(e.data["observed_at"]) > since]
+    if not later:
+        return profiles
+    found = dict(profiles)
+    for event in sorted(later, key=lambda e: str(e.data["observed_at"]), reverse=True):
+        name, control = event.subject, event.data["control"]
+        if event.type == "profile.added":
+            found.pop(name, None)
+        elif event.type == "profile.removed":
+            category, service, tier = (str(control[kind] or "") for kind in KINDS)
+            found[name] = Profile(name, control["title"], category, service, tier)
+        elif name in found:
+            fields: dict[str, Any] = {
+                c["field"]: c["before"] or "" for c in event.data["changes"] if c["field"] in KINDS
+            }
+            found[name] = evolve(found[name], **fields)
+    return found
 
 
 def words(flow: Mapping[str, Any]) -> str:

@@ -69,9 +69,15 @@ def as_told(data: Mapping[str, Any]) -> Cause:
 
 
 def between(
-    path: Sequence[Version], profiles: Mapping[str, Profile] | None, told: Mapping[str, Sequence[Told]]
+    path: Sequence[Version],
+    profiles: Mapping[str, Profile] | None,
+    told: Mapping[str, Sequence[Told]],
+    grouped_by: Mapping[str, Profile] | None = None,
 ) -> dict[str, Any]:
-    """What `score.changed` says, from the first to the last of the known days of a path (all that lie between)."""
+    """What `score.changed` says, from the first to the last of the known days of a path (all that lie between).
+
+    `grouped_by` is the catalogue by which the first day was grouped (groups.earlier), where that is not the known one.
+    """
     first, last = path[0], path[-1]
 
     def why(part: diff.Contribution) -> Cause:
@@ -85,7 +91,9 @@ def between(
         return across[-1].cause if across else over(path, part.control, step)
 
     context, decomposition = _context(first, last, profiles), diff.decompose(first.day, last.day)
-    return dict(changes.score_changed(first, last, decomposition, why, context, backfilled=False).data)
+    return dict(
+        changes.score_changed(first, last, decomposition, why, context, backfilled=False, grouped_by=grouped_by).data
+    )
 
 
 def over(path: Sequence[Version], name: str, step: Callable[[Version, Version, int], Cause]) -> Cause:

@@ -13,8 +13,8 @@ from typing import Any
 from attrs import field, frozen
 
 from connector.ids import sha256
-from connector.model import PORTAL, Control, Day, Event, Profile, StateUpdate, Version
-from connector.observe import changes, diff, frameworks, totals, waterfall
+from connector.model import PORTAL, Day, Event, Profile, StateUpdate, Version
+from connector.observe import changes, diff, frameworks, groups, totals, waterfall
 from connector.report.values import (
     Bridge,
     CauseSum,
@@ -32,6 +32,7 @@ from connector.report.values import (
     Quality,
     Recorded,
     Reference,
+    Regrouped,
     StateChange,
     Step,
     Summary,
@@ -45,7 +46,9 @@ STEP_SHARE = 0.05
 """A step names its largest contributions that reach this share of the largest one."""
 HELD = frozenset({*diff.ASSERTED, "Ignored"})
 """States that take a control out of measuring: they make the exceptions register."""
-EVENT_TYPES = ("score.observed", "control.*changed", "control.added", "control.removed", "feed.*", "posture.*")
+EVENT_TYPES = (
+    *("score.observed", "control.*changed", "control.added", "control.removed", "profile.*", "feed.*", "posture.*"),
+)
 """The committed events that a report reads."""
 _TITLES = {"attack": "MITRE ATT&CK", "nist_csf": "NIST CSF", "cis_m365": "CIS Microsoft 365"}
 
@@ -67,8 +70,7 @@ def build(material: Material, when: Period) -> TenantReport:
     points = tuple(_point(v, t) for v, t in zip(versions, daily, strict=True))
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
     bridge, steps = _bridge(versions, _Known(profiles or {}, events), profiles)
-    grouped = {} if bridge is None else waterfall.between((versions[0], versions[-1]), profiles, {})
-    last = versions[-1].day
+    regrouping = _regrouping(versions, profiles or {}, events)
     exceptions = None if profiles is None else _exceptions(profiles, versions[-1], when)
     moved = {} if bridge is None else {m.control: diff.fixed(m.delta) for m in bridge.moves}
     quality = _quality(material, when, versions, events)
@@ -80,8 +82,13 @@ def build(material: Material, when: Period) -> TenantReport:
         days=points,
         bridge=bridge,
         steps=steps,
-        categories=_groups("by_category", daily, grouped, last, profiles),
-        services=_groups("by_service", daily, grouped, last, profiles) if profiles else (),
+        categories=_groups("category", daily, regrouping, versions[-1].day),
+        services=_groups("service", daily, regrouping, versions[-1].day) if profiles else (),
+        tiers=_groups("tier", daily, regrouping, versions[-1].day) if profiles else (),
+        regrouped=tuple(
+            Regrouped(**{**flow, "names": tuple(flow["names"])}, words=groups.words(flow))
+            for flow in groups.flows(regrouping.shifts)
+        ),
         controls=daily[-1]["controls"],
         exceptions=exceptions,
         state_changes=_state_changes(profiles or {}, when),
@@ -391,36 +398,73 @@ def _steps(days: Mapping[str, Day], pairs: Sequence[Mapping[str, Any]], known: _
 # ------------------------------------------------------------------------------------------------------------ groups
 
 
-def _groups(
-    key: str,
-    daily: Sequence[Mapping[str, Any]],
-    change: Mapping[str, Any],
-    last: Day,
-    profiles: Mapping[str, Profile] | None,
-) -> tuple[Group, ...]:
-    """Groups of the last day, and those that left it since the first: their deltas sum to those of the moves."""
-    counts = Counter(_group_of(key, control, (profiles or {}).get(name)) for name, control in last.controls.items())
-    deltas: Mapping[str, float] = change.get(key, {})
-    gone = {"score": 0.0, "max": None, "percent": None}
-    return tuple(
-        Group(
-            name=name,
-            controls=counts[name],
-            score=group["score"],
-            max_score=group["max"],
-            percent=group["percent"],
-            delta=deltas.get(name, 0.0),
-            percents=tuple(t[key].get(name, {}).get("percent") for t in daily),
-        )
-        for name in sorted({*daily[-1][key], *deltas})
-        for group in (daily[-1][key].get(name, gone),)
+@frozen
+class _Regrouping:
+    """What the points by group of the first and the last day differ by. `old` and `new` are the catalogues of both."""
+
+    old: Mapping[str, Profile]
+    new: Mapping[str, Profile]
+    before: Mapping[str, Any]
+    shifts: Sequence[groups.Shift]
+    moved: Mapping[str, Mapping[str, float]]
+
+
+def _regrouping(versions: Sequence[Version], new: Mapping[str, Profile], events: Sequence[Event]) -> _Regrouping:
+    first, last = versions[0], versions[-1]
+    old = groups.earlier(new, events, first.day.day) if len(versions) > 1 else new
+    return _Regrouping(
+        old,
+        new,
+        totals.of_day(first, old),
+        groups.shifts(first.day, last.day, old, new),
+        groups.moved(diff.contributions(first.day, last.day), old, new),
     )
 
 
-def _group_of(key: str, control: Control, profile: Profile | None) -> str:
-    if key == "by_category":
-        return control.category or (profile.category if profile else "") or "unknown"
-    return (profile.service if profile else "") or "unknown"
+def _groups(kind: str, daily: Sequence[Mapping[str, Any]], change: _Regrouping, last: Day) -> tuple[Group, ...]:
+    """Groups of the last day, and those that left it since the first."""
+    key = f"by_{kind}"
+    counts = Counter(groups.group_of(kind, control, change.new.get(name)) for name, control in last.controls.items())
+    now, before, moved = daily[-1][key], change.before[key], change.moved[key]
+    regrouped = groups.regrouped(change.shifts)[key]
+    gone = {"score": 0.0, "max": None, "percent": None}
+    return tuple(
+        _group(
+            name,
+            counts[name],
+            now.get(name, gone),
+            before.get(name, gone)["score"],
+            (moved.get(name, 0.0), regrouped.get(name, 0.0)),
+            tuple(t[key].get(name, {}).get("percent") for t in daily),
+        )
+        for name in sorted({*now, *before, *moved, *regrouped})
+    )
+
+
+def _group(
+    name: str,
+    controls: int,
+    now: Mapping[str, float | None],
+    before: float | None,
+    parts: tuple[float, float],
+    percents: tuple[float | None, ...],
+) -> Group:
+    score, known = now["score"], sum(map(diff.fixed, parts))
+    if score is not None and before is not None:
+        known = diff.fixed(score) - diff.fixed(before)
+    moved, regrouped = parts
+    return Group(
+        name=name,
+        controls=controls,
+        score=score,
+        max_score=now["max"],
+        percent=now["percent"],
+        delta=diff.points(known),
+        percents=percents,
+        before=before,
+        moved=moved,
+        regrouped=regrouped,
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- exceptions

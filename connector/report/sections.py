@@ -61,7 +61,7 @@ def sections(report: TenantReport, prefix: str) -> list[Section]:
         Section("quality", "Data quality", _quality(report.quality, report.days, report)),
         Section("score", "Score over time", moves.score(report, prefix)),
         Section("why", "Why it moved", moves.why(report.bridge)),
-        Section("groups", "Categories and services", _groups(report)),
+        Section("groups", "Categories, services and tiers", _groups(report)),
         Section("controls", "Controls that moved", moves.controls(report.bridge)),
         Section("exceptions", "Exceptions register", _exceptions(report)),
         Section("frameworks", "Frameworks", _frameworks(report)),
@@ -150,11 +150,14 @@ def _notices(notices: Sequence[Notice]) -> Markup:
 
 
 def _groups(report: TenantReport) -> Content:
+    moved = "; ".join(flow.words for flow in report.regrouped)
     return (
+        el("p", f"Microsoft put controls into other groups: {moved}.") if moved else (),
         _group_table("Categories", report.categories),
         _group_table("Services", report.services)
         if report.services
         else nothing("Without a catalogue services are unknown."),
+        _group_table("Tiers", report.tiers) if report.tiers else (),
     )
 
 
@@ -167,6 +170,7 @@ def _group_table(title: str, groups: Sequence[Group]) -> Markup:
             percent(g.percent) if g.controls else "–",
             charts.level(None if g.percent is None else g.percent / 100),
             change(g.delta),
+            change(g.regrouped) if g.regrouped else "–",
             charts.spark(g.percents),
         )
         for g in sorted(groups, key=lambda g: (-(g.max_score or 0.0), g.name))
@@ -178,6 +182,7 @@ def _group_table(title: str, groups: Sequence[Group]) -> Markup:
         ("Percent", "num"),
         ("", "draw"),
         ("Change", "num"),
+        ("of it regrouped", "num"),
         ("Course", "draw"),
     )
     return table(f"{title} on the last observed day", columns, rows, "groups")

@@ -38,9 +38,10 @@ COLUMNS = (
     "comment",
     "assigned_to",
     "sha256",
+    "regrouped",
 )
 """`record` is, in this order: tenant (all of them), then for each: day, change, residual, cause, category, service,
-exception, state_change, reference, class, average, gap, evidence."""
+tier, regrouped, exception, state_change, reference, class, average, gap, evidence."""
 
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 Row = Mapping[str, Any]
@@ -116,6 +117,17 @@ def _rows(report: TenantReport) -> Iterable[Row]:
             yield {"record": "cause", "name": cause.label, "delta": cause.net, "evidence": words}
     yield from (_group("category", g) for g in report.categories)
     yield from (_group("service", g) for g in report.services)
+    yield from (_group("tier", g) for g in report.tiers)
+    for flow in report.regrouped:
+        yield {
+            "record": "regrouped",
+            "name": flow.by,
+            "before": flow.before,
+            "after": flow.after,
+            "regrouped": flow.points,
+            "cause": "catalogue",
+            "evidence": flow.words,
+        }
     for one in report.exceptions or ():
         yield {
             "record": "exception",
@@ -163,7 +175,10 @@ def _group(record: str, group: Group) -> Row:
     return {
         "record": record,
         "name": group.name,
+        "before": group.before,
+        "after": group.score,
         "delta": group.delta,
+        "regrouped": group.regrouped,
         "score": group.score,
         "max_score": group.max_score,
         "percent": group.percent,

@@ -192,7 +192,11 @@ class Bridge:
 
 @frozen
 class Group:
-    """A category or service on the last observed day; `delta` is its controls' share of the change."""
+    """A category, service or tier on the last observed day; `before` are its points on the first one.
+
+    delta == score - before == moved + regrouped, where all are known: `moved` is its controls' share of the change,
+    `regrouped` what came from other groups, or went there, with controls that Microsoft put elsewhere.
+    """
 
     name: str
     controls: int
@@ -201,6 +205,24 @@ class Group:
     percent: float | None
     delta: float
     percents: tuple[float | None, ...]
+    before: float | None
+    moved: float
+    regrouped: float
+
+
+@frozen
+class Regrouped:
+    """Controls that Microsoft put from one group into another; `by` is category, service or tier, `points` what they
+    had before, `names` the first of them.
+    """
+
+    by: str
+    before: str
+    after: str
+    controls: int
+    points: float | None
+    names: tuple[str, ...]
+    words: str
 
 
 # --------------------------------------------------------------------------------------------------------- exceptions
@@ -346,6 +368,8 @@ class TenantReport:
     steps: tuple[Step, ...]
     categories: tuple[Group, ...]
     services: tuple[Group, ...]
+    tiers: tuple[Group, ...]
+    regrouped: tuple[Regrouped, ...]
     controls: Mapping[str, int]
     exceptions: tuple[Exemption, ...] | None
     state_changes: tuple[StateChange, ...]

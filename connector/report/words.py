@@ -44,6 +44,7 @@ CAUSES: Mapping[str, str] = {
     "population": "users or devices came or went",
     "configuration": "configuration or compliance changed",
     "unknown": "no evidence",
+    "nothing_moved": "nothing moved",
 }
 
 CLASSES: Mapping[str, str] = {

@@ -113,3 +113,32 @@ def test_all_but_the_contributions_stays_where_receivers_read() -> None:
         assert len(text) > MAX_BYTES
         assert text.index('"contributions"') < MAX_BYTES
         assert text.rstrip("}").endswith("]")
+
+
+def test_the_catalogue_of_an_earlier_day_is_what_events_say_changed_since_undone() -> None:
+    """In the order of time: of two changes the first one's side of before counts."""
+
+    def changed(field: str, before: str, after: str, at: str, kind: str = "profile.changed", name: str = "a") -> Event:
+        data = {
+            "observed_at": at,
+            "changes": [{"field": field, "before": before, "after": after}],
+            "control": {"id": name, "title": name, "category": "Apps", "service": None, "tier": "Core"},
+        }
+        return Event(at, "", kind, name, at, data)
+
+    observed = Event(
+        "d", "", "score.observed", "score", "", {"observed_at": "2026-11-21T09:00:00Z", "day": "2026-11-21"}
+    )
+    told = [
+        observed,
+        changed("service", "SPO", "EXO", "2026-11-21T08:00:00Z"),
+        changed("service", "EXO", "MIP", "2026-11-21T12:00:00Z"),
+        changed("service", "MIP", "MDO", "2026-11-22T12:00:00Z"),
+        changed("title", "x", "y", "2026-11-22T12:00:00Z"),
+        changed("", "", "", "2026-11-22T12:00:00Z", "profile.added", "new"),
+        changed("", "", "", "2026-11-22T12:00:00Z", "profile.removed", "gone"),
+    ]
+    now = {"a": Profile("a", "y", service="MDO"), "new": Profile("new", "")}
+    before = groups.earlier(now, told, "2026-11-21")
+    assert before == {"a": Profile("a", "y", service="EXO"), "gone": Profile("gone", "gone", "Apps", "", "Core")}
+    assert groups.earlier(now, [observed], "2026-11-21") is now

@@ -1,9 +1,10 @@
 """What an event says: texts and links of the far end are passed on only as far as a console may show them."""
 
 import pytest
+from attrs import evolve
 
-from connector.model import Profile
-from connector.observe.changes import control_info
+from connector.model import Control, Day, Profile, StateUpdate, Version
+from connector.observe.changes import control_info, control_observed
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,13 @@ from connector.observe.changes import control_info
 )
 def test_only_addresses_of_the_web_become_links(url: str, told: str | None) -> None:
     assert control_info("a", None, Profile("a", "A", action_url=url))["url"] == told
+
+
+@pytest.mark.parametrize(("percent", "asserted"), [(100.0, True), (40.0, False), (None, True)])
+def test_a_control_is_observed_as_asserted_where_its_points_are(percent: float | None, asserted: bool) -> None:
+    stated = Profile("a", "A", updates=(StateUpdate("ThirdParty", "2026-11-23T00:30:00Z"),))
+    one = Control("a", "Identity", 4.0, percent)
+    seen = Version(Day("t", "2026-11-22", 4.0, 10.0, {"a": one}), "h", seen="2026-11-23T08:00:00Z")
+    assert control_observed(seen, one, stated).data["asserted"] is asserted
+    assert control_observed(evolve(seen, seen=""), one, stated).data["asserted"] is False
+    assert control_observed(seen, one, None).data["asserted"] is None

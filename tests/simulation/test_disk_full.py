@@ -85,7 +85,7 @@ async def main(calm: Path) -> None:
             halfway = len(await committed(DISK))
             sent_halfway = len(recorder.contents)
             BALLAST.unlink()
-            assert (await run(DISK, "once")) == (0, "")
+            assert (await run(DISK, "once")) == (0, "configuration: securescore.yaml\n")
         expected, got = await committed(calm), await committed(DISK)
         assert {e.id for e in got} == {e.id for e in expected}, "observed again, with the same ids"
         assert halfway, "it was full in the middle of the work"

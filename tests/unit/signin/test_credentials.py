@@ -214,7 +214,7 @@ class Source:
 
 @pytest.mark.parametrize("denied", [False, True])
 async def test_problem_is_told_at_each_stage_and_when_renewed(tmp_path: Path, denied: bool) -> None:
-    """Whether the tenant can be read or not: 30, 14, 7, 1 days, then expired (the same problem, daily), then recovered."""
+    """Whether the tenant can be read or not: 30, 14, 7, 1 days, then expired (one problem, daily), then recovered."""
     config = parsed(minimal(tenants=[tenant("a", 1, secret("2027-01-01"))]))
     clock = SimulatedClock(datetime(2026, 11, 20, 12, tzinfo=UTC))
     store = await open_store(tmp_path / "state.db", clock=clock, writer=True, max_bytes=2**30)

@@ -48,7 +48,7 @@ from connector.signin.credentials import expiries, fault
 from connector.signin.tokens import azure_credential
 from connector.stores.trial import TrialStore, writable
 
-HELP = "configuration, clock, access, Graph and every sink; what to do about each fault"
+HELP = "whether `run` would start and its first poll succeed; what to do about each fault"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

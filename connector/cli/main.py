@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "no credentials: a simulated tenant → events, table, explanation, files"),
     "init": ("init", "write a commented configuration; print app registration and consent steps"),
     "login": ("login", "sign in by device code, for tenants read on behalf of a user"),
-    "check": ("check", "configuration, clock, access, Graph and every sink; what to do about each fault"),
+    "check": ("check", "whether `run` would start and its first poll succeed; what to do about each fault"),
     "once": ("once", "poll every selected tenant now, offer everything unsettled to every sink, exit"),
     "fetch": ("fetch", "save the complete responses of one read, as `source: files` reads them"),
     "run": ("run", "the daemon: poll and deliver until stopped"),

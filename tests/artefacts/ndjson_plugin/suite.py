@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from connector.config.values import NetworkConfig
 from connector.ports import Sink
+from connector.registry import sink_module
 from connector.testing.sink_contract import SinkContract
 
 
@@ -54,6 +55,10 @@ class Collector:
 
     async def break_after_first(self) -> None:
         raise NotImplementedError
+
+
+def test_it_is_found_by_its_name_and_fits_the_port() -> None:
+    assert sink_module("ndjson") is acme_ndjson
 
 
 class TestNdjson(SinkContract):

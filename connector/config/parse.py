@@ -207,6 +207,7 @@ def _tenants(
     tenants: list[TenantConfig] = []
     names: dict[str, str] = {}
     ids: dict[str, str] = {}
+    caches: dict[str, tuple[str, str]] = {}
 
     def add(reader: Reader, raw: object, path: Path, place: str) -> None:
         written = reader.mapping(raw, path)
@@ -217,6 +218,12 @@ def _tenants(
             reader.note((*path, "name"), f"{tenant.name} is taken by {first} (case does not count)")
         if tenant.tenant_id and (first := ids.setdefault(tenant.tenant_id, place)) != place:
             reader.note((*path, "tenant_id"), f"{tenant.tenant_id} is listed before, at {first}")
+        for key, auth in (("auth", tenant.auth), ("write_auth", tenant.write_auth)):
+            if auth is not None and auth.kind == "device_code" and (cache := auth.options.get("cache")):
+                application = str(auth.options.get("client_id"))
+                other, where = caches.setdefault(cache, (application, f"{place}, {key}"))
+                if other != application:
+                    reader.note((*path, key, "cache"), f"holds the sign-in of another application already, see {where}")
         tenants.append(tenant)
 
     for index, raw in enumerate(listed):
@@ -335,13 +342,28 @@ def _targets(given: Mapping[str, Any], base: TargetsConfig) -> TargetsConfig:
 # ------------------------------------------------------------------------------------------------------ credentials
 
 
+_TOGETHER: Mapping[str, frozenset[str]] = {
+    "client_id": frozenset({"expires_on"}),
+    "client_secret": frozenset({"expires_on"}),
+    "file": frozenset({"expires_on", "password"}),
+    "token_file": frozenset({"managed_identity"}),
+    "managed_identity": frozenset({"token_file"}),
+}
+"""Key of a credential → what was said of the one it replaces: that is not inherited beside it."""
+
+
+def _inherited(base: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    replaced = {key for name, value in given.items() if value is not None for key in _TOGETHER.get(name, ())}
+    return {key: value for key, value in base.items() if key not in replaced}
+
+
 def _auth(reader: Reader, raw: object, path: Path, *, base: object = None, of_sink: bool = False) -> AuthConfig | None:
     """A credential; keys that are not written come from `base` when that has the same kind."""
     given = reader.mapping(raw, path)
     if not isinstance(raw, Mapping):
         return None
     if isinstance(base, Mapping) and given.get("kind", base.get("kind")) == base.get("kind"):
-        given = {**base, **given}
+        given = {**_inherited(base, given), **given}
     kind = given.get("kind")
     if not isinstance(kind, str) or kind not in AUTH:
         wrong = f"is missing: one of {', '.join(AUTH)}" if kind is None else not_one_of(kind, AUTH)

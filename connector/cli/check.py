@@ -7,6 +7,7 @@ and every tenant is polled against what the state remembers, except that nothing
 
 import argparse
 import asyncio
+import itertools
 import logging
 import os
 from pathlib import Path
@@ -26,12 +27,12 @@ from connector.app import (
 from connector.cli import send_test
 from connector.cli.check_clock import Skew
 from connector.cli.check_tenants import check_tenant, write_consents
-from connector.cli.common import clean, config_of, console, dump, plural
+from connector.cli.common import clean, config_of, console, dump, plural, progress
 from connector.cli.findings import SHOWN_TENANTS, Finding, exit_code, failed, show
 from connector.cli.rule_columns import declared, differences, resource_id_problem
 from connector.clock import SystemClock
 from connector.config.keys import TENANT
-from connector.config.values import Config, SinkConfig, unmatched_tenants
+from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
 from connector.deliver.delivery import DurableStore
 from connector.deliver.prepare import Prepared, prepare
 from connector.errors import ConfigError, SecureScoreError
@@ -107,7 +108,15 @@ async def collect(config: Config) -> list[Finding]:
     transports.wrap = skew.in_front_of
     try:
         poller = build_poller(config, cast("Store", TrialStore(store)), transports)
-        read = await asyncio.gather(*(check_tenant(t, config, poller, transports, gate) for t in config.tenants))
+        with progress("Polling without committing", len(config.tenants)) as done:
+            count = itertools.count(1)
+
+            async def check(tenant: TenantConfig) -> list[Finding]:
+                found = await check_tenant(tenant, config, poller, transports, gate)
+                done(next(count))
+                return found
+
+            read = await asyncio.gather(*map(check, config.tenants))
     finally:
         await transports.close()
         if store is not None:

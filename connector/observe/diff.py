@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from connector.model import UNKNOWN, Control, Day, Profile, StateUpdate, moved
 
@@ -351,12 +351,13 @@ def _entries_without_order(before: Profile | None, after: Profile) -> list[State
     for update in ordered_updates(after):
         occurrence = counts[update]
         counts[update] += 1
-        if unmatched[update] > 0:
-            unmatched[update] -= 1
+        undated = evolve(update, at_unusable=False)  # how versions before kept it
+        if unmatched[update] > 0 or unmatched[undated] > 0:
+            unmatched[update if unmatched[update] > 0 else undated] -= 1
         elif update != DEFAULT_STATE:
             was = last if update.state == now.state else UNKNOWN_STATE
             found.append(StateEntry(after, was, update, occurrence))
-    if not found and before is not None and last.state != now.state:
+    if not found and before is not None and last.state != now.state and unmatched.total():
         found.append(StateEntry(after, last, now, counts[now], "withdrawn"))
     return found
 

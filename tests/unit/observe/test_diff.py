@@ -374,3 +374,8 @@ def test_what_followed_what_is_unknown_where_a_date_cannot_be_read() -> None:
     readable = evolve(before, updates=(StateUpdate("Default"), dated(TP)))
     assert not any(e.moves for e in new_state_entries(one, readable)), "the date became readable: nothing happened"
     assert not any(e.moves for e in new_state_entries(readable, one))
+
+
+def test_an_entry_whose_date_cannot_be_read_is_known_from_versions_that_kept_it_undated() -> None:
+    for entry in (evolve(THIRD, at=None), evolve(IGNORED, at=None)):
+        assert new_state_entries(profile(IGNORED, entry), profile(IGNORED, evolve(entry, at_unusable=True))) == []

@@ -112,9 +112,11 @@ def cause(before: Control | None, after: Control | None, context: Context) -> Ca
         )
         if match is not None
     ]
+    if not found:
+        return UNKNOWN
     if explained is None or catalogue is None or before is None or after is None:
         # A maximum that explains everything leaves nothing to a cause of higher rank.
-        first = catalogue if catalogue and before and after else found[0] if found else UNKNOWN
+        first = catalogue if catalogue and before and after else found[0]
         return evolve(first, also=_labels(found, first))
     whole = fixed(after.score or 0.0) - fixed(before.score or 0.0)
     rest = next((match for match in found if match is not catalogue), UNKNOWN)

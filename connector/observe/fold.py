@@ -437,9 +437,11 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
                 work.baselines[name] = _reported(control, after)
             continue
         was = old[name]
-        reference = _reported(was, before)
-        if hysteresis:
-            reference = work.baselines.setdefault(name, reference)
+        reference = work.baselines.get(name) if hysteresis else None
+        if reference is None:
+            reference = _reported(was, before)
+            if hysteresis:
+                work.baselines[name] = reference
         if _worth_telling(rules, reference.control, control, work.profile(name)):
             alone = _worth_telling(rules, was, control, work.profile(name))
             work.out.append(

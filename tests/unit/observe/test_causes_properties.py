@@ -226,6 +226,13 @@ def test_explain_and_the_report_name_the_cause_that_was_told(reads: list[Poll]) 
     recorded = waterfall.recorded(told)
     for before, after in pairwise(days):
         data = waterfall.between([before, after], memory.profiles, recorded)
+        for event in told:
+            if event.type == "score.changed" and (event.data["before"], event.data["after"]) == (
+                data["before"],
+                data["after"],
+            ):
+                assert event.data["cause"] == data["cause"]
+                assert event.data["contributions"] == data["contributions"]
         for part in data["contributions"]:
             moves = [t for t in recorded.get(part["control"], ()) if t.after == after.day.day]
             step = len(moves) == 1 and moves[0].before in (before.day.day, after.day.day)

@@ -465,7 +465,7 @@ def _broken_off(error: SecureScoreError | None, faults: Sequence[PartialRead]) -
     """
     if error is not None:
         absent = _absent(error)
-        return absent if isinstance(error, PartialRead) and error.hint else evolve(absent, hint=LATER_HINT)
+        return absent if error.hint and not isinstance(error, Denied) else evolve(absent, hint=LATER_HINT)
     if not faults:
         return None
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""

@@ -32,9 +32,9 @@ from connector.net.clouds import CLOUDS, cloud_of
 from connector.net.connect import open_client
 from connector.net.http import Transport, Wire
 from connector.observe.evidence import Evidence
-from connector.observe.explain import SeverityRules
 from connector.observe.poller import MAX_DAYS_A_COMMIT, Poller
 from connector.observe.schedule import concurrency
+from connector.observe.severity import SeverityRules
 from connector.observe.storm import Storms
 from connector.plugins.guards import guarded_source
 from connector.plugins.installed import plugin

@@ -19,8 +19,8 @@ from connector.mapping.resources import load_data
 from connector.model import Change, Control, Day, Event, Profile, Snapshot, StateUpdate
 from connector.observe import fold
 from connector.observe.events import Origin, stamp
-from connector.observe.explain import SeverityRules, holds
 from connector.observe.memory import Memory
+from connector.observe.severity import SeverityRules, holds
 from connector.problems import Fault, advance
 from connector.signin.credentials import Expiry, fault
 

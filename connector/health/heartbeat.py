@@ -15,7 +15,7 @@ from connector.ids import event_id
 from connector.model import Change
 from connector.observe import memory
 from connector.observe.events import Origin, stamp
-from connector.observe.explain import SeverityRules
+from connector.observe.severity import SeverityRules
 from connector.ports import Clock, State, Store
 
 COMMIT_TRIES = 5

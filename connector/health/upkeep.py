@@ -16,7 +16,7 @@ from connector.clock import iso, parse_iso
 from connector.errors import Conflict, StoreError
 from connector.observe import memory
 from connector.observe.events import Origin, stamp
-from connector.observe.explain import SeverityRules
+from connector.observe.severity import SeverityRules
 from connector.ports import Clock, SinkStats, State, Stats, Store
 from connector.problems import Fault, advance
 from connector.signin.credentials import ExpiryWatch

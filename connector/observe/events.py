@@ -7,7 +7,7 @@ from attrs import Factory, frozen
 
 from connector.ids import event_id
 from connector.model import STREAM_OF_TYPE, Change, Event
-from connector.observe.explain import SeverityRules, severity
+from connector.observe.severity import SeverityRules, severity
 
 DAY_TIMED = frozenset({"score.observed", "control.observed"})
 """Types whose `time` is the day itself, as that of every backfilled event; all others carry the observation."""

@@ -26,9 +26,9 @@ from connector.model import Absent, Change, Event, EvidenceFile, Known, Snapshot
 from connector.observe import memory as remember
 from connector.observe import pending_writes
 from connector.observe.events import Origin, stamp
-from connector.observe.explain import SeverityRules
 from connector.observe.fold import Rules, observe, stale
 from connector.observe.guard import AHEAD, tomorrow
+from connector.observe.severity import SeverityRules
 from connector.observe.storm import Storms
 from connector.ports import Clock, Source, State, Store
 from connector.problems import Fault, advance

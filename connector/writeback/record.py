@@ -14,7 +14,7 @@ from connector.model import Change, Control, Event, StateUpdate
 from connector.observe import memory, pending_writes
 from connector.observe.changes import control_info, state_data
 from connector.observe.events import Origin, stamp
-from connector.observe.explain import SeverityRules
+from connector.observe.severity import SeverityRules
 from connector.ports import State, Store
 from connector.writeback.apply import Result
 

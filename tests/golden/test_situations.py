@@ -50,8 +50,8 @@ from connector.model import (
     Unchanged,
 )
 from connector.observe import memory
-from connector.observe.explain import SeverityRules
 from connector.observe.poller import Poller
+from connector.observe.severity import SeverityRules
 from connector.ports import Source, State
 from connector.sources.days import parse_days
 

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from connector.model import Change
 from connector.observe.events import Origin, stamp
-from connector.observe.explain import SeverityRules
+from connector.observe.severity import SeverityRules
 from connector.problems import Fault, Open, advance
 
 DENIED = Fault("connector.problem", "denied", "access", "Problem: …", detail="403", hint="grant it")

@@ -19,9 +19,9 @@ from connector.observe import memory as remember
 from connector.observe import waterfall
 from connector.observe.diff import fixed
 from connector.observe.events import Origin, stamp
-from connector.observe.explain import SeverityRules
 from connector.observe.fold import Rules, observe
 from connector.observe.memory import Memory
+from connector.observe.severity import SeverityRules
 from connector.report import build
 from connector.report.values import Material
 

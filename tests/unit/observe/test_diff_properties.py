@@ -26,9 +26,9 @@ from connector.observe.diff import (
     profile_changes,
 )
 from connector.observe.events import Origin, stamp
-from connector.observe.explain import SeverityRules
 from connector.observe.fold import Observation, Rules, observe
 from connector.observe.memory import Memory
+from connector.observe.severity import SeverityRules
 from connector.ports import State
 
 TENANT = "11111111-1111-1111-1111-111111111111"

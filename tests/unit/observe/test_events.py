@@ -7,7 +7,7 @@ from attrs import evolve
 
 from connector.model import STREAM_OF_TYPE, Change
 from connector.observe.events import Origin, event_time, stamp
-from connector.observe.explain import SeverityRules
+from connector.observe.severity import SeverityRules
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 ORIGIN = Origin(TENANT, "contoso", {"customer": "contoso"})

@@ -12,7 +12,6 @@ from connector.observe.explain import (
     UNKNOWN,
     Cause,
     Context,
-    SeverityRules,
     Share,
     cause,
     contribution_words,
@@ -20,9 +19,9 @@ from connector.observe.explain import (
     is_device,
     main_cause,
     number,
-    severity,
     signed,
 )
+from connector.observe.severity import SeverityRules, severity
 
 
 def control(score: float | None, percent: float | None = None, name: str = "a", **more: Any) -> Control:

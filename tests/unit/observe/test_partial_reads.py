@@ -16,8 +16,8 @@ from connector.clock import SimulatedClock, parse_iso
 from connector.config.values import ChangesConfig, TenantConfig
 from connector.model import Absent, Control, Day, Event, Known, Note, Profile, Snapshot, StateUpdate, Unchanged
 from connector.observe import memory
-from connector.observe.explain import SeverityRules
 from connector.observe.poller import Poller, PollOutcome
+from connector.observe.severity import SeverityRules
 from connector.ports import Source, State
 
 TENANT = "11111111-1111-1111-1111-111111111111"

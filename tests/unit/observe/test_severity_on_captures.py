@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from connector.mapping.resources import load_data
 from connector.model import Control, Profile
 from connector.observe.changes import control_info
-from connector.observe.explain import SeverityRules, severity
+from connector.observe.severity import SeverityRules, severity
 from connector.sources.days import parse_days
 from connector.sources.pages import documents
 from connector.sources.profiles import parse_profiles

@@ -133,7 +133,7 @@ def _decoded(body: bytes, where: str) -> str:
         return body.decode(json.detect_encoding(body)).lstrip("\ufeff \t\r\n")
     except UnicodeDecodeError as error:
         if 0 in body[:200] or not re.match(rb"\s*[\[{\"A-Za-z]", body):
-            raise PartialRead(f"{where}: no text", "not_json") from None
+            raise PartialRead(f"{where}: not JSON, and no text at all", "not_json") from None
         what = f"{where}: not UTF-8 (byte 0x{body[error.start]:02x} at {error.start}), but a Windows code page"
         raise PartialRead(what, "not_understood", UTF8_HINT) from None
 

@@ -20,6 +20,7 @@ from connector.app import open_app
 from connector.cli.common import config_of
 from connector.clock import first_of
 from connector.config.values import Config
+from connector.config.yaml_file import find
 from connector.deliver.prepare import check_sinks
 from connector.errors import ConfigError, SecureScoreError
 from connector.health import endpoints, listener
@@ -42,8 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    args.config = find(args.config, os.environ)  # once: a reload reads the same file
     config = config_of(args)
     log_to_stderr(config.log)
+    log.info("run.configuration", extra={"file": args.config})
     return asyncio.run(_run(args, config))
 
 

@@ -120,7 +120,7 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
         line(f"{len(rest)} smaller", signed(diff.points(sum(diff.fixed(p["delta"]) for p in rest))))
     line("residual", signed(data["residual"]), "", "not explained by any control")
     line(after["day"], number(after["current"]))
-    for flow in data["regrouped"]["moves"]:
+    for flow in (data.get("regrouped") or {}).get("moves", ()):  # events of version 0.1.0 have none
         out.print(f"Regrouped by {flow['by']} (catalogue): {clean(groups.words(flow))}")
     cause = data["cause"]
     if cause["label"] == NOTHING_MOVED.label:

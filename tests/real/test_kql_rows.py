@@ -76,6 +76,11 @@ def rule(name: str) -> str:
     return text
 
 
+def hunt(name: str) -> str:
+    text: str = sentinel_content.hunts()[f"SecureScore{name}.yaml"]["query"]
+    return text
+
+
 def contributions(count: int) -> list[dict[str, Any]]:
     cause = {"label": "configuration", "confidence": "high", "evidence": [], "also": []}
     return [
@@ -178,6 +183,48 @@ def rows(count: int, hours: float, first: int = 0, **changes: Any) -> tuple[Seen
     return tuple(Seen("control.observed", {**own, "id": f"row {first + n}"}, hours) for n in range(count))
 
 
+def shown(name: str, revision: int = 0, day: str = "2026-11-22", **changes: Any) -> Seen:
+    """A control as a telling of the inventory has it."""
+    own = {"id": f"{name} {day} {revision}", "data.control.id": name, "data.revision": revision, "data.day": day}
+    return Seen("control.observed", {**own, **{f"data.{key}": value for key, value in changes.items()}})
+
+
+TOLD_TWICE = (
+    shown("gone"),
+    shown("stays", after={"score": 5.0}),
+    shown("stays", 1, after={"score": 7.0}),
+    shown("came", 1, after={"score": 6.0}),
+)
+
+
+def categories(day: str, at: str, **points: float) -> Seen:
+    """A day with the points of its categories."""
+    by_category = {name: {"score": value, "max": 100.0, "percent": value} for name, value in points.items()}
+    own = {"id": f"day {day} {at}", "data.day": day, "data.observed_at": at, "data.by_category": by_category}
+    return Seen("score.observed", own)
+
+
+def regrouped(number: int, at: str, points: float) -> Seen:
+    """A profile that took points from Apps to Identity."""
+    told = {
+        "by_category": {"Apps": -points, "Identity": points},
+        "by_service": {},
+        "by_tier": {},
+        "moves": [
+            {"by": "category", "before": "Apps", "after": "Identity", "controls": 1, "points": points, "names": ["x"]}
+        ],
+    }
+    own = {"id": f"profile {number}", "data.observed_at": at, "data.regrouped": told}
+    return Seen("profile.changed/regrouped", own)
+
+
+REGROUPED = (
+    categories("2026-11-22", "2026-11-22T09:00:00Z", Apps=71.0, Identity=50.0),
+    regrouped(1, "2026-11-23T09:00:00Z", 10.0),
+    regrouped(2, "2026-11-23T09:00:00Z", 7.0),
+    categories("2026-11-23", "2026-11-23T09:00:00Z", Apps=54.0, Identity=67.0),
+    categories("2026-11-24", "2026-11-24T09:00:00Z", Apps=52.0, Identity=67.0),
+)
 STORM = {"subject": "tenants:feed.stale:stale", "data.reason": "stale"}
 SIMULATED: dict[str, Any] = {"simulated": True}
 
@@ -444,7 +491,7 @@ WRITTEN = {
     "ActorUsername": "operator@siem-forwarder-1",
 }
 FILTERS: dict[str, tuple[dict[str, str], int]] = {
-    "none": ({}, 12),
+    "none": ({}, 13),
     "since": ({"starttime": "datetime(2026-11-26)"}, 2),
     "until": ({"endtime": "datetime(2026-11-22T10:00:00)"}, 3),
     "address": ({"srcipaddr_has_any_prefix": "dynamic(['10.'])"}, 0),
@@ -469,7 +516,7 @@ CASES |= {
             {"Operation": "control.score_changed", "EventType": "Set", "Count": 2},  # the third one is backfilled
             {"Operation": "control.state_changed", "EventType": "Set", "Count": 1},
             {"Operation": "profile.added", "EventType": "Create", "Count": 1},
-            {"Operation": "profile.changed", "EventType": "Set", "Count": 1},
+            {"Operation": "profile.changed", "EventType": "Set", "Count": 2},
             {"Operation": "profile.removed", "EventType": "Delete", "Count": 1},
             {"Operation": "tenant.changed", "EventType": "Set", "Count": 1},
         ),
@@ -531,6 +578,86 @@ CASES |= {
             Seen("score.observed", {"id": "closed", "data.revision": 1, "data.score.percent": 41.0}),
         ),
         ({"ScorePercent": 41.0},),
+    ),
+    "SecureScoreDays: what was told last, whatever arrived last": Case(
+        "SecureScoreDays() | project ScoreCurrent, Revision",
+        (
+            Seen("score.observed", {"id": "second", "data.revision": 1, "data.score.current": 2.0}, 5),
+            Seen("score.observed", {"id": "third", "data.revision": 2, "data.score.current": 3.0}, 4),
+            Seen("score.observed", hours=1),
+            Seen("score.observed", {"id": "third", "data.revision": 2, "data.score.current": 3.0}, 0.5),
+        ),
+        ({"ScoreCurrent": 3.0, "Revision": 2},),
+    ),
+    "SecureScoreDays: a state begun anew counts its revisions from 0, and knows better": Case(
+        "SecureScoreDays() | project ScoreCurrent",
+        (
+            Seen("score.observed", {"id": "old", "data.revision": 3, "data.score.current": 1.0}, 5),
+            Seen(
+                "score.observed", {"id": "new", "data.observed_at": "2026-11-23T01:00:00Z", "data.score.current": 2.0}
+            ),
+        ),
+        ({"ScoreCurrent": 2.0},),
+    ),
+    "SecureScoreInventory: the controls of a day's last revision": Case(
+        "SecureScoreInventory() | order by ControlId asc | project ControlId, ControlScore",
+        TOLD_TWICE,
+        ({"ControlId": "came", "ControlScore": 6.0}, {"ControlId": "stays", "ControlScore": 7.0}),
+    ),
+    "SecureScoreControls: those of the newest day": Case(
+        "SecureScoreControls() | project ControlId, Day",
+        (*TOLD_TWICE, shown("stays", day="2026-11-23")),
+        ({"ControlId": "stays", "Day": "2026-11-23 00:00:00"},),
+    ),
+    "M365SecureScoreControls: a control that went within the week is in no row of it": Case(
+        "M365SecureScoreControls() | project controlName_s",
+        (shown("gone", day="2026-11-23"), shown("stays", day="2026-11-23"), shown("stays", day="2026-11-25")),
+        ({"controlName_s": "stays"},),
+    ),
+    "workbook: a control that is gone is in no table of what is": Case(
+        f"{WORKBOOK['inventory']} | project ControlId",
+        (*TOLD_TWICE, shown("stays", day="2026-11-23")),
+        ({"ControlId": "stays"},),
+    ),
+    "workbook: nor among those that tenants lack": Case(
+        f"{WORKBOOK['same control']} | project ControlId",
+        (shown("gone", day="2026-11-23"), shown("stays", day="2026-11-24")),
+        ({"ControlId": "stays"},),
+    ),
+    "hunt: asserted points of controls that are": Case(
+        hunt("AssertedPoints"),
+        (
+            shown("gone", day="2026-11-23", asserted=True),
+            shown("stays", day="2026-11-23", asserted=True),
+            shown("stays", day="2026-11-24", asserted=True),
+        ),
+        ({"ControlId": "stays"},),
+    ),
+    "hunt: losses of controls that are": Case(
+        hunt("CreepingLoss"),
+        tuple(
+            shown(name, day=day, after={"score": score})
+            for name, day, score in (
+                ("gone", "2026-11-22", 9.0),
+                ("stays", "2026-11-22", 9.0),
+                ("gone", "2026-11-23", 5.0),
+                ("stays", "2026-11-24", 4.0),
+            )
+        ),
+        ({"ControlId": "stays", "Lost": 5.0},),
+    ),
+    "workbook: what changed its category, and what moved": Case(
+        WORKBOOK["category points"],
+        REGROUPED,
+        (
+            {"Category": "Apps", "Before": 71.0, "After": 52.0, "Change": -19.0, "Moved": -2.0, "Regrouped": -17.0},
+            {"Category": "Identity", "Before": 50.0, "After": 67.0, "Change": 17.0, "Moved": 0.0, "Regrouped": 17.0},
+        ),
+    ),
+    "workbook: which controls changed their category": Case(
+        WORKBOOK["regrouped"],
+        REGROUPED,
+        ({"Kind": "category", "From": "Apps", "To": "Identity", "Controls": 2, "Points": 17.0},),
     ),
     "workbook: a category's share": Case(
         f"{WORKBOOK['categories over time']} | where Category == 'Identity' and Day == datetime(2026-11-22)",

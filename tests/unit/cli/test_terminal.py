@@ -59,6 +59,11 @@ def show_explain() -> None:
             "summary": NASTY[5],
             "percent": {"before": 1.0, "after": 2.0, "delta": 1.0, "numerator": 1.0, "denominator": 0.0},
             "contributions": [a_part(text, 3.5 - n) for n, text in enumerate(NASTY)],
+            "regrouped": {
+                "moves": [
+                    {"by": "category", "controls": 2, "points": 1.5, "before": text, "after": text} for text in NASTY
+                ]
+            },
             "residual": 0.0,
             "cause": {"label": NASTY[1], "confidence": "high", "evidence": [], "also": [NASTY[2]]},
         },
@@ -135,7 +140,8 @@ def test_the_waterfall_stands_in_columns(
     monkeypatch.setenv("COLUMNS", str(width))
     show_explain()
     lines = capsys.readouterr().out.splitlines()
-    rows = lines[lines.index("") + 1 : lines.index("", lines.index("") + 1)]
+    first = lines.index("") + 1
+    rows = lines[first : next(n for n, line in enumerate(lines) if line.startswith("Regrouped"))]
     assert len(rows) == len(NASTY) + 3
     ends = set()
     for row in rows:

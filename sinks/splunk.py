@@ -446,6 +446,7 @@ class HecSink:
         todo: deque[Sequence[Line]] = deque(packed(lines, self._max_body))
         closed: set[str | None] = set()  # indexes that take nothing
         refused: dict[str, str] = {}  # events refused alone, with none taken since
+        in_a_row = 0  # lone refusals, of events and of indexes, with none taken since
         self._numbers.forget()
         while todo:
             batch = [each for each in todo.popleft() if each.index not in closed]
@@ -457,7 +458,7 @@ class HecSink:
             if verdict.kind == "taken":
                 self._take(channel, verdict, batch, ledger)
                 ledger.rejected |= refused
-                refused = {}
+                refused, in_a_row = {}, 0
             elif verdict.kind == "smaller" and len(batch) > 1:
                 size = sum(len(each.data) + 1 for each in batch)
                 self._max_body = max(_LEAST_BODY_BYTES, min(self._max_body, size // 2))
@@ -468,14 +469,12 @@ class HecSink:
                 closed.add(index)
                 what = f"{verdict.fact} ({printable(index, 100)})" if index else f"{verdict.fact} (the token's default)"
                 ledger.faults.append(Denied(what, verdict.hint))
+                in_a_row += 1
             elif verdict.kind in ("isolate", "index") and len(batch) > 1:
                 todo.extendleft(reversed(self._numbers.parts(batch, verdict.number)))
             elif verdict.kind in ("isolate", "smaller"):
                 refused[batch[0].event_id] = verdict.fact
-                if len(refused) > _LONE_REFUSALS:
-                    break
-                if len(refused) == _LONE_REFUSALS and todo:
-                    last_first(todo)
+                in_a_row += 1
             else:
                 self._reject(refused, ledger)
                 if verdict.kind == "no_ack" and self._collector.ack != "on":
@@ -483,6 +482,11 @@ class HecSink:
                 if verdict.code == 11:  # it dislikes this channel: the next attempt has another one
                     channel.renew()
                 raise verdict.error()
+            if in_a_row > _LONE_REFUSALS:
+                break
+            if in_a_row == _LONE_REFUSALS and todo:
+                last_first(todo)
+                in_a_row += 1  # once: its answer decides
         self._reject(refused, ledger)
 
     def _reject(self, refused: Mapping[str, str], ledger: _Ledger) -> None:

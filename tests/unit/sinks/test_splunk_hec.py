@@ -248,6 +248,18 @@ async def test_a_wrong_index_holds_back_its_events_only(numbering: str) -> None:
     assert (await bench.send([rec(1, index="gone")])).accepted == {"id-1"}
 
 
+@pytest.mark.parametrize("numbering", ["as reported", "absent"])
+async def test_hundreds_of_wrong_indexes_cost_few_requests_and_hide_no_right_one(numbering: str) -> None:
+    """A token that lost its indexes: nobody's is right, or one that stands last."""
+    bench = Bench()
+    bench.splunk.numbering = numbering
+    records = [rec(n, index=f"gone-{n % 300}") for n in range(999)]
+    assert isinstance(await bench.fails(records), Denied)
+    assert len(bench.posts()) <= 100
+    receipt = await bench.send([*records, rec(999, index="main")])
+    assert receipt == Receipt(accepted=frozenset({"id-999"}))
+
+
 async def test_a_wish_to_be_left_alone_comes_with_what_was_taken_before_it() -> None:
     records = recs(3, size=400_000)
     bench = Bench()

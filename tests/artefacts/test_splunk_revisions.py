@@ -1,0 +1,128 @@
+"""A day is told again whenever it is revised: what the dashboards show is what the engine knows, never a mix."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+
+from connector.config.values import ChangesConfig
+from connector.model import Control, Day, Event, Profile, Snapshot, Version
+from connector.observe import totals
+from connector.observe.events import Origin, stamp
+from connector.observe.fold import Rules, observe
+from connector.observe.memory import Memory
+from connector.observe.severity import SeverityRules
+from tests.artefacts.spl import Row, World, number
+from tests.artefacts.splunk_knowledge import dashboards, world
+
+TENANT = "11111111-1111-1111-1111-111111111111"
+NOW = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
+DASHBOARDS = dashboards()
+CATALOGUE = {n: Profile(n, n, service="EXO", tier="Core", max_score=10.0) for n in ("a", "b", "gone", "came")}
+READS = (
+    ("2026-11-22T09:00:00Z", {"2026-11-22": {"a": 10.0, "b": 5.0, "gone": 8.0}}),
+    ("2026-11-23T09:00:00Z", {"2026-11-23": {"a": 10.0, "b": 6.0, "gone": 8.0}}),
+    ("2026-11-23T15:00:00Z", {"2026-11-23": {"a": 4.0, "b": 6.0, "gone": 8.0}}),
+    ("2026-11-23T20:00:00Z", {"2026-11-23": {"a": 4.0, "b": 6.0}}),
+    ("2026-11-24T09:00:00Z", {"2026-11-23": {"a": 4.0, "b": 6.0}, "2026-11-24": {"a": 10.0, "b": 6.0}}),
+    ("2026-11-24T20:00:00Z", {"2026-11-24": {"a": 10.0, "b": 7.5, "came": 1.0}}),
+)
+"""Three days, of which two were revised; a control that went while its day was open, and one that came."""
+
+
+@frozen
+class Told:
+    memory: Memory
+    where: World
+
+
+def day(date: str, scores: dict[str, float]) -> Day:
+    controls = {n: Control(n, "Apps", s, s * 10, count=int(s), total=10) for n, s in scores.items()}
+    total = sum(scores.values())
+    return Day(f"{TENANT}_{date}", date, total, 10.0 * len(scores), controls, detailed=True)
+
+
+@pytest.fixture(scope="module")
+def told(lookups: Path) -> Told:
+    """What lies in the index when all was sent, the revisions of a day in the wrong order among them."""
+    memory, events = Memory(), list[Event]()
+    rules = Rules(TENANT, ChangesConfig(suspicious_loss=1.0))
+    for at, days in READS:
+        snapshot = Snapshot("graph", tuple(day(date, scores) for date, scores in days.items()), CATALOGUE)
+        seen = observe(memory, snapshot, rules, at)
+        memory = seen.memory
+        events += [stamp(change, Origin(TENANT, "contoso"), at, SeverityRules(())) for change in seen.changes]
+    return Told(memory, world(events[::-1], lookups, NOW, indexed=NOW))
+
+
+def run(told: Told, dashboard: str, source: str, **tokens: str) -> list[Row]:
+    given = {"tenant": "*", "category": "*", "state": "*", **tokens}
+    query = DASHBOARDS[dashboard]["dataSources"][source]["options"]["query"]
+    return evolve(told.where, unknown=set()).run(query, given)
+
+
+def known(told: Told) -> list[Version]:
+    return list(told.memory.versions().values())
+
+
+def percent(version: Version) -> float:
+    return round(version.day.percent or 0.0, 2)
+
+
+@pytest.mark.parametrize("dashboard", ["securescore_posture", "securescore_changes"])
+def test_the_headline_and_its_course_are_what_is_known(told: Told, dashboard: str) -> None:
+    rows = run(told, dashboard, "ds_percent")
+    assert [row["Percent"] for row in rows] == [percent(v) for v in known(told)]
+
+
+@pytest.mark.parametrize(
+    ("source", "column"), [("ds_trend", "contoso"), ("ds_categories", "Apps"), ("ds_sums", "Points")]
+)
+def test_each_course_has_one_value_a_day(told: Told, source: str, column: str) -> None:
+    wanted = [v.day.score if column == "Points" else percent(v) for v in known(told)]
+    assert [number(row[column]) for row in run(told, "securescore_posture", source)] == wanted
+
+
+def test_counts_and_services_are_those_of_the_newest_telling(told: Told) -> None:
+    newest = known(told)[-1]
+    sums: dict[str, Any] = totals.of_day(newest, CATALOGUE)
+    rows = run(told, "securescore_posture", "ds_kinds")
+    assert {r["Points"]: r["Controls"] for r in rows} == {
+        "Full points": sums["controls"]["full"],
+        "A part": sums["controls"]["partial"],
+        "None": 0,
+        "Unknown": 0,
+    }
+    (row,) = run(told, "securescore_posture", "ds_services")
+    assert number(row["EXO"]) == sums["by_service"]["EXO"]["percent"]
+
+
+def test_tenants_are_compared_as_they_are_now(told: Told) -> None:
+    first, *_, newest = known(told)
+    (row,) = run(told, "securescore_tenants", "ds_table")
+    assert number(row["Percent"]) == percent(newest)
+    assert row["Points"] == newest.day.score
+    assert row["Change"] == round(percent(newest) - percent(first), 2)
+    assert row["Newest day"] == newest.day.day
+    (row,) = run(told, "securescore_health", "ds_age")
+    assert (row["Newest day"], row["Last moved"]) == ("2026-11-24", "2026-11-24 20:00")
+
+
+def test_a_control_that_is_gone_is_in_no_table_of_what_is(told: Told) -> None:
+    """The newest day with an inventory is the one that closed last: of it the controls when it closed."""
+    closed = known(told)[-2].day
+    rows = run(told, "securescore_controls", "ds_inventory")
+    assert {row["Control"]: row["Points"] for row in rows} == {n: c.score for n, c in closed.controls.items()}
+    assert {row["As of"] for row in rows} == {closed.day}
+    (row,) = run(told, "securescore_controls", "ds_missing")
+    assert row["Missing"] == sum(10.0 - (c.score or 0.0) for c in closed.controls.values())
+    (row,) = run(told, "securescore_controls", "ds_states_count")
+    assert number(row["Controls"]) == len(closed.controls)
+
+
+def test_the_history_of_a_control_has_one_value_a_day(told: Told) -> None:
+    rows = run(told, "securescore_controls", "ds_history", control="a")
+    assert [number(row["contoso"]) for row in rows] == [100.0, 40.0]
+    assert run(told, "securescore_controls", "ds_history", control="gone")[-1]["_time"] < rows[-1]["_time"]

@@ -36,6 +36,7 @@ from connector.sources.scalars import (
 
 MAX_CONTROLS = 5_000
 
+_DATE_BEGINS = frozenset("0123456789/")
 _DETAIL = frozenset({"lastSynced", "on", "count", "total"})
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -150,7 +151,13 @@ def oddities(days: Iterable[Day]) -> list[str]:
 def said_at(document: Any, today: str) -> str:
     """The latest moment that a document carries, of whichever property; "" when none. The future says nothing."""
     rows = [document, *(document.get("controlScores") or ())] if isinstance(document, dict) else []
-    found = (moment(value) for row in rows if isinstance(row, dict) for value in row.values())
+    found = (
+        moment(value)
+        for row in rows
+        if isinstance(row, dict)
+        for value in row.values()
+        if value.__class__ is dict or (value.__class__ is str and value[:1] in _DATE_BEGINS)  # most texts are prose
+    )
     return max((at for at in found if at and at[:10] <= today), default="")
 
 

@@ -32,6 +32,8 @@ _OURS = re.compile(rb"controlscores|controlstateupdates", re.IGNORECASE)
 _CUT = re.compile(r"@\{|System\.|Microsoft\.Graph\.")
 _LISTS = ("controlScores", "averageComparativeScores", "controlStateUpdates", "complianceInformation")
 _WORDS = ("enabledServices", "threats")
+_AS_SENT = frozenset({"controlName", "basis", "state", "certificationName", "id"})
+"""One name of each object as Graph spells it: then all are, which spares a look at each."""
 _WRAP = frozenset({"value", "count"})
 
 
@@ -237,6 +239,8 @@ def _normal(doc: Any, where: str) -> Any:
 def _named(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """An object with names as on the wire, and what the SDK put aside back in its place."""
     aside = fields.get("AdditionalProperties", fields.get("additionalProperties"))
+    if aside is None and not _AS_SENT.isdisjoint(fields):
+        return fields
     if aside is None and not any(key[:1].isupper() for key in fields):
         return fields
     if isinstance(aside, str):

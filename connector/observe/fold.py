@@ -164,7 +164,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         standing=judged.standing,
         doubted_at=judged.doubted_at,
         departed=departed,
-        seen_at=now if work.fresh else memory.seen_at,
+        seen_at=now if work.fresh and work.whole else memory.seen_at,
         foreign=catalogue.foreign,
         tellings=tellings,
     )

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from connector.config.values import ChangesConfig
 from connector.ids import content_hash
-from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Unchanged, Version
+from connector.model import Absent, Change, Control, Day, Profile, Snapshot, StateUpdate, Unchanged, Version
 from connector.observe.fold import Observation, Rules, observe
 from connector.observe.guard import Loss, grew, is_believed, judge, tomorrow
 from connector.observe.memory import Memory, Refusal
@@ -200,3 +200,16 @@ def test_a_catalogue_waits_by_the_same_rules() -> None:
     believed = fold(seen.memory, "2026-11-22T10:00:00Z", catalogue=few)
     assert len(told(believed, "profile.removed")) == 7
     assert len(told(believed, "feed.recovered")) == 1
+
+
+def test_what_was_set_while_a_removal_waited_is_news() -> None:
+    """A read of which the removals were not believed did not hold the profile."""
+    profiles = {name: Profile(name, name) for name in ALL}
+    few = {"a": profiles["a"]}
+    memory = fold(remembering("2026-11-20"), "2026-11-21T09:00:00Z", catalogue=profiles).memory
+    for now in ("2026-11-21T10:00:00Z", "2026-11-22T09:00:00Z", "2026-11-22T10:00:00Z"):
+        memory = fold(memory, now, catalogue=few).memory
+    assert "b" in memory.departed
+    back = evolve(profiles["b"], updates=(StateUpdate("ThirdParty", "2026-11-21T20:00:00Z"),))
+    (change,) = told(fold(memory, "2026-11-22T12:00:00Z", catalogue={**few, "b": back}), "control.state_changed")
+    assert not change.backfilled

@@ -69,9 +69,9 @@ class Memory:
     document stands for the newest day. `catalogue_partial`: the catalogue was never read whole so far.
 
     `targets` names the posture targets now missed → the score before. `departed` are profiles that left the catalogue,
-    `seen_at` is when that was last read whole. `foreign` profiles are known in an earlier language only. `tellings`: how
-    often a fact that may return was told, by its id, and the day after which it cannot return ("" for never); None in
-    what an older version stored.
+    `seen_at` is when that was last read whole. `foreign` profiles are known in an earlier language only. `tellings`:
+    how often a fact that may return was told, by its id, and the day after which it cannot return ("" for never); None
+    in what an older version stored.
     """
 
     first_newest: str | None = None

@@ -20,16 +20,17 @@ from tests.artefacts.splunk_knowledge import dashboards, world
 TENANT = "11111111-1111-1111-1111-111111111111"
 NOW = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
 DASHBOARDS = dashboards()
-CATALOGUE = {n: Profile(n, n, service="EXO", tier="Core", max_score=10.0) for n in ("a", "b", "gone", "came")}
+CATALOGUE = {n: Profile(n, n, service="EXO", tier="Core", max_score=10.0) for n in ("a", "b", "gone", "came", "early")}
 READS = (
-    ("2026-11-22T09:00:00Z", {"2026-11-22": {"a": 10.0, "b": 5.0, "gone": 8.0}}),
+    ("2026-11-22T09:00:00Z", {"2026-11-22": {"a": 10.0, "b": 5.0, "gone": 8.0, "early": 3.0}}),
+    ("2026-11-22T15:00:00Z", {"2026-11-22": {"a": 9.0, "b": 5.0, "gone": 8.0}}),
     ("2026-11-23T09:00:00Z", {"2026-11-23": {"a": 10.0, "b": 6.0, "gone": 8.0}}),
     ("2026-11-23T15:00:00Z", {"2026-11-23": {"a": 4.0, "b": 6.0, "gone": 8.0}}),
     ("2026-11-23T20:00:00Z", {"2026-11-23": {"a": 4.0, "b": 6.0}}),
     ("2026-11-24T09:00:00Z", {"2026-11-23": {"a": 4.0, "b": 6.0}, "2026-11-24": {"a": 10.0, "b": 6.0}}),
     ("2026-11-24T20:00:00Z", {"2026-11-24": {"a": 10.0, "b": 7.5, "came": 1.0}}),
 )
-"""Three days, of which two were revised; a control that went while its day was open, and one that came."""
+"""Three days, each revised; controls that went while their day was open, and one that came."""
 
 
 @frozen
@@ -124,5 +125,6 @@ def test_a_control_that_is_gone_is_in_no_table_of_what_is(told: Told) -> None:
 
 def test_the_history_of_a_control_has_one_value_a_day(told: Told) -> None:
     rows = run(told, "securescore_controls", "ds_history", control="a")
-    assert [number(row["contoso"]) for row in rows] == [100.0, 40.0]
+    assert [number(row["contoso"]) for row in rows] == [90.0, 40.0]
     assert run(told, "securescore_controls", "ds_history", control="gone")[-1]["_time"] < rows[-1]["_time"]
+    assert run(told, "securescore_controls", "ds_history", control="early") == [], "it had gone when its day closed"

@@ -11,7 +11,6 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from lzma import LZMAError
 from pathlib import Path
 from typing import IO, cast
 
@@ -136,6 +135,10 @@ class Reader:
                 if info.flag_bits & 1:
                     yield inner, PartialRead(f"{inner} is encrypted", "not_understood", "Unpack it yourself.")
                     continue
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    what = f"{inner} is packed in another way than zip files usually are"
+                    yield inner, PartialRead(what, "not_understood", "Unpack it yourself.")
+                    continue
                 try:
                     with archive.open(info) as member:
                         yield inner, self._body(inner, member)
@@ -154,7 +157,7 @@ class Reader:
                 body = start + stream.read(self.max_file_bytes - 1)
         except EOFError:
             return PartialRead(f"{label}: the packed file ends early", "truncated")
-        except (gzip.BadGzipFile, zlib.error, LZMAError):
+        except (gzip.BadGzipFile, zlib.error):
             return PartialRead(f"{label}: the packed file is damaged", "not_json")
         self.total_bytes += len(body)
         if self.total_bytes > self.max_all_bytes:

@@ -101,6 +101,13 @@ def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
     assert bodies(put(tmp_path / "x.zip", bytes(body))) == {"x.zip/a.json": "x.zip/a.json is encrypted"}
 
 
+def test_an_unusual_packing_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a.json", b"1")
+    (what,) = bodies(tmp_path / "x.zip").values()
+    assert what == "x.zip/a.json is packed in another way than zip files usually are"
+
+
 def test_every_file_is_listed_or_named(tmp_path: Path) -> None:
     for name in ("b10", "b9.csv", "SHA256SUMS", ".hidden", ".git/x", "sub/a.json"):
         put(tmp_path / name, b"")

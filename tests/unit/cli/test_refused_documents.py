@@ -1,4 +1,4 @@
-"""What is refused, and what a target names in vain, stands where a person looks: `status` and `check`."""
+"""What is refused, what a target names in vain, and what returns: seen where a person or a receiver looks."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -86,3 +86,16 @@ def test_a_target_that_names_no_control_is_told(tmp_path: Path, capsys: pytest.C
     (found,) = [f for f in lab.ask(capsys, "check") if f["what"] == "target"]
     assert "AdminMFAv2 names no control" in found["detail"]
     assert found["hint"] == "did you mean AdminMFAV2?"
+
+
+def test_what_returns_reaches_the_receiver_each_time(tmp_path: Path) -> None:
+    """The store and every receiver drop an id that they know, so the last word must not have an old one."""
+    lab = Lab(tmp_path)
+    lab.day(YESTERDAY)
+    entry = {"state": "ThirdParty", "updatedDateTime": f"{TODAY.isoformat()}T00:00:00Z"}
+    words = []
+    for states in ([], [entry], [], [entry], [], [entry]):
+        lab.catalogue({"AdminMFAV2": states})
+        told = [*lab.once(), *lab.once()]
+        words += [e["data"]["after"]["state"] for e in told if e["type"] == "securescore.control.state_changed"]
+    assert words == ["ThirdParty", "Default", "ThirdParty", "Default", "ThirdParty"]

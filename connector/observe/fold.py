@@ -15,16 +15,15 @@ from connector.config.values import ChangesConfig, TargetsConfig
 from connector.ids import Lines, content_hash, event_id
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version, moved
 from connector.observe import changes, diff, explain, groups, guard, notices, occurrences, totals, waterfall
+from connector.observe.catalogue import Catalogue, departed_from
 from connector.observe.explain import Cause, Context, Step
-from connector.observe.memory import Baseline, Departed, Memory, Refusal, slim
+from connector.observe.memory import Baseline, Memory, Refusal, slim
 from connector.observe.months import Days
 from connector.observe.targets import crossings
 from connector.problems import Fault
 
 HISTORY_DAYS = 90
 """How far back Microsoft keeps the days of a tenant."""
-MAX_DEPARTED = 500
-"""How many profiles that left the catalogue are remembered."""
 
 
 @frozen
@@ -89,7 +88,8 @@ class _Work:
     def known_day(self, day: str) -> Day | None:
         if day in self.held:
             return self.held[day]
-        version = self.days.get(day)
+        at_hand = self.accepted is not None and self.accepted.day.day == day
+        version = self.accepted if at_hand else self.days.get(day)
         return version.day if version else None
 
     def profile(self, name: str) -> Profile | None:
@@ -117,7 +117,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     held = {v.version.day.day: v.version.day for v in judged.verdicts if v.kind != "refused"}
     if max_days is not None and sum(v.kind == "accepted" and v.known is None for v in judged.verdicts) > max_days:
         judged = guard.judge(memory, read, rules.tenant_id, limit, now, complete=complete, max_days=max_days)
-    catalogue = _Catalogue.read(memory, snapshot, rules, now)
+    catalogue = Catalogue.read(memory, snapshot, rules.tenant_id, rules.language, limit, now)
     work = _Work(
         rules=rules,
         old=memory,
@@ -135,7 +135,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     departed = memory.departed
     if catalogue.profiles is not None:
         _catalogue_changes(work, catalogue.profiles)
-        departed = _departed(memory, catalogue.profiles)
+        departed = departed_from(memory, catalogue.profiles)
     if catalogue.notice is not None:
         work.out.append(catalogue.notice)
     newest, observed = _days_folded(work)
@@ -242,42 +242,6 @@ def _one_a_day(days: Sequence[Day]) -> list[Day]:
 # -------------------------------------------------------------------------------------------------------- catalogue
 
 
-@frozen
-class _Catalogue:
-    """What this read makes of the catalogue: `profiles` with those that are known and did not come (None where nothing
-    was read); `foreign` are those of them that stand there in an earlier language.
-    """
-
-    profiles: Mapping[str, Profile] | None
-    whole: bool
-    refusal: Refusal | None
-    notice: Change | None
-    foreign: tuple[str, ...]
-    never_whole: bool
-
-    @classmethod
-    def read(cls, memory: Memory, snapshot: Snapshot, rules: Rules, now: str) -> "_Catalogue":
-        if not isinstance(snapshot.catalogue, Mapping):
-            never_whole = memory.catalogue_partial
-            return cls(None, not never_whole, memory.catalogue_refusal, None, memory.foreign, never_whole)
-        whole = "catalogue" not in snapshot.partial
-        came, known = snapshot.catalogue, memory.profiles or {}
-        refusal, notice = memory.catalogue_refusal, None
-        profiles: Mapping[str, Profile] = came
-        if not whole:
-            profiles = {**known, **came}
-        else:
-            limit = rules.changes.suspicious_loss
-            refusal, notice = guard.judge_catalogue(memory, came, rules.tenant_id, limit, now)
-            if refusal is not None:
-                whole = False
-                profiles = {key: came.get(key, old) for key, old in known.items()}
-        foreign = memory.foreign if memory.language in ("", rules.language) else known
-        never_whole = "catalogue" in snapshot.partial and (memory.profiles is None or memory.catalogue_partial)
-        foreign = tuple(key for key in foreign if key not in came and key in profiles)
-        return cls(profiles, whole, refusal, notice, foreign, never_whole)
-
-
 def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile]) -> None:
     memory, newest = work.old, work.accepted.day if work.accepted else None
     if memory.profiles is not None and work.rules.changes.catalogue != "off":
@@ -305,20 +269,6 @@ def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile]) -> None:
         control = score_day.controls.get(entry.profile.id) if score_day else None
         day = day if backfilled or newest is None else newest.day
         work.out.append(changes.control_state_changed(entry, control, score_day, day=day, backfilled=backfilled))
-
-
-def _departed(memory: Memory, catalogue: Mapping[str, Profile]) -> Mapping[str, Departed]:
-    """The profiles that left, for the day they come back: what their histories said is no news then."""
-    gone = {
-        key: Departed(profile, memory.seen_at)
-        for key, profile in (memory.profiles or {}).items()
-        if key not in catalogue
-    }
-    back = [key for key in memory.departed if key in catalogue]
-    if not gone and not back:
-        return memory.departed
-    left = {key: was for key, was in memory.departed.items() if key not in catalogue} | gone
-    return dict(list(left.items())[-MAX_DEPARTED:])
 
 
 # ------------------------------------------------------------------------------------------------------------- days

@@ -156,12 +156,15 @@ def score_changed(
     parts = [(part, why(part)) for part in decomposition.contributions]
     delta = None if decomposition.delta is None else diff.points(decomposition.delta)
     main = explain.main_cause(parts, decomposition, context)
-    if not parts and not any((decomposition.delta, decomposition.max_delta, decomposition.residual)):
+    still = not parts and decomposition.delta == decomposition.max_delta == decomposition.residual == 0
+    if still:
         main = explain.still([groups.words(flow) for flow in regrouped["moves"]])
     old, new = score_info(before.day), score_info(after.day)
     verb = {"regressed": "dropped", "improved": "rose"}.get(explain.direction(delta), "changed")
     summary = f"Secure Score {verb}: {explain.number(old['current'])} → {explain.number(new['current'])}"
     summary += f" ({explain.signed(delta)} points)"
+    if still:
+        summary = f"Secure Score unchanged: {explain.number(new['current'])} points"
     if old["max"] != new["max"]:
         summary += f", maximum {explain.number(old['max'])} → {explain.number(new['max'])}"
     if regrouped["moves"]:

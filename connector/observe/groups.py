@@ -20,8 +20,8 @@ from connector.observe import diff, explain
 
 KINDS = ("category", "service", "tier")
 UNKNOWN = "unknown"
-SHOWN_FLOWS = 8
-SHOWN_NAMES = 3
+SHOWN_FLOWS = 6
+SHOWN_NAMES = 2
 """An event names so many of the largest flows, and so many controls of each: it has to stay small (DESIGN §6). The sums
 by group are complete, and the catalogue's own events name every control."""
 

@@ -83,7 +83,7 @@ def test_what_changed_its_group_is_the_catalogues_doing() -> None:
     data = told(before, after, {}, {}).data
     assert data["cause"]["label"] == "catalogue"
     assert data["cause"]["evidence"] == ["6 controls, 17.0 points, Apps → Identity"]
-    assert data["summary"] == "Secure Score changed: 17.0 → 17.0 (0.0 points); 6 controls, 17.0 points, Apps → Identity"
+    assert data["summary"] == "Secure Score unchanged: 17.0 points; 6 controls, 17.0 points, Apps → Identity"
 
 
 def test_where_nothing_moved_nothing_is_unknown() -> None:
@@ -91,10 +91,15 @@ def test_where_nothing_moved_nothing_is_unknown() -> None:
     assert told(before, after, {}, {}).data["cause"] == NOTHING_MOVED.as_data()
 
 
+def test_where_a_total_is_unknown_nobody_says_that_nothing_moved() -> None:
+    before, after = day(control("a", 8.0), date="2026-11-21"), evolve(day(control("a", 8.0)), score=None)
+    assert told(before, after, {}, {}).data["cause"]["label"] == "unknown"
+
+
 def test_the_largest_flows_are_named_and_the_sums_are_complete() -> None:
     many = [control(f"c{n}", float(n), f"from {n}") for n in range(1, 21)]
     data = told(day(*many, date="2026-11-21"), day(*(evolve(c, category="Identity") for c in many)), {}, {}).data
-    assert [flow["before"] for flow in data["regrouped"]["moves"]] == [f"from {n}" for n in range(20, 12, -1)]
+    assert [flow["before"] for flow in data["regrouped"]["moves"]] == [f"from {n}" for n in range(20, 14, -1)]
     assert data["regrouped"]["by_category"]["Identity"] == 210.0
     assert len(data["regrouped"]["by_category"]) == 21
 

@@ -153,6 +153,9 @@ def check_sums(event: Event) -> None:
         return
     moved = fsum(part["delta"] for part in data["contributions"] if part["delta"] is not None)
     assert round(moved + data["residual"] - data["delta"], 4) == 0
+    for kind in ("by_category", "by_service", "by_tier"):
+        assert round(fsum(data[kind].values()) - moved, 4) == 0, "every move belongs to one group"
+        assert round(fsum(data["regrouped"][kind].values()), 4) == 0, "what a group gives another one gets"
     assert round(data["after"]["current"] - data["before"]["current"] - data["delta"], 4) == 0
 
 

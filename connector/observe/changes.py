@@ -269,6 +269,7 @@ def control_evidence_changed(
         "before": {**control_value(was, before.day.day), **old},
         "after": {**control_value(now, after.day.day), **new},
         "changed": changed,
+        "cause": explain.evidence_cause(was, now).as_data(),
         "control": referenced_control(now.name, now, profile),
         "score": score_info(after.day),
         **snapshot(after),

@@ -232,6 +232,9 @@ def _catalogue(
         if old_known and after is None and old is not None and new is None:
             return Cause("catalogue", "high", ("control retired from the catalogue",)), None
         return None, None
+    redefined = _redefinition(before, after)
+    if redefined is not None:
+        return redefined, None
     was, now = derived_max(before), derived_max(after)
     if old_known and old and new and old.max_score != new.max_score and _in_this_step(old, new, before, after):
         words = f"maximum {_num(old.max_score)} → {_num(new.max_score)}"
@@ -292,9 +295,27 @@ def _configuration(before: Control | None, after: Control | None) -> Cause | Non
         return None
     if before.on is not None and after.on is not None and before.on != after.on:
         return Cause("configuration", "high", (f"compliant {_yes(before.on)} → {_yes(after.on)}",))
-    if _counts_moved(before, after):
+    if _counts_moved(before, after) and _redefinition(before, after) is None:
         return Cause("configuration", "high", (_ratio(before, after),))
     return None
+
+
+def _redefinition(before: Control, after: Control) -> Cause | None:
+    """Microsoft counts those who lack what others have, or the reverse: nobody's doing, and no points move."""
+    if before.count is None or before.total is None or before.total != after.total:
+        return None
+    if (
+        before.score is None
+        or before.score != after.score
+        or not before.count != after.count == before.total - before.count
+    ):
+        return None
+    return Cause("catalogue", "high", (f"{_ratio(before, after)} at an equal score: counted from the other end",))
+
+
+def evidence_cause(before: Control, after: Control) -> Cause:
+    """Why the evidence of a control moved, whatever its points did: the two readings alone say it."""
+    return _redefinition(before, after) or _population(before, after) or _configuration(before, after) or UNKNOWN
 
 
 def _counts_moved(before: Control, after: Control) -> bool:

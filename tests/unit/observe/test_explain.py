@@ -16,6 +16,7 @@ from connector.observe.explain import (
     cause,
     contribution_words,
     direction,
+    evidence_cause,
     is_device,
     main_cause,
     number,
@@ -444,3 +445,15 @@ def _covers(wide: dict[str, Any], narrow: dict[str, Any]) -> bool:
         and (narrow[key] >= wide[key] if key.endswith("_min") else values(narrow[key]) <= values(wide[key]))
         for key in wide
     )
+
+
+def test_counting_from_the_other_end_is_a_redefinition() -> None:
+    """Microsoft once turned `count` from those who lack a second factor to those who have it, at equal points."""
+    was = Control("AdminMFAV2", "Identity", 7.5, 75.0, count=3, total=12)
+    now = evolve(was, count=9)
+    found = evidence_cause(was, now)
+    assert (found.label, found.confidence) == ("catalogue", "high")
+    assert found.evidence == ("compliant users 3/12 → 9/12 at an equal score: counted from the other end",)
+    assert evidence_cause(was, evolve(now, score=10.0)).label == "configuration"
+    assert evidence_cause(was, evolve(was, count=4)).label == "configuration"
+    assert evidence_cause(was, evolve(was, count=9, total=13)).label == "population"

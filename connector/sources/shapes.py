@@ -15,12 +15,9 @@ from typing import Any
 from attrs import frozen
 
 from connector.errors import PartialRead
-from connector.sources.pages import PROFILES, load
+from connector.sources.pages import PROFILES, TooMuch, check_amount, load
 from connector.sources.scalars import text
 
-MAX_STRUCTURES = 2_000_000
-MAX_ENTRIES = 8_000_000
-"""What a text may become in memory: its objects and lists, and its commas. Real answers have a tenth per byte."""
 MAX_NESTING = 6
 
 DEPTH_HINT = "Save this file again with `ConvertTo-Json -Depth 10`."
@@ -80,8 +77,6 @@ def names_ours(body: bytes) -> bool:
 
 def saved(body: bytes, where: str) -> Saved:
     """The documents of a file's bytes. Raises PartialRead: what lies there, how that came about, and the remedy."""
-    if body.count(b"{") + body.count(b"[") > MAX_STRUCTURES or body.count(b",") > MAX_ENTRIES:
-        raise PartialRead(f"{where}: too many entries to be an answer of Graph", "too_large", "Save smaller pages.")
     values = _values(body, where)
     docs, more = _unwrapped(values if len(values) > 1 else values[0], 0)
     listed = len(values) > 1 or isinstance(values[0], list) or _value_of(values[0]) is not None
@@ -117,6 +112,11 @@ def why_nothing(body: bytes, where: str) -> str:
 
 def _values(body: bytes, where: str) -> list[Any]:
     """The JSON values of a file: one, or several behind one another (JSON lines). Raises PartialRead."""
+    try:
+        check_amount(body)
+    except TooMuch:
+        what = f"{where}: holds more values than any answer of Graph"
+        raise PartialRead(what, "too_large", "Save this file in smaller pages.") from None
     try:
         return [load(body, where)]
     except PartialRead as error:

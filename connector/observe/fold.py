@@ -420,9 +420,10 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
 def _name_regrouped(work: _Work, shifts: Iterable[groups.Shift], day: Day, grouped_by: Mapping[str, Profile]) -> None:
     """Points changed their group and no `score.changed` says so: the changes of their profiles do.
 
-    Where only the day has another word for a control's category, that is told as a change of its profile, too.
+    Where only the day has another word for a control's category, that is told as a change of its profile, too; but
+    without a catalogue there are no events of profiles.
     """
-    if work.rules.changes.catalogue == "off" or work.old.language not in ("", work.rules.language):
+    if not work.fresh or work.rules.changes.catalogue == "off" or work.old.language not in ("", work.rules.language):
         return
     for shift in shifts:
         old, new = grouped_by.get(shift.control), work.profile(shift.control)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Mapping
 
 import pytest
 import yaml
@@ -9,6 +10,8 @@ import yaml
 from tests.artefacts.host_packages import HOST, ROOT
 
 README = (HOST / "README.md").read_text()
+ELSEWHERE = {"cli", "simulator", "config", "refusals.py"}
+"""Where reasons are words for other things."""
 COMMAND = re.compile(r"`?(?:sudo )?securescore ([a-z][a-z-]+)((?: [^`\n#|;]*)?)")
 
 
@@ -30,19 +33,22 @@ def test_every_command_the_host_readme_names_exists_with_its_options(capsys: pyt
 
 def reasons() -> set[str]:
     """Every reason that the engine can give a problem or an incomplete read, found where it is said."""
-    given: set[str] = set()
-    for path in (ROOT / "connector").rglob("*.py"):
-        if {"cli", "simulator"} & set(path.parts) or path.stem.startswith(("config", "signin", "token_claims")):
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            given |= {word for value in said(node) for word in words(value)}
+    paths = [path for path in (ROOT / "connector").rglob("*.py") if not ELSEWHERE & set(path.parts)]
+    trees = [ast.parse(path.read_text()) for path in paths]
+    named = {
+        node.targets[0].id: node.value
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    given = {word for tree in trees for node in ast.walk(tree) for value in said(node) for word in words(value, named)}
     return given - {""}
 
 
 def said(node: ast.AST) -> list[ast.expr]:
     """The expressions that give a reason at this place."""
     if isinstance(node, ast.Call):
-        place = {"Absent": 0, "Fault": 1, "PartialRead": 1}.get(ast.unparse(node.func))
+        place = {"Absent": 0, "Fault": 1, "PartialRead": 1, "Loss": 1}.get(ast.unparse(node.func))
         by_place = [] if place is None else node.args[place : place + 1]
         return [*by_place, *(k.value for k in node.keywords if k.arg == "reason")]
     if isinstance(node, ast.Dict):
@@ -53,19 +59,22 @@ def said(node: ast.AST) -> list[ast.expr]:
         ]
     if isinstance(node, ast.Assign) and any("reason" in ast.unparse(target) for target in node.targets):
         return [node.value]
-    if isinstance(node, ast.FunctionDef) and node.name in ("_reason", "_loss"):
+    if isinstance(node, ast.FunctionDef) and node.name == "_reason":
         return [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value is not None]
     return []
 
 
-def words(value: ast.expr) -> set[str]:
-    """The texts an expression can come to: constants, either branch of a choice, members of a pair."""
+def words(value: ast.expr, named: Mapping[str, ast.expr]) -> set[str]:
+    """The texts an expression can come to: constants, also by name, either branch of a choice, members of a pair."""
+    if isinstance(value, ast.Name | ast.Attribute):
+        meant = named.get(value.id if isinstance(value, ast.Name) else value.attr)
+        return set() if meant is None else words(meant, {})
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         return {value.value} if re.fullmatch(r"[a-z_]+", value.value) else set()
     if isinstance(value, ast.IfExp):
-        return words(value.body) | words(value.orelse)
+        return words(value.body, named) | words(value.orelse, named)
     if isinstance(value, ast.Tuple):
-        return {word for part in value.elts for word in words(part)}
+        return {word for part in value.elts for word in words(part, named)}
     return set()
 
 

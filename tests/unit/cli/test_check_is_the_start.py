@@ -268,8 +268,9 @@ def test_who_may_not_write_the_state_is_told(folder: int, tmp_path: Path, capsys
     """Permissions do not bind root: it becomes nobody for the while."""
     file = polled_before(tmp_path, a_good_one(tmp_path))
     assert main(["check", "-c", str(tmp_path / "c.yaml")]) == 0  # everything is imported by now
-    for place in tmp_path.parents[:2]:
-        place.chmod(0o755)
+    for place in tmp_path.parents:
+        if place.name.startswith(("pytest-", "popen-")):
+            place.chmod(0o755)
     tmp_path.chmod(folder)
     for place in (file, tmp_path / "s.db.lock", tmp_path / "c.yaml", tmp_path / "events.jsonl"):
         place.chmod(0o444)

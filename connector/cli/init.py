@@ -15,10 +15,10 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from connector.config.keys import CLOUDS
 from connector.config.read import PLACEHOLDER, Reader
 from connector.durable import creating, replacing
 from connector.errors import ConfigError, PluginError
+from connector.net.clouds import CLOUDS
 from connector.options import Init, Option
 from connector.plugins.installed import plugin_names
 from connector.registry import SINKS, sink_module
@@ -31,9 +31,6 @@ GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 PUBLISHER_ROLE = "Monitoring Metrics Publisher"
 HOST_FOLDER = "/etc/secure-score-connector"
 
-_PORTAL = {"global": "https://entra.microsoft.com", "usgov": "https://entra.microsoft.us"}
-_LOGIN = {"global": "https://login.microsoftonline.com", "usgov": "https://login.microsoftonline.us"}
-_AZ_CLOUD = {"global": "AzureCloud", "usgov": "AzureUSGovernment"}
 FIRST = "file"
 """The kind of sink that needs nothing else."""
 
@@ -266,12 +263,12 @@ def write(path: str, text: str, *, replace: bool) -> None:
 
 def steps(answers: Answers, out: str) -> str:
     """What the operator does next, for the portal and for the az command line."""
-    region = "global" if (answers.cloud or "global") == "global" else "usgov"
+    cloud = CLOUDS[answers.cloud or "global"]
     text = _STEPS.format(
         out=out,
-        portal=_PORTAL[region],
-        az_cloud=_AZ_CLOUD[region],
-        login=_LOGIN[region],
+        portal=cloud.portal,
+        az_cloud=cloud.az_name,
+        login=cloud.login,
         tenant=(answers.tenant_id or "TENANT_ID"),
         client=(answers.client_id or "CLIENT_ID"),
         create="" if answers.client_id else _CREATE,

@@ -20,7 +20,8 @@ class Cloud:
     """Roots without a trailing slash. `graph` is where requests go, `graph_audience` whom its tokens are for.
 
     The two differ only when `graph` is overridden (a gateway, a simulator). `exchange` is the audience of a managed
-    identity's token that is used as a federated credential.
+    identity's token that is used as a federated credential. `portal` is where people register applications, `az_name`
+    what the az command line calls the cloud.
     """
 
     name: str
@@ -30,16 +31,22 @@ class Cloud:
     monitor_audience: str
     exchange: str
     resource_manager: str
+    portal: str
+    az_name: str
 
 
-def _cloud(name: str, graph: str, login: str, monitor: str, exchange: str, manager: str) -> Cloud:
-    return Cloud(name, graph, graph, login, monitor, exchange, manager)
+def _cloud(name: str, graph: str, *others: str) -> Cloud:
+    return Cloud(name, graph, graph, *others)
 
 
-_US_LOGIN = "https://login.microsoftonline.us"
-_US_MONITOR = "https://monitor.azure.us"
-_US_EXCHANGE = "api://AzureADTokenExchangeUSGov"
-_US_MANAGER = "https://management.usgovcloudapi.net"
+_US_GOVERNMENT = (
+    "https://login.microsoftonline.us",
+    "https://monitor.azure.us",
+    "api://AzureADTokenExchangeUSGov",
+    "https://management.usgovcloudapi.net",
+    "https://entra.microsoft.us",
+    "AzureUSGovernment",
+)
 
 CLOUDS: Mapping[str, Cloud] = {
     "global": _cloud(
@@ -49,9 +56,11 @@ CLOUDS: Mapping[str, Cloud] = {
         "https://monitor.azure.com",
         "api://AzureADTokenExchange",
         "https://management.azure.com",
+        "https://entra.microsoft.com",
+        "AzureCloud",
     ),
-    "usgov": _cloud("usgov", "https://graph.microsoft.us", _US_LOGIN, _US_MONITOR, _US_EXCHANGE, _US_MANAGER),
-    "dod": _cloud("dod", "https://dod-graph.microsoft.us", _US_LOGIN, _US_MONITOR, _US_EXCHANGE, _US_MANAGER),
+    "usgov": _cloud("usgov", "https://graph.microsoft.us", *_US_GOVERNMENT),
+    "dod": _cloud("dod", "https://dod-graph.microsoft.us", *_US_GOVERNMENT),
 }
 
 _VIANET = (".chinacloudapi.cn", ".microsoftonline.cn", ".azure.cn")

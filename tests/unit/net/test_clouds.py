@@ -1,10 +1,16 @@
 """Clouds: hosts, audiences, and the one that is refused."""
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from connector.config import keys
 from connector.config.values import GraphConfig
 from connector.errors import ConfigError
-from connector.net.clouds import cloud_of, cloud_of_ingestion, consent_url
+from connector.net.clouds import CLOUDS, cloud_of, cloud_of_ingestion, consent_url
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 
@@ -67,3 +73,28 @@ def test_consent_address() -> None:
         consent_url(cloud_of(GraphConfig("dod")), TENANT, "app&1")
         == f"https://login.microsoftonline.us/{TENANT}/adminconsent?client_id=app%261"
     )
+
+
+def test_a_cloud_that_can_be_named_can_be_reached() -> None:
+    assert list(CLOUDS) == list(keys.CLOUDS), "connector/net/clouds.py and connector/config/keys.py differ"
+    assert all(cloud.name == name for name, cloud in CLOUDS.items())
+
+
+def test_every_cloud_can_be_chosen_wherever_one_is_chosen() -> None:
+    packaging = Path(__file__).parents[3] / "packaging"
+    addon = json.loads((packaging / "splunk" / "globalConfig.json").read_bytes())
+    offered = [[o["value"] for o in f["options"]["autoCompleteFields"]] for f in fields(addon) if f["field"] == "cloud"]
+    assert offered == [list(CLOUDS)], "packaging/splunk/globalConfig.json"
+    template = json.loads((packaging / "azure" / "azuredeploy.json").read_bytes())
+    assert template["parameters"]["graphCloud"]["allowedValues"] == list(CLOUDS), "packaging/azure/azuredeploy.json"
+
+
+def fields(value: Any) -> Iterator[dict[str, Any]]:
+    """Every field of a form of the add-on."""
+    if isinstance(value, dict):
+        if "field" in value and "options" in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from fields(inner)

@@ -1,0 +1,56 @@
+"""Every pluggable end that ships has its registry line, its row in the README and a test that holds it to its contract.
+
+Nothing is run here: what a forgotten step would leave unsaid is looked for in the files.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connector.registry import SINKS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def modules(folder: str, holds: Callable[[str], object]) -> list[str]:
+    """The modules of a folder of which that is true."""
+    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if holds(path.read_text("utf-8")))
+
+
+def test_every_module_with_options_of_a_sink_is_registered() -> None:
+    configurable = modules("sinks", lambda text: re.search(r"^OPTIONS\b", text, re.MULTILINE))
+    registered = sorted(module.removeprefix("sinks.") for module in SINKS.values())
+    assert configurable == registered, "give the sink its line in connector/registry.py"
+
+
+@pytest.mark.parametrize("kind", SINKS)
+def test_every_kind_of_sink_is_in_the_readme(kind: str) -> None:
+    table = README.split("### Sinks\n")[1].split("\n### ")[0]
+    assert f"\n| `{kind}` |" in table, "give the sink its row in the README's table of sinks"
+
+
+@pytest.mark.parametrize("sink", modules("sinks", lambda text: "async def send(" in text))
+def test_every_sink_is_held_to_the_contract_of_sinks(sink: str) -> None:
+    assert "(SinkContract)" in text_of(f"tests/contract/test_sink_{sink}.py")
+
+
+@pytest.mark.parametrize("source", modules("connector/sources", lambda text: "async def read(self, known" in text))
+def test_every_source_is_held_to_the_contract_of_sources(source: str) -> None:
+    assert "check_source(" in text_of(f"tests/unit/sources/test_{source}.py")
+
+
+@pytest.mark.parametrize("store", modules("connector/stores", lambda text: "def open_store(" in text))
+def test_every_store_is_held_to_the_contract_of_stores(store: str) -> None:
+    text = text_of(f"tests/contract/test_store_{store}.py")
+    assert "(StoreContract)" in text
+    if "async def create(" in text_of(f"connector/stores/{store}.py"):
+        assert "(DocumentsContract)" in text
+
+
+def text_of(file: str) -> str:
+    path = ROOT / file
+    assert path.exists(), f"{file} is missing"
+    return path.read_text("utf-8")

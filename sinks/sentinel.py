@@ -90,6 +90,7 @@ ROUTES = ("endpoint", "rule_id", "rule_tenant_id")
 _RULE_ID = re.compile(r"dcr-[A-Za-z0-9-]{1,80}")
 _STREAM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
 _ONE_DIRECTORY = frozenset({"managed_identity", "device_code", "token"})
+_MAX_ANSWER_BYTES = 64 * 1024  # an error and a few words; more would only fill the memory
 _LEAST_BODY_BYTES = 10_000  # what calls less than this too large (413) is broken, and no row is at fault
 _LONE_REFUSALS = 20  # rows refused one by one with none taken in between, before the stream itself is blamed
 _GZIP_LEVEL = 1  # 27:1 against 32:1 at level 6, for a third of the CPU
@@ -350,7 +351,11 @@ class _Pipe:
     async def send(self, request: Any, **_options: Any) -> _Answer:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
         response = await self._http.request(
-            request.method, request.url, headers=dict(request.headers), body=request.content.getvalue()
+            request.method,
+            request.url,
+            headers=dict(request.headers),
+            body=request.content.getvalue(),
+            max_bytes=_MAX_ANSWER_BYTES,
         )
         # Whoever echoes the request must not bring the token into an error text.
         return _Answer(evolve(response, body=response.body.replace(token, b"(token)") if token else response.body))

@@ -71,6 +71,7 @@ ROUTES = ("index", "token")
 
 MAX_BODY_BYTES = 900_000
 """One request, uncompressed: Splunk Cloud refuses more than 1 MB."""
+_MAX_ANSWER_BYTES = 64 * 1024  # a status and a few words; more would only fill the memory
 
 _EVENT, _ACK, _HEALTH = "/services/collector/event", "/services/collector/ack", "/services/collector/health"
 _TOKEN = re.compile(r"[!-~]+")
@@ -610,14 +611,14 @@ class HecSink:
         url = self._collector.base_url + path
         began = self._clock.now()
         try:
-            response = await self._http.request(method, url, headers=sent, body=body)
+            response = await self._http.request(method, url, headers=sent, body=body, max_bytes=_MAX_ANSWER_BYTES)
         except Unavailable:
             closed = self._warm and (self._clock.now() - began).total_seconds() < _AT_ONCE_S
             self._warm = False
             if not closed:
                 raise
             await self._http.close()
-            response = await self._http.request(method, url, headers=sent, body=body)
+            response = await self._http.request(method, url, headers=sent, body=body, max_bytes=_MAX_ANSWER_BYTES)
         self._warm = True
         channel.keep_cookies(response)
         # Whoever echoes the request must not bring the token into an error text.

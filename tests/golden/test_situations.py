@@ -24,8 +24,10 @@ A control's percentage and the day's totals are computed from the catalogue (10 
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,13 @@ from connector.model import (
     StateUpdate,
     Unchanged,
 )
-from connector.observe import memory
+from connector.observe import explain, memory
 from connector.observe.poller import Poller
 from connector.observe.severity import SeverityRules
 from connector.ports import Source, State
+from connector.report.words import CAUSES
 from connector.sources.days import parse_days
+from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 FILES = sorted((Path(__file__).parent / "situations").glob("*.yaml"))
@@ -289,9 +293,39 @@ def story(told: Sequence[tuple[int, Event]]) -> str:
     return "\n".join(lines) or "  (nothing)"
 
 
+OPEN = re.compile(r"((?:by_category|by_service|by_tier|labels|detail))\..*")
+"""Maps whose keys are data: names of groups, labels of an operator, figures of an average."""
+
+SHOWN_ELSEWHERE = (
+    "control.class",
+    "control.frameworks",
+    "control_scores",
+    "cause.parts",
+    "contributions[].cause.parts",
+)
+"""What no sample event carries, because few events do."""
+
+
+def paths(value: Any, path: str = "") -> set[str]:
+    """The dotted paths of every key in what an event says."""
+    if isinstance(value, Mapping):
+        own = {OPEN.sub(r"\1", f"{path}{key}") for key in value}
+        return own | {found for key, inner in value.items() for found in paths(inner, f"{path}{key}.")}
+    if isinstance(value, list):
+        return {found for inner in value for found in paths(inner, f"{path[:-1]}[].")}
+    return set()
+
+
+@cache
+def paths_of_samples() -> frozenset[str]:
+    return frozenset(path for name in samples.names() for path in paths(samples.event(name).data))
+
+
 def check_event(event: Event) -> None:
     """What holds for every event of every situation."""
     json.dumps(event.data, allow_nan=False)
+    new = {path for path in paths(event.data) - paths_of_samples() if not path.startswith(SHOWN_ELSEWHERE)}
+    assert new == set(), "put these keys into an event of sample_events.yaml: the mappings are held against those"
     assert 0 <= event.severity <= 10
     assert not event.backfilled or event.severity == 0
     if event.type == "score.changed" and event.data["delta"] is not None:
@@ -332,6 +366,31 @@ def test_situations_show_every_type_the_engine_tells() -> None:
     """Heartbeats, recoveries of sinks and write-backs are made elsewhere."""
     shown = {e["type"] for path in FILES for e in yaml.safe_load(path.read_text("utf-8"))["expect"]}
     assert set(STREAM_OF_TYPE) - shown == {"connector.heartbeat", "connector.write_back"}
+
+
+def test_situations_show_every_cause() -> None:
+    """What the engine can name has its words for people, its place in the README, and a situation in which it holds."""
+    engine = Path(explain.__file__).parent
+    texts = "".join(path.read_text("utf-8") for path in engine.glob("*.py"))
+    named = set(re.findall(r'Cause\(\s*"(\w+)"', texts))
+    assert named == set(CAUSES), "connector/report/words.py has other causes than the engine names"
+    scripts = [yaml.safe_load(path.read_text("utf-8")) for path in FILES]
+    shown = {label for script in scripts for wanted in script["expect"] for label in labels(wanted)}
+    named -= {"nothing_moved"}  # said of a whole period, in reports
+    assert named - shown == set(), "write a situation"
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    assert {label for label in named if f"`{label}`" not in readme} == set(), "README, Causes"
+
+
+def labels(expected: Any) -> list[str]:
+    """The labels of every cause in what is expected of an event."""
+    if isinstance(expected, list):
+        return [label for one in expected for label in labels(one)]
+    if not isinstance(expected, dict):
+        return []
+    own = [expected["label"]] if "label" in expected else []
+    own += [value for key, value in expected.items() if key == "cause.label"]
+    return own + [label for value in expected.values() for label in labels(value)]
 
 
 async def test_harness_sees_a_wrong_expectation() -> None:

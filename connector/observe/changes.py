@@ -402,7 +402,7 @@ def _plain(value: Any) -> Any:
 def tenant_changed(before: Version, after: Version, *, backfilled: bool) -> Change | None:
     """The licensed services differ between two days; None when they do not.
 
-    User counts are left out: Graph reports 0 or absurd values for them (graph.md 2.4), so they prove nothing.
+    User counts are left out: Graph reports 0 or absurd values for them, so they prove nothing.
     """
     added, removed = diff.services_changed(before.day, after.day)
     if not added and not removed:

@@ -247,7 +247,7 @@ def state_on(profile: Profile, day: str) -> StateUpdate:
 def asserted_units(control: Control, profile: Profile | None, moment: str) -> int | None:
     """The points, in units, that a control has by statement at a moment; None when they are unknown.
 
-    A statement awards full points, some days later: until then what a control has was measured (graph.md 3.8).
+    A statement awards full points, some days later: until then what a control has was measured.
     """
     if profile is None or state_at(profile, moment).state not in ASSERTED or is_full(control, profile) is False:
         return 0
@@ -293,7 +293,7 @@ def _differs(old: Profile, new: Profile, name: str) -> bool:
 
 
 def _fold(text: str) -> str:
-    """Case and spacing of catalogue words vary from read to read (graph.md 2.5) and mean nothing."""
+    """Case and spacing of catalogue words vary from read to read and mean nothing."""
     return " ".join(text.casefold().split())
 
 

@@ -28,7 +28,7 @@ from connector.observe.diff import (
 _INSTANCE = re.compile(r"^[0-9]+\.")
 """The number of an app instance before an id ("11770.MDA_…"): part of the identity, not of the family."""
 SETTLING_DAYS = 7
-"""How long after a state change points may still follow (graph.md 3.3: users report up to seven days)."""
+"""How long after a state change points may still follow (users report up to seven days)."""
 TELLING = 5.0
 """From this percentage on a score and its percentage tell the maximum for sure: both are rounded to hundredths."""
 ROUNDING = 0.01
@@ -215,7 +215,7 @@ def _state_asserted(name: str, before: Control | None, after: Control | None, co
 
 
 def _is_full(control: Control) -> bool:
-    """An asserted control has full points (graph.md 3.8), so any other move has another cause."""
+    """An asserted control has full points, so any other move has another cause."""
     return control.percent is None or control.percent >= 100.0
 
 
@@ -338,7 +338,7 @@ def _presence(before: Control | None, after: Control | None, context: Context) -
 
 
 def is_device(name: str) -> bool:
-    """Device controls: `count` means exposed devices there, compliant users elsewhere (graph.md 2.4)."""
+    """Device controls: `count` means exposed devices there, compliant users elsewhere."""
     return _INSTANCE.sub("", name).startswith("scid_")
 
 

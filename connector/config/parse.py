@@ -275,7 +275,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
         for key in ("auth", "write_auth", "path"):
             if key in given:
                 reader.note((*path, key), f"source: {source} has keys of its own, under options: remove it")
-    else:
+    elif source == "files":
         if "path" not in both:
             reader.note((*path, "path"), "is missing: source: files reads the saved responses of this folder")
         for key in ("auth", "write_auth"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from connector.config import keys
 from connector.registry import SINKS
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,12 @@ def test_every_sink_is_held_to_the_contract_of_sinks(sink: str) -> None:
 @pytest.mark.parametrize("source", modules("connector/sources", lambda text: "async def read(self, known" in text))
 def test_every_source_is_held_to_the_contract_of_sources(source: str) -> None:
     assert "check_source(" in text_of(f"tests/unit/sources/test_{source}.py")
+
+
+@pytest.mark.parametrize("source", keys.TENANT["source"].choices)
+def test_every_source_that_ships_is_judged_and_opened(source: str) -> None:
+    assert f'source == "{source}"' in text_of("connector/config/parse.py"), "say which keys a tenant of it has"
+    assert f'tenant.source == "{source}"' in text_of("connector/app.py"), "open it in open_source"
 
 
 @pytest.mark.parametrize("store", modules("connector/stores", lambda text: "def open_store(" in text))

@@ -1,5 +1,6 @@
 """A raw mapping becomes a Config, or one error with everything that is wrong with it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.config.keys import SINK, TENANT, TOP
+from connector.config import parse as parse_module
+from connector.config.keys import OVERRIDES, SINK, TENANT, TOP
 from connector.config.parse import parse
 from connector.config.values import (
     ChangesConfig,
@@ -681,3 +683,11 @@ def test_whatever_comes_it_is_a_config_or_a_list_of_problems(raw: dict[str, Any]
         found = error.problems
     assert found
     assert all(problem.isprintable() and len(problem) < 1000 for problem in found)
+
+
+def test_no_key_is_taken_and_forgotten() -> None:
+    """A key that the tables know and nobody reads would be accepted and do nothing."""
+    text = Path(parse_module.__file__).read_text("utf-8")
+    whole = ("state.blob.", "state.kvstore.")  # handed on as they stand
+    known = [key for key in {**TOP, **TENANT, **SINK} if not key.startswith(whole) and key not in OVERRIDES]
+    assert [key for key in known if f'"{key}"' not in text] == [], "read it in connector/config/parse.py"

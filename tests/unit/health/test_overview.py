@@ -1,0 +1,39 @@
+"""The document of `status --json`: scripts rely on its keys."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from connector.health.overview import overview
+from connector.ports import SinkStats, Stats
+from connector.signin.credentials import Credential
+from tests.config_example import minimal, parsed
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+STATS = Stats(5, 900, (SinkStats("old", 1, 2, 0, None, None, abandoned=True),))
+
+
+def document() -> dict[str, Any]:
+    config = parsed(minimal())
+    (tenant,) = config.tenants
+    return overview(config, {tenant.name: {"newest": "2026-11-22"}}, STATS, NOW, [], [Credential("a", "secret", NOW)])
+
+
+def test_every_part_has_exactly_these_keys() -> None:
+    """Add to them, and say so in README and CHANGELOG; never take one away."""
+    found = document()
+    assert list(found) == ["tenants", "sinks", "problems", "credentials", "store"]
+    (tenant,) = found["tenants"].values()
+    assert list(tenant) == [
+        *("newest_day", "data_age_s", "last_success", "error", "hint", "notes", "refused", "problems"),
+    ]
+    for sink in found["sinks"].values():
+        assert list(sink) == ["state", "backlog", "parked", "last_success", "oldest_due", "error", "hint"]
+    assert list(found["credentials"][0]) == ["credential", "kind", "expires_at", "days_left", "tenants", "sink"]
+    assert found["store"] == {"events": 5, "bytes": 900}
+
+
+def test_ages_and_states_follow_from_what_is_known() -> None:
+    found = document()
+    (tenant,) = found["tenants"].values()
+    assert (tenant["newest_day"], tenant["data_age_s"]) == ("2026-11-22", 86_400)
+    assert {sink["state"] for sink in found["sinks"].values()} == {"new", "abandoned"}

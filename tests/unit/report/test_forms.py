@@ -10,6 +10,7 @@ from functools import cache
 from html.parser import HTMLParser
 from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from connector.observe.explain import Share
 from connector.observe.memory import Memory
 from connector.report import build, document, page, table, values
 from connector.report.moves import SHOWN_MOVES
-from connector.report.values import Cover, Summary, TenantReport
+from connector.report.values import Cover, Notice, Summary, TenantReport
 from tests.fakes.posture import HOSTILE, hostile, simulated, whole
 
 VOID = {"meta", "link", "wbr"}
@@ -186,6 +187,18 @@ def test_the_waterfall_that_is_shown_adds_up() -> None:
         assert sum(number(row[5]) for row in listed) == sum(diff.fixed(m.delta) for m in bridge.moves)
 
 
+def test_every_table_is_shown_with_its_rows() -> None:
+    """A table that no report here has would be tested by nothing."""
+    folder = Path(page.__file__).parent
+    captions = {name for file in folder.glob("*.py") for name in re.findall(r'\btable\(\s*"([^"]+)"', file.read_text())}
+    first, *others = reports()
+    notice = Notice("2026-07-09T08:00:00Z", "feed.gap", 2, "A day is missing", "id")
+    told = evolve(first, quality=evolve(first.quality, notices=(notice,)))
+    shown = written(page, [told, *others])
+    assert len(captions) > 6
+    assert [name for name in captions if f"<caption>{name}</caption>" not in shown] == []
+
+
 def test_many_moves_are_shown_as_one_bar_and_each_in_its_table() -> None:
     def day(on: str, scores: list[float]) -> Version:
         controls = {f"c{n:02}": Control(f"c{n:02}", "Apps", score, None) for n, score in enumerate(scores)}
@@ -299,6 +312,11 @@ def test_the_table_is_rfc_4180() -> None:
     assert {len(line) for line in lines} == {len(table.COLUMNS)}
     assert "\n" not in text.replace("\r\n", "")
     assert lines[0] == list(table.COLUMNS)
+
+
+def test_every_column_holds_something() -> None:
+    found = rows(written(table, reports()))
+    assert [column for column in table.COLUMNS if not any(row[column] for row in found)] == []
 
 
 def test_the_rows_add_up_to_the_change() -> None:

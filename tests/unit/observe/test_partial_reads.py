@@ -139,7 +139,7 @@ async def test_notes_stay_until_their_part_is_read_anew(caplog: pytest.LogCaptur
     assert (one.notes, none.notes) == (("odd day",), ())
     assert first.status == "ok", "what is odd was read all the same"
     assert lab.head["notes"] == []
-    assert [r.note for r in caplog.records if r.message == "input.noted"] == [  # type: ignore[attr-defined]
+    assert [r.note for r in caplog.records if r.getMessage() == "input.noted"] == [  # type: ignore[attr-defined]
         "odd day",
         "odd profile",
         "not taken: x",

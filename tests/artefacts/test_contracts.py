@@ -57,6 +57,13 @@ def test_every_store_is_held_to_the_contract_of_stores(store: str) -> None:
         assert "(DocumentsContract)" in text
 
 
+def test_every_home_of_the_state_that_can_be_named_is_opened() -> None:
+    others = {"mode", "keep_days", "max_bytes"}
+    homes = {key.split(".")[1] for key in keys.TOP if key.startswith("state.")} - others
+    text = text_of("connector/app.py")
+    assert {home for home in homes if f"state.{home}" not in text} == set(), "open it in open_store"
+
+
 def text_of(file: str) -> str:
     path = ROOT / file
     assert path.exists(), f"{file} is missing"

@@ -20,12 +20,38 @@ def test_the_picture_shows_every_wing() -> None:
 
 
 def test_the_picture_shows_no_arrow_that_the_import_rules_forbid() -> None:
-    picture = ARCHITECTURE.split("```mermaid")[1].split("```")[0]
     rules = (ROOT / "pyproject.toml").read_text("utf-8").split("layers = [")[1].split("]\n")[0]
     rank = {name: n for n, line in enumerate(rules.splitlines()) for name in re.findall(r"[a-z]+", line.split("#")[0])}
-    arrows = re.findall(r"^\s+(\w+)(?:\[.*?\])? --> (\w+)", picture, re.MULTILINE)
-    assert len(arrows) > 20
-    assert [(a, b) for a, b in arrows if rank[a] > rank[b]] == []
+    assert len(arrows()) > 20
+    assert [(a, b) for a, b in arrows() if rank[a] > rank[b]] == []
+
+
+def test_the_picture_shows_the_imports_there_are() -> None:
+    drawn = arrows()
+    reached = set(drawn)
+    while more := {(a, d) for a, b in reached for c, d in drawn if b == c} - reached:
+        reached |= more
+    wings = {name for arrow in drawn for name in arrow}
+    there = {(a, b) for a, b in imports() if a != b and {a, b} <= wings}
+    assert there - reached == set(), "draw these arrows in docs/architecture.md"
+    assert drawn - there == set(), "nothing imports along these arrows of docs/architecture.md"
+
+
+def arrows() -> set[tuple[str, str]]:
+    picture = ARCHITECTURE.split("```mermaid")[1].split("```")[0]
+    return set(re.findall(r"^\s+(\w+)(?:\[.*?\])? --> (\w+)", picture, re.MULTILINE))
+
+
+def imports() -> set[tuple[str, str]]:
+    """Which wing, or module at the root of the engine, imports which."""
+    found = set()
+    for path in ENGINE.rglob("*.py"):
+        importer = path.relative_to(ENGINE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                found |= {(importer, name.split(".")[1]) for name in names if name.startswith("connector.")}
+    return found
 
 
 @pytest.mark.parametrize("wing", sorted(WINGS))

@@ -1,10 +1,13 @@
 """Conf stanzas of the Splunk add-on become a Config, or one error in the words of its pages."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 
+from connector.config.keys import LANGUAGES
 from connector.config.splunk_conf import (
     PROXY_PASSWORD,
     SECRET,
@@ -150,3 +153,11 @@ def test_small_readings() -> None:
     assert resend_since({}) is None
     on: list[Any] = [accept({"accept_suspicious": word}) for word in ("1", "true", "0", "false", "")]
     assert on == [True, True, False, False, False]
+
+
+def test_the_form_offers_every_language() -> None:
+    form = Path(__file__).parents[3] / "packaging" / "splunk" / "globalConfig.json"
+    (inputs,) = json.loads(form.read_bytes())["pages"]["inputs"]["services"]
+    (field,) = (entity for entity in inputs["entity"] if entity["field"] == "language")
+    offered = [option["value"][:2] for option in field["options"]["autoCompleteFields"]]
+    assert offered == list(LANGUAGES), "packaging/splunk/globalConfig.json and connector/config/keys.py differ"

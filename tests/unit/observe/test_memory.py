@@ -2,11 +2,12 @@
 
 import json
 import zlib
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import evolve, fields, has
 
 from connector.errors import StoreError
 from connector.ids import content_hash
@@ -36,17 +37,17 @@ def version(date: str, revision: int = 0, status: str | None = None) -> Version:
         "on": Control("on", "Apps", 0.0, 0.0, on=True),
     }
     day = Day(
-        f"t_{date}", date, 300.5, 700.0, controls, ("A", "B"), 85, None,
+        f"t_{date}", date, 300.5, 700.0, controls, ("A", "B"), 85, 90,
         (Average("AllTenants", 40.5, {"low": 1.0, "word": "x", "none": None}), Average("x", None)),
         ("future_dated",), detailed=status is not None,
     )  # fmt: skip
-    return Version(day, content_hash(day), revision)
+    return Version(day, content_hash(day), revision, seen=f"{date}T09:00:00Z")
 
 
 PROFILE = Profile(
     "Admin\ud800\n|", "Ask", "Identity", "AzureAD", "Core", 10.0, 3, "Config", "https://x", "Low", "High",
     ("Account Breach",), False, "aa", "bb",
-    (StateUpdate("Default"), StateUpdate("Ignored", "2026-11-01T00:00:00Z", "a", "b", "c")),
+    (StateUpdate("Default", at_unusable=True), StateUpdate("Ignored", "2026-11-01T00:00:00Z", "a", "b", "c")),
 )  # fmt: skip
 REFUSAL = Refusal("2026-11-22T09:00:00Z", "p1", ("a", "b"), approved=True)
 
@@ -73,6 +74,27 @@ def full() -> Memory:
 
 def stored(memory: Memory, state: State | None = None, old: Memory | None = None, **values: Any) -> State:
     return encode(state, old or Memory(), memory, values)
+
+
+@pytest.mark.parametrize("kind", [Average, Control, Day, Profile, StateUpdate, Version])
+def test_the_memory_that_is_tested_has_every_field(kind: type) -> None:
+    """One that is left at its default everywhere could be lost in storage, unseen."""
+    found = [value for value in values_in(full()) if type(value) is kind]
+    said = {f.name for f in fields(kind) for value in found if getattr(value, f.name) not in (f.default, None, "")}
+    unsaid = {f.name for f in fields(kind)} - said
+    assert unsaid == set(), f"give {kind.__name__} these in `full`"
+
+
+def values_in(value: Any) -> Iterator[Any]:
+    """Every value of attrs in a value, itself first."""
+    if has(type(value)):
+        yield value
+        value = [getattr(value, f.name) for f in fields(type(value))]
+    elif isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from values_in(inner)
 
 
 def test_memory_survives_storage() -> None:

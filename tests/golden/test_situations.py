@@ -303,7 +303,7 @@ SHOWN_ELSEWHERE = (
     "cause.parts",
     "contributions[].cause.parts",
 )
-"""What no sample event carries, because few events do."""
+"""What no sample event carries: few events have it, and the cases of the mappings set it."""
 
 
 def paths(value: Any, path: str = "") -> set[str]:

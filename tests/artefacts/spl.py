@@ -106,7 +106,11 @@ class World:
         """The rows of a search, its tokens ($x$) and macros replaced."""
         for name, value in (tokens or {}).items():
             search = search.replace(f"${name}$", value)
-        parts = split(self.expand(search), "|")
+        return self.piped(self.expand(search))
+
+    def piped(self, search: str) -> list[Row]:
+        """The rows of a search, or of one in brackets inside another, in which nothing is to be replaced any more."""
+        parts = split(search, "|")
         rows = [dict(row) for row in self.rows]
         for n, part in enumerate(parts):
             if not part and n == 0:
@@ -736,6 +740,29 @@ def _fillnull(_: World, rows: list[Row], rest: str) -> list[Row]:
     return [{**dict.fromkeys(names, found[1].strip('"')), **row} for row in rows]
 
 
+def _append(world: World, rows: list[Row], rest: str) -> list[Row]:
+    """The rows of another search behind these."""
+    if not (rest.startswith("[") and rest.endswith("]")):
+        raise SplError(f"append: {rest!r}")
+    inner = rest[1:-1].strip()
+    if not inner.startswith("search "):
+        raise SplError(f"a search in brackets begins with its command: {inner!r}")
+    return [*rows, *world.piped(inner)]
+
+
+def _untable(world: World, rows: list[Row], rest: str) -> list[Row]:
+    """One row for each value besides the first field's, which it keeps: the name of its field, and the value."""
+    kept, name, value = _names(rest)
+    world.reads(kept)
+    return [
+        {kept: row[kept], name: field, value: found}
+        for row in rows
+        if kept in row
+        for field, found in row.items()
+        if field != kept
+    ]
+
+
 COMMANDS: Mapping[str, Callable[[World, list[Row], str], list[Row]]] = {
     "search": _search,
     "where": _where,
@@ -753,5 +780,7 @@ COMMANDS: Mapping[str, Callable[[World, list[Row], str], list[Row]]] = {
     "spath": _spath_command,
     "lookup": _lookup,
     "fillnull": _fillnull,
+    "append": _append,
+    "untable": _untable,
     "head": lambda _, rows, rest: rows[: int(rest or 10)],
 }

@@ -22,11 +22,15 @@ KINDS = {"singlevalue", "table", "line", "area", "column", "bar", "pie"}
 
 @pytest.fixture(scope="module")
 def index(lookups: Path) -> World:
-    """The sample events, and those of the alert test as if they were real: more controls, and a second tenant."""
+    """The sample events, and those of the alert test as if they were real: more controls, days and a second tenant."""
     real = alert_samples.events(datetime(2026, 11, 20, 8, tzinfo=UTC), severity_rules(), ["splunk"])
     control = samples.event("control.score_changed/regressed").data["control"]
     more = samples.event("control.observed", {"id": "another", "data.control": control})
-    found = world([*(samples.event(name) for name in samples.names()), more, *real], lookups, NOW)
+    moment = "2026-11-26T09:12:05Z"
+    later = samples.event(
+        "score.observed", {"id": "later", "time": moment, "data.day": "2026-11-26", "data.observed_at": moment}
+    )
+    found = world([*(samples.event(name) for name in samples.names()), more, later, *real], lookups, NOW)
     for row in found.rows:
         row.pop("simulated", None)
     return found
@@ -72,6 +76,8 @@ def test_a_definition_is_whole(name: str) -> None:
     known = {f"{token}" for token in tokens(name)} | {"time.earliest", "time.latest"}
     asked = set(re.findall(r"\$([a-z_.]+)\$", str(found)))
     assert asked <= known, "every token has a default"
+    for source in found["dataSources"]:
+        assert "$" not in re.sub(r"\$[a-z_.]+\$", "", query(name, source)), "it would begin a token, as in a pattern"
 
 
 @pytest.mark.parametrize("name", list(DASHBOARDS))

@@ -32,6 +32,63 @@ READS = (
 )
 """Three days, each revised; controls that went while their day was open, and one that came."""
 
+OTHER = "22222222-2222-2222-2222-222222222222"
+EXO, MDO = (Profile("", "", service=name, tier="Core", max_score=10.0) for name in ("EXO", "MDO"))
+Placed = dict[str, tuple[str, float]]
+"""Controls of a day: category and points."""
+REGROUPED: dict[str, tuple[tuple[str, dict[str, Placed], dict[str, Profile]], ...]] = {
+    TENANT: (
+        (
+            "2026-11-22T09:00:00Z",
+            {"2026-11-22": {"a": ("Apps", 10.0), "b": ("Apps", 5.0), "c": ("Identity", 3.0)}},
+            {"a": EXO, "b": EXO, "c": MDO},
+        ),
+        (
+            "2026-11-22T15:00:00Z",
+            {"2026-11-22": {"a": ("Apps", 9.0), "b": ("Data", 5.0), "c": ("Identity", 3.0)}},
+            {"a": EXO, "b": EXO, "c": MDO},
+        ),
+        (
+            "2026-11-22T20:00:00Z",
+            {"2026-11-22": {"a": ("Apps", 9.0), "b": ("Data", 5.0), "c": ("Identity", 3.0)}},
+            {"a": MDO, "b": EXO, "c": MDO},
+        ),
+        (
+            "2026-11-23T09:00:00Z",
+            {"2026-11-23": {"a": ("Identity", 6.0), "b": ("Data", 5.0), "c": ("Identity", 3.0)}},
+            {"a": MDO, "b": EXO, "c": MDO},
+        ),
+        (
+            "2026-11-24T09:00:00Z",
+            {"2026-11-24": {"a": ("Identity", 6.0), "b": ("Data", 5.0), "c": ("Data", 3.0)}},
+            {"a": MDO, "b": EXO, "c": MDO},
+        ),
+        (
+            "2026-11-24T15:00:00Z",
+            {"2026-11-24": {"a": ("Identity", 6.0), "b": ("Data", 7.0), "c": ("Data", 3.0)}},
+            {"a": MDO, "b": EXO, "c": MDO},
+        ),
+        (
+            "2026-11-24T20:00:00Z",
+            {"2026-11-24": {"a": ("Identity", 6.0), "b": ("Data", 7.0), "c": ("Data", 3.0)}},
+            {"a": MDO, "b": MDO, "c": MDO},
+        ),
+    ),
+    OTHER: (
+        (
+            "2026-11-23T10:00:00Z",
+            {
+                "2026-11-22": {"a": ("Identity", 3.0), "b": ("Apps", 2.0)},
+                "2026-11-23": {"a": ("Apps", 4.0), "b": ("Apps", 2.0)},
+            },
+            {"a": EXO, "b": EXO},
+        ),
+        ("2026-11-24T10:00:00Z", {"2026-11-24": {"a": ("Data", 4.0), "b": ("Apps", 3.0)}}, {"a": EXO, "b": EXO}),
+    ),
+}
+"""Controls change their category and service: within the first day, while no day is new, with points and without, and
+after the last day was told; beside them points move. Of the second tenant two days are read at once."""
+
 
 @frozen
 class Told:
@@ -128,3 +185,76 @@ def test_the_history_of_a_control_has_one_value_a_day(told: Told) -> None:
     assert [number(row["contoso"]) for row in rows] == [90.0, 40.0]
     assert run(told, "securescore_controls", "ds_history", control="gone")[-1]["_time"] < rows[-1]["_time"]
     assert run(told, "securescore_controls", "ds_history", control="early") == [], "it had gone when its day closed"
+
+
+@pytest.fixture(scope="module")
+def regrouped(lookups: Path) -> World:
+    events = list[Event]()
+    for tenant, reads in REGROUPED.items():
+        memory, name = Memory(), "contoso" if tenant == TENANT else "fabrikam"
+        for at, days, catalogue in reads:
+            found = tuple(placed_day(tenant, date, placed) for date, placed in days.items())
+            profiles = {control: evolve(profile, id=control) for control, profile in catalogue.items()}
+            seen = observe(memory, Snapshot("graph", found, profiles), Rules(tenant, ChangesConfig()), at)
+            memory = seen.memory
+            events += [stamp(change, Origin(tenant, name), at, SeverityRules(())) for change in seen.changes]
+    return world(events[::-1], lookups, NOW, indexed=NOW)
+
+
+def placed_day(tenant: str, date: str, placed: Placed) -> Day:
+    controls = {n: Control(n, category, s, s * 10) for n, (category, s) in placed.items()}
+    total = sum(s for _, s in placed.values())
+    return Day(f"{tenant}_{date}", date, total, 10.0 * len(controls), controls, detailed=True)
+
+
+def by_group(where: World, tenant: str) -> dict[tuple[str, str], tuple[float, ...]]:
+    """(before, after, moved, regrouped) of each group, as the panel has it."""
+    query = DASHBOARDS["securescore_posture"]["dataSources"]["ds_groups"]["options"]["query"]
+    found = dict[tuple[str, str], tuple[float, ...]]()
+    for row in where.run(query, {"tenant": tenant}):
+        assert row["Change"] == pytest.approx(row["After"] - row["Before"])
+        assert row["Change"] == pytest.approx(row["Moved"] + row["Regrouped"])
+        found[row["Kind"], row["Group"]] = (row["Before"], row["After"], row["Moved"], row["Regrouped"])
+    return found
+
+
+CONTOSO = {
+    ("category", "Apps"): (9.0, 0.0, 0.0, -9.0),
+    ("category", "Data"): (5.0, 10.0, 2.0, 3.0),
+    ("category", "Identity"): (3.0, 6.0, -3.0, 6.0),
+    ("service", "EXO"): (14.0, 7.0, 2.0, -9.0),
+    ("service", "MDO"): (3.0, 9.0, -3.0, 9.0),
+    ("tier", "Core"): (17.0, 16.0, -1.0, 0.0),
+}
+FABRIKAM = {
+    ("category", "Apps"): (2.0, 3.0, 2.0, -1.0),
+    ("category", "Data"): (0.0, 4.0, 0.0, 4.0),
+    ("category", "Identity"): (3.0, 0.0, 0.0, -3.0),
+    ("service", "EXO"): (5.0, 7.0, 2.0, 0.0),
+    ("tier", "Core"): (5.0, 7.0, 2.0, 0.0),
+}
+
+
+def test_what_moved_and_what_was_regrouped_are_the_change_of_every_group(regrouped: World) -> None:
+    """What changed its group within the first day, or after the last one was told, lies in neither sum."""
+    assert by_group(regrouped, "contoso") == CONTOSO
+    assert by_group(regrouped, "fabrikam") == FABRIKAM
+
+
+def test_the_groups_of_all_tenants_are_their_sums(regrouped: World) -> None:
+    none = (0.0,) * 4
+    wanted = {
+        group: tuple(a + b for a, b in zip(CONTOSO.get(group, none), FABRIKAM.get(group, none), strict=True))
+        for group in {*CONTOSO, *FABRIKAM}
+    }
+    assert by_group(regrouped, "*") == wanted
+
+
+def test_the_percentage_of_a_category_is_that_of_all_points_of_the_tenants(regrouped: World) -> None:
+    query = DASHBOARDS["securescore_posture"]["dataSources"]["ds_categories"]["options"]["query"]
+    newest = regrouped.run(query, {"tenant": "*"})[-1]
+    assert {name: value for name, value in newest.items() if name != "_time"} == {
+        "Apps": 30.0,
+        "Data": pytest.approx(100 * (7 + 3 + 4) / 30, abs=0.005),
+        "Identity": 60.0,
+    }

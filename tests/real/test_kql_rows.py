@@ -204,7 +204,7 @@ def categories(day: str, at: str, **points: float) -> Seen:
     return Seen("score.observed", own)
 
 
-def regrouped(number: int, at: str, points: float) -> Seen:
+def regrouped(number: int, at: str, points: float, day: str = "2026-11-23") -> Seen:
     """A profile that took points from Apps to Identity."""
     told = {
         "by_category": {"Apps": -points, "Identity": points},
@@ -214,7 +214,7 @@ def regrouped(number: int, at: str, points: float) -> Seen:
             {"by": "category", "before": "Apps", "after": "Identity", "controls": 1, "points": points, "names": ["x"]}
         ],
     }
-    own = {"id": f"profile {number}", "data.observed_at": at, "data.regrouped": told}
+    own = {"id": f"profile {number}", "data.day": day, "data.observed_at": at, "data.regrouped": told}
     return Seen("profile.changed/regrouped", own)
 
 
@@ -225,6 +225,16 @@ REGROUPED = (
     categories("2026-11-23", "2026-11-23T09:00:00Z", Apps=54.0, Identity=67.0),
     categories("2026-11-24", "2026-11-24T09:00:00Z", Apps=52.0, Identity=67.0),
 )
+AT_ONCE = "2026-11-24T09:00:00Z"
+READ_AT_ONCE = (
+    categories("2026-11-22", AT_ONCE, Apps=71.0, Identity=50.0),
+    regrouped(1, AT_ONCE, 3.0, day="2026-11-22"),  # before what is shown of the first day
+    categories("2026-11-23", AT_ONCE, Apps=54.0, Identity=67.0),
+    regrouped(2, AT_ONCE, 17.0),
+    categories("2026-11-24", AT_ONCE, Apps=52.0, Identity=67.0),
+    regrouped(3, "2026-11-24T10:00:00Z", 5.0, day="2026-11-24"),  # after what is shown of the last one
+)
+"""Several days at one moment: at first contact, or after an outage."""
 STORM = {"subject": "tenants:feed.stale:stale", "data.reason": "stale"}
 SIMULATED: dict[str, Any] = {"simulated": True}
 
@@ -652,6 +662,14 @@ CASES |= {
         (
             {"Category": "Apps", "Before": 71.0, "After": 52.0, "Change": -19.0, "Moved": -2.0, "Regrouped": -17.0},
             {"Category": "Identity", "Before": 50.0, "After": 67.0, "Change": 17.0, "Moved": 0.0, "Regrouped": 17.0},
+        ),
+    ),
+    "workbook: what changed its category on days that were read at one moment": Case(
+        WORKBOOK["category points"],
+        READ_AT_ONCE,
+        (
+            {"Category": "Apps", "Change": -19.0, "Moved": -2.0, "Regrouped": -17.0},
+            {"Category": "Identity", "Change": 17.0, "Moved": 0.0, "Regrouped": 17.0},
         ),
     ),
     "workbook: which controls changed their category": Case(

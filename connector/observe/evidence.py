@@ -7,7 +7,6 @@ safety net, never the state: losing it loses no event.
 import asyncio
 import gzip
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from attrs import Factory, frozen
 
 from connector.clock import SystemClock
+from connector.durable import replacing
 from connector.errors import Unavailable
 from connector.model import EvidenceFile
 from connector.ports import Clock
@@ -153,15 +153,6 @@ def _remove(folder: Path) -> None:
 
 
 def _replace(path: Path, body: bytes) -> None:
-    """Write beside, sync, rename: a reader sees the old bytes or the new ones, never half."""
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(body)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)  # on a full disk half a file would only take more of it
-        raise
+    """A reader sees the old bytes or the new ones, never half, and a crash forgets neither."""
+    with replacing(path) as stream:
+        stream.write(body)

@@ -66,6 +66,20 @@ async def test_nobody_else_may_read_it(tmp_path: Path) -> None:
     assert (tmp_path / "raw").stat().st_mode & 0o077 == 0
 
 
+async def test_what_lies_under_a_temporary_name_is_not_written_into(tmp_path: Path) -> None:
+    """Root's recovery runs in the folder of the service account, which could lay a link there."""
+    precious = tmp_path / "of-root"
+    precious.write_text("precious")
+    folder = tmp_path / "raw" / TENANT / DAY
+    folder.mkdir(parents=True)
+    for name in (SUMS, "secureScores-1.json.gz"):
+        (folder / f".{name}.new").symlink_to(precious)
+    await archive(tmp_path / "raw").save(TENANT, pages("secureScores", 1), DAY)
+    assert precious.read_text() == "precious"
+    assert names(folder) == {"secureScores-1.json.gz", SUMS}
+    assert not (folder / SUMS).is_symlink()
+
+
 async def test_the_last_read_of_a_day_replaces_the_earlier_ones(tmp_path: Path) -> None:
     """A shorter list takes its old pages along; the other kind, unchanged and so not given, stays."""
     evidence = archive(tmp_path)

@@ -14,7 +14,6 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from connector import __version__
-from connector.config.secrets import keep_out_of_core_files
 from connector.errors import ConfigError, SecureScoreError, StoreError
 
 DONE, FAILED, USAGE, PARTIAL = 0, 1, 2, 3
@@ -81,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser.parse_args(words)
         args.config = config
+        from connector.config.secrets import keep_out_of_core_files  # noqa: PLC0415 - `--help` loads nothing of ours
+
         keep_out_of_core_files()
         return int(args.run(args))
     except SystemExit as stop:  # argparse, after --help and --version

@@ -190,6 +190,11 @@ for package in (connector, sinks):
 """
 
 
+def test_help_loads_no_library() -> None:
+    found = "import sys, connector.cli.main; print({'attr', 'attrs', 'yaml', 'rich', 'asyncio'} & sys.modules.keys())"
+    assert run(sys.executable, "-c", found).stdout == "set()\n"
+
+
 def test_a_command_that_connects_to_nothing_loads_no_http_client() -> None:
     found = "import sys, connector.cli.status; print({'aiohttp', 'yarl', 'msal', 'rich'} & sys.modules.keys())"
     assert run(sys.executable, "-c", found).stdout == "set()\n"

@@ -22,17 +22,13 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
     """
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, _NEW, mode)
+    with _fresh(beside, mode) as stream:
+        yield stream
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(descriptor, mode)  # exactly this mode, whatever the umask
-            yield stream
-            stream.flush()
-            os.fsync(descriptor)
         beside.replace(path)
-    except BaseException:
+    except OSError:
         with suppress(OSError):
-            beside.unlink()  # on a full disk half a file would only take more of it
+            beside.unlink()
         raise
     sync_folder(path.parent)
 
@@ -40,18 +36,25 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
 @contextmanager
 def creating(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
     """A new file to write; after an exception there is none. Raises OSError: FileExistsError when the name is taken."""
+    with _fresh(path, mode) as stream:
+        yield stream
+    sync_folder(path.parent)
+
+
+@contextmanager
+def _fresh(path: Path, mode: int) -> Iterator[BinaryIO]:
+    """A file of our own under this name, on disk when the block ends; after an exception there is none."""
     descriptor = os.open(path, _NEW, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(descriptor, mode)
+            os.fchmod(descriptor, mode)  # exactly this mode, whatever the umask
             yield stream
             stream.flush()
             os.fsync(descriptor)
     except BaseException:
         with suppress(OSError):
-            path.unlink()
+            path.unlink()  # on a full disk half a file would only take more of it
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

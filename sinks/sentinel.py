@@ -99,7 +99,7 @@ log = logging.getLogger(__name__)
 
 
 class Credential(Protocol):
-    """What azure-core asks for tokens, and how it is told that the last one was refused (auth.AzureCredential)."""
+    """What azure-core asks for tokens, and how it is told that the last one was refused (`AzureCredential`)."""
 
     async def get_token_info(self, *scopes: str, options: Any = None) -> Any: ...
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from connector.config.values import Config
 
-_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _TLS_FILES = ("tls.ca_file", "tls.cert_file", "tls.key_file")
 
 

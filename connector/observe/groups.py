@@ -145,13 +145,5 @@ def words(flow: Mapping[str, Any]) -> str:
     return f"{count} control{'s' if count > 1 else ''}, {told}, {flow['before']} → {flow['after']}"
 
 
-def points_moved(found: Iterable[Shift]) -> int:
-    """The most units that changed their group in one kind of group."""
-    sums = dict.fromkeys(KINDS, 0)
-    for shift in found:
-        sums[shift.kind] += shift.units or 0
-    return max(sums.values())
-
-
 def _told(sums: Mapping[str, int]) -> dict[str, float]:
     return {name: diff.points(units) for name, units in sorted(sums.items())}

@@ -22,7 +22,7 @@ from connector.errors import (
     Unavailable,
     WrongTenant,
 )
-from connector.model import Absent, Change, Event, EvidenceFile, Known, Snapshot, Unchanged
+from connector.model import Absent, Change, EvidenceFile, Known, Snapshot, Unchanged
 from connector.observe import memory as remember
 from connector.observe import pending_writes
 from connector.observe.events import Origin, stamp
@@ -416,11 +416,3 @@ def _outcome(
     unchanged = isinstance(snapshot.days, Unchanged) and isinstance(snapshot.catalogue, Unchanged)
     status = "unchanged" if unchanged else "ok"
     return PollOutcome(name, status, newest_day, events, notes=tuple(text for _, text in notes))
-
-
-def event_count(events: Sequence[Event]) -> Mapping[str, int]:
-    """Events by type, for logs and metrics."""
-    counts: dict[str, int] = {}
-    for event in events:
-        counts[event.type] = counts.get(event.type, 0) + 1
-    return counts

@@ -59,15 +59,25 @@ class MappingError(SecureScoreError):
 
 
 class StoreError(SecureScoreError):
-    """The state store cannot be trusted or written: stop, never run without durability."""
+    """The state takes or gives nothing now: a full, failing or held disk. Nothing is observed without durability; the
+    loops stay, tell it and try again.
+    """
 
 
-class StoreBusy(StoreError):
+class StateRefused(StoreError):
+    """This state is not ours to use: a newer version's, or another program's. Time heals none of it: a process ends."""
+
+
+class StoreBusy(StateRefused):
     """Another process holds the writer lock; `holder` says who."""
 
     def __init__(self, what: str, holder: str, hint: str = "") -> None:
         super().__init__(what, hint)
         self.holder = holder
+
+
+class TenantDamaged(StoreError):
+    """What is kept of one tenant cannot be read; no other tenant is concerned."""
 
 
 class Conflict(SecureScoreError):

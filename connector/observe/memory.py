@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import Factory, asdict, evolve, fields, frozen
 
-from connector.errors import StoreError
+from connector.errors import StateRefused
 from connector.model import Control, Profile, StateUpdate, Version
 from connector.observe.months import Days, control_row, damaged, dumps, loads, version_data, version_of
 from connector.ports import State
@@ -109,7 +109,7 @@ def head(state: State | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise damaged("part 'head' of a tenant", TypeError("not an object"))
     if found.get("format") != FORMAT:
-        raise StoreError(
+        raise StateRefused(
             f"tenant memory has format {found.get('format')!r}, this version reads {FORMAT}",
             "run the newer version, or restore the backup of the state",
         )

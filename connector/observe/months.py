@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import Factory, define
 
-from connector.errors import StoreError
+from connector.errors import TenantDamaged
 from connector.model import Average, Control, Day, Version
 
 
@@ -197,8 +197,8 @@ def loads(body: bytes, part: str, *, packed: bool = True) -> Any:
         raise damaged(f"part {part!r} of a tenant", error) from error
 
 
-def damaged(what: str, error: Exception) -> StoreError:
-    return StoreError(
+def damaged(what: str, error: Exception) -> TenantDamaged:
+    return TenantDamaged(
         f"the stored memory {what} is damaged: {type(error).__name__}: {error}",
         "restore the backup of the state, or forget the tenant and rebuild it from the evidence archive",
     )

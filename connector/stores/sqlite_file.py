@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from connector.errors import StoreError
+from connector.errors import StateRefused, StoreError
 
 APPLICATION_ID = 0x53536331
 """Written into the file's header ("SSc1"), so that another program's database is never touched."""
@@ -225,7 +225,8 @@ def store_error(error: sqlite3.Error | OSError, path: Path) -> StoreError:
         return StoreError(f"the state cannot be used: {error.filename or path}: {error.strerror}", hint)
     code = getattr(error, "sqlite_errorname", "")
     fact, hint = next((v for k, v in _CODES.items() if code.startswith(k)), ("cannot be used", _DISK))
-    return StoreError(f"the state {fact}: {path}: {error} [{code}]", hint)
+    kind = StateRefused if code == "SQLITE_NOTADB" else StoreError
+    return kind(f"the state {fact}: {path}: {error} [{code}]", hint)
 
 
 # ---------------------------------------------------------------------------------------------------------- opening
@@ -307,12 +308,12 @@ def _recognise(connection: sqlite3.Connection, path: Path, newest: int) -> int:
     ours = int(_pragma(connection, "application_id")) == APPLICATION_ID
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if not ours and (version or tables):
-        raise StoreError(
+        raise StateRefused(
             f"{path} is a database of another program",
             "Correct `state.path`; the file was not touched.",
         )
     if version > newest:
-        raise StoreError(
+        raise StateRefused(
             f"{path} has state version {version}, this program knows versions up to {newest}",
             "Install the newer program again, or move the file away and restore the backup that the upgrade left beside"
             f" it ({path.name}.v{newest}.bak).",

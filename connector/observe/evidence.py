@@ -2,6 +2,11 @@
 
 Layout: <root>/<tenant id>/<day>/<name>.json.gz and SHA256SUMS (check with `sha256sum -c`). It is evidence and a second
 safety net, never the state: losing it loses no event.
+
+Every middle of a save is true. Before a file gets other bytes, the list names both the old hash and the new one; what
+is new is listed once it is there; what goes is deleted once it is no longer listed. So a crash leaves at worst a file
+that nobody listed, or one with two hashes, of which the tenant's next save strikes one. Nothing is ever called altered
+or missing that nobody altered or took away.
 """
 
 import asyncio
@@ -9,7 +14,7 @@ import gzip
 import hashlib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,7 +22,7 @@ from pathlib import Path
 from attrs import Factory, frozen
 
 from connector.clock import SystemClock
-from connector.durable import replacing
+from connector.durable import replacing, sync_folder
 from connector.errors import Unavailable
 from connector.model import EvidenceFile
 from connector.ports import Clock
@@ -27,6 +32,9 @@ PARTIAL = "secureScores"
 """The collection of which a read may ask for the last days only."""
 _NUMBERED = re.compile(rf"{PARTIAL}-[1-9][0-9]*\.json\.gz")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+Digests = tuple[str, ...]
+"""SHA-256 (hex) of a file; while it is being replaced, the one of what was there and the one of what comes."""
 
 
 @frozen
@@ -53,7 +61,8 @@ class Evidence:
     async def verified(self, tenant_id: str, days: Sequence[str]) -> list[tuple[str, str, str, str]]:
         """What is kept of some days, as (day, file, recorded SHA-256, state); changes nothing.
 
-        The state is "verified" when the file's bytes have that hash, else "altered" or "missing".
+        The state is "verified" when the file's bytes have that hash, else "altered" or "missing"; "unlisted" is a file
+        without a recorded hash: of a save that was cut short, or laid there by somebody else.
         """
         return await asyncio.to_thread(_verified, self.root / tenant_id, days)
 
@@ -71,52 +80,74 @@ class Evidence:
         folder = home / newest_day
         for part in (self.root, home, folder):  # `parents=True` would give those above the mode of the umask
             part.mkdir(mode=0o700, exist_ok=True)
-        sums = read_sums(folder)
-        _keep_wider(folder, files, sums)
-        for file in files:
-            name = f"{file.name}.gz"
-            body = gzip.compress(file.body, 6, mtime=0)
-            sums[name] = hashlib.sha256(body).hexdigest()
-            _replace(folder / name, body)
-        stale = self._stale_pages(folder, {f"{f.name}.gz" for f in files})
-        for path in stale:
-            sums.pop(path.name, None)
-            path.unlink()
-        _replace(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode())
+            with suppress(PermissionError):  # a folder above ours, which we may use but not open
+                sync_folder(part.parent)  # of an old one, too: whoever made it may have died before this
+        _settle_sums(home, newest_day)
+        packed = {f"{file.name}.gz": gzip.compress(file.body, 6, mtime=0) for file in files}
+        _put(folder, _wider(folder, files))
+        _put(folder, {name: (body, hashlib.sha256(body).hexdigest()) for name, body in packed.items()})
         self._expire(home, newest_day)
-
-    @staticmethod
-    def _stale_pages(folder: Path, fresh: set[str]) -> list[Path]:
-        """Pages of an earlier, longer read of the same kind: the list got shorter, they are no evidence of today."""
-        kinds = {name.rpartition("-")[0] for name in fresh}
-        return [p for p in folder.glob("*.json.gz") if p.name not in fresh and p.name.rpartition("-")[0] in kinds]
 
     def _expire(self, home: Path, newest_day: str) -> None:
         today = self.clock.now().date()  # a day that claims to lie in the future expires nothing
         oldest = (min(date.fromisoformat(newest_day), today) - timedelta(days=self.keep_days)).isoformat()
         for folder in home.iterdir():
             if _DAY.fullmatch(folder.name) and folder.name < oldest and folder.is_dir():
-                shutil.rmtree(folder)
+                gone = home / ".expired"
+                _remove(gone)
+                shutil.rmtree(folder.rename(gone))  # at once, or half of it would be missing for a moment
 
 
-def _keep_wider(folder: Path, files: Sequence[EvidenceFile], sums: dict[str, str]) -> None:
-    """Put aside a day's earlier read that went far back (first contact, an outage) when one of a few days follows it.
+def _settle_sums(home: Path, newest_day: str) -> None:
+    """Strike the other hash where a save that was cut short left two, on this day or the one before."""
+    days = sorted(p.name for p in home.iterdir() if _DAY.fullmatch(p.name) and p.name <= newest_day)
+    for folder in (home / day for day in days[-2:]):
+        listed = read_sums(folder)
+        if any(len(digests) > 1 for digests in listed.values()):
+            _write_sums(folder, {name: _matching(folder / Path(name).name, listed[name]) for name in listed})
+
+
+def _put(folder: Path, bodies: Mapping[str, tuple[bytes, str]]) -> None:
+    """Write files, each given with its hash, and drop the pages of an earlier, longer read of the same kinds.
+
+    The list got shorter then: they are no evidence of today.
+    """
+    if not bodies:
+        return
+    listed = read_sums(folder)
+    both = {name: (*listed[name], digest) for name, (_, digest) in bodies.items() if name in listed}
+    if both:
+        _write_sums(folder, {**listed, **both})
+    for name, (body, _) in bodies.items():
+        _replace(folder / name, body)
+    kinds = {name.rpartition("-")[0] for name in bodies}
+    there = {*listed, *(path.name for path in folder.glob("*.json.gz"))}
+    stale = {name for name in there if name not in bodies and name.rpartition("-")[0] in kinds}
+    kept = {name: digests for name, digests in listed.items() if name not in stale}
+    _write_sums(folder, {**kept, **{name: (digest,) for name, (_, digest) in bodies.items()}})
+    for name in stale:
+        (folder / Path(name).name).unlink(missing_ok=True)
+
+
+def _wider(folder: Path, files: Sequence[EvidenceFile]) -> dict[str, tuple[bytes, str]]:
+    """A day's earlier read that went far back (first contact, an outage), to be kept when one of a few days follows it.
 
     `secureScores-1` becomes `secureScores-0-1`: sorted before, so that for a day in both the later read counts. Only
-    scores are read in part; whether a read is wider is told by its bytes, since nothing is parsed here.
+    scores are read in part; whether a read is wider is told by its bytes, since nothing is parsed here. What is not
+    listed was being put aside when it was cut short, and does not count.
     """
+    listed = read_sums(folder)
     fresh = sum(len(file.body) for file in files if file.name.startswith(f"{PARTIAL}-"))
     old = [path for path in folder.glob(f"{PARTIAL}-*.json.gz") if _NUMBERED.fullmatch(path.name)]
-    wider = list(folder.glob(f"{PARTIAL}-0-*.json.gz"))
+    wider = [path for path in folder.glob(f"{PARTIAL}-0-*.json.gz") if path.name in listed]
     if not fresh or _plain_bytes(old) <= max(2 * fresh, _plain_bytes(wider)):
-        return
-    for path in wider:
-        sums.pop(path.name, None)
-        path.unlink()
+        return {}
+    kept = {}
     for path in old:
-        kept = path.with_name(path.name.replace("-", "-0-", 1))
-        path.rename(kept)
-        sums[kept.name] = sums.pop(path.name, "") or hashlib.sha256(kept.read_bytes()).hexdigest()
+        body = path.read_bytes()
+        recorded = listed.get(path.name, ())[-1:] or (hashlib.sha256(body).hexdigest(),)
+        kept[path.name.replace("-", "-0-", 1)] = (body, recorded[0])
+    return kept
 
 
 def _plain_bytes(paths: Sequence[Path]) -> int:
@@ -124,26 +155,49 @@ def _plain_bytes(paths: Sequence[Path]) -> int:
     return sum(int.from_bytes(path.read_bytes()[-4:], "little") for path in paths)
 
 
-def read_sums(folder: Path) -> dict[str, str]:
-    """File name → SHA-256 (hex) of a day's evidence; {} when there is none."""
+def read_sums(folder: Path) -> dict[str, Digests]:
+    """File name → SHA-256 (hex) of a day's evidence, or two of which either may be true; {} when there is none."""
     path = folder / SUMS
     if not path.exists():
         return {}
-    pairs = (line.split("  ", 1) for line in path.read_text("utf-8", errors="replace").splitlines())
-    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+    listed: dict[str, Digests] = {}
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        digest, apart, name = line.partition("  ")
+        if apart:
+            listed[name] = (*listed.get(name, ()), digest)
+    return listed
+
+
+def _write_sums(folder: Path, listed: Mapping[str, Digests]) -> None:
+    lines = (f"{digest}  {name}\n" for name in sorted(listed) for digest in dict.fromkeys(listed[name]))
+    _replace(folder / SUMS, "".join(lines).encode())
+
+
+def _matching(path: Path, digests: Digests) -> Digests:
+    """The one of several hashes that the file has; all of them when it has none."""
+    if len(digests) == 1 or not path.is_file():
+        return digests
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    return (found,) if found in digests else digests
 
 
 def _verified(home: Path, days: Sequence[str]) -> list[tuple[str, str, str, str]]:
     found = []
     for day in days:
+        if not _DAY.fullmatch(day):
+            continue
         folder = home / day
-        for name, digest in sorted(read_sums(folder).items()) if _DAY.fullmatch(day) else ():
-            path = folder / Path(name).name
-            if not path.is_file():
-                state = "missing"
+        listed = read_sums(folder)
+        for name in sorted({*listed, *(path.name for path in folder.glob("*.json.gz"))}):
+            path, digests = folder / Path(name).name, listed.get(name, ())
+            if not digests:
+                found.append((day, name, "", "unlisted"))
+            elif not path.is_file():
+                found.append((day, name, digests[-1], "missing"))
             else:
-                state = "verified" if hashlib.sha256(path.read_bytes()).hexdigest() == digest else "altered"
-            found.append((day, name, digest, state))
+                there = hashlib.sha256(path.read_bytes()).hexdigest()
+                known = there in digests
+                found.append((day, name, there if known else digests[-1], "verified" if known else "altered"))
     return found
 
 

@@ -402,7 +402,8 @@ def _comparatives(averages: Sequence[Comparative]) -> Content:
 
 def _evidence(report: TenantReport) -> Content:
     files = report.evidence
-    states: Mapping[str, int] = {s: sum(f.state == s for f in files) for s in ("verified", "altered", "missing")}
+    words = ("verified", "altered", "missing", "unlisted")
+    states: Mapping[str, int] = {word: sum(f.state == word for f in files) for word in words}
     told = ", ".join(f"{n} {state}" for state, n in states.items() if n) or "none is kept for this period"
     rows = [(f.day, f.name, f.state, el("code", f.sha256)) for f in files]
     days = [

@@ -24,7 +24,11 @@ class Period:
 
 @frozen
 class EvidenceFile:
-    """One archived response of a tenant. `state`: "verified" (its bytes have this hash), "altered" or "missing"."""
+    """One archived response of a tenant.
+
+    `state`: "verified" (its bytes have this hash), "altered", "missing", or "unlisted" (there without a recorded hash:
+    of a save that was cut short, or laid there by somebody else).
+    """
 
     day: str
     name: str

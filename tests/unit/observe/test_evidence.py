@@ -1,11 +1,15 @@
 """The evidence archive: replaced whole, checkable with sha256sum, expired by day, never in the way."""
 
+import errno
 import gzip
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +29,52 @@ def archive(root: Path, keep_days: int = 400) -> Evidence:
 
 def pages(kind: str, count: int, text: bytes = b"{}") -> list[EvidenceFile]:
     return [EvidenceFile(f"{kind}-{n}.json", text) for n in range(1, count + 1)]
+
+
+class Refusal:
+    """A disk that fails from some step on: whatever would open, make, rename or remove a file there is refused.
+
+    It listens to the interpreter's audit events, which come before the deed.
+    """
+
+    def __init__(self) -> None:
+        self.below: str | None = None
+        self.left = 0
+        self.opened: set[Path] = set()
+        self.watching = False
+
+    def from_now_on(self, below: Path, step: int) -> None:
+        self.below, self.left = str(below), step
+
+    def nothing(self) -> None:
+        self.below = None
+
+    def watch(self) -> None:
+        self.opened, self.watching = set(), True
+
+    def hear(self, event: str, args: tuple[Any, ...]) -> None:
+        if event not in {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"} or not isinstance(
+            args[0], str | Path
+        ):
+            return
+        if event == "open" and self.watching:
+            self.opened.add(Path(args[0]))
+        if self.below is None or not str(args[0]).startswith(self.below):
+            return
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(args[0]))
+
+
+REFUSAL = Refusal()
+sys.addaudithook(REFUSAL.hear)
+
+
+@pytest.fixture
+def refuse() -> Iterator[Refusal]:
+    yield REFUSAL
+    REFUSAL.nothing()
+    REFUSAL.watching = False
 
 
 def names(folder: Path) -> set[str]:
@@ -50,7 +100,7 @@ async def test_what_is_kept_is_compared_with_its_hashes(tmp_path: Path) -> None:
     (folder / "secureScores-3.json.gz").unlink()
     sums = read_sums(folder)
     assert await evidence.verified(TENANT, [DAY, "2026-11-21", "../..", ""]) == [
-        (DAY, f"secureScores-{n}.json.gz", sums[f"secureScores-{n}.json.gz"], state)
+        (DAY, f"secureScores-{n}.json.gz", sums[f"secureScores-{n}.json.gz"][0], state)
         for n, state in ((1, "verified"), (2, "altered"), (3, "missing"))
     ]
 
@@ -127,6 +177,56 @@ async def test_a_day_from_the_future_expires_nothing(tmp_path: Path) -> None:
     await evidence.save(TENANT, pages("secureScores", 1), DAY)
     await evidence.save(TENANT, pages("secureScores", 1), "2099-01-01")
     assert names(tmp_path / TENANT) == {DAY, "2099-01-01"}
+
+
+async def test_a_file_that_nobody_listed_is_told(tmp_path: Path) -> None:
+    evidence = archive(tmp_path)
+    await evidence.save(TENANT, pages("secureScores", 1), DAY)
+    (tmp_path / TENANT / DAY / "secureScores-2.json.gz").write_bytes(b"laid there")
+    told = [(name, digest, state) for _, name, digest, state in await evidence.verified(TENANT, [DAY])]
+    assert told[1] == ("secureScores-2.json.gz", "", "unlisted")
+    assert told[0][2] == "verified"
+
+
+@pytest.mark.parametrize("first", [pages("secureScores", 3, b"9" * 90), pages("secureScores", 1, b"4" * 4), []])
+async def test_a_save_cut_short_anywhere_leaves_nothing_altered_and_nothing_missing(
+    tmp_path: Path, first: list[EvidenceFile], refuse: Refusal
+) -> None:
+    """Whichever step is refused: what is told is true at once, and the next save makes it whole."""
+    second = pages("secureScores", 2, b"5" * 4) + pages("secureScoreControlProfiles", 1)
+    steps = 0
+    for step in range(200):
+        evidence = archive(tmp_path / str(step), keep_days=10)
+        if first:
+            await evidence.save(TENANT, first, DAY)
+            await evidence.save(TENANT, first, "2026-11-02")
+        refuse.from_now_on(evidence.root, step)
+        try:
+            await evidence.save(TENANT, second, DAY)
+        except Unavailable:
+            steps += 1
+        else:
+            break
+        finally:
+            refuse.nothing()
+        states = {state for *_, state in await evidence.verified(TENANT, [DAY, "2026-11-02"])}
+        assert states <= {"verified", "unlisted"}, step
+        await evidence.save(TENANT, second, "2026-11-23")  # the day after, the list is settled
+        assert all(len(digests) == 1 for digests in read_sums(evidence.root / TENANT / DAY).values()), step
+        await evidence.save(TENANT, second, DAY)
+        assert {state for *_, state in await evidence.verified(TENANT, [DAY])} == {"verified"}, step
+        kept = {gzip.decompress(path.read_bytes()) for path in (evidence.root / TENANT / DAY).glob("*.gz")}
+        assert kept >= {file.body for file in (*second, *(f for f in first if len(f.body) > 8))}, step
+    assert steps > 10
+
+
+async def test_the_names_of_folders_are_synced(tmp_path: Path, refuse: Refusal) -> None:
+    """Else a power cut takes the day, the tenant or the whole archive, although every file in it was synced."""
+    evidence = archive(tmp_path / "raw")
+    await evidence.save(TENANT, pages("secureScores", 1), DAY)
+    refuse.watch()
+    await evidence.save(TENANT, pages("secureScores", 1), DAY)
+    assert {tmp_path, tmp_path / "raw", tmp_path / "raw" / TENANT, tmp_path / "raw" / TENANT / DAY} <= refuse.opened
 
 
 async def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path) -> None:

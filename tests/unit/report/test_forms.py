@@ -23,7 +23,7 @@ from connector.observe.explain import Share
 from connector.observe.memory import Memory
 from connector.report import build, document, page, table, values
 from connector.report.moves import SHOWN_MOVES
-from connector.report.values import Cover, Notice, Summary, TenantReport
+from connector.report.values import Cover, EvidenceFile, Notice, Summary, TenantReport
 from tests.fakes.posture import HOSTILE, hostile, simulated, whole
 
 VOID = {"meta", "link", "wbr"}
@@ -227,6 +227,14 @@ def test_the_opening_says_how_good_the_data_is() -> None:
     assert f"{missing} days are missing" in lead or "1 day is missing" in lead
     assert report.fingerprint in text
     assert report.evidence[0].sha256 in text
+
+
+def test_an_archived_file_that_nobody_listed_is_told() -> None:
+    report = reports()[0]
+    more = evolve(
+        report, evidence=(*report.evidence, EvidenceFile("2026-06-30", "secureScores-9.json.gz", "", "unlisted"))
+    )
+    assert "1 unlisted" in read(written(page, [more])).text
 
 
 def test_several_tenants_are_compared_before_each_follows() -> None:

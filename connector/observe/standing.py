@@ -1,0 +1,56 @@
+"""Which posture targets one version of a day meets. Pure.
+
+What is told when that changes is in targets.py, and so is an overnight drop, which takes two days.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from attrs import frozen
+
+from connector.config.values import TargetsConfig
+from connector.model import Profile, Version
+from connector.observe import diff, totals
+
+Catalogue = Mapping[str, Profile] | None
+
+
+@frozen
+class Check:
+    """A target looked at, and whether it is met (None: cannot be said); `control` is "" where it names none."""
+
+    kind: str
+    control: str
+    threshold: float | None
+    value: float | None
+    met: bool | None
+
+
+def floors(targets: TargetsConfig, catalogue: Catalogue, version: Version) -> Iterator[Check]:
+    """Those of the percentage, with and without asserted points."""
+    percent, wanted = version.day.percent, targets.percent_min
+    if wanted is not None:
+        yield Check("percent_min", "", wanted, percent, _at_least(percent, wanted))
+    wanted = targets.measured_percent_min
+    if wanted is not None:
+        measured = _measured_percent(version, catalogue) if catalogue is not None else None
+        yield Check("measured_percent_min", "", wanted, measured, _at_least(measured, wanted))
+
+
+def controls(targets: TargetsConfig, catalogue: Catalogue, version: Version) -> Iterator[Check]:
+    """Those of controls that must keep full points."""
+    for name in targets.controls:
+        control = version.day.controls.get(name)
+        maximum = diff.max_of(control, (catalogue or {}).get(name))
+        value = control.score if control else None
+        met = None if control is None or control.percent is None else control.percent >= 100.0
+        yield Check("control", name, maximum, value, met)
+
+
+def _at_least(value: float | None, wanted: float) -> bool | None:
+    return None if value is None else round(value, 4) >= wanted
+
+
+def _measured_percent(version: Version, catalogue: Mapping[str, Profile]) -> float | None:
+    """The percentage without asserted points: what was measured, of the whole maximum."""
+    measured, day = totals.of_day(version, catalogue)["points"]["measured"], version.day
+    return None if measured is None or day.percent is None else 100.0 * measured / (day.max_score or 1.0)

@@ -19,7 +19,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom azure sentinel splunk inspect
+.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom audit azure sentinel splunk inspect
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -52,12 +52,18 @@ lock: ## resolve the lock files again (maintainers; needs uv)
 	@sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | tr -d '",' | tr ' ' '\n' \
 	  | $(LOCK) --constraint requirements-dev.lock - -o requirements-build.lock
 	@$(LOCK) --constraint requirements-dev.lock --group bench -o tests/bench/requirements.lock
+	@$(LOCK) --constraint requirements-dev.lock --group msgraph -o tests/requirements-msgraph.lock
+	@$(LOCK) --group kusto -o tests/real/requirements-kusto.lock
+	@$(LOCK) packaging/tools/requirements-arm-shapes.in -o packaging/tools/requirements-arm-shapes.lock
 	@$(UV) pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate-hashes \
 	  --no-annotate --no-header --constraint requirements-dev.lock packaging/azure/requirements.in \
 	  -o packaging/azure/requirements.lock
+	@for each in tests/real/npm/*/; do \
+	  (cd "$$each" && npm install --package-lock-only --omit-lockfile-registry-resolved --silent) || exit 1; \
+	done
 
 wheel: $(VENV)/.runtime ## dist/*.whl
-	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@$(PIP) wheel --no-deps --no-build-isolation --no-index --wheel-dir dist .
 	@ls dist/*.whl
 
 clean: ## remove the environment, caches and everything built
@@ -113,13 +119,18 @@ sentinel: $(VENV)/.runtime ## dist/*-sentinel-content.json: rules, parsers, quer
 azure: $(VENV)/.runtime ## dist/*-azure.zip: the Azure Functions app, for Python 3.13 on Linux x86-64
 	@$(BIN)/python packaging/azure/build.py
 
-sbom: $(VENV)/.runtime build/.sbom ## all three, each with its bill of materials (CycloneDX)
+sbom: $(VENV)/.runtime build/.sbom build/.ucc-gen ## all packages, each with its bill of materials (CycloneDX)
 	@rm -rf build/tree
-	@build/.sbom/bin/python packaging/host/sbom.py build/tree $$($(HOST_BUILD) deb rpm bundle --tree build/tree)
+	@build/.sbom/bin/python packaging/tools/sbom.py --tree build/tree $$($(HOST_BUILD) deb rpm bundle --tree build/tree)
+	@build/.sbom/bin/python packaging/tools/sbom.py $$($(BIN)/python packaging/azure/build.py) \
+	  $$($(BIN)/python packaging/splunk/build.py addon --ucc build/.ucc-gen/bin/ucc-gen)
 
-build/.sbom: $(VENV)/.runtime packaging/host/requirements-sbom.lock
+build/.sbom: $(VENV)/.runtime packaging/tools/requirements-sbom.lock
 	@$(BIN)/python -m venv --clear $@
-	@$@/bin/pip install -qq --disable-pip-version-check --require-hashes -r packaging/host/requirements-sbom.lock
+	@$@/bin/pip install -qq --disable-pip-version-check --require-hashes -r packaging/tools/requirements-sbom.lock
+
+audit: $(VENV)/.dev ## the locked dependencies: hashes, and known weaknesses (ARGS="--advisories FILE", OSV format)
+	@$(BIN)/python packaging/tools/audit.py $(ARGS)
 
 # Splunk packages (packaging/splunk). Each of Splunk's tools has an environment of its own; AppInspect needs Splunk's Python.
 

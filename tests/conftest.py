@@ -25,7 +25,7 @@ pytest.register_assert_rewrite(
 # them wait, or live through weeks, hundreds of tenants or hundreds of kills.
 LONG = frozenset(
     {
-        *(f"artefacts/test_{name}.py" for name in ("azure_zip", "bundle", "deb", "plugin", "rpm", "wheel")),
+        *(f"artefacts/test_{name}.py" for name in ("azure_zip", "bundle", "deb", "plugin", "rpm", "sbom", "wheel")),
         *(f"artefacts/test_{name}.py" for name in ("splunk_addon", "splunk_packages")),
         *(f"contract/test_{name}.py" for name in ("store_blob", "store_kvstore")),
         *(f"real/test_{name}.py" for name in ("functions", "kql_rows", "kusto")),

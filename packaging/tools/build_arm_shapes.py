@@ -2,7 +2,8 @@
 
 The source are the models of Microsoft's management libraries (MIT), so that what Azure Resource Manager knows is
 written down by Microsoft and not by us. Read-only properties are left out. Run by hand where they are installed, in an
-environment of its own (`pip install -r packaging/tools/requirements-arm-shapes.txt`), when the template grows:
+environment of its own (`pip install --require-hashes -r packaging/tools/requirements-arm-shapes.lock`), when the
+template grows:
 
     python packaging/tools/build_arm_shapes.py
 """

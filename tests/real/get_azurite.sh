@@ -1,5 +1,6 @@
 #!/bin/sh
-# Install Azurite (Microsoft's emulator of Azure Storage) from npm into a folder of its own.
+# Install Azurite (Microsoft's emulator of Azure Storage) from npm into a folder of its own, each package by the hash in
+# npm/azurite/package-lock.json; no package runs a script of its own.
 # Usage: get_azurite.sh FOLDER; then run the tests with SECURESCORE_AZURITE=FOLDER.
 # Needs npm and node 20: apt-get install npm
 set -eu
@@ -9,5 +10,6 @@ if [ -f "$folder/node_modules/azurite/dist/src/blob/main.js" ]; then
     exit 0
 fi
 mkdir -p "$folder"
-npm install --prefix "$folder" --no-audit --no-fund --silent azurite@3.35.0
+cp "$(dirname "$0")"/npm/azurite/package*.json "$folder"
+(cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --silent)
 echo "Azurite is in $folder"

@@ -145,7 +145,7 @@ def sdk() -> Any:
     if extra:
         sys.path.append(extra)
     if importlib.util.find_spec("msgraph") is None:
-        missing("msgraph-sdk is not installed: uv pip install --group msgraph")
+        missing("msgraph-sdk is not installed: pip install --require-hashes -r tests/requirements-msgraph.lock")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         node = importlib.import_module("kiota_serialization_json.json_parse_node").JsonParseNode

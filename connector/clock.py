@@ -1,13 +1,19 @@
-"""Clocks: the system's, and one that only moves when told to (a simulated year runs in seconds); waiting for the first.
+"""Clocks: the system's, and one that only moves when told to (a simulated year runs in seconds); and waiting.
 
-The only module that reads the system time.
+Waiting for the first of several, and for work that blocks, no longer than stated. The only module that reads the
+system time.
 """
 
 import asyncio
 import heapq
-from collections.abc import Coroutine
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Hashable
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 def iso(moment: datetime) -> str:
@@ -30,6 +36,92 @@ async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Threads:
+    """Work that blocks, off the event loop: `places` pieces at once, each waited for no longer than its caller says.
+
+    A disk, a share or a far end that hangs keeps a thread for as long as it likes, and nothing can end that. So each
+    kind of work has threads of its own, and none can use up those of another. Who waits in vain is told by
+    TimeoutError: when the time is over; and at once where the same piece (`key`) still hangs from an earlier try, or as
+    many as there are places. Thus what hangs takes one place, not one more each hour. The threads are daemons: a
+    process ends without them.
+    """
+
+    def __init__(self, name: str, places: int) -> None:
+        self._name = name
+        self._places = places
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._todo: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._left: dict[Future[Any], Hashable] = {}
+
+    async def run(self, work: Callable[[], _T], limit_s: float, key: Hashable = None) -> _T:
+        """What the work returns or raises, from the event loop."""
+        future = self._begin(work, key)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            if future.done() and not future.cancelled():
+                raise  # its own
+            raise TimeoutError(f"not over after {limit_s:g} s") from None
+        finally:
+            self._leave(future, key)
+
+    def wait(self, work: Callable[[], _T], limit_s: float, key: Hashable = None) -> _T:
+        """As `run`, from a thread."""
+        future = self._begin(work, key)
+        try:
+            return future.result(limit_s)
+        except TimeoutError:
+            if future.done():
+                raise
+            raise TimeoutError(f"not over after {limit_s:g} s") from None
+        finally:
+            self._leave(future, key)
+
+    def _begin(self, work: Callable[[], _T], key: Hashable) -> "Future[_T]":
+        future: Future[_T] = Future()
+        with self._lock:
+            if key is not None and key in self._left.values():
+                raise TimeoutError("the last try still hangs")
+            if len(self._left) >= self._places:
+                raise TimeoutError(f"{self._places} earlier ones still hang")
+            if self._busy >= self._places:
+                self._todo.append((future, work))
+                return future
+            self._busy += 1
+        threading.Thread(target=self._serve, args=(future, work), name=self._name, daemon=True).start()
+        return future
+
+    def _serve(self, future: "Future[Any]", work: Callable[[], Any]) -> None:
+        """Do this work, and then what waits for a place."""
+        while True:
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = work()
+                except BaseException as error:  # noqa: BLE001 - it is its waiter's
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+            with self._lock:
+                if not self._todo:
+                    self._busy -= 1
+                    return
+                future, work = self._todo.popleft()
+
+    def _leave(self, future: "Future[Any]", key: Hashable) -> None:
+        """Nobody waits for it any more: what has not begun never does, what hangs is remembered until it is over."""
+        if future.done() or future.cancel():
+            return
+        with self._lock:
+            self._left[future] = key
+        future.add_done_callback(self._over)
+
+    def _over(self, future: "Future[Any]") -> None:
+        with self._lock:
+            self._left.pop(future, None)
 
 
 class SystemClock:

@@ -19,7 +19,7 @@ from connector.health.counters import Counters
 from connector.health.heartbeat import Heart, tell_new, until_next_slot_s
 from connector.health.overview import Facts, SinkFacts
 from connector.health.upkeep import CONNECTOR, Upkeep
-from connector.observe.poller import Poller, PollOutcome
+from connector.observe.poller import READ_LIMIT_S, Poller, PollOutcome
 from connector.observe.schedule import Schedule, concurrency
 from connector.ports import Clock
 from connector.problems import Fault
@@ -32,7 +32,7 @@ STOP_S = 20.0
 """How long a graceful stop may take: polls and batches in flight end, and what is due is offered. Then it is cut."""
 LOOK_S = 60.0
 """How often the daemon looks after its outbox (health/upkeep.py)."""
-STALLED_S = {"deliver": SEND_LIMIT_S + BACKOFF_CAP_S + 2 * LOOK_S}
+STALLED_S = {"deliver": SEND_LIMIT_S + BACKOFF_CAP_S + 2 * LOOK_S, "observe": READ_LIMIT_S + 5 * LOOK_S}
 STALLED_OTHER_S = 5 * LOOK_S
 """How long a loop may take for one turn before it counts as stuck."""
 
@@ -290,6 +290,7 @@ class App:
         async def poll(tenant: TenantConfig) -> None:
             nonlocal running
             outcome = await self._poll(tenant)
+            self._moving("observe")
             self._note(outcome)
             # Without room in the outbox a tenant comes to its turn again as soon as there is some.
             again_in_s = LOOK_S if outcome.reason == "outbox_full" else None
@@ -303,7 +304,10 @@ class App:
 
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
-                self._moving("observe")
+                if (
+                    not running
+                ):  # else a poll that ends shows it: that this loop goes round while all hang is no progress
+                    self._moving("observe")
                 self._turn.clear()
                 now = self.clock.now()
                 while running < self.concurrency and (tenant := schedule.take(now)) is not None:

@@ -21,13 +21,16 @@ from pathlib import Path
 
 from attrs import Factory, frozen
 
-from connector.clock import SystemClock
+from connector.clock import SystemClock, Threads
 from connector.durable import replacing, sync_folder
 from connector.errors import Unavailable
 from connector.model import EvidenceFile
 from connector.ports import Clock
 
 SUMS = "SHA256SUMS"
+SAVE_LIMIT_S = 60.0
+"""How long a poll waits for its evidence; a disk that hangs must not stop what is more than evidence."""
+_THREADS = Threads("evidence", 8)
 PARTIAL = "secureScores"
 """The collection of which a read may ask for the last days only."""
 _NUMBERED = re.compile(rf"{PARTIAL}-[1-9][0-9]*\.json\.gz")
@@ -48,10 +51,16 @@ class Evidence:
     async def save(self, tenant_id: str, files: Sequence[EvidenceFile], newest_day: str) -> None:
         """Replace the day's evidence file by file, then drop days past retention.
 
-        Raises Unavailable when the disk refuses; what was there before stays whole.
+        Raises Unavailable when the disk refuses or hangs; what was there before stays whole.
         """
+        home = self.root / tenant_id
         try:
-            await asyncio.to_thread(self._save, self.root / tenant_id, files, newest_day)
+            await _THREADS.run(lambda: self._save(home, files, newest_day), SAVE_LIMIT_S, home)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"evidence cannot be kept in {self.root}: {error}",
+                hint="see that the disk or share answers; scores and events are not affected",
+            ) from error
         except OSError as error:
             raise Unavailable(
                 f"evidence cannot be kept in {self.root}: {error.strerror or error}",

@@ -39,6 +39,8 @@ log = logging.getLogger("securescore.poll")
 
 UNAVAILABLE_AFTER = 2
 """How many failed polls in a row make unavailability a problem: one alone is weather."""
+READ_LIMIT_S = 900.0
+"""How long reading one tenant may take, sign-in and all. A source bounds itself; this is for what no source sees."""
 COMMIT_TRIES = 20
 """A conflict means that an operator's command committed in between, so tries are as many as one may well commit."""
 MAX_DAYS_A_COMMIT = 400
@@ -46,7 +48,8 @@ HEALS = "usually heals by itself; scores and states are not compared until it do
 """What to do about a part that could not be read, where its source knows nothing better."""
 MAX_NOTES, MAX_NOTE_CHARS = 50, 1_000
 """What is remembered of a tenant's notes, for `status`; the log has them all."""
-UNJUDGED = ("feed.partial:", "connector.problem:turn")
+EVIDENCE = "connector.problem:evidence"
+UNJUDGED = ("feed.partial:", "connector.problem:turn", EVIDENCE)
 """Open problems that a poll which read nothing cannot judge: they stay open."""
 
 
@@ -54,7 +57,7 @@ class Archive(Protocol):
     """Where complete responses are kept as evidence (evidence.py)."""
 
     async def save(self, tenant_id: str, files: Sequence[EvidenceFile], newest_day: str) -> None:
-        """Raises Unavailable; then the poll goes on and says so."""
+        """Raises Unavailable, in bounded time; then the poll goes on and says so."""
         ...
 
 
@@ -90,6 +93,7 @@ class Poller:
     max_days_a_commit: int = MAX_DAYS_A_COMMIT
     watch: ExpiryWatch | None = None
     storms: Storms | None = None
+    read_limit_s: float = READ_LIMIT_S
 
     async def poll(self, tenant: TenantConfig) -> PollOutcome:
         """Read, fold and commit one tenant. A foreseeable failure is an outcome; only StoreError is raised."""
@@ -127,11 +131,7 @@ class Poller:
         head = remember.head(state)
         expiring = await self.watch.of_tenant(tenant.name, self.clock.now()) if self.watch else []
         try:
-            source = await self.open_source(tenant)
-            try:
-                snapshot = await source.read(_known(head, tenant.language, iso(self.clock.now())))
-            finally:
-                await source.close()
+            snapshot = await self._read(tenant, _known(head, tenant.language, iso(self.clock.now())))
         except (ConfigError, Denied, Unavailable, WrongTenant) as error:
             return await self._failed(tenant, state, head, error, expiring)
         self._log_notes(tenant.name, head, snapshot)
@@ -143,7 +143,7 @@ class Poller:
 
         snapshot = self._kept(snapshot, head.get("newest"))
         old = remember.decode(state)
-        count, done = 0, False
+        count, done, unkept = 0, False, None
         while not done:
             seen = observe(old, snapshot, rules, now, self.max_days_a_commit)
             done = seen.done
@@ -153,7 +153,9 @@ class Poller:
             values = {**head, "tenant": tenant.name, "source": snapshot.source}
             if done:
                 refusing = seen.memory.refusal is not None
-                problems, more = self._problems(tenant, head, snapshot, newest_day, now, expiring, refusing=refusing)
+                unkept = await self._keep(tenant, snapshot, newest_day)  # before the commit, which tells it
+                more_faults = [*expiring, *([_unkept(tenant.name, unkept)] if unkept else [])]
+                problems, more = self._problems(tenant, head, snapshot, newest_day, now, more_faults, refusing=refusing)
                 values, late = pending_writes.abandoned({**values, **_success(head, snapshot, problems, now)}, now)
                 told += more
             events = [stamp(change, origin, now, self.severity) for change in told]
@@ -166,13 +168,32 @@ class Poller:
             head = remember.head(state)
             old = seen.memory
         outcome = _outcome(tenant.name, snapshot, newest_day, count, values["notes"])
-        if self.archive is not None and newest_day is not None and snapshot.evidence:
-            try:
-                await self.archive.save(tenant.tenant_id, snapshot.evidence, newest_day)
-            except Unavailable as error:
-                log.warning("evidence.failed", extra={"tenant": tenant.name, "error": error.what})
-                return evolve(outcome, status="partial", error=error.what, hint=error.hint, reason="evidence")
+        if unkept is not None:
+            return evolve(outcome, status="partial", error=unkept.what, hint=unkept.hint, reason="evidence")
         return outcome
+
+    async def _read(self, tenant: TenantConfig, known: Known) -> Snapshot:
+        """What the tenant's source holds. Raises what a source raises, Unavailable when it does not come to an end."""
+        try:
+            async with asyncio.timeout(self.read_limit_s):
+                source = await self.open_source(tenant)
+                try:
+                    return await source.read(known)
+                finally:
+                    await source.close()
+        except TimeoutError:
+            raise Unavailable(f"reading it took longer than {self.read_limit_s:g} s") from None
+
+    async def _keep(self, tenant: TenantConfig, snapshot: Snapshot, newest_day: str | None) -> Unavailable | None:
+        """Keep what was received as evidence; why that failed, for it must not keep a poll from being committed."""
+        if self.archive is None or newest_day is None or not snapshot.evidence:
+            return None
+        try:
+            await self.archive.save(tenant.tenant_id, snapshot.evidence, newest_day)
+        except Unavailable as error:
+            log.warning("evidence.failed", extra={"tenant": tenant.name, "error": error.what})
+            return error
+        return None
 
     @staticmethod
     def _log_notes(tenant: str, head: Mapping[str, Any], snapshot: Snapshot) -> None:
@@ -297,8 +318,14 @@ class Poller:
             for name, part in snapshot.incomplete.items()
         ]
         faults += [*self._stale(newest_day, now, refusing=refusing), *expiring]
-        was = head.get("problems", {})
-        problems, told = advance(was, faults, now, scope=tenant.tenant_id, newest_day=newest_day)
+        problems, told = advance(
+            head.get("problems", {}),
+            faults,
+            now,
+            scope=tenant.tenant_id,
+            newest_day=newest_day,
+            unchecked=lambda key: key == EVIDENCE and self.archive is not None and not snapshot.evidence,
+        )
         return self._calmed(tenant, head, problems, told, now)
 
     def _calmed(
@@ -320,6 +347,17 @@ class Poller:
             return []
         fault = stale(newest_day, now, self.changes.stale_after_s)
         return [] if fault is None else [fault]
+
+
+def _unkept(tenant: str, error: Unavailable) -> Fault:
+    return Fault(
+        "connector.problem",
+        "evidence",
+        "evidence",
+        f"Problem: what was received of tenant {tenant} is not kept as evidence",
+        detail=error.what,
+        hint=error.hint,
+    )
 
 
 def _ours(origin: Origin) -> Origin:

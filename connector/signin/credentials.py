@@ -4,7 +4,6 @@ Nothing here signs in. Private keys live in memory only for as long as a sign-in
 comes with msal and is imported where a certificate is read.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, evolve, field, frozen
 
-from connector.clock import iso
+from connector.clock import Threads, iso
 from connector.config import secrets
 from connector.config.values import AuthConfig, Config
 from connector.errors import ConfigError
@@ -270,6 +269,17 @@ def fault(expiry: Expiry, now: datetime) -> Fault | None:
     )
 
 
+def _unread(why: str) -> Fault:
+    return Fault(
+        "connector.problem",
+        "credentials_unread",
+        "credentials",
+        "Problem: the certificate files cannot be looked at, so an expiry may go untold",
+        detail=why,
+        hint="see that the disks or shares answer on which they lie (auth.file, tls.cert_file)",
+    )
+
+
 _RENEW: Mapping[str, str] = {
     "secret": "create a new secret in the app registration, put it where the configuration points, correct expires_on",
     "certificate": "renew the certificate, make its public part known where it is checked, and replace the file",
@@ -282,16 +292,23 @@ def faults(found: Iterable[Expiry], now: datetime) -> list[Fault]:
 
 
 REREAD = timedelta(hours=1)
+LOOK_LIMIT_S = 20.0
+"""How long a look at the certificate files may take; polls wait for it."""
+_THREADS = Threads("expiry", 2)
 
 
 @define
 class ExpiryWatch:
-    """The expiries of a configuration. Read again every hour: files are renewed while a daemon runs."""
+    """The expiries of a configuration. Read again every hour: files are renewed while a daemon runs.
+
+    `_unread` says why the last look failed; what was found before it stands.
+    """
 
     config: Config
     _found: list[Expiry] = Factory(list)
     _own: dict[str, list[Expiry]] = Factory(dict)
     _read_at: datetime | None = None
+    _unread: str = ""
 
     def replace(self, config: Config) -> None:
         """Watch this configuration from now on."""
@@ -305,7 +322,8 @@ class ExpiryWatch:
     async def shared(self, now: datetime) -> list[Fault]:
         """The problems of credentials that several tenants share, and of sinks: told once, for the connector."""
         await self._refresh(now)
-        return faults((e for e in self._found if len(e.tenants) != 1), now)
+        found = faults((e for e in self._found if len(e.tenants) != 1), now)
+        return [*found, _unread(self._unread)] if self._unread else found
 
     def known(self) -> tuple[Expiry, ...]:
         """What the latest look found; nothing is read."""
@@ -315,7 +333,12 @@ class ExpiryWatch:
         if self._read_at is not None and timedelta(0) <= now - self._read_at < REREAD:
             return
         self._read_at = now
-        self._found = await asyncio.to_thread(expiries, self.config)
+        config = self.config
+        try:
+            self._found, self._unread = await _THREADS.run(lambda: expiries(config), LOOK_LIMIT_S, "look"), ""
+        except TimeoutError as error:
+            self._unread = str(error)
+            return
         self._own = {}
         for expiry in self._found:
             if len(expiry.tenants) == 1:

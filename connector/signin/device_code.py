@@ -19,6 +19,7 @@ from connector.config import secrets
 from connector.config.values import AuthConfig
 from connector.durable import replacing
 from connector.errors import ConfigError
+from connector.signin import files
 from connector.signin.entra_http import Bridge, login_http
 from connector.signin.msal_calls import CAPABILITIES, Target, Token, msal_errors, msal_module, seconds, token_of
 from connector.signin.refusals import SignInRefused, refusal
@@ -36,7 +37,8 @@ def renew(auth: AuthConfig, target: Target, http: Bridge, now: datetime, claims:
     Unavailable.
     """
     file = Path(str(auth.options["cache"]))
-    before = _read(file, target)
+    what = f"the sign-in cache {file}"
+    before = files.in_time_here(what, str(file), lambda: _read(file, target))
     with msal_errors(target.what):
         cache = msal_module().SerializableTokenCache()
         cache.deserialize(before.decode("utf-8"))
@@ -52,11 +54,15 @@ def renew(auth: AuthConfig, target: Target, http: Bridge, now: datetime, claims:
         if "access_token" not in result:
             raise refusal(result, what=target.what, delegated=True)
         token = token_of(result, now, target.what)
+    files.in_time_here(what, str(file), lambda: _renewed(file, before, cache))
+    return token
+
+
+def _renewed(file: Path, before: bytes, cache: Any) -> None:
+    """Replace the cache, unless somebody signed in meanwhile, or renewed for another directory: theirs is newer."""
     with _locked(file):
-        # Somebody may have signed in meanwhile, or renewed for another directory: theirs is newer.
         if file.exists() and file.read_bytes() == before:
             _write(file, cache)
-    return token
 
 
 @frozen
@@ -100,9 +106,13 @@ def finish(flow: DeviceFlow, auth: AuthConfig, target: Target, now: datetime) ->
             raise refusal(result, what=target.what)
         token = token_of(result, now, target.what)
     file = Path(str(auth.options["cache"]))
-    with _locked(file):
-        _write(file, app.token_cache)
+    files.in_time_here(f"the sign-in cache {file}", str(file), lambda: _signed_in(file, app.token_cache))
     return token
+
+
+def _signed_in(file: Path, cache: Any) -> None:
+    with _locked(file):
+        _write(file, cache)
 
 
 _NOT_DONE = {

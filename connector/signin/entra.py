@@ -16,7 +16,8 @@ from attrs import field, frozen
 from connector.config import secrets
 from connector.config.values import AuthConfig
 from connector.errors import ConfigError, SecureScoreError, Unavailable
-from connector.signin.credentials import load_key_pair
+from connector.signin import files
+from connector.signin.credentials import KeyPair, load_key_pair
 from connector.signin.entra_http import Bridge, identity_http, login_http
 from connector.signin.msal_calls import CAPABILITIES, Target, Token, msal_errors, msal_module, token_of
 from connector.signin.refusals import SignInRefused, refusal, said
@@ -112,13 +113,17 @@ class _Secret:
 
 
 def _secret_of(auth: AuthConfig, target: Target, direct: Bridge, now: datetime) -> _Secret:
-    """The secret as it is now: read anew, so that a renewed one is used without a restart. Raises ConfigError."""
+    """The secret as it is now: read anew, so that a renewed one is used without a restart.
+
+    Raises ConfigError, and Unavailable for a file that does not answer.
+    """
     if auth.kind == "client_secret":
-        value = secrets.resolve(str(auth.options["client_secret"]))
+        reference = str(auth.options["client_secret"])
+        value = files.in_time_here(reference, reference, lambda: secrets.resolve(reference))
         return _Secret(value, hashlib.sha256(value.encode()).hexdigest())
     if auth.kind == "certificate":
-        reference = auth.options.get("password")
-        pair = load_key_pair(str(auth.options["file"]), secrets.resolve(str(reference)) if reference else None)
+        file = str(auth.options["file"])
+        pair = files.in_time_here(f"the key file {file}", file, lambda: _key_pair(file, auth.options.get("password")))
         return _Secret(
             {"private_key": pair.private_key, "public_certificate": pair.certificate}, pair.fingerprint, pair.not_after
         )
@@ -131,7 +136,14 @@ def _secret_of(auth: AuthConfig, target: Target, direct: Bridge, now: datetime) 
 
         return _Secret({"client_assertion": exchange}, f"managed:{identity}")
     file = str(auth.options["token_file"])
-    return _Secret({"client_assertion": lambda: _federated_token(file)}, f"file:{file}")
+    what = f"the federated token {file}"
+    return _Secret(
+        {"client_assertion": lambda: files.in_time_here(what, file, lambda: _federated_token(file))}, f"file:{file}"
+    )
+
+
+def _key_pair(file: str, password: Any) -> KeyPair:
+    return load_key_pair(file, secrets.resolve(str(password)) if password else None)
 
 
 def _federated_token(file: str) -> str:

@@ -28,6 +28,7 @@ from connector.net.clouds import Cloud
 from connector.net.connect import open_client
 from connector.net.http import Transport, Wire
 from connector.ports import Clock
+from connector.signin import files
 from connector.signin.entra import Apps, acquire
 from connector.signin.entra_http import Bridge
 from connector.signin.msal_calls import Target, Token
@@ -90,9 +91,10 @@ class FileToken:
     async def token(self, *, refresh: bool = False, claims: str = "") -> str:  # noqa: ARG002  (every read is fresh)
         """The token in the file.
 
-        Raises Denied when the file is unreadable, empty or not one bare token, ConfigError when everybody reads it.
+        Raises Denied when the file is unreadable, empty or not one bare token, ConfigError when everybody reads it,
+        Unavailable when it does not answer.
         """
-        return await asyncio.to_thread(self._read)
+        return await files.in_time(f"the token file {self._path}", str(self._path), self._read)
 
     def _read(self) -> str:
         try:

@@ -6,13 +6,13 @@ which copy counts in answers.py. No field is parsed here (days.py, profiles.py),
 over without a word.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import Factory, define
 
-from connector.errors import Denied, PartialRead
+from connector.clock import Threads
+from connector.errors import Denied, PartialRead, Unavailable
 from connector.model import Absent, Day, Known, Note, Profile, Snapshot, Unchanged
 from connector.ports import Clock
 from connector.sources import folder, shapes
@@ -24,6 +24,9 @@ from connector.sources.profiles import parse_profiles
 from connector.sources.scalars import some
 
 SHOWN = 5
+READ_LIMIT_S = 600.0
+"""How long a read may take: much longer than years of answers do."""
+_THREADS = Threads("saved-answers", 8)
 _HINT = (
     "Save the answers of /security/secureScores and /security/secureScoreControlProfiles as .json files below `path`."
 )
@@ -59,9 +62,14 @@ class FilesSource:
         """Read all files once; unchanged files are hashed, not parsed.
 
         What cannot be read leaves the rest: its part is partial, or both are, where nobody knows what it held. Raises
-        Denied when there is nothing to read, and WrongTenant naming the file that belongs to another tenant.
+        Denied when there is nothing to read, Unavailable when the folder does not answer, and WrongTenant naming the
+        file that belongs to another tenant.
         """
-        return await asyncio.to_thread(self._read, known)
+        try:
+            return await _THREADS.run(lambda: self._read(known), READ_LIMIT_S, self._path)
+        except TimeoutError as error:
+            hint = "See that the disk or share answers on which it lies."
+            raise Unavailable(f"{self._path} does not answer: {error}", hint=hint) from None
 
     async def close(self) -> None:
         """Nothing to close."""

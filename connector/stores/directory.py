@@ -4,7 +4,6 @@ Nothing of what the documents mean may live here. A document is written to a tem
 name: `link` fails when the name is taken (POSIX), whoever was first. All file work runs in threads.
 """
 
-import asyncio
 import errno
 import os
 import re
@@ -14,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from connector.clock import Threads
 from connector.errors import Conflict, StoreError
 from connector.ports import Clock
 from connector.stores.documents import DocumentsStore
@@ -24,6 +24,9 @@ _T = TypeVar("_T")
 MAX_FILE_BYTES = 1024**3
 TEMPORARY = ".new-"
 STALE_S = 3600.0
+LIMIT_S = 120.0
+"""How long one document may take. What was given up on may still be done: then the next try finds it, as a conflict."""
+_THREADS = Threads("state", 8)
 _STEP = re.compile(r"[a-z0-9_-][a-z0-9_.-]*")
 
 
@@ -169,7 +172,10 @@ _PERMISSION = "Give the account that runs the connector write permission on the 
 async def in_thread(folder: Path, work: Callable[[], _T]) -> _T:
     """File work off the event loop; foreign errors become ours here and nowhere else."""
     try:
-        return await asyncio.to_thread(work)
+        return await _THREADS.run(work, LIMIT_S)
+    except TimeoutError as error:
+        hint = "See that its disk answers (kernel log); what was not stored is observed or sent again."
+        raise StoreError(f"the state cannot be used: {folder} does not answer: {error}", hint) from error
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, _PERMISSION)
         raise StoreError(f"the state cannot be used: {error.filename or folder}: {error.strerror}", hint) from error

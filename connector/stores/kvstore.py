@@ -6,13 +6,13 @@ splunk-sdk blocks; it is imported when something goes wrong, and by whoever give
 Source: Splunk "KV store endpoint descriptions" (storage/collections/data) and splunk-sdk's KVStoreCollectionData.
 """
 
-import asyncio
 import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from connector.clock import Threads
 from connector.errors import Conflict, StoreError
 from connector.ids import sha256
 from connector.ports import Clock
@@ -24,6 +24,9 @@ CHUNK_BYTES = 600_000
 """Of a document; base64 and JSON around it stay below 1 MB."""
 MAX_CHUNKS = 2_000
 PAGE = 500
+LIMIT_S = 120.0
+"""How long one document may take, beyond what the session's own time limit ends."""
+_THREADS = Threads("kvstore", 8)
 MAX_DAYS_A_COMMIT = 30
 """A first contact's history comes in commits of this size: one record or two each, not dozens."""
 _END = "~"  # sorts behind every character of a name
@@ -186,15 +189,17 @@ async def in_thread(work: Callable[[], _T]) -> _T:
     )
 
     try:
-        return await asyncio.to_thread(work)
+        return await _THREADS.run(work, LIMIT_S)
     except (HTTPError, AuthenticationError) as error:
         status = status_of(error) or 401
         raise StoreError(
             f"the state cannot be used: the KV store answers {status}", _HINTS.get(status, _DOWN)
         ) from error
+    except TimeoutError as error:
+        raise StoreError(f"the state cannot be used: the KV store does not answer: {error}", _DOWN) from error
     except OSError as error:
         raise StoreError(
-            f"the state cannot be used: the KV store cannot be reached: {error.strerror}", _DOWN
+            f"the state cannot be used: the KV store cannot be reached: {error.strerror or error}", _DOWN
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the state cannot be used: the KV store answers nonsense: {error}", _DOWN) from error

@@ -43,9 +43,9 @@ async def test_a_sink_that_waits_as_asked_is_not_stuck(waited_s: float, wish_s: 
 
 async def test_every_other_loop_must_turn() -> None:
     found = app()
-    found._moved["observe"] = (asyncio.get_running_loop().time() - STALLED_OTHER_S - 10, None)
-    assert found.stalled() == ["observe"]
-    found._moving("observe")
+    found._moved["upkeep"] = (asyncio.get_running_loop().time() - STALLED_OTHER_S - 10, None)
+    assert found.stalled() == ["upkeep"]
+    found._moving("upkeep")
     assert found.stalled() == []
 
 

@@ -304,9 +304,7 @@ class App:
 
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
-                if (
-                    not running
-                ):  # else a poll that ends shows it: that this loop goes round while all hang is no progress
+                if not running:  # else a poll that ends shows it: that this loop goes round is no progress
                     self._moving("observe")
                 self._turn.clear()
                 now = self.clock.now()

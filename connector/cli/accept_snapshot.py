@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 
-from connector.cli.common import config_of, console, store_beside, tenant_id
+from connector.cli.common import config_of, store_beside, tenant_id
+from connector.cli.terminal import console
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.observe import memory

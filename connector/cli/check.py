@@ -27,9 +27,10 @@ from connector.app import (
 from connector.cli import send_test
 from connector.cli.check_clock import Skew
 from connector.cli.check_tenants import check_tenant, write_consents
-from connector.cli.common import clean, config_of, console, dump, plural, progress
+from connector.cli.common import config_of
 from connector.cli.findings import SHOWN_TENANTS, Finding, exit_code, failed, show
 from connector.cli.rule_columns import declared, differences, resource_id_problem
+from connector.cli.terminal import console, dump, plain, plural, progress
 from connector.clock import SystemClock
 from connector.config.keys import TENANT
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if args.consent_csv is not None:
         lacking = write_consents(args.consent_csv, config, findings)
         if not args.json:
-            console().print(f"{plural(lacking, 'tenant lacks', 'tenants lack')} consent: {clean(args.consent_csv)}")
+            console().print(f"{plural(lacking, 'tenant lacks', 'tenants lack')} consent: {plain(args.consent_csv)}")
     return exit_code(findings)
 
 

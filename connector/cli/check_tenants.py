@@ -25,6 +25,7 @@ from connector.clock import iso
 from connector.config.values import Config, TenantConfig
 from connector.durable import replacing
 from connector.errors import Denied, SecureScoreError
+from connector.formats.spreadsheet import cell
 from connector.model import Known, Snapshot
 from connector.net.clouds import cloud_of, consent_url
 from connector.observe import memory
@@ -240,7 +241,7 @@ def write_consents(path: Path, config: Config, findings: Sequence[Finding]) -> i
         with replacing(path) as file:
             writer = csv.writer(text := io.StringIO(newline=""))
             writer.writerow(("name", "tenant_id", "client_id", "consent_url"))
-            writer.writerows(rows)
+            writer.writerows([cell(value) for value in row] for row in rows)
             file.write(text.getvalue().encode("utf-8"))
     except OSError as error:
         raise SecureScoreError(f"cannot write {path}: {error.strerror}", "choose another --consent-csv") from error

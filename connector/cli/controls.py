@@ -9,20 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from connector.cli.common import (
-    cell_len,
-    clean,
-    config_of,
-    console,
-    draw,
-    dump,
-    graph_of,
-    plain,
-    plural,
-    store_beside,
-    table,
-)
+from connector.cli.common import config_of, graph_of, store_beside
 from connector.cli.controls_set import asked_for, set_states
+from connector.cli.terminal import cell_len, console, draw, dump, plain, plural, table
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.model import PORTAL, Day, Profile
@@ -140,13 +129,13 @@ def show_list(rows: Sequence[Mapping[str, Any]], *, several: bool) -> None:
     shown.columns[int(several)].width = min(longest, out.width // 3 if wide else out.width * 9 // 20)
     for row in rows:
         who, since, why = row["updated_by"] or "", (row["updated_at"] or "")[:10], row["comment"] or ""
-        cells = [clean(row["control"]), _points(row)]
+        cells = [plain(row["control"]), _points(row)]
         if wide:
-            cells += [_state_words(row), clean(who), since, clean(why)]
+            cells += [_state_words(row), plain(who), since, plain(why)]
         else:
-            about = "\n".join(clean(words) for words in (f"{who} {since}".strip(), why) if words)
-            cells.append(clean(row["portal"]) + (f"\n{about}" if about else ""))
-        shown.add_row(*([clean(row["tenant"])] if several else []), *cells)
+            about = "\n".join(plain(words) for words in (f"{who} {since}".strip(), why) if words)
+            cells.append(plain(row["portal"]) + (f"\n{about}" if about else ""))
+        shown.add_row(*([plain(row["tenant"])] if several else []), *cells)
     if rows:
         draw(shown, out)
         out.print()
@@ -176,7 +165,7 @@ async def _show(config: Config, tenant: TenantConfig, args: argparse.Namespace) 
         dump({**row, "history": history})
         return 0
     out = console()
-    out.print(f"{clean(profile.id)}: {clean(profile.title)}")
+    out.print(f"{plain(profile.id)}: {plain(profile.title)}")
     facts = {
         "state": f"{row['portal']} ({row['state']})",
         "points": _points(row),
@@ -185,16 +174,16 @@ async def _show(config: Config, tenant: TenantConfig, args: argparse.Namespace) 
         "portal": profile.action_url,
     }
     for name, value in facts.items():
-        out.print(f"  {name:<8} {clean(value)}")
+        out.print(f"  {name:<8} {plain(value)}")
     shown = table("since", "state", "by", "assigned to", "comment", title="History")
     for u in ordered_updates(profile):
         words = f"{PORTAL.get(u.state, '?')} ({u.state})"
         shown.add_row(
             (u.at or ("unknown" if u.at_unusable else "-")).replace("T", " "),
-            clean(words),
-            clean(u.by or "-"),
-            clean(u.assigned_to or "-"),
-            clean(u.comment or ""),
+            plain(words),
+            plain(u.by or "-"),
+            plain(u.assigned_to or "-"),
+            plain(u.comment or ""),
         )
     if history:
         draw(shown, out)
@@ -235,7 +224,7 @@ def _points(row: Mapping[str, Any]) -> str:
 
 
 def _state_words(row: Mapping[str, Any]) -> str:
-    return clean(row["portal"] if row["state"] == "Default" else f"{row['portal']} ({row['state']})")
+    return plain(row["portal"] if row["state"] == "Default" else f"{row['portal']} ({row['state']})")
 
 
 async def _stored(config: Config, tenant: TenantConfig) -> tuple[Mapping[str, Profile], Day | None]:

@@ -8,8 +8,7 @@ import asyncio
 import os
 import pwd
 import socket
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,8 +16,9 @@ from typing import Any
 from attrs import evolve, frozen
 
 from connector.app import severity_rules, token_provider
-from connector.cli.common import clean, console, draw, dump, graph_of, store_beside, table
+from connector.cli.common import graph_of, store_beside
 from connector.cli.controls_csv import read_csv
+from connector.cli.terminal import ask, complain, console, draw, dump, plain, progress, say, somebody_answers, table
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
@@ -54,7 +54,7 @@ def asked_for(args: argparse.Namespace) -> list[tuple[int | None, Wanted]]:
             [f"{len(changes)} changes are more than {args.max}: nothing was sent"],
             f"look again, then allow so many with --max {len(changes)}",
         )
-    if not (args.dry_run or args.yes or sys.stdin.isatty()):
+    if not (args.dry_run or args.yes or somebody_answers()):
         raise ConfigError(["nobody is there to confirm: nothing was sent"], "add --yes, or look first with --dry-run")
     return changes
 
@@ -98,7 +98,7 @@ async def set_states(
         if args.dry_run:
             done = [_Done(line, _dry(p)) for line, p in plans]
         elif to_send and not args.yes and not _confirmed(tenant, plans, to_send):
-            print("stopped: nothing was sent", file=sys.stderr)
+            say("stopped: nothing was sent", err=True)
             return 1
         else:
             writer = Writer(
@@ -180,44 +180,38 @@ async def _carry_out(one: _One, plans: Sequence[tuple[int | None, Plan]]) -> lis
     """One after the other; what no further change could pass ends it, and the rest is reported as not tried."""
     done: list[_Done] = []
     why = ""
-    for line, planned in _tracked(plans):
-        if why and planned.verdict == "send":
-            done.append(_Done(line, Result(planned, "not tried", why, "repair that, then run the command again")))
-            continue
-        step = asyncio.ensure_future(one(line, planned))
-        try:
-            done.append(await asyncio.shield(step))
-        except asyncio.CancelledError:
-            await step  # a change that is under way is finished and recorded even when the operator interrupts
-            raise
-        if done[-1].result.stops:
-            why = done[-1].result.detail
+    with progress("Setting states", len(plans) if len(plans) > 1 else 0) as so_far:
+        for line, planned in plans:
+            so_far(len(done))
+            if why and planned.verdict == "send":
+                done.append(_Done(line, Result(planned, "not tried", why, "repair that, then run the command again")))
+                continue
+            step = asyncio.ensure_future(one(line, planned))
+            try:
+                done.append(await asyncio.shield(step))
+            except asyncio.CancelledError:
+                await step  # a change that is under way is finished and recorded even when the operator interrupts
+                raise
+            if done[-1].result.stops:
+                why = done[-1].result.detail
     return done
-
-
-def _tracked(plans: Sequence[tuple[int | None, Plan]]) -> Iterable[tuple[int | None, Plan]]:
-    from rich.progress import track  # noqa: PLC0415
-
-    out = console(stderr=True)
-    quiet = not out.is_terminal or len(plans) < 2
-    return track(plans, description="setting states", console=out, disable=quiet, transient=True)
 
 
 def _confirmed(tenant: TenantConfig, plans: Sequence[tuple[int | None, Plan]], to_send: int) -> bool:
     out = console(stderr=True)
     for _, p in plans:
         if p.verdict == "send":
-            out.print(f"  {clean(p.wanted.control)}: {_words(p.before.state)} → {_words(p.wanted.state)}")
+            out.print(f"  {plain(p.wanted.control)}: {_words(p.before.state)} → {_words(p.wanted.state)}")
     full = any(p.wanted.state in ("ThirdParty", "Reviewed") for _, p in plans if p.verdict == "send")
     if full:
         out.print("  Resolved controls get full points without being measured.")
     noun = "this change" if to_send == 1 else f"these {to_send} changes"
-    out.print(f"Send {noun} to Microsoft for tenant {clean(tenant.name)}? \\[y/N] ", end="")
-    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+    answer = ask(f"Send {noun} to Microsoft for tenant {plain(tenant.name)}? [y/N] ", err=True)
+    return answer.strip().casefold() in ("y", "yes")
 
 
 def _words(state: str) -> str:
-    return clean(f"{PORTAL.get(state, 'unknown')} ({state})")
+    return plain(f"{PORTAL.get(state, 'unknown')} ({state})")
 
 
 def _report(done: Sequence[_Done], tenant: TenantConfig, args: argparse.Namespace) -> None:
@@ -232,18 +226,15 @@ def _report(done: Sequence[_Done], tenant: TenantConfig, args: argparse.Namespac
                 d.result.outcome, d.result.outcome
             )
             cells = [str(d.line)] if numbered else []
-            shown.add_row(*cells, clean(asked.control), _words(before.state), _words(asked.state), result)
+            shown.add_row(*cells, plain(asked.control), _words(before.state), _words(asked.state), result)
         draw(shown)
         if any(d.result.outcome == "success" for d in done):
             console().print("Points follow within 24 hours to 7 days.")
     for d in done:
         if d.result.outcome not in GOOD:
             where = f"line {d.line}: " if d.line else ""
-            print(
-                f"error: {where}{d.result.plan.wanted.control}: {d.result.outcome}: {d.result.detail}", file=sys.stderr
-            )
-            if d.result.hint:
-                print(f"next: {d.result.hint}", file=sys.stderr)
+            what = f"{where}{d.result.plan.wanted.control}: {d.result.outcome}: {d.result.detail}"
+            complain([plain(what)], plain(d.result.hint))
 
 
 def _os_user() -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 from connector.app import open_app
 from connector.cli import events as event_table
 from connector.cli import report
-from connector.cli.common import cell_len, clean, console, fit, plain, plural, progress
 from connector.cli.explain import show as show_waterfall
+from connector.cli.terminal import cell_len, console, fit, plain, plural, progress, styled
 from connector.clock import SimulatedClock
 from connector.config.values import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
 from connector.errors import ConfigError
@@ -80,7 +80,7 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
         token.touch(0o600)
         token.write_text(token_for(tenant.id))
         config = _config(folder, sim.base_url, tenant.id, tenant.name, token)
-        out.print(f"Simulated tenant [bold]{clean(tenant.name)}[/bold] at {sim.base_url}: no credentials, real HTTP.")
+        out.print("Simulated tenant", styled(tenant.name, "bold"), f"at {sim.base_url}: no credentials, real HTTP.")
         async with open_app(config, clock=clock) as app:
             out.print(
                 f"Reading {BACKFILL_DAYS} days of history, then {days} live days at {POLLS_A_DAY} polls a day ..."
@@ -108,8 +108,8 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
     apart = " " if longest + max(map(len, WRITTEN.values())) + 5 <= out.width else "\n     "
     for name, words in WRITTEN.items():
         path = fit(plain(folder / name), longest) if apart == " " else plain(folder / name)
-        out.print(f"  {path} {apart}{words}", markup=False, soft_wrap=True)
-    out.print("Next: [bold]securescore init[/bold] writes a configuration for your own tenant.")
+        out.print(f"  {path} {apart}{words}", soft_wrap=True)
+    out.print("Next:", styled("securescore init", "bold"), "writes a configuration for your own tenant.")
     return 0
 
 

@@ -2,11 +2,11 @@
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from connector.cli.common import clean, config_of, console, draw, dump, moment, store_beside, table, tenant_id
+from connector.cli.common import config_of, moment, store_beside, tenant_id
+from connector.cli.terminal import console, draw, dump, plain, table, write_document
 from connector.config.values import Config
 from connector.errors import ConfigError, SecureScoreError
 from connector.formats import cloudevents
@@ -94,7 +94,7 @@ async def _events(config: Config, query: Query, args: argparse.Namespace) -> int
         for event in found:
             payload = rendered.render(event).payload
             if isinstance(payload, str):
-                sys.stdout.write(payload + "\n")
+                write_document(payload + "\n")
             else:
                 dump(payload)
     return 0
@@ -110,12 +110,12 @@ def show(events: Sequence[Event]) -> None:
     for event in events:
         cells = [event.time[:16].replace("T", " "), str(event.severity)]
         if several:
-            cells.append(clean((event.data["tenant"] or {}).get("name", "-")))
+            cells.append(plain((event.data["tenant"] or {}).get("name", "-")))
         if wide:
             cells.append(event.type)
-        flag = "\\[backfilled] " if event.backfilled else ""
+        flag = "[backfilled] " if event.backfilled else ""
         style = "red" if event.severity >= 7 else "yellow" if event.severity >= 4 else None
-        made.add_row(*cells, flag + clean(event.data.get("summary", "")), style=style)
+        made.add_row(*cells, flag + plain(event.data.get("summary", "")), style=style)
     if events:
         draw(made, out)
     else:
@@ -127,11 +127,11 @@ def _show_trace(event: Event, trace: Sequence[Any]) -> None:
     made = table("sink", "state", "first sent", "attempts>", "settled", "reason")
     for row in trace:
         made.add_row(
-            clean(row["sink"]),
+            plain(row["sink"]),
             str(row["state"]),
             row.get("first_sent") or "-",
             str(row.get("attempts") or 0),
             row.get("settled") or "-",
-            clean(row.get("reason") or ""),
+            plain(row.get("reason") or ""),
         )
     draw(made)

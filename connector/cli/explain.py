@@ -5,7 +5,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from connector.cli.common import cell_len, clean, config_of, console, dump, fit, plain, store_beside
+from connector.cli.common import config_of, store_beside
+from connector.cli.terminal import cell_len, console, dump, fit, plain, styled
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.model import Version
@@ -90,8 +91,8 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     span = f"{before['day']} → {after['day']}"
     if before["day"] == after["day"]:
         span = f"{after['day']}, revision {before['revision']} → {after['revision']}"
-    out.print(f"[bold]{clean(name)}[/bold]  {span}")
-    out.print(clean(data["summary"]))
+    out.print(styled(plain(name), "bold"), "", span)
+    out.print(plain(data["summary"]))
     split = data["percent"]
     if split["delta"] is not None:
         out.print(
@@ -105,7 +106,7 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
 
     def line(name: str, value: str, drawn: str = "", words: str = "", style: str | None = None) -> None:
         row = f"  {fit(plain(name), names)} {value:>9} {fit(drawn, bar)} {plain(words)}".rstrip()
-        out.print(row if cell_len(row) <= out.width else fit(row, out.width), style=style, markup=False)
+        out.print(row if cell_len(row) <= out.width else fit(row, out.width), style=style)
 
     room = out.width - names - bar - 14
     out.print()
@@ -121,7 +122,7 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     line("residual", signed(data["residual"]), "", "not explained by any control")
     line(after["day"], number(after["current"]))
     for flow in (data.get("regrouped") or {}).get("moves", ()):  # events of version 0.1.0 have none
-        out.print(f"Regrouped by {flow['by']} (catalogue): {clean(groups.words(flow))}")
+        out.print(f"Regrouped by {flow['by']} (catalogue): {plain(groups.words(flow))}")
     cause = data["cause"]
     if cause["label"] == NOTHING_MOVED.label:
         out.print()
@@ -129,7 +130,7 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
         return
     also = f"; also {', '.join(cause['also'])}" if cause["also"] else ""
     out.print()
-    out.print(f"Main cause: {clean(cause['label'])} (confidence {cause['confidence']}{clean(also)})")
+    out.print(f"Main cause: {plain(cause['label'])} (confidence {cause['confidence']}{plain(also)})")
 
 
 def _why(cause: Mapping[str, Any], room: int) -> str:

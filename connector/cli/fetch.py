@@ -10,7 +10,8 @@ from pathlib import Path
 from attrs import frozen
 
 from connector.app import Transports, open_source, transports_for
-from connector.cli.common import clean, config_of, console, draw, draw_notes, plural, progress, table
+from connector.cli.common import config_of
+from connector.cli.terminal import console, draw, draw_notes, plain, plural, progress, table
 from connector.clock import SystemClock
 from connector.config.values import Config, TenantConfig, selects
 from connector.errors import ConfigError, SecureScoreError, Unavailable
@@ -110,10 +111,10 @@ def show(saved: Sequence[Saved]) -> None:
     out = console()
     shown = table("tenant", "saved in", "files>", "size>", "result")
     for one in saved:
-        words = (clean(one.error) + (f"\nnext: {clean(one.hint)}" if one.hint else "")) if one.error else "ok"
+        words = (plain(one.error) + (f"\nnext: {plain(one.hint)}" if one.hint else "")) if one.error else "ok"
         size = f"{one.size_bytes / 1e6:.1f} MB" if one.files else "-"
         shown.add_row(
-            clean(one.tenant), one.folder or "-", str(one.files), size, words, style="red" if one.error else None
+            plain(one.tenant), one.folder or "-", str(one.files), size, words, style="red" if one.error else None
         )
     draw(shown, out)
     draw_notes(((one.tenant, one.notes) for one in saved), out)

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from connector.cli.common import clean, console, draw, table
+from connector.cli.terminal import console, draw, plain, styled, table
 from connector.errors import ConfigError, SecureScoreError
 from connector.signin.refusals import SignInRefused
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 SHOWN_TENANTS = 20
 
@@ -63,7 +67,7 @@ def show(findings: Sequence[Finding]) -> None:
             readable += 1
             if readable > SHOWN_TENANTS:
                 continue
-        made.add_row(_mark(f.ok), f.what, clean(f.subject), _words(f.detail, f.hint))
+        made.add_row(_mark(f.ok), f.what, plain(f.subject), _words(f.detail, f.hint))
     if readable > SHOWN_TENANTS:
         made.add_row(_mark(True), "tenant", f"{readable - SHOWN_TENANTS} more", "readable")
     for (what, _, hint), members in groups.items():
@@ -73,7 +77,7 @@ def show(findings: Sequence[Finding]) -> None:
         detail = (
             members[0].detail if len(members) == 1 else f"{len(members)} tenants: {_GUID.sub('…', members[0].detail)}"
         )
-        made.add_row(_mark(False), what, clean(names), _words(detail, hint))
+        made.add_row(_mark(False), what, plain(names), _words(detail, hint))
     out = console()
     draw(made, out)
     bad = sum(f.ok is False for f in findings)
@@ -86,9 +90,9 @@ def show(findings: Sequence[Finding]) -> None:
         out.print("All good.")
 
 
-def _mark(ok: bool | None) -> str:
-    return "[green]ok[/green]" if ok else "[yellow]--[/yellow]" if ok is None else "[red]no[/red]"
+def _mark(ok: bool | None) -> "Text":
+    return styled("ok", "green") if ok else styled("--", "yellow") if ok is None else styled("no", "red")
 
 
 def _words(detail: str, hint: str) -> str:
-    return clean(detail) + (f"\nnext: {clean(hint)}" if hint else "")
+    return plain(detail) + (f"\nnext: {plain(hint)}" if hint else "")

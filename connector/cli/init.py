@@ -7,7 +7,6 @@ consent; nothing here asks for the right to write.
 import argparse
 import json
 import os
-import sys
 import textwrap
 from collections.abc import Callable
 from importlib import resources
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from connector.cli.terminal import ask, say, somebody_is_there
 from connector.config.read import PLACEHOLDER, Reader
 from connector.durable import creating, replacing
 from connector.errors import ConfigError, PluginError
@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError([f"{out}: exists already"], "name another file with --out, or replace it with --force")
     given = Answers(args.sink, args.name, args.tenant_id, args.client_id, args.cloud, args.address)
     check_answers(given)
-    answers = asked(given, input) if sys.stdin.isatty() and sys.stdout.isatty() else given
+    answers = asked(given, ask) if somebody_is_there() else given
     write(out, configuration(answers, out), replace=args.force)
-    print(steps(answers, out), end="")
+    say(steps(answers, out), end="")
     return 0
 
 
@@ -131,7 +131,7 @@ def _answer(answers: Answers, name: str, question: str, ask: Callable[[str], str
             problem = f"one of {', '.join(kinds())}"
         if not problem:
             return evolve(answers, **{name: value})
-        print(f"  {problem}")
+        say(f"  {problem}")
     return answers
 
 

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 from connector.app import Transports, target_of
 from connector.cli.common import config_of
+from connector.cli.terminal import plain, say
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
-from connector.net.http import printable
 from connector.signin.claims import read_claims
 
 HELP = "sign in by device code, for tenants read on behalf of a user"
@@ -65,8 +65,8 @@ async def _login(config: Config, tenant: TenantConfig, auth: AuthConfig, *, writ
     try:
         flow = await transports.sign_in.begin_login(auth, target, config.network)
         end = clock.now() + timedelta(seconds=flow.expires_s)
-        print(f"Tenant {printable(tenant.name)}: open {printable(flow.url)} and enter the code {printable(flow.code)}")
-        print(f"Sign in as a user with the directory role Security Reader, within {flow.expires_s / 60:.0f} minutes.")
+        say(f"Tenant {plain(tenant.name)}: open {plain(flow.url)} and enter the code {plain(flow.code)}")
+        say(f"Sign in as a user with the directory role Security Reader, within {flow.expires_s / 60:.0f} minutes.")
         token = None
         while token is None:
             if clock.now() >= end:
@@ -78,7 +78,7 @@ async def _login(config: Config, tenant: TenantConfig, auth: AuthConfig, *, writ
     cache = str(auth.options["cache"])
     users = sum((a := _auth(t, write=write)) is not None and a.options.get("cache") == cache for t in config.tenants)
     also = f"; {users} tenants use it" if users > 1 else ""
-    print(f"Signed in. The sign-in is kept in {printable(cache)}{also}.")
+    say(f"Signed in. The sign-in is kept in {plain(cache)}{also}.")
     claims = read_claims(token.value)
     if claims is not None and target.permission not in claims.permissions:
         raise SecureScoreError(

@@ -1,19 +1,17 @@
 """`securescore`: finds the command, and turns errors into words and exit codes.
 
 A command is one module with HELP, `add_arguments(parser)` and `run(args) -> int`; only the one asked for is imported,
-so that `--help` is instant. No other module prints errors.
+so that `--help` is instant. How anything reaches a terminal is in terminal.py.
 """
 
 import argparse
-import codecs
-import io
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
 from connector import __version__
+from connector.cli import terminal
 from connector.errors import ConfigError, SecureScoreError, StoreError
 
 DONE, FAILED, USAGE, PARTIAL = 0, 1, 2, 3
@@ -56,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 failed, 2 usage or configuration, 3 partial)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    _write_utf8()
+    terminal.write_utf8()
     try:
         config, words = _config_option(words)
     except ConfigError as error:
@@ -83,30 +81,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         from connector.config.secrets import keep_out_of_core_files  # noqa: PLC0415 - `--help` loads nothing of ours
 
         keep_out_of_core_files()
+        terminal.tell_bugs_harmlessly()
         return int(args.run(args))
     except SystemExit as stop:  # argparse, after --help and --version
         return int(stop.code or 0)
     except SecureScoreError as error:
         return complain(error)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        terminal.say("stopped", err=True)
         return FAILED
-    except BrokenPipeError:  # the reader of our output went away (head, less)
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - silences the interpreter's last flush
+    except BrokenPipeError:
+        terminal.reader_is_gone()
         return DONE
-
-
-def _write_utf8() -> None:
-    """What goes to a file or a pipe is UTF-8, whatever the locale; a terminal that knows less shows "?" instead.
-
-    Events, reports and tables hold texts from all over the world: half a report and a traceback help nobody.
-    """
-    out = sys.stdout
-    if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name != "utf-8":
-        if out.isatty():
-            out.reconfigure(errors="replace")
-        else:
-            out.reconfigure(encoding="utf-8")
 
 
 def _config_option(words: list[str]) -> tuple[str | None, list[str]]:
@@ -140,15 +126,8 @@ def _config_option(words: list[str]) -> tuple[str | None, list[str]]:
 
 def complain(error: SecureScoreError) -> int:
     """An error in words on stderr: what happened, and what to do next. Returns the exit code."""
-    for problem in error.problems if isinstance(error, ConfigError) else [error.what]:
-        print(f"error: {_harmless(problem)}", file=sys.stderr)
-    print(f"next: {_harmless(error.hint or NEXT)}", file=sys.stderr)
+    terminal.complain(error.problems if isinstance(error, ConfigError) else [error.what], error.hint or NEXT)
     return USAGE if isinstance(error, ConfigError) and not isinstance(error, StoreError) else FAILED
-
-
-def _harmless(text: str) -> str:
-    """Error texts quote tenants and far ends: nothing in them may move the cursor. Lines of ours stay lines."""
-    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in text.split("\n"))
 
 
 if __name__ == "__main__":

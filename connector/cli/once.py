@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from connector.app import open_app
-from connector.cli.common import clean, config_of, console, draw, draw_notes, progress, table
+from connector.cli.common import config_of
+from connector.cli.terminal import console, draw, draw_notes, plain, progress, table
 from connector.config.values import Config
 from connector.deliver.delivery import Outcome
 from connector.health.logs import log_to_stderr
@@ -36,14 +37,14 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
     out = console()
     shown = table("tenant", "newest day", "events>", "result")
     for poll in polls:
-        shown.add_row(clean(poll.tenant), poll.newest_day or "-", str(poll.events), _words(poll.status, poll))
+        shown.add_row(plain(poll.tenant), poll.newest_day or "-", str(poll.events), _words(poll.status, poll))
     draw(shown, out)
     draw_notes(((poll.tenant, poll.notes) for poll in polls), out)
     if sinks:
         out.print()
         shown = table("sink", "sent>", "parked>", "result")
         for sink in sinks:
-            shown.add_row(clean(sink.sink), str(sink.sent), str(sink.parked), _words(sink.state, sink))
+            shown.add_row(plain(sink.sink), str(sink.sent), str(sink.parked), _words(sink.state, sink))
         draw(shown, out)
     good = [p.status in ("ok", "unchanged") for p in polls] + [
         s.state in ("ok", "idle") and not s.parked for s in sinks
@@ -83,5 +84,5 @@ async def _deliver(app: App) -> list[Outcome]:
 
 
 def _words(status: str, outcome: Any) -> str:
-    text = status if outcome.error is None else f"{status}: {clean(outcome.error)}"
-    return f"{text}\nnext: {clean(outcome.hint)}" if outcome.hint else text
+    text = status if outcome.error is None else f"{status}: {plain(outcome.error)}"
+    return f"{text}\nnext: {plain(outcome.hint)}" if outcome.hint else text

@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 
-from connector.cli.common import clean, config_of, console, draw, dump, store_beside, table
+from connector.cli.common import config_of, store_beside
+from connector.cli.terminal import console, draw, dump, plain, table
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
@@ -42,7 +43,7 @@ async def _parked(config: Config, action: str, sink: str | None, ids: list[str])
         return 0
     shown = table("sink", "id", "parked at", "attempts>", "type", "reason")
     for p in found:
-        shown.add_row(clean(p.sink), p.event.id, p.parked_at, str(p.attempts), p.event.type, clean(p.reason))
+        shown.add_row(plain(p.sink), p.event.id, p.parked_at, str(p.attempts), p.event.type, plain(p.reason))
     if found:
         draw(shown, out)
     else:

@@ -3,8 +3,9 @@
 import argparse
 import asyncio
 
-from connector.cli.common import config_of, console, store_beside
+from connector.cli.common import config_of, store_beside
 from connector.cli.events import add_selection, selection
+from connector.cli.terminal import console
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.ports import Query

@@ -6,7 +6,6 @@ tenant by tenant, so that thousands of them need no more memory than a few.
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,7 +14,8 @@ from types import ModuleType
 
 from connector import __version__
 from connector.app import evidence
-from connector.cli.common import YEARS, clean, config_of, console, day_of, plain, progress, store_beside
+from connector.cli.common import YEARS, config_of, day_of, store_beside
+from connector.cli.terminal import complain, console, plain, progress, write_document
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
@@ -71,7 +71,7 @@ async def _report(
     async with store_beside(config) as store:
         when = await period_of(store, tenants, args.start, args.end, now)
         summaries, full = await save(config, store, tenants, named, when, args.format, args.out, now)
-    _tell(args.out, when, summaries, full)
+    tell(args.out, when, summaries, full)
     return 3 if any(s.error for s in summaries) else 0
 
 
@@ -117,14 +117,14 @@ def _silence(summaries: Sequence[Summary], when: Period) -> str:
     return f"nothing is known of any of {len(summaries)} tenants from {when.start} to {when.end}"
 
 
-def _tell(out: str, when: Period, summaries: Sequence[Summary], full: int) -> None:
+def tell(out: str, when: Period, summaries: Sequence[Summary], full: int) -> None:
     """What was written, on stderr when the report itself is on stdout; each tenant without data by name."""
     said = console(stderr=out == "-")
     rest = len(summaries) - full
     more = f", {full} of {len(summaries)} tenants in full" if rest else ""
-    said.print(f"{when.start} to {when.end}{more}: {clean(out)}")
+    said.print(f"{when.start} to {when.end}{more}: {plain(out)}")
     for one in [s for s in summaries if s.error is not None][:20]:
-        print(f"error: {plain(one.name)}: {one.error}", file=sys.stderr)
+        complain([plain(f"{one.name}: {one.error}")])
 
 
 # ------------------------------------------------------------------------------------------------- period and material
@@ -185,7 +185,7 @@ def writing(out: str) -> Iterator[Callable[[str], None]]:
     Raises SecureScoreError when it cannot be written.
     """
     if out == "-":
-        yield lambda text: print(text, end="")
+        yield write_document
         return
     try:
         with replacing(Path(out)) as file:

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from connector.app import open_app, severity_rules
 from connector.cli.alert_samples import TENANT, TENANT_ID, Alert, alerts
-from connector.cli.common import clean, console, draw, table
+from connector.cli.terminal import console, draw, plain, table
 from connector.clock import SystemClock
 from connector.config.values import Config, HealthConfig, RawConfig, SinkConfig, StateConfig
 from connector.deliver.delivery import Outcome
@@ -143,7 +143,7 @@ def show(test: SendTest) -> None:
         first = f"no event: {alert.absence}"
         if alert.events:
             first = _summary(alert.events[0]) + (f"\n{alert.events[0].id}" if wide else "")
-        made.add_row(clean(alert.name), str(len(alert.events)), _lines(first), _lines("\n".join(rule_names(alert))))
+        made.add_row(plain(alert.name), str(len(alert.events)), _lines(first), _lines("\n".join(rule_names(alert))))
     draw(made, out)
     out.print(f"Look for tenant or host {TENANT}; every one is marked as simulated. Nothing of it is in the history.")
 
@@ -153,4 +153,4 @@ def _summary(event: Event) -> str:
 
 
 def _lines(text: str) -> str:
-    return "\n".join(clean(line) for line in text.split("\n"))
+    return "\n".join(plain(line) for line in text.split("\n"))

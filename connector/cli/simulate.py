@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from connector.cli.common import day_of
+from connector.cli.terminal import say
 from connector.clock import SystemClock, iso
 from connector.errors import SecureScoreError
 from connector.simulator.authority import Authority, Registration, serve_authority
@@ -102,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; then 0. Raises SecureScoreError when the port or the folder cannot be had."""
     if args.facts:
-        print("\n".join(lines()))
+        say("\n".join(lines()))
         return 0
     try:
         asyncio.run(_serve(args))
@@ -172,28 +173,28 @@ def _accept(authority: Authority | None) -> Callable[[str], Caller | None]:
 def _describe(sim: Simulation, authority: Authority | None, out: Path | None, ca_file: Path | None) -> None:
     """Say what is served and how to use it; with a folder, write it there ready to run."""
     now = sim.clock.now()
-    print(f"Simulated Graph: {sim.base_url}   simulated time: {iso(now)}   seed {sim.world.seed}")
-    print(f"{len(sim.world.tenants)} tenants; a token is accepted for its own tenant only:\n")
+    say(f"Simulated Graph: {sim.base_url}   simulated time: {iso(now)}   seed {sim.world.seed}")
+    say(f"{len(sim.world.tenants)} tenants; a token is accepted for its own tenant only:\n")
     for who in sim.world.tenants[:SHOWN_TENANTS]:
-        print(f"  {who.name:<16} {who.size:<6} {who.id}   {token_for(who.id)}")
+        say(f"  {who.name:<16} {who.size:<6} {who.id}   {token_for(who.id)}")
     if len(sim.world.tenants) > SHOWN_TENANTS:
-        print(f"  … and {len(sim.world.tenants) - SHOWN_TENANTS} more (--out DIR writes them all)")
+        say(f"  … and {len(sim.world.tenants) - SHOWN_TENANTS} more (--out DIR writes them all)")
     first = sim.world.tenants[0]
-    print(f"\nComing up at {first.name}:")
+    say(f"\nComing up at {first.name}:")
     for moment, control in sim.world.incidents(first.id, now, now + timedelta(days=14)):
-        print(f"  {iso(moment)}  {control} drops")
+        say(f"  {iso(moment)}  {control} drops")
     trust = f" --cacert {ca_file}" if ca_file else ""
     url = f"{sim.base_url}/v1.0/security/secureScores?$top=1"
-    print(f"\nTry:\n  curl -s{trust} -H 'Authorization: Bearer {token_for(first.id)}' '{url}'")
+    say(f"\nTry:\n  curl -s{trust} -H 'Authorization: Bearer {token_for(first.id)}' '{url}'")
     if authority:
-        print(f"\nSign-in host: {authority.base_url}   application {CLIENT_ID}   client secret {_secret(authority)}")
-        print(f"A person signs in by device code (`securescore login`) under {authority.base_url}/device?code=…")
+        say(f"\nSign-in host: {authority.base_url}   application {CLIENT_ID}   client secret {_secret(authority)}")
+        say(f"A person signs in by device code (`securescore login`) under {authority.base_url}/device?code=…")
     if out:
-        print(f"\nConfiguration written: securescore once -c {_write(sim, authority, out, ca_file)}")
+        say(f"\nConfiguration written: securescore once -c {_write(sim, authority, out, ca_file)}")
     else:
-        print("\nConfiguration (put each token and secret into its file, mode 0600; --out DIR does that):\n")
-        print(_configuration(sim, authority, Path(), ca_file, SHOWN_TENANTS))
-    print("Stop with Ctrl-C.", flush=True)
+        say("\nConfiguration (put each token and secret into its file, mode 0600; --out DIR does that):\n")
+        say(_configuration(sim, authority, Path(), ca_file, SHOWN_TENANTS))
+    say("Stop with Ctrl-C.")
 
 
 def _secret(authority: Authority) -> str:

@@ -3,8 +3,9 @@
 import argparse
 import asyncio
 
-from connector.cli.common import config_of, console, draw, store_beside
+from connector.cli.common import config_of, store_beside
 from connector.cli.status import sink_table
+from connector.cli.terminal import console, draw
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.health.overview import open_problems, sink_rows

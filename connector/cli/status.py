@@ -5,7 +5,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connector.cli.common import clean, config_of, console, draw, draw_notes, dump, plural, store_beside, table
+from connector.cli.common import config_of, store_beside
+from connector.cli.terminal import console, draw, draw_notes, dump, plain, plural, table
 from connector.clock import SystemClock
 from connector.config.values import Config
 from connector.health.overview import open_problems, overview
@@ -47,7 +48,7 @@ def show(status: dict[str, Any]) -> None:
         troubles = [*t["problems"], *(f"refused: {r['part']} ({r['reason']})" for r in t["refused"])]
         error = words(t["error"] or ", ".join(troubles), t["hint"] if t["error"] else None)
         style = "red" if t["error"] else "yellow" if error else None
-        row = (clean(name), t["newest_day"] or "-", _age(t["data_age_s"]), _moment(t["last_success"]), error)
+        row = (plain(name), t["newest_day"] or "-", _age(t["data_age_s"]), _moment(t["last_success"]), error)
         tenants.add_row(*row, style=style)
     draw(tenants, out)
     draw_notes(((name, t["notes"]) for name, t in status["tenants"].items()), out)
@@ -72,7 +73,7 @@ def sink_table(rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str] |
     made = table("sink", *kind, "state", "backlog>", "parked>", "last success", "error")
     for name, s in rows.items():
         made.add_row(
-            clean(name),
+            plain(name),
             *([] if kinds is None else [kinds.get(name, "not configured")]),
             s["state"],
             str(s["backlog"]),
@@ -92,11 +93,11 @@ def _credentials(rows: Sequence[Mapping[str, Any]]) -> Any:
         style = None if left is None else "red" if left < 0 else "yellow" if left <= 30 else None
         users = f"{len(c['tenants'])} tenants" if len(c["tenants"]) > 1 else c["sink"] or ", ".join(c["tenants"])
         made.add_row(
-            clean(c["credential"]),
+            plain(c["credential"]),
             c["kind"],
             c["expires_at"][:10] if c["expires_at"] else unknown[c["kind"]],
             "-" if left is None else str(left),
-            clean(users),
+            plain(users),
             style=style,
         )
     return made
@@ -114,4 +115,4 @@ def _moment(text: str | None) -> str:
 
 def words(error: str | None, hint: str | None) -> str:
     """What went wrong, and below it what to do next."""
-    return clean(error or "") + (f"\nnext: {clean(hint)}" if error and hint else "")
+    return plain(error or "") + (f"\nnext: {plain(hint)}" if error and hint else "")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from connector.app import evidence
-from connector.cli.common import clean, config_of, console, draw, dump, store_beside, table
+from connector.cli.common import config_of, store_beside
+from connector.cli.terminal import console, draw, dump, plain, table
 from connector.config.values import Config
 from connector.deliver.delivery import DurableStore
 from connector.durable import creating
@@ -68,7 +69,7 @@ async def _list(config: Config, *, as_json: bool) -> int:
     shown = table("tenant", "tenant id", "source", "newest day", "error")
     for row in rows:
         source = row["source"] or "not configured"
-        shown.add_row(clean(row["name"]), row["tenant_id"], source, row["newest_day"] or "-", clean(row["error"] or ""))
+        shown.add_row(plain(row["name"]), row["tenant_id"], source, row["newest_day"] or "-", plain(row["error"] or ""))
     draw(shown)
     return 0
 
@@ -85,7 +86,7 @@ async def _forget(config: Config, name: str, export: Path) -> int:
         await archive.forget(wanted)
     out = console()
     out.print(
-        f"{clean(name)} forgotten: {count} events exported to {clean(export)} and deleted, "
+        f"{plain(name)} forgotten: {count} events exported to {plain(export)} and deleted, "
         "with state, evidence and backlog"
     )
     if wanted in {t.tenant_id for t in config.tenants}:

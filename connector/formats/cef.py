@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from connector.formats.text import as_text, cut_chars, printable
+from connector.foreign.characters import harmless, is_harmless
+from connector.formats.text import as_text, cut_chars
 
 MAX_VENDOR, MAX_VERSION, MAX_CLASS_ID, MAX_NAME = 63, 31, 1023, 512
 """Most characters of the header fields; the product is bounded as the vendor."""
@@ -78,7 +79,7 @@ def encode(head: str, extension: Mapping[str, Any], labels: Mapping[str, str] = 
         if (text := (value if type(value) is str else as_text(value)).strip())
     }
     together = "".join(values.values())  # one look at all of them: most events need no escape
-    if "=" in together or "\\" in together or not together.isprintable():
+    if "=" in together or "\\" in together or not is_harmless(together):
         values = {key: text for key, raw in values.items() if (text := _safe(raw))}
     owner_of, ready = LABELS.get, labels.get
     return head + " ".join(
@@ -97,14 +98,14 @@ def label(key: str, text: str) -> str:
 
 
 def _head(text: str, limit: int) -> str:
-    text = cut_chars(printable(text).strip(), limit)
+    text = cut_chars(harmless(text).strip(), limit)
     return _HEADER_UNSAFE.sub(lambda m: "\\" + m[0], text)
 
 
 def _safe(text: str) -> str:
-    return _escaped(text) if "=" in text or "\\" in text or not text.isprintable() else text
+    return _escaped(text) if "=" in text or "\\" in text or not is_harmless(text) else text
 
 
 def _escaped(text: str) -> str:
-    clean = "".join(part if part in ("\r", "\n") else printable(part) for part in _BREAKS.split(text))
+    clean = "".join(part if part in ("\r", "\n") else harmless(part) for part in _BREAKS.split(text))
     return clean.strip().translate(_VALUE_ESCAPES)

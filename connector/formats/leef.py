@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
-from connector.formats.text import as_text, cut_chars, printable
+from connector.foreign.characters import harmless
+from connector.formats.text import as_text, cut_chars
 
 MAX_EVENT_ID = 255
 MAX_VALUE = 4000
@@ -33,7 +34,7 @@ def encode(header: Header, attributes: Mapping[str, Any]) -> str:
     """
     pairs = []
     for key, value in attributes.items():
-        text = printable(value if type(value) is str else as_text(value)).strip()
+        text = harmless(value if type(value) is str else as_text(value)).strip()
         if text:
             pairs.append(f"{key}={cut_chars(text, MAX_VALUE)}")
     fields = (_head(header.vendor), _head(header.product), _head(header.version), _head(header.class_id, MAX_EVENT_ID))
@@ -41,4 +42,4 @@ def encode(header: Header, attributes: Mapping[str, Any]) -> str:
 
 
 def _head(text: str, limit: int = 63) -> str:
-    return cut_chars(printable(text).strip().replace("|", "/"), limit)
+    return cut_chars(harmless(text).strip().replace("|", "/"), limit)

@@ -1,4 +1,4 @@
-"""Text every encoder agrees on: values as words, control characters out, cutting by characters or octets with a mark.
+"""Text every encoder agrees on: values as words, cutting by characters or octets with a mark.
 
 Pure and total: any value gives text, none raises. No wire format lives here.
 """
@@ -8,11 +8,10 @@ import re
 from math import isfinite
 from typing import Any
 
+from connector.foreign.characters import SURROGATES
 from connector.formats.shorten import MARK
 
-_CONTROL = "\x00-\x1f\x7f-\x9f\u2028\u2029"
-_CONTROLS = re.compile(f"[{_CONTROL}]")
-_SURROGATES = re.compile("[\ud800-\udfff]")
+_SURROGATES = re.compile(f"[{SURROGATES}]")
 
 
 def as_text(value: Any) -> str:
@@ -35,13 +34,6 @@ def as_text(value: Any) -> str:
         return json.dumps(value, default=str, separators=(",", ":")) if isinstance(value, dict) else str(value)
     except (TypeError, ValueError, RecursionError):  # keys JSON cannot hold, absurdly long integers, cycles
         return ""
-
-
-def printable(text: str) -> str:
-    """Control characters (C0, DEL, C1, line and paragraph separators) become spaces, lone surrogates U+FFFD."""
-    if text.isprintable():
-        return text
-    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", _CONTROLS.sub(" ", text))
 
 
 def encodable(text: str) -> str:

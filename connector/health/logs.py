@@ -8,11 +8,13 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from connector.clock import SystemClock, iso
 from connector.config.values import LogConfig
+from connector.foreign.characters import harmless
 
 MAX_FACT_CHARS = 2_000
 REDACTED = "[redacted]"
@@ -70,14 +72,26 @@ def _safe(value: Any) -> Any:
     return text[:MAX_FACT_CHARS] + "…" if len(text) > MAX_FACT_CHARS else text
 
 
+def _trace(record: logging.LogRecord) -> str:
+    """The traceback of a record, "" without one; what a foreign exception says in it begins no line of its own."""
+    found = record.exc_info
+    return redact(trace_of(found[1])) if found and found[1] else ""
+
+
+def trace_of(error: BaseException) -> str:
+    """A traceback in harmless lines; all but the first are indented, so that none passes for a log line."""
+    lines = "".join(traceback.format_exception(error)).rstrip().split("\n")
+    return "\n".join([harmless(lines[0]), *(f"  {harmless(line)}" for line in lines[1:])])
+
+
 class Words(logging.Formatter):
     """`2026-11-22T09:12:03Z warning deliver.refused sink="soc" error="…"`: a stable event name, then facts."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{k}={json.dumps(v)}" for k, v in _facts(record).items())
-        message = _one_line(redact(record.getMessage()))
+        message = redact(harmless(record.getMessage()))
         text = f"{iso(SystemClock().now())} {record.levelname.lower()} {message} {facts}".rstrip()
-        return f"{text}\n{redact(self.formatException(record.exc_info))}" if record.exc_info else text
+        return "\n".join(filter(None, (text, _trace(record))))
 
 
 class SplunkdLines(logging.Formatter):
@@ -87,9 +101,9 @@ class SplunkdLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{k}={json.dumps(v)}" for k, v in _facts(record).items())
-        trace = redact(self.formatException(record.exc_info)) if record.exc_info else ""
+        trace = _trace(record)
         level = self._LEVELS.get(record.levelname, record.levelname)
-        return f"{level} {_one_line(redact(f'{record.getMessage()} {facts} {trace}'))}".rstrip()
+        return f"{level} {redact(harmless(f'{record.getMessage()} {facts} {trace}'))}".rstrip()
 
 
 class JsonLines(logging.Formatter):
@@ -103,10 +117,5 @@ class JsonLines(logging.Formatter):
             "event": redact(record.getMessage()),
         }
         if record.exc_info:
-            entry["traceback"] = redact(self.formatException(record.exc_info))
+            entry["traceback"] = _trace(record)
         return json.dumps(entry)
-
-
-def _one_line(text: str) -> str:
-    """A message of a foreign library cannot begin a second log line."""
-    return "".join(c if c.isprintable() else " " for c in text)

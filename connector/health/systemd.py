@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from connector.foreign.characters import harmless
+
 log = logging.getLogger("securescore.service")
 
 
@@ -60,4 +62,4 @@ class Notifier:
 
 
 def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:200]
+    return harmless(text)[:200]

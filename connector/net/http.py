@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from connector import __version__
 from connector.errors import Denied, SecureScoreError, Unavailable
+from connector.foreign.characters import harmless
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BODY_BYTES = 64 * 1024
@@ -60,8 +61,8 @@ class Wire(Transport, Protocol):
 
 
 def printable(value: object, max_chars: int = MAX_MESSAGE_CHARS) -> str:
-    """One bounded line of a far end's words: no control characters, no line breaks."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(value)[: 4 * max_chars]).split())
+    """One bounded line of a far end's words, harmless wherever it is shown."""
+    line = " ".join(harmless(str(value)[: 4 * max_chars]).split())
     return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve
 
+from connector.foreign.links import web_address
 from connector.ids import digest
 from connector.model import Change, Control, Day, Profile, StateUpdate, Version
 from connector.observe import diff, explain, frameworks, groups, totals
@@ -28,13 +29,8 @@ def control_info(name: str, control: Control | None, profile: Profile | None) ->
         "max_score": diff.max_of(control, profile),
         "threats": list(profile.threats) if profile else [],
         "state": state.state if profile else None,
-        "url": _link(profile.action_url) if profile else None,
+        "url": web_address(profile.action_url) or None if profile else None,
     }
-
-
-def _link(url: str) -> str | None:
-    """A link that consoles may make clickable: an address of the web, or none at all."""
-    return url if url.isprintable() and url.casefold().startswith(("https://", "http://")) else None
 
 
 def referenced_control(name: str, control: Control | None, profile: Profile | None) -> dict[str, Any]:

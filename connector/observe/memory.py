@@ -14,6 +14,7 @@ from typing import Any
 from attrs import Factory, asdict, evolve, fields, frozen
 
 from connector.errors import StateRefused
+from connector.foreign.links import web_address
 from connector.model import Control, Profile, StateUpdate, Version
 from connector.observe.months import Days, control_row, damaged, dumps, loads, version_data, version_of
 from connector.ports import State
@@ -285,4 +286,5 @@ def _profile_data(profile: Profile) -> dict[str, Any]:
 
 def _profile(data: Mapping[str, Any]) -> Profile:
     updates = tuple(StateUpdate(*u) for u in data["updates"])
-    return Profile(**{**data, "threats": tuple(data["threats"]), "updates": updates})
+    link = web_address(data["action_url"])  # version 0.1.0 remembered any scheme
+    return Profile(**{**data, "threats": tuple(data["threats"]), "action_url": link, "updates": updates})

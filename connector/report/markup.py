@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-from connector.formats.text import printable
+from connector.foreign.characters import harmless
 
-_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ATTRIBUTES = frozenset(
     {
         *("class", "id", "lang", "role", "scope", "colspan", "tabindex", "href", "datetime", "data-label", "open"),
@@ -30,11 +29,6 @@ class Markup(str):
 Content = str | int | Markup | None | Iterable["Content"]
 
 
-def plain(text: str) -> str:
-    """Text from outside as one harmless line: control characters become spaces, marks that turn the reading go."""
-    return _BIDI.sub("", printable(text))
-
-
 def html(content: Content) -> Markup:
     """Content as HTML: text escaped, markup as it is, None as nothing, the parts of a sequence one after another."""
     if content is None:
@@ -42,7 +36,7 @@ def html(content: Content) -> Markup:
     if isinstance(content, Markup):
         return content
     if isinstance(content, str | int):
-        return Markup(escape(plain(str(content)), quote=True))
+        return Markup(escape(harmless(str(content)), quote=True))
     return Markup("".join(html(part) for part in content))
 
 
@@ -63,7 +57,7 @@ def open_tag(name: str, **attributes: str | float | None) -> Markup:
         if value is None:
             continue
         attribute = key.removesuffix("_").replace("_", "-")
-        text = _figure(value) if isinstance(value, int | float) else plain(value)
+        text = _figure(value) if isinstance(value, int | float) else harmless(value)
         if attribute not in _ATTRIBUTES or (attribute == "href" and not text.startswith("#")):
             raise ValueError(f"attribute {attribute}={text!r} has no place in a report")
         parts.append(f'{attribute}="{escape(text, quote=True)}"')

@@ -1,14 +1,11 @@
-"""The report as one CSV table (RFC 4180): a row for each day, control, exception and so on; `record` says which.
-
-A spreadsheet computes what begins like a formula: such text gets an apostrophe in front. Numbers of ours stay numbers.
-"""
+"""The report as one CSV table (RFC 4180): a row for each day, control, exception and so on; `record` says which."""
 
 import csv
 import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from connector.formats.text import printable
+from connector.formats.spreadsheet import cell
 from connector.report.values import Cover, Group, Reference, TenantReport
 
 COLUMNS = (
@@ -43,7 +40,6 @@ COLUMNS = (
 """`record` is, in this order: tenant (all of them), then for each: day, change, residual, cause, category, service,
 tier, regrouped, exception, state_change, reference, class, average, gap, evidence."""
 
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 Row = Mapping[str, Any]
 
 
@@ -202,13 +198,5 @@ def _reference(record: str, framework: str, reference: Reference) -> Row:
 def _lines(rows: Iterable[Row]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerows([_cell(row.get(column)) for column in COLUMNS] for row in rows)
+    writer.writerows([cell(row.get(column)) for column in COLUMNS] for row in rows)
     return out.getvalue()
-
-
-def _cell(value: object) -> str | float | int | None:
-    if value is None or isinstance(value, int | float):
-        return value
-    text = printable(str(value))
-    computed = text.lstrip().startswith(_FORMULA) or str(value)[:1] in ("\t", "\r", "\n")
-    return f"'{text}" if computed else text

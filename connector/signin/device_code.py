@@ -19,6 +19,7 @@ from connector.config import secrets
 from connector.config.values import AuthConfig
 from connector.durable import replacing
 from connector.errors import ConfigError
+from connector.foreign.links import web_address
 from connector.signin import files
 from connector.signin.entra_http import Bridge, login_http
 from connector.signin.msal_calls import CAPABILITIES, Target, Token, msal_errors, msal_module, seconds, token_of
@@ -82,7 +83,7 @@ def begin(auth: AuthConfig, target: Target, http: Bridge) -> DeviceFlow:
         app = _application(auth, target, http, msal_module().SerializableTokenCache())
         flow = app.initiate_device_flow([_scope(target)])
         url, code = flow.get("verification_uri"), flow.get("user_code")
-        if not isinstance(url, str) or not isinstance(code, str) or not flow.get("device_code"):
+        if not isinstance(url, str) or not web_address(url) or not isinstance(code, str) or not flow.get("device_code"):
             raise refusal(flow, what=target.what)
         flow["interval"] = min(max(seconds(flow["interval"]), 1), 60)  # with 0 MSAL would never pause
         expires_s = min(max(seconds(flow["expires_in"]), 60), 1800)

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from connector.errors import PartialRead
+from connector.foreign.links import web_address
 from connector.model import UNKNOWN, Profile, StateUpdate
 from connector.sources.pages import MAX_DOCUMENTS, PLACE, check_amount, load
 from connector.sources.scalars import (
@@ -167,7 +168,7 @@ def _profile(document: Any, tenant_id: str, where: str, flags: set[str]) -> Prof
         max_score=number(doc.get("maxScore"), flags),
         rank=whole(doc.get("rank"), flags),
         action_type=squeezed(doc.get("actionType")),
-        action_url=text(doc.get("actionUrl")),
+        action_url=web_address(text(doc.get("actionUrl"))),
         user_impact=level(doc.get("userImpact")),
         implementation_cost=level(doc.get("implementationCost")),
         threats=tuple(sorted(set(threats) - {""})),

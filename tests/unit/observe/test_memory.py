@@ -261,3 +261,9 @@ def test_a_state_of_before_knows_neither_services_of_references_nor_when_days_we
     read = Snapshot("graph", (newest.day,), Absent("paging"))
     known = evolve(old, newest=evolve(newest, seen="", hash=content_hash(newest.day)), first_newest="2026-11-22")
     assert observe(known, read, Rules("t"), "2026-11-23T09:00:00Z").changes == ()
+
+
+def test_a_link_of_another_scheme_that_was_remembered_is_no_change() -> None:
+    """Version 0.1.0 remembered any; read anew the profile has none, and nothing is told."""
+    state = stored(Memory(profiles={"a": Profile("a", "A", action_url="javascript:alert(1)")}))
+    assert decode(state).profiles == {"a": Profile("a", "A")}

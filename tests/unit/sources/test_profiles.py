@@ -229,3 +229,10 @@ def test_real_catalogue_page() -> None:
     assert read.notes == ()
     assert sum(not p.threats for p in read.profiles.values()) == 62
     assert {p.updates for p in read.profiles.values()} == {(StateUpdate("Default"),)}
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "ms-settings:x", "//host/x", "https:// x", "https://x/\u202ey", 7, None]
+)
+def test_a_link_that_does_not_lead_to_the_web_is_none(url: object) -> None:
+    assert parse_profile(profile_document("A", actionUrl=url)).action_url == ""

@@ -1,0 +1,210 @@
+"""The one way to a terminal: whatever a command says, shows, draws, asks or fails with passes through here.
+
+Foreign words (names, comments, answers of far ends) stand in almost all of it, and a terminal obeys some characters. So
+no other module of the command line writes to stdout or stderr, reads an answer, or touches the library that draws; a
+test looks for any that does. Files and pipes get a document's exact bytes.
+"""
+
+import codecs
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from connector.foreign.characters import harmless, harmless_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+NARROW = 60
+"""Terminals with fewer cells get cards instead of tables."""
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+def plain(text: object) -> str:
+    """Text from outside on one line, harmless on a terminal. For a part of a line: a foreign line feed is a space."""
+    return harmless(str(text))
+
+
+def say(text: str = "", *, err: bool = False, end: str = "\n") -> None:
+    """Words on stdout or stderr. Line feeds are taken for ours: foreign parts of the text are `plain` already."""
+    stream = sys.stderr if err else sys.stdout
+    stream.write(harmless_lines(text) + end)
+    stream.flush()
+
+
+def complain(problems: Iterable[str], hint: str = "") -> None:
+    """What went wrong and what to do next, on stderr. A line within a problem is indented: none passes for another."""
+    for kind, text in (*(("error", problem) for problem in problems), *([("next", hint)] if hint else [])):
+        say(f"{kind}: " + text.replace("\n", "\n  "), err=True)
+
+
+def ask(question: str, *, err: bool = False) -> str:
+    """One line of an operator's answer to a question; "" at the end of input."""
+    say(question, end="", err=err)
+    return sys.stdin.readline().rstrip("\n")
+
+
+def dump(value: Any) -> None:
+    """One JSON document on stdout, for scripts: ASCII, so nothing in it moves a cursor."""
+    say(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def write_document(text: str) -> None:
+    """Part of a document on stdout: exact for a file or a pipe, harmless on a terminal."""
+    if sys.stdout.isatty():
+        text = "\n".join("\t".join(map(harmless, line.removesuffix("\r").split("\t"))) for line in text.split("\n"))
+    sys.stdout.write(text)
+
+
+def somebody_answers() -> bool:
+    """Whether a person is at the other end of the input."""
+    return sys.stdin.isatty()
+
+
+def somebody_is_there() -> bool:
+    """Whether questions can be asked and seen."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: 1 event, 2 events."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+# -------------------------------------------------------------------------------------------------------------- drawing
+
+
+def console(stderr: bool = False) -> "Console":
+    """A terminal of the right width; plain text when it is none. No text is taken for markup or emoji codes."""
+    from rich.console import Console  # noqa: PLC0415 - not every command draws
+    from rich.text import Text  # noqa: PLC0415
+
+    class Harmless(Console):
+        """Every string that is printed or stands in a table becomes text here."""
+
+        def render_str(self, text: str, **settings: Any) -> Text:
+            return super().render_str(harmless_lines(text), **settings)
+
+    return Harmless(stderr=stderr, highlight=False, soft_wrap=False, markup=False, emoji=False)
+
+
+def styled(text: str, style: str) -> "Text":
+    """Words in a style of their own, as a cell or a line."""
+    from rich.text import Text  # noqa: PLC0415
+
+    return Text(harmless_lines(text), style)
+
+
+def table(*columns: str, title: str | None = None) -> "Table":
+    """A light table; a column named "…>" is right-aligned. Long texts are folded, never cut."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, title=title, title_justify="left", pad_edge=False)
+    for column in columns:
+        made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+    return made
+
+
+def draw(made: "Table", out: "Console | None" = None) -> None:
+    """Print a table; on a terminal too narrow for columns, each row as a card with its labels."""
+    out = out or console()
+    if out.width >= NARROW:
+        out.print(made)
+        return
+    from rich.padding import Padding  # noqa: PLC0415
+
+    labels = [str(column.header) for column in made.columns]
+    first = next(place for place, label in enumerate(labels) if label) + 1
+    for row, *cells in zip(made.rows, *(column.cells for column in made.columns), strict=True):
+        words = [str(cell) for cell in cells]
+        out.print(" ".join(filter(None, words[:first])), style=row.style, overflow="fold")
+        for label, word in zip(labels[first:], words[first:], strict=True):
+            if word:
+                out.print(Padding(f"{label}: {word}", (0, 0, 0, 2)), style=row.style, overflow="fold")
+
+
+def draw_notes(rows: Iterable[tuple[str, Sequence[str]]], out: "Console") -> None:
+    """What is odd about the input of each tenant, a line a note."""
+    for tenant, notes in rows:
+        for note in notes:
+            out.print(f"note: {plain(tenant)}: {plain(note)}", overflow="fold")
+
+
+@contextmanager
+def progress(words: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while it is a terminal, nothing elsewhere; call what is yielded with how much is done by now.
+
+    One thing alone, or an unknown number (None), has a bar that only shows that something is going on.
+    """
+    if total == 0 or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    several = total is not None and total > 1
+    count = (MofNCompleteColumn(),) if several else ()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *count, TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(plain(words), total=total if several else None)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def cell_len(text: str) -> int:
+    """How many cells of a terminal a text takes: wide characters take two, combining ones none."""
+    from rich.cells import cell_len as cells  # noqa: PLC0415
+
+    return cells(text)
+
+
+def fit(text: str, cells: int) -> str:
+    """Text in exactly so many cells of a terminal: cut with an ellipsis or padded."""
+    from rich.cells import set_cell_size  # noqa: PLC0415
+
+    if cell_len(text) <= cells:
+        return text + " " * (cells - cell_len(text))
+    return set_cell_size(text, cells - 1) + "…"
+
+
+# ---------------------------------------------------------------------------------------------------- whole process
+
+
+def write_utf8() -> None:
+    """What goes to a file or a pipe is UTF-8, whatever the locale; a terminal that knows less shows "?" instead.
+
+    Events, reports and tables hold texts from all over the world: half a report and a traceback help nobody.
+    """
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name != "utf-8":
+        if out.isatty():
+            out.reconfigure(errors="replace")
+        else:
+            out.reconfigure(encoding="utf-8")
+
+
+def reader_is_gone() -> None:
+    """The reader of our output went away (head, less): the interpreter's last flush must not complain of it."""
+    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open until the process ends
+
+
+def tell_bugs_harmlessly() -> None:
+    """An exception that nobody expected may quote a far end, and so may what a library warns of: no raw traceback."""
+    import logging  # noqa: PLC0415 - `--help` loads no library
+
+    from connector.health.logs import Words, redact, trace_of  # noqa: PLC0415
+
+    def tell(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+        say(redact(trace_of(error)), err=True)
+
+    sys.excepthook = tell
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Words())

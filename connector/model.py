@@ -30,6 +30,7 @@ STREAM_OF_TYPE: Mapping[str, str] = {
     "tenant.changed": "change",
     "posture.target_missed": "change",
     "posture.target_met": "change",
+    "posture.exception_due": "change",
     "feed.gap": "health",
     "feed.stale": "health",
     "feed.recovered": "health",

@@ -60,6 +60,7 @@ poll:  {interval: 1h, backfill: 90d, language: en-US, concurrency: auto}
 changes: {min_points: 0.5, min_share: 10%, min_score_points: 1.0, evidence: false, inventory: daily, catalogue: each,
           stale_after: 48h, suspicious_loss: 50%}
 targets: {percent_min: 70, drop_points: 20, controls: [AdminMFAV2]}
+exceptions: {review_after: 180d, comment_required: true}
 network: {proxy: null, no_proxy: [], ca_file: null, timeout_s: 30}
 graph:  {cloud: global}
 tenants:

@@ -14,8 +14,6 @@ from connector.observe import diff, groups
 WEIGHTS: Mapping[str, int] = {"low": 1, "none": 1, "medium": 2, "moderate": 2, "high": 3}
 """Words of the API for cost and impact, in any case; every other word states nothing."""
 UNSTATED = 2
-DECLARED = frozenset({*diff.ASSERTED, "Ignored"})
-"""States that somebody has to declare."""
 _STAGES: Mapping[str, int] = {"quick_win": 0, "project": 1, "other": 1, "licence": 2, "asserted": 3}
 
 
@@ -44,7 +42,7 @@ def action(
     units = to_win(control, profile)
     cost, impact = (stated(profile.implementation_cost), stated(profile.user_impact)) if profile else (NOT_STATED,) * 2
     declared = None
-    if state.state in DECLARED:
+    if state.state in diff.DECLARED:
         portal = PORTAL[state.state]
         declared = Declared(state.state, portal, state.by, state.at, state.comment or None, state.assigned_to or None)
     return Action(

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from connector.clock import iso
-from connector.config.values import ChangesConfig, TargetsConfig
+from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig
 from connector.health import upkeep
 from connector.health.heartbeat import heartbeat
 from connector.mapping.resources import load_data
@@ -31,6 +31,7 @@ CONTROLS = 30
 DELIVERED = 1_000_000
 """What the heartbeat says that a sink took: more than anybody received."""
 STALE_AFTER_S = 48 * 3600.0
+REVIEW_AFTER_DAYS = 180
 EXPIRES_IN = timedelta(days=6)
 _USER = "test.user@example.org"
 
@@ -78,13 +79,18 @@ def _simulated(event: Event) -> Event:
 
 
 def _posture(now: datetime) -> list[Change]:
-    """The score falls by 53.5 points overnight, every control with it; two Core controls are declared away."""
+    """The score falls by 53.5 points overnight, every control with it; two Core controls are declared away, and a risk
+    that was accepted half a year ago is due for review.
+    """
     today, yesterday = now.date(), now.date() - timedelta(days=1)
     names = [f"TestControl{n:02d}" for n in range(1, CONTROLS + 1)]
     maxima = [10.0, *(2.0 for _ in names[1:])]
     before = _day(now, yesterday.isoformat(), names, maxima, [1.0 for _ in names], 120.0)
     after = _day(now, today.isoformat(), names, maxima, [0.0, *(0.25 for _ in names[1:])], 66.5)
     profiles = {name: _profile(name, top) for name, top in zip(names, maxima, strict=True)}
+    long_ago = iso(now - timedelta(days=REVIEW_AFTER_DAYS))
+    accepted = StateUpdate("Ignored", long_ago, _USER, "Test of the alert rules: nothing was accepted", None)
+    profiles[names[3]] = evolve(profiles[names[3]], updates=(accepted,))
     declared = {**profiles}
     for name, state in ((names[1], "Ignored"), (names[2], "ThirdParty")):
         update = StateUpdate(state, iso(now), _USER, "Test of the alert rules: nothing was declared", None)
@@ -95,6 +101,7 @@ def _posture(now: datetime) -> list[Change]:
         TargetsConfig(percent_min=70.0, drop_points=20.0, controls=(names[0],)),
     )
     known = fold.observe(Memory(), Snapshot("test", (before,), profiles), rules, iso(now - timedelta(days=1)))
+    rules = evolve(rules, exceptions=ExceptionsConfig(review_after_days=REVIEW_AFTER_DAYS))
     seen = fold.observe(known.memory, Snapshot("test", (after,), declared), rules, iso(now))
     return [change for change in seen.changes if change.type != "score.observed"]
 

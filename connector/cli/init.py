@@ -237,6 +237,7 @@ state: {{path: {state}{mode}, keep_days: 400, max_bytes: 4GiB}}{readers}
 # poll: {{interval: 1h, backfill: 90d, language: en-US}}
 # changes: {{min_points: 0.5, min_share: 10%, min_score_points: 1.0, inventory: daily, stale_after: 48h}}
 # targets: {{percent_min: 70, drop_points: 20, controls: [AdminMFAV2]}}
+# exceptions: {{review_after: 180d, comment_required: true}}
 # network: {{proxy: http://proxy.example:3128, no_proxy: [.internal], ca_file: /path/ca.pem, timeout_s: 30}}
 # health: {{listen: 127.0.0.1:9464, heartbeat: 1h}}
 # log: {{level: info, format: console}}

@@ -101,6 +101,10 @@ TOP: Mapping[str, Option] = {
     "targets.measured_percent_min": Option("percent", doc="The same, not counting points that were only asserted."),
     "targets.drop_points": Option("float", minimum=0, doc="Event when the score loses so many points in a day."),
     "targets.controls": Option("list", (), doc="Controls that must keep full points."),
+    "exceptions.review_after": Option(
+        "days", minimum=1, doc="Event when a declared state (ignored, third party, reviewed) is so old."
+    ),
+    "exceptions.comment_required": Option("bool", default=False, doc="Event when a declared state has no comment."),
     "network.proxy": Option("proxy", doc="Proxy of every connection; env honours the environment's."),
     "network.no_proxy": Option("list", (), doc="Hosts, .domains and networks that are reached directly."),
     "network.ca_file": Option("path", doc="PEM file with certificate authorities, added to the system's."),
@@ -138,6 +142,10 @@ TENANT: Mapping[str, Option] = {
     "targets.measured_percent_min": Option("percent", doc="The same, not counting points that were only asserted."),
     "targets.drop_points": Option("float", minimum=0, doc="Event when the score loses so many points in a day."),
     "targets.controls": Option("list", doc="Controls that must keep full points."),
+    "exceptions.review_after": Option(
+        "days", minimum=1, doc="Event when a declared state (ignored, third party, reviewed) is so old."
+    ),
+    "exceptions.comment_required": Option("bool", doc="Event when a declared state has no comment."),
     "index": Option("str", doc="Splunk index for this tenant's events, instead of the sink's."),
     "endpoint": Option("url", doc="Logs ingestion endpoint for this tenant's events, instead of the sink's."),
     "rule_id": Option("str", doc="Data collection rule for this tenant's events, instead of the sink's."),

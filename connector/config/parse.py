@@ -27,6 +27,7 @@ from connector.config.values import (
     AuthConfig,
     ChangesConfig,
     Config,
+    ExceptionsConfig,
     GraphConfig,
     HealthConfig,
     LogConfig,
@@ -90,12 +91,13 @@ def parse(
         drop_points=v["targets.drop_points"],
         controls=v["targets.controls"],
     )
+    exceptions = ExceptionsConfig(v["exceptions.review_after"], v["exceptions.comment_required"])
     sinks = _sinks(reader, top.get("sinks"), sink_options, network)
     control_scores = v["changes.control_scores"]
     if control_scores is None:
         control_scores = any(sink.format == OLD_ADD_ON for sink in sinks)
     config = Config(
-        tenants=_tenants(reader, top, tenant_rows, graph, targets, v["poll.language"]),
+        tenants=_tenants(reader, top, tenant_rows, graph, targets, exceptions, v["poll.language"]),
         sinks=sinks,
         state=_state(reader, v),
         raw=RawConfig(keep_days=v["raw.keep_days"], path=v["raw.path"]),
@@ -120,6 +122,7 @@ def parse(
             suspicious_loss=v["changes.suspicious_loss"],
         ),
         targets=targets,
+        exceptions=exceptions,
         network=network,
         graph=graph,
         health=HealthConfig(listen=v["health.listen"], heartbeat_s=v["health.heartbeat"] or 0.0),
@@ -169,6 +172,7 @@ class _Defaults:
         table: Mapping[str, Option],
         graph: GraphConfig,
         targets: TargetsConfig,
+        exceptions: ExceptionsConfig,
         language: str,
     ) -> None:
         path = ("defaults",)
@@ -182,6 +186,7 @@ class _Defaults:
         self.labels = _labels(reader, given, path)
         self.graph = _graph(reader, given, path, graph)
         self.targets = _targets(given, targets)
+        self.exceptions = _exceptions(given, exceptions)
         self.language: str = given.get("language") or language
         self.overrides = {key: given[key] for key in OVERRIDES if key in given}
         self._auth: dict[str, AuthConfig | None] = {}
@@ -199,11 +204,12 @@ def _tenants(
     rows: Sequence[TenantRow],
     graph: GraphConfig,
     targets: TargetsConfig,
+    exceptions: ExceptionsConfig,
     language: str,
 ) -> tuple[TenantConfig, ...]:
     listed = reader.items(top.get("tenants"), ("tenants",))
     table = _table([top.get("defaults"), *listed, *(row.values for row in rows)])
-    defaults = _Defaults(reader, top.get("defaults"), table, graph, targets, language)
+    defaults = _Defaults(reader, top.get("defaults"), table, graph, targets, exceptions, language)
     tenants: list[TenantConfig] = []
     names: dict[str, str] = {}
     ids: dict[str, str] = {}
@@ -293,6 +299,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
         graph=_graph(reader, given, path, defaults.graph),
         language=given.get("language") or defaults.language,
         targets=_targets(given, defaults.targets),
+        exceptions=_exceptions(given, defaults.exceptions),
         overrides={**defaults.overrides, **overrides} if overrides else defaults.overrides,
         options=options,
     )
@@ -336,6 +343,13 @@ def _graph(reader: Reader, given: Mapping[str, Any], path: Path, base: GraphConf
 
 def _targets(given: Mapping[str, Any], base: TargetsConfig) -> TargetsConfig:
     written = _inside(given, "targets.")
+    return evolve(base, **written) if written else base
+
+
+def _exceptions(given: Mapping[str, Any], base: ExceptionsConfig) -> ExceptionsConfig:
+    written = _inside(given, "exceptions.")
+    if "review_after" in written:
+        written["review_after_days"] = written.pop("review_after")
     return evolve(base, **written) if written else base
 
 

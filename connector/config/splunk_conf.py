@@ -131,6 +131,9 @@ def _raw(stanzas: Stanzas, home: Home) -> dict[str, Any]:
             if "target_controls" in given
             else None,
         ),
+        "exceptions": _some(
+            review_after=given.get("exception_review_days"), comment_required=given.get("exception_comment_required")
+        ),
         "network": _some(proxy=_proxy(_given(stanzas.proxy)), ca_file=account.get("ca_file")),
         "graph": _some(
             cloud=account.get("cloud"), base_url=account.get("graph_url"), authority=account.get("login_url")
@@ -184,6 +187,8 @@ _WORDS = {
     "targets.percent_min": "target percent",
     "targets.drop_points": "target drop",
     "targets.controls": "target controls",
+    "exceptions.review_after": "exception review days",
+    "exceptions.comment_required": "exception comment required",
     "network.proxy": "proxy",
     "network.ca_file": "account, CA file",
     "graph.cloud": "account, cloud",

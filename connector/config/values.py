@@ -76,6 +76,14 @@ class TargetsConfig:
 
 
 @frozen
+class ExceptionsConfig:
+    """When a declared state is due for somebody to look at; nothing is due unless it is asked for."""
+
+    review_after_days: int | None = None
+    comment_required: bool = False
+
+
+@frozen
 class NetworkConfig:
     """`proxy` "env" honours the environment; None means no proxy."""
 
@@ -115,6 +123,7 @@ class TenantConfig:
     graph: GraphConfig = Factory(GraphConfig)
     language: str = "en-US"
     targets: TargetsConfig = Factory(TargetsConfig)
+    exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
     overrides: Mapping[str, str] = Factory(dict)  # per-tenant sink columns: index, endpoint, rule_id
     options: Mapping[str, Any] = field(factory=dict, repr=False)  # the keys of a source that a plug-in brings
 
@@ -161,6 +170,7 @@ class Config:
     poll: PollConfig = Factory(PollConfig)
     changes: ChangesConfig = Factory(ChangesConfig)
     targets: TargetsConfig = Factory(TargetsConfig)
+    exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
     network: NetworkConfig = Factory(NetworkConfig)
     graph: GraphConfig = Factory(GraphConfig)
     health: HealthConfig = Factory(HealthConfig)

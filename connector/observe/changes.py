@@ -328,8 +328,7 @@ def entry_identity(update: StateUpdate) -> str:
 
 def _state_direction(before: str, after: str) -> str:
     """Asserting or accepting a risk hides measurement: "asserted"; the way back is "measured"."""
-    hidden = diff.ASSERTED | {"Ignored"}
-    return "asserted" if after in hidden else "measured" if before in hidden else "unchanged"
+    return "asserted" if after in diff.DECLARED else "measured" if before in diff.DECLARED else "unchanged"
 
 
 # --------------------------------------------------------------------------------------------------------- catalogue

@@ -166,6 +166,8 @@ UNKNOWN_STATE = StateUpdate(state=UNKNOWN)
 NEVER_TOUCHED = (DEFAULT_STATE,)
 ASSERTED = frozenset({"ThirdParty", "Reviewed"})
 """States that award full points nobody measured."""
+DECLARED = frozenset({*ASSERTED, "Ignored"})
+"""States that somebody has to declare: the control counts as accepted, or as solved elsewhere."""
 
 TEXT_FIELDS = ("title", "remediation_sha256", "remediation_impact_sha256", "action_url")
 """What is written for people, as it stands (URLs carry locales)."""

@@ -2,7 +2,7 @@
 
 Decides *whether and when* (late, revised and missing days, hysteresis, inventory); what of a read is believed is in
 guard.py, what a change says in changes.py and notices.py, what two days differ in in diff.py, posture targets are in
-targets.py. No I/O, no clock: `now` is a value.
+targets.py, exceptions that are due in exceptions.py. No I/O, no clock: `now` is a value.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +11,10 @@ from datetime import date, timedelta
 from attrs import Factory, define, evolve, field, frozen
 
 from connector.clock import parse_iso
-from connector.config.values import ChangesConfig, TargetsConfig
+from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig
 from connector.ids import Lines, content_hash, event_id
 from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version, moved
-from connector.observe import changes, diff, explain, groups, guard, notices, occurrences, totals, waterfall
+from connector.observe import changes, diff, exceptions, explain, groups, guard, notices, occurrences, totals, waterfall
 from connector.observe.catalogue import Catalogue, departed_from
 from connector.observe.explain import Cause, Context, Step
 from connector.observe.memory import Baseline, Memory, Refusal, slim
@@ -33,6 +33,7 @@ class Rules:
     tenant_id: str
     changes: ChangesConfig = Factory(ChangesConfig)
     targets: TargetsConfig = Factory(TargetsConfig)
+    exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
     language: str = "en-US"
 
 
@@ -146,6 +147,10 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
             work.out.append(guard.recovered(memory.catalogue_refusal, newest, now))
         else:  # told once all days are folded, as if they had been folded at once
             catalogue_refusal = memory.catalogue_refusal
+    due = memory.due
+    if judged.done and newest is not None and work.fresh and work.profiles is not None:
+        due, told_due = exceptions.crossings(rules.exceptions, due, work.profiles, departed, newest, now)
+        work.out.extend(told_due)
     newest_day = newest.day.day if newest else ""
     tellings, told = occurrences.counted(memory, rules.tenant_id, _with_regrouped(work, newest), newest_day)
     result = Memory(
@@ -167,6 +172,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         seen_at=now if work.fresh and work.whole else memory.seen_at,
         foreign=catalogue.foreign,
         tellings=tellings,
+        due=memory.due if due == memory.due else due,
     )
     return Observation(result, tuple(told), judged.done)
 

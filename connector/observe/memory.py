@@ -1,9 +1,9 @@
 """What is remembered of one tenant between polls, and its form as the named byte parts of a `State`.
 
 Parts: "head" (small JSON: read on every poll), "newest" (the newest accepted day in full detail and the baselines),
-"catalogue", "past" (what left the catalogue, and how often what may return was told), and "days/YYYY-MM" (closed days,
-months.py). A part is rewritten only when its content changed, and closed months are decoded only when asked for. No
-decisions and no I/O live here.
+"catalogue", "past" (what left the catalogue, how often what may return was told, and which exceptions were told as
+due), and "days/YYYY-MM" (closed days, months.py). A part is rewritten only when its content changed, and closed months
+are decoded only when asked for. No decisions and no I/O live here.
 """
 
 import json
@@ -69,7 +69,8 @@ class Memory:
     refused versions (day#docId#hash), which are not late days when a good one followed. `doubted_at`: since when no
     document stands for the newest day. `catalogue_partial`: the catalogue was never read whole so far.
 
-    `targets` names the posture targets now missed → the score before. `departed` are profiles that left the catalogue,
+    `targets` names the posture targets now missed → the score before; `due` the controls whose exception was told as
+    due → the identity of its entry. `departed` are profiles that left the catalogue,
     `seen_at` is when that was last read whole. `foreign` profiles are known in an earlier language only. `tellings`:
     how often a fact that may return was told, by its id, and the day after which it cannot return ("" for never); None
     in what an older version stored.
@@ -93,6 +94,7 @@ class Memory:
     seen_at: str = ""
     foreign: tuple[str, ...] = ()
     tellings: Mapping[str, tuple[int, str]] | None = Factory(dict)
+    due: Mapping[str, str] = Factory(dict)
 
     def versions(self) -> dict[str, Version]:
         """Every known day, oldest first: the closed ones and the newest."""
@@ -180,6 +182,7 @@ def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> M
         seen_at=top.get("seen_at", ""),
         foreign=tuple(past.get("foreign", ())),
         tellings={key: (times, day) for key, times, day in past["tellings"]} if past else None,
+        due=past.get("due", {}),
     )
 
 
@@ -213,6 +216,7 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
                 "departed": [[_profile_data(left.profile), left.seen_at] for left in new.departed.values()],
                 "foreign": new.foreign,
                 "tellings": [[key, times, day] for key, (times, day) in (new.tellings or {}).items()],
+                "due": dict(new.due),
             }
         )
     for month, body in Days.of(new.days).encoded(Days.of(old.days)).items():
@@ -262,7 +266,7 @@ def _newest_of(memory: Memory) -> tuple[Any, ...]:
 
 
 def _past_of(memory: Memory) -> tuple[Any, ...]:
-    return (memory.departed, memory.foreign, memory.tellings)
+    return (memory.departed, memory.foreign, memory.tellings, memory.due)
 
 
 # -------------------------------------------------------------------------------------------------- values ↔ JSON

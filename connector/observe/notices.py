@@ -6,10 +6,11 @@ What scores, controls and profiles say of their changes is in changes.py; whethe
 from collections.abc import Sequence
 from typing import Any
 
+from connector.config.values import ExceptionsConfig
 from connector.ids import digest
-from connector.model import Change, Control, Profile, Version
+from connector.model import Change, Control, Profile, StateUpdate, Version
 from connector.observe import diff, explain
-from connector.observe.changes import control_info, score_info, snapshot
+from connector.observe.changes import control_info, entry_identity, score_info, snapshot, state_data
 
 # ---------------------------------------------------------------------------------------------------------- posture
 
@@ -58,6 +59,41 @@ def target_retired(name: str, before: str, after: Version, profile: Profile | No
         **snapshot(after),
     }
     return Change("posture.target_met", name, before, after.ref, after.day.day, data)
+
+
+def exception_due(
+    profile: Profile,
+    update: StateUpdate,
+    reasons: Sequence[str],
+    age_days: int | None,
+    wanted: ExceptionsConfig,
+    newest: Version,
+) -> Change:
+    """posture.exception_due: a declared state, `after`, that somebody should look at again."""
+    days = "1 day" if age_days == 1 else f"{age_days} days"
+    words = {
+        "review_overdue": f"{days} old, to be reviewed after {wanted.review_after_days}",
+        "comment_missing": "without a comment",
+    }
+    who = f" by {update.by}" if update.by else ""
+    since = f" since {update.at[:10]}" if update.at else ""
+    control = newest.day.controls.get(profile.id)
+    data: dict[str, Any] = {
+        "direction": "unchanged",
+        "summary": f"Exception due: {profile.id} {update.state}{since}{who}, {' and '.join(words[r] for r in reasons)}",
+        "after": state_data(update),
+        "asserted": update.state in diff.ASSERTED,
+        "exception": {
+            "reasons": list(reasons),
+            "declared_at": update.at,
+            "age_days": age_days,
+            "review_after_days": wanted.review_after_days,
+        },
+        "control": control_info(profile.id, control, profile),
+        "score": score_info(newest.day),
+        **snapshot(newest),
+    }
+    return Change("posture.exception_due", profile.id, "", entry_identity(update), newest.day.day, data)
 
 
 # ------------------------------------------------------------------------------------------------------------- feed

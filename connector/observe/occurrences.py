@@ -15,7 +15,7 @@ from connector.model import Change, StateUpdate
 from connector.observe import changes, diff
 from connector.observe.memory import Memory
 
-LASTING = ("control.state_changed", "tenant.changed")
+LASTING = ("control.state_changed", "tenant.changed", "posture.exception_due")
 """Types whose identity holds no revision of a day, so that they may return at any time."""
 WITHIN_A_DAY = ("control.evidence_changed", "profile.added", "profile.removed", "profile.changed")
 """Types that may return while the newest day stays the same."""

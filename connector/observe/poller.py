@@ -136,7 +136,7 @@ class Poller:
             return await self._failed(tenant, state, head, error, expiring)
         self._log_notes(tenant.name, head, snapshot)
         now = iso(self.clock.now())
-        rules = Rules(tenant.tenant_id, self.changes, tenant.targets, tenant.language)
+        rules = Rules(tenant.tenant_id, self.changes, tenant.targets, tenant.exceptions, tenant.language)
         origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, snapshot.source)
         if not isinstance(snapshot.days, tuple) and not isinstance(snapshot.catalogue, Mapping):
             return await self._quiet(tenant, origin, state, head, snapshot, now, expiring)

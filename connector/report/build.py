@@ -44,8 +44,6 @@ SHOWN_STEPS = 8
 STEP_MOVES = 3
 STEP_SHARE = 0.05
 """A step names its largest contributions that reach this share of the largest one."""
-HELD = frozenset({*diff.ASSERTED, "Ignored"})
-"""States that take a control out of measuring: they make the exceptions register."""
 EVENT_TYPES = (
     *("score.observed", "control.*changed", "control.added", "control.removed", "profile.*", "feed.*", "posture.*"),
 )
@@ -480,7 +478,7 @@ def _exceptions(profiles: Mapping[str, Profile], last: Version, when: Period) ->
     for name in sorted(profiles):
         profile = profiles[name]
         state = diff.state_at(profile, end)
-        if state.state in HELD:
+        if state.state in diff.DECLARED:
             found.append(_exemption(profile, state, last, when))
     return tuple(sorted(found, key=lambda e: (-(e.asserted_points or 0.0), e.state, e.at or "", e.control)))
 

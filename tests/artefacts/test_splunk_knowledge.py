@@ -38,7 +38,7 @@ def fired(name: str, where: World) -> list[dict[str, Any]]:
 
 
 def test_alerts_are_off_and_say_when_they_look() -> None:
-    assert len(SEARCHES) == 8
+    assert len(SEARCHES) == 9
     for name, search in SEARCHES.items():
         assert (search["disabled"], search["enableSched"]) == ("1", "0"), name
         assert search["dispatch.earliest_time"].startswith("-")

@@ -3,7 +3,7 @@
 Every file runs through the real poller, engine and memory; only the source and the store are small fakes. The notation:
 
     title       one line
-    rules       keys of ChangesConfig, TargetsConfig and `language`, where they differ from the defaults
+    rules       keys of ChangesConfig, `targets`, `exceptions` and `language`, where they differ from the defaults
     catalogue   id → fields of Profile (`max` for max_score); `updates` lists [state, at, by, comment, assigned_to]
     reads       what each poll finds, in order:
         at          the moment of the poll
@@ -36,7 +36,7 @@ import yaml
 from attrs import evolve
 
 from connector.clock import SimulatedClock, parse_iso
-from connector.config.values import ChangesConfig, TargetsConfig, TenantConfig
+from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig, TenantConfig
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
 from connector.mapping.resources import load_data
 from connector.model import (
@@ -197,6 +197,7 @@ class Situation:
             k: tuple(v) if isinstance(v, list) else v for k, v in rules.pop("targets", {}).items()
         }
         targets = TargetsConfig(**wanted)
+        exceptions = ExceptionsConfig(**rules.pop("exceptions", {}))
         poller = Poller(
             store=self.store,  # type: ignore[arg-type]  # only what the poller uses
             clock=SimulatedClock(parse_iso(at)),
@@ -204,7 +205,8 @@ class Situation:
             changes=ChangesConfig(**rules),
             severity=self.severity,
         )
-        outcome = await poller.poll(TenantConfig("contoso", TENANT, language=language, targets=targets))
+        tenant = TenantConfig("contoso", TENANT, language=language, targets=targets, exceptions=exceptions)
+        outcome = await poller.poll(tenant)
         assert outcome.reason != "bug", outcome
 
     def snapshot(self, read: Mapping[str, Any]) -> Snapshot | SecureScoreError:

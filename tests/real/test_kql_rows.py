@@ -94,6 +94,7 @@ FIRES: dict[str, Seen] = {
     "ControlRegressed": Seen("control.score_changed/regressed"),
     "ControlStateAsserted": Seen("control.state_changed"),
     "TargetMissed": Seen("posture.target_missed"),
+    "ExceptionDue": Seen("posture.exception_due"),
     "MassChange": Seen("score.changed/regressed", {"data.contributions": contributions(24)}),
     "FeedStale": Seen("feed.stale"),
     "ConnectorProblem": Seen("connector.problem"),
@@ -296,6 +297,19 @@ CASES: dict[str, Case] = {
         rule("TargetMissed"),
         (Seen("posture.target_missed/control"),),
         ({"Target": "control AdminMFAV2", "TargetValue": 4.0},),
+    ),
+    "ExceptionDue: says who declared what, how long ago, and why it is due": Case(
+        rule("ExceptionDue"),
+        (Seen("posture.exception_due"),),
+        (
+            {
+                "ControlId": "AdminMFAV2",
+                "StateAfter": "Ignored",
+                "StateUpdatedBy": "admin@contoso.example",
+                "Reasons": "review_overdue",
+                "AgeDays": 205,
+            },
+        ),
     ),
     "TargetMissed: nothing when it is met again": Case(rule("TargetMissed"), (Seen("posture.target_met"),)),
     # mass changes

@@ -14,6 +14,7 @@ from connector.config.parse import parse
 from connector.config.values import (
     ChangesConfig,
     Config,
+    ExceptionsConfig,
     GraphConfig,
     HealthConfig,
     LogConfig,
@@ -90,6 +91,7 @@ def test_documents_of_the_older_add_on_need_every_control_and_nothing_but_days()
         ("poll", PollConfig),
         ("changes", ChangesConfig),
         ("targets", TargetsConfig),
+        ("exceptions", ExceptionsConfig),
         ("network", NetworkConfig),
         ("graph", GraphConfig),
         ("health", HealthConfig),
@@ -126,6 +128,7 @@ def test_every_value_arrives_in_its_unit() -> None:
                 "suspicious_loss": "100%",
             },
             targets={"percent_min": "62.5%", "measured_percent_min": 60, "drop_points": 20, "controls": ["a", "b"]},
+            exceptions={"review_after": "180d", "comment_required": "on"},
             network={"proxy": "http://p:3128", "no_proxy": [".lan"], "ca_file": "ca.pem", "timeout_s": "1m"},
             graph={"cloud": "dod", "base_url": "https://graph.example/", "authority": "https://127.0.0.1:1/"},
             health={"listen": "[::1]:0", "heartbeat": "off"},
@@ -137,6 +140,7 @@ def test_every_value_arrives_in_its_unit() -> None:
     assert config.poll == PollConfig(interval_s=900.0, backfill_days=30, language="de-DE", concurrency=5)
     assert config.changes == ChangesConfig(1.0, 0.2, 2.5, True, "baseline", "off", 259200.0, 1.0)
     assert config.targets == TargetsConfig(62.5, 60.0, 20.0, ("a", "b"))
+    assert config.exceptions == config.tenants[0].exceptions == ExceptionsConfig(180, True)
     assert config.network == NetworkConfig("http://p:3128", (".lan",), "/srv/ca.pem", 60.0)
     assert config.graph == GraphConfig("dod", "https://graph.example", "https://127.0.0.1:1")
     assert config.health == HealthConfig("[::1]:0", 0.0)
@@ -663,7 +667,18 @@ SECTIONS = st.fixed_dictionaries(
     optional={
         **{
             section: st.one_of(VALUES, st.dictionaries(st.sampled_from(sorted(keys)), VALUES, max_size=4))
-            for section in ("state", "raw", "poll", "changes", "targets", "network", "graph", "health", "log")
+            for section in (
+                "state",
+                "raw",
+                "poll",
+                "changes",
+                "targets",
+                "exceptions",
+                "network",
+                "graph",
+                "health",
+                "log",
+            )
             if (keys := {name.split(".")[1] for name in TOP if name.startswith(f"{section}.")})
         },
         "tenants": st.one_of(VALUES, st.lists(TENANTS, max_size=2)),

@@ -37,6 +37,8 @@ STANZAS = Stanzas(
         "target_percent": "70",
         "target_drop": "",
         "target_controls": "AdminMFAV2, scid_2010",
+        "exception_review_days": "180",
+        "exception_comment_required": "1",
     },
     account={"tenant_id": TENANT, "client_id": CLIENT, "cloud": "usgov", "expires_on": "2027-05-01", "ca_file": ""},
     proxy={"proxy_enabled": "0", "proxy_url": "ignored"},
@@ -61,6 +63,7 @@ def test_every_field_arrives() -> None:
     assert tenant.auth.expires_on == "2027-05-01"
     assert (tenant.targets.percent_min, tenant.targets.drop_points) == (70.0, None)
     assert tenant.targets.controls == ("AdminMFAV2", "scid_2010")
+    assert (tenant.exceptions.review_after_days, tenant.exceptions.comment_required) == (180, True)
     assert (config.poll.interval_s, config.poll.backfill_days) == (1800.0, 30)
     assert (config.changes.min_points, config.changes.inventory) == (1.5, "baseline")
     assert (sink.name, sink.format, sink.streams, sink.start) == ("splunk", "splunk", ("score", "change"), "backfill")

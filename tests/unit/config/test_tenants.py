@@ -44,6 +44,7 @@ def test_a_tenant_with_everything() -> None:
             cloud="usgov",
             language="ja",
             targets={"drop_points": 5},
+            exceptions={"review_after": "90d"},
             index="security",
             endpoint="https://dce.example",
             rule_id="dcr-1",
@@ -51,6 +52,7 @@ def test_a_tenant_with_everything() -> None:
             token="${credential:hec}",
         ),
         targets={"percent_min": 70, "drop_points": 20},
+        exceptions={"review_after": 365, "comment_required": True},
     )
     (tenant,) = config.tenants
     assert tenant.tenant_id == TENANT_ID
@@ -60,6 +62,7 @@ def test_a_tenant_with_everything() -> None:
     assert (tenant.graph.cloud, tenant.graph.base_url) == ("usgov", "http://127.0.0.1:8080")
     assert tenant.language == "ja"
     assert (tenant.targets.percent_min, tenant.targets.drop_points) == (70.0, 5.0)
+    assert (tenant.exceptions.review_after_days, tenant.exceptions.comment_required) == (90, True)
     assert tenant.overrides == {
         "index": "security",
         "endpoint": "https://dce.example",
@@ -234,6 +237,7 @@ def test_rows_are_tenants_and_name_their_file_and_line() -> None:
 KNOWN = (
     *("name", "tenant_id", "labels", "source", "path", "options", "auth", "write_auth", "cloud", "language"),
     *("index", "endpoint", "rule_id", "rule_tenant_id", "token", "graph", "targets"),
+    "exceptions",
 )
 
 
@@ -247,5 +251,5 @@ def test_ten_thousand_tenants_share_what_they_have_in_common() -> None:
     config = parsed(rows=rows, defaults={"auth": SECRET})
     assert time.process_time() - begun < 2
     assert len(config.tenants) == 10_000
-    for shared in ("auth", "graph", "targets", "overrides"):
+    for shared in ("auth", "graph", "targets", "exceptions", "overrides"):
         assert len({id(getattr(tenant, shared)) for tenant in config.tenants}) == 1

@@ -69,6 +69,7 @@ def full() -> Memory:
         catalogue_refusal=evolve(REFUSAL, problem_id="p2", approved=False),
         refused=("2026-11-20#t#h",),
         targets={"percent_min:": 71.5},
+        due={"b": "identity of its entry"},
     )
 
 

@@ -52,6 +52,7 @@ CASES: list[tuple[str, dict[str, Any], int]] = [
     ("control.added", {"delta": 5.0}, 2),
     ("posture.target_missed", {}, 8),
     ("posture.target_met", {}, 1),
+    ("posture.exception_due", {}, 5),
     ("score.observed", {}, 0),
     ("control.observed", {}, 0),
     ("profile.removed", {}, 2),

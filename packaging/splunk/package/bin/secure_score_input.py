@@ -45,6 +45,8 @@ ARGUMENTS: Mapping[str, str] = {
     "target_percent": "Event when the score falls below this percentage",
     "target_drop": "Event when the score loses so many points in a day",
     "target_controls": "Controls that must keep full points, separated by commas",
+    "exception_review_days": "Event when a declared state is so many days old",
+    "exception_comment_required": "1 makes an event of a declared state without a comment",
     "state_store": "auto, files or kvstore",
     "resend_since": "Send again what was observed since this day",
     "accept_suspicious": "1 accepts the next suspicious snapshot",

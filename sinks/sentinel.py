@@ -101,11 +101,11 @@ log = logging.getLogger(__name__)
 
 
 class Credential(Protocol):
-    """What azure-core asks for tokens, and how it is told that the last one was refused (`AzureCredential`)."""
+    """What azure-core asks for tokens, and how it is told that one was refused (`AzureCredential`)."""
 
     async def get_token_info(self, *scopes: str, options: Any = None) -> Any: ...
 
-    def forget(self) -> None: ...
+    def forget(self, refused: str) -> None: ...
 
     def of_directory(self, tenant_id: str) -> Self: ...
 
@@ -328,6 +328,7 @@ class _Answer:
     """An answer as far as azure-core may know it: it finds challenges here, and nothing that it would act upon."""
 
     received: Response
+    token: str = field(default="", repr=False)
     reason: str = ""
     content_type: str | None = None
 
@@ -351,7 +352,8 @@ class _Pipe:
         self._http = http
 
     async def send(self, request: Any, **_options: Any) -> _Answer:
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        secret = token.encode()
         response = await self._http.request(
             request.method,
             request.url,
@@ -360,7 +362,8 @@ class _Pipe:
             max_bytes=_MAX_ANSWER_BYTES,
         )
         # Whoever echoes the request must not bring the token into an error text.
-        return _Answer(evolve(response, body=response.body.replace(token, b"(token)") if token else response.body))
+        body = response.body.replace(secret, b"(token)") if secret else response.body
+        return _Answer(evolve(response, body=body), token)
 
     async def open(self) -> None:
         """Ours opens by itself."""
@@ -543,7 +546,6 @@ class SentinelSink:
         chunk = await _THREADS.run(lambda: _gzipped(batch, self._gzip_level), self._deadline_s)
         verdict = await self._upload(at, chunk)
         if verdict.kind == "token":
-            self._credential_of(at.rule.directory).forget()
             verdict = await self._upload(at, chunk)
         return verdict
 
@@ -569,7 +571,10 @@ class SentinelSink:
             raise Unavailable(what, hint="Check network, proxy and firewall.") from None
         except HttpResponseError as error:
             if isinstance(answer := error.response, _Answer):
-                return judge(answer.received)
+                verdict = judge(answer.received)
+                if verdict.kind == "token":
+                    self._credential_of(at.rule.directory).forget(answer.token)
+                return verdict
             what = f"Logs Ingestion: the sign-in failed ({type(error).__name__})"
             if isinstance(error, ClientAuthenticationError):
                 raise Denied(what, _KINDS[401][1]) from None

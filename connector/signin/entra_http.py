@@ -11,7 +11,7 @@ whatever address discovery names; a 4xx of discovery loses the code that says wh
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -36,11 +36,14 @@ class Bridge:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._running: set[Future[Response]] = set()
+        self._over = False
 
     def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float | None
     ) -> Response:
         """One request, from a thread that is not the loop's. Raises what the transport raises."""
+        if self._over:
+            raise CancelledError
         future: Future[Response] = asyncio.run_coroutine_threadsafe(
             self._transport.request(
                 method, url, headers=headers, body=body, timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES
@@ -54,7 +57,8 @@ class Bridge:
             self._running.discard(future)
 
     def cancel(self) -> None:
-        """End all requests under way; their threads get CancelledError."""
+        """End all requests under way, and begin no more; their threads get CancelledError."""
+        self._over = True
         for future in list(self._running):
             future.cancel()
 

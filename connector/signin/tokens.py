@@ -11,8 +11,7 @@ import binascii
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from attrs import evolve
 
-from connector.clock import SystemClock
+from connector.clock import SystemClock, Threads
 from connector.config.secrets import check_file, resolve_url
 from connector.config.values import AuthConfig, NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
@@ -43,7 +42,8 @@ _T = TypeVar("_T")
 
 MAX_TOKEN_BYTES = 65_536
 MARGIN = timedelta(minutes=5)
-"""A token this close to its end counts as expired: a long poll must be able to finish with it."""
+"""A token this close to its end counts as expired: a long poll must be able to finish with it. One of a short life does
+in its second half."""
 REFUSED_S = 60.0
 """How long a refusal stands without asking again; MSAL replays one for as long."""
 REFRESH_AGAIN = timedelta(minutes=5)
@@ -53,13 +53,16 @@ FILE_TRUSTED = timedelta(minutes=10)
 MAX_APPS = 256
 MAX_PROVIDERS = 20_000
 THREADS = 8
+"""Sign-ins at once at one host. A host that hangs must not keep those of another cloud waiting."""
+SIGN_IN_LIMIT_S = 120.0
+"""How long one sign-in may take; each of its requests has the time limit of the network."""
 
 
 class TokenProvider(Protocol):
     """Gives a bearer token that is valid now."""
 
-    async def token(self, *, refresh: bool = False, claims: str = "") -> str:
-        """The token; `refresh` asks for a new one because the last was refused, `claims` is the challenge it met.
+    async def token(self, *, refused: str = "", claims: str = "") -> str:
+        """The token, never the one that was `refused`; `claims` is the challenge that it met.
 
         Raises Denied, ConfigError or Unavailable.
         """
@@ -88,7 +91,7 @@ class FileToken:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
-    async def token(self, *, refresh: bool = False, claims: str = "") -> str:  # noqa: ARG002  (every read is fresh)
+    async def token(self, *, refused: str = "", claims: str = "") -> str:  # noqa: ARG002  (every read is fresh)
         """The token in the file.
 
         Raises Denied when the file is unreadable, empty or not one bare token, ConfigError when everybody reads it,
@@ -134,34 +137,54 @@ class HeldToken:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._held: Token | None = None
+        self._claims = ""  # the challenge that the held token answers
+        self._margin = MARGIN
         self._refused: SecureScoreError | None = None
         self._ask_again_at: datetime | None = None
 
-    async def token(self, *, refresh: bool = False, claims: str = "") -> str:
+    async def token(self, *, refused: str = "", claims: str = "") -> str:
         """See TokenProvider."""
-        return (await self.get(refresh=refresh, claims=claims)).value
+        return (await self.get(refused=refused, claims=claims)).value
 
-    async def get(self, *, refresh: bool = False, claims: str = "") -> Token:
-        """The token with its times. Of many callers at once, one asks and all get the same answer."""
-        refused_token = self._held if refresh or claims else None
+    async def get(self, *, refused: str = "", claims: str = "") -> Token:
+        """The token with its times. Of many callers at once, one asks and all get the same answer.
+
+        Many may have been refused with one token, one after another: only the first of them makes a new one necessary.
+        """
+        if self._held is not None and self._held.value == refused:
+            self._held = None
+        held = self._usable(claims)
+        if held is not None and (self._lock.locked() or not self._ripe(held)):
+            return held  # also while somebody renews it before its time
         async with self._lock:
-            now = self._clock.now()
-            held = self._held
-            usable = held is not None and held is not refused_token and held.expires_at - now > MARGIN
-            if held is not None and usable and (held.refresh_at is None or now < held.refresh_at):
+            held = self._usable(claims)
+            if held is not None and not self._ripe(held):
                 return held
-            if not usable:
+            now = self._clock.now()
+            if held is None:
                 self._raise_standing_refusal(now)
             try:
                 fetched = await self._fetch(claims)
             except SecureScoreError as error:
-                if held is not None and usable:
+                if held is not None:
                     self._held = evolve(held, refresh_at=now + REFRESH_AGAIN)
                     return self._held
                 self._remember(error, now)
                 raise
-            self._held, self._refused = fetched, None
+            self._held, self._claims, self._refused = fetched, claims, None
+            self._margin = min(MARGIN, (fetched.expires_at - now) / 2)
             return fetched
+
+    def _usable(self, claims: str) -> Token | None:
+        """The held token, where it is of use to somebody who met this challenge."""
+        held = self._held
+        if held is None or (claims and claims != self._claims):
+            return None
+        return held if held.expires_at - self._clock.now() > self._margin else None
+
+    def _ripe(self, held: Token) -> bool:
+        """Whether its issuer would like it renewed."""
+        return held.refresh_at is not None and self._clock.now() >= held.refresh_at
 
     def _remember(self, error: SecureScoreError, now: datetime) -> None:
         wish_s = error.retry_after_s if isinstance(error, Unavailable) else REFUSED_S
@@ -194,7 +217,7 @@ class SignIn:
         self._clock = clock
         self._transport = transport
         self._apps = Apps(max_apps)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sign-in")
+        self._threads: dict[str, Threads] = {}
         self._bridges: dict[NetworkConfig, Bridge] = {}
         self._providers: OrderedDict[tuple[Any, ...], HeldToken] = OrderedDict()
 
@@ -217,7 +240,9 @@ class SignIn:
                 return Token(await FileToken(str(auth.options["file"])).token(), now + FILE_TRUSTED)
             http, direct = self._bridge(network), self._bridge(_direct(network))
             return await self._in_thread(
-                lambda: acquire(auth, target, http=http, direct=direct, apps=self._apps, now=now, claims=claims)
+                lambda: acquire(auth, target, http=http, direct=direct, apps=self._apps, now=now, claims=claims),
+                target,
+                key,
             )
 
         provider = self._providers[key] = HeldToken(fetch, self._clock)
@@ -230,23 +255,27 @@ class SignIn:
         from connector.signin.device_code import begin  # noqa: PLC0415 - only `login` needs it
 
         bridge = self._bridge(network)
-        return await self._in_thread(lambda: begin(auth, target, bridge))
+        return await self._in_thread(lambda: begin(auth, target, bridge), target)
 
     async def finish_login(self, flow: "DeviceFlow", auth: AuthConfig, target: Target) -> Token | None:
         """Whether the person has signed in: the token, after the cache was written; None while not. Raises Denied."""
         from connector.signin.device_code import finish  # noqa: PLC0415
 
         now = self._clock.now()
-        return await self._in_thread(lambda: finish(flow, auth, target, now))
+        return await self._in_thread(lambda: finish(flow, auth, target, now), target)
 
     async def close(self) -> None:
-        """Give up sign-ins under way and end the threads."""
+        """Give up sign-ins under way; their threads end with them."""
         for bridge in self._bridges.values():
             bridge.cancel()
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _in_thread(self, work: Callable[[], _T], target: Target, key: Hashable = None) -> _T:
+        threads = self._threads.setdefault(target.cloud.login, Threads("sign-in", THREADS))
+        try:
+            return await threads.run(work, SIGN_IN_LIMIT_S, key)
+        except TimeoutError as error:
+            hint = "See that the sign-in host can be reached from this machine."
+            raise Unavailable(f"{target.what} at {target.cloud.login}: {error}", hint=hint) from None
 
     def _bridge(self, network: NetworkConfig) -> Bridge:
         if network not in self._bridges:
@@ -275,7 +304,7 @@ class AzureCredential:
         self._held = held
         self._directory = directory
         self._close = close
-        self._refresh = False
+        self._refused = ""
 
     def of_directory(self, tenant_id: str) -> "AzureCredential":
         """The same app in another directory. It ends with this one; closing it alone does nothing."""
@@ -296,14 +325,14 @@ class AzureCredential:
         token = await self._get(scopes, claims or "")
         return AccessToken(token.value, int(token.expires_at.timestamp()))
 
-    def forget(self) -> None:
-        """The last token was refused: the next one asked for will be new."""
-        self._refresh = True
+    def forget(self, refused: str) -> None:
+        """This token was refused: the next one asked for is another."""
+        self._refused = refused
 
     async def _get(self, scopes: tuple[str, ...], claims: str) -> Token:
-        refresh, self._refresh = self._refresh, False
+        refused, self._refused = self._refused, ""
         held = self._held(self._directory, scopes[0].removesuffix("/.default"))
-        return await held.get(refresh=refresh, claims=claims)
+        return await held.get(refused=refused, claims=claims)
 
     async def close(self) -> None:
         """Close what was opened for this credential; harmless when repeated."""

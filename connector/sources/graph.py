@@ -473,7 +473,7 @@ def _broken_off(error: SecureScoreError | None, faults: Sequence[PartialRead]) -
 
 
 class _Requests:
-    """The requests of one read: they share a token, one refresh of it, and the time for retries."""
+    """The requests of one read: they share a token, one renewal of it, and the time for retries."""
 
     def __init__(
         self,
@@ -497,7 +497,7 @@ class _Requests:
         self._give_up_at = clock.now() + timedelta(seconds=deadline_s)
         self._end_at = clock.now() + timedelta(seconds=limit_s)
         self._token: str | None = None
-        self._refreshed = False
+        self._renewed = False
 
     async def get(self, url: str, what: str) -> Response:
         """A complete 200. Retries what time heals within the deadline, and 401 once with a new token.
@@ -523,23 +523,23 @@ class _Requests:
 
     async def _try(self, url: str, what: str) -> Response | SecureScoreError:
         try:
-            response = await self._send(url)
-            if response.status == 401 and not self._refreshed:
-                self._refreshed = True
-                self._token = await self._provider.token(refresh=True, claims=claims_challenge(response.headers))
-                response = await self._send(url)
+            token = self._token = self._token or await self._provider.token()
+            response = await self._send(url, token)
+            if response.status == 401 and not self._renewed:
+                self._renewed = True
+                token = await self._provider.token(refused=token, claims=claims_challenge(response.headers))
+                self._token = token
+                response = await self._send(url, token)
         except Unavailable as error:
             return error
         return _fault(response, what, self._max_bytes) or response
 
-    async def _send(self, url: str) -> Response:
-        if self._token is None:
-            self._token = await self._provider.token()
+    async def _send(self, url: str, token: str) -> Response:
         return await self._http.request(
             "GET",
             url,
             headers={
-                "Authorization": f"Bearer {self._token}",
+                "Authorization": f"Bearer {token}",
                 "Accept": "application/json",
                 "Accept-Language": self._language,
             },

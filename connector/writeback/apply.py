@@ -73,7 +73,7 @@ class Writer:
                 return f"HTTP {response.status}"
             if response.status == 401 and not refreshed:
                 refreshed = True
-                token = await self.token.token(refresh=True, claims=claims_challenge(response.headers))
+                token = await self.token.token(refused=token, claims=claims_challenge(response.headers))
                 continue
             error = error_for(response, "PATCH")
             if response.status in (401, 403):

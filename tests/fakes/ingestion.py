@@ -327,16 +327,16 @@ class Credential:
         self.scopes += scopes
         if options and options.get("claims"):
             self.claims.append(options["claims"])
-            self.forget()
+            self.forget(self.tokens[0])
         return AccessTokenInfo(self.tokens[0], 4_000_000_000 + self.expires_in_s)
 
     def of_directory(self, tenant_id: str) -> Self:
         """The same, with that directory's tokens in `others`."""
         return cast("Self", self.others[tenant_id])
 
-    def forget(self) -> None:
+    def forget(self, refused: str) -> None:
         self.forgotten += 1
-        if len(self.tokens) > 1:
+        if len(self.tokens) > 1 and self.tokens[0] == refused:
             self.tokens.pop(0)
 
     async def close(self) -> None:

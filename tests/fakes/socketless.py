@@ -48,5 +48,5 @@ class PlainToken:
     def __init__(self, tenant_id: str) -> None:
         self._tenant_id = tenant_id
 
-    async def token(self, *, refresh: bool = False, claims: str = "") -> str:
+    async def token(self, *, refused: str = "", claims: str = "") -> str:
         return token_for(self._tenant_id)

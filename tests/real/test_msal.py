@@ -18,7 +18,9 @@ from msal.managed_identity import _supported_arc_platforms_and_their_prefixes  #
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
+from connector.net.clouds import CLOUDS
 from connector.signin.claims import Claims, read_claims
+from connector.signin.msal_calls import Target
 from connector.signin.refusals import SignInRefused
 from connector.signin.tokens import SignIn, azure_credential
 from connector.simulator.server import READ
@@ -105,7 +107,7 @@ async def test_managed_identity_of_a_machine_behind_azure_arc(
             await entra.held("managed_identity").token()
         assert "himds" in caught.value.hint
         (tmp_path / "challenge.key").write_text("secret-of-the-agent")
-        assert claims(await entra.held("managed_identity", client_id=None).token(refresh=True)).tenant_id == TENANT
+        assert claims(await entra.held("managed_identity", client_id=None).token()).tenant_id == TENANT
     assert [a["resource"] for a in asked] == ["https://graph.microsoft.com"] * 3
     assert asked[-1]["authorization"] == "Basic secret-of-the-agent"
 
@@ -115,10 +117,11 @@ async def test_federated_token_file_is_read_for_every_sign_in(entra: Bench) -> N
     subject = {"sub": "system:serviceaccount:soc:connector", "aud": "api://AzureADTokenExchange"}
     file = entra.file("federated", entra.authority.issue(subject) + "\n")
     held = entra.held("federated", token_file=file)
-    assert claims(await held.token()).tenant_id == TENANT
+    first = await held.token()
+    assert claims(first).tenant_id == TENANT
     renewed = entra.authority.issue(subject)
     Path(file).write_text(renewed)
-    await held.token(refresh=True)
+    await held.token(refused=first)
     assert entra.token_requests()[-1]["client_assertion"] == renewed
 
 
@@ -148,7 +151,7 @@ async def test_azure_libraries_get_the_same_tokens(entra: Bench) -> None:
         assert info.refresh_on - now == pytest.approx(1800, abs=5)
         assert (await credential.get_token("https://monitor.azure.com/.default")).token == info.token
         assert len(entra.token_requests()) == 1
-        credential.forget()
+        credential.forget(info.token)
         renewed = (await credential.get_token_info("https://monitor.azure.com/.default")).token
         assert renewed != info.token
         assert len(entra.token_requests()) == 2
@@ -182,7 +185,7 @@ async def test_device_code_is_renewed_silently_from_a_private_cache(entra: Bench
     token = await held.token()
     assert claims(token).permissions == {READ}
     assert cache.read_text() != before, "the refresh token was renewed with it"
-    assert await held.token(refresh=True) != token
+    assert await held.token(refused=token) != token
 
 
 async def test_one_sign_in_serves_other_directories(entra: Bench) -> None:
@@ -383,10 +386,10 @@ async def test_strange_answers_are_clear_errors(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     held = entra.held("client_secret", client_secret=entra.secret())
-    await held.token()
+    first = await held.token()
     entra.authority.fail.append(answer)
     with pytest.raises(kind, match=words) as caught:
-        await held.token(refresh=True)
+        await held.token(refused=first)
     assert "cut-off-secret" not in caplog.text + str(caught.value)
     assert len(str(caught.value)) < 1000
 
@@ -408,11 +411,11 @@ async def test_the_far_end_repeats_the_secret_and_nobody_sees_it(
     jwt = entra.authority.issue({"sub": "someone"})
     echo = json.dumps({"error": "invalid_client", "error_description": f"AADSTS7000215: {SECRET} {jwt}"})
     held = entra.held("client_secret", client_secret=entra.secret())
-    await held.token()
+    first = await held.token()
     for status in (401, 500):
         entra.authority.fail.append((status, {"Content-Type": "application/json"}, echo.encode()))
         with pytest.raises(SecureScoreError) as caught:
-            await held.token(refresh=True)
+            await held.token(refused=first)
         error = caught.value
         out, err = capfd.readouterr()
         seen = caplog.text + out + err + str(error) + repr(error) + error.hint + repr(error.__dict__) + repr(held)
@@ -446,7 +449,7 @@ async def test_many_at_once_ask_once(entra: Bench) -> None:
     held = entra.held("client_secret", client_secret=entra.secret())
     tokens = await asyncio.gather(*(held.token() for _ in range(50)))
     assert len(set(tokens)) == 1
-    renewed = await asyncio.gather(*(held.token(refresh=True) for _ in range(50)))
+    renewed = await asyncio.gather(*(held.token(refused=tokens[0]) for _ in range(50)))
     assert len(set(renewed)) == 1
     assert renewed[0] != tokens[0]
     assert len(entra.token_requests()) == 2
@@ -454,10 +457,10 @@ async def test_many_at_once_ask_once(entra: Bench) -> None:
 
 async def test_a_renewed_secret_is_used_without_a_restart(entra: Bench) -> None:
     held = entra.held("client_secret", client_secret=entra.secret())
-    await held.token()
+    first = await held.token()
     entra.app.secrets = {"brand-new": True}
     entra.file("secret", "brand-new")
-    await held.token(refresh=True)
+    await held.token(refused=first)
     assert entra.token_requests()[-1]["client_secret"] == "brand-new"
 
 
@@ -465,7 +468,7 @@ async def test_a_claims_challenge_reaches_the_authority(entra: Bench) -> None:
     held = entra.held("client_secret", client_secret=entra.secret())
     first = await held.token()
     challenge = '{"access_token": {"nbf": {"essential": true, "value": "1604106651"}}}'
-    assert await held.token(refresh=True, claims=challenge) != first
+    assert await held.token(refused=first, claims=challenge) != first
     assert "1604106651" in entra.token_requests()[-1]["claims"]
 
 
@@ -482,11 +485,29 @@ async def test_applications_are_bounded(entra: Bench) -> None:
         # What was forgotten is built anew; tokens that are held need none.
         before = len(entra.authority.requests)
         token = sign_in.held(auth, entra.target(tenants[0]), entra.network)
-        await token.token()
+        held = await token.token()
         assert len(entra.authority.requests) == before
-        assert claims(await token.token(refresh=True)).tenant_id == tenants[0]
+        assert claims(await token.token(refused=held)).tenant_id == tenants[0]
     finally:
         await sign_in.close()
+
+
+async def test_a_host_that_hangs_keeps_nobody_of_another_cloud_waiting(tmp_path: Path) -> None:
+    """Forty tenants sign in at a host that takes connections and says nothing: the one of another cloud is served."""
+    silent = socket.create_server(("127.0.0.1", 0), backlog=100)
+    hung = evolve(CLOUDS["global"], login=f"https://127.0.0.1:{silent.getsockname()[1]}")
+    async with bench(tmp_path, timeout_s=3.0) as made:
+        auth = AuthConfig("client_secret", {"client_id": CLIENT, "client_secret": made.secret()})
+        targets = [Target(f"{n:08x}-0000-4000-8000-000000000000", hung, hung.graph_audience) for n in range(40)]
+        waiting = [asyncio.create_task(made.sign_in.held(auth, t, made.network).token()) for t in targets]
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(2):
+            assert claims(await made.held("client_secret", client_secret=made.secret()).token()).tenant_id == TENANT
+        assert not any(task.done() for task in waiting)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    silent.close()
 
 
 async def test_closing_ends_a_sign_in_under_way(tmp_path: Path) -> None:

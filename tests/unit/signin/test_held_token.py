@@ -23,16 +23,18 @@ class Issuer:
     clock: SimulatedClock = Factory(lambda: SimulatedClock(START))
     refresh_s: int | None = None
     errors: list[SecureScoreError] = Factory(list)
+    life: timedelta = timedelta(hours=1)
+    gate: asyncio.Event | None = None
     asked: list[str] = Factory(list)
 
     async def fetch(self, claims: str) -> Token:
         self.asked.append(claims)
-        await asyncio.sleep(0)
+        await (self.gate.wait() if self.gate else asyncio.sleep(0))
         if self.errors:
             raise self.errors.pop(0)
         now = self.clock.now()
         early = now + timedelta(seconds=self.refresh_s) if self.refresh_s else None
-        return Token(f"t{len(self.asked)}", now + timedelta(hours=1), early)
+        return Token(f"t{len(self.asked)}", now + self.life, early)
 
     def held(self) -> HeldToken:
         return HeldToken(self.fetch, self.clock)
@@ -52,7 +54,7 @@ async def test_many_callers_share_one_request() -> None:
     issuer = Issuer()
     held = issuer.held()
     assert set(await asyncio.gather(*(held.token() for _ in range(10)))) == {"t1"}
-    assert set(await asyncio.gather(*(held.token(refresh=True) for _ in range(10)))) == {"t2"}
+    assert set(await asyncio.gather(*(held.token(refused="t1") for _ in range(10)))) == {"t2"}
     assert await held.token(claims="{}") == "t3"
     assert issuer.asked == ["", "", "{}"]
 
@@ -120,7 +122,64 @@ async def test_refused_token_is_never_given_again() -> None:
     await held.token()
     issuer.errors = [Unavailable("down")]
     with pytest.raises(Unavailable):
-        await held.token(refresh=True)
+        await held.token(refused="t1")
+
+
+async def test_many_refused_with_one_token_one_after_another_cost_one_sign_in() -> None:
+    issuer = Issuer()
+    held = issuer.held()
+    first = await held.token()
+    assert [await held.token(refused=first) for _ in range(4)] == ["t2"] * 4
+    assert len(issuer.asked) == 2
+
+
+async def test_a_refused_token_is_given_to_nobody_while_it_is_renewed() -> None:
+    issuer = Issuer()
+    held = issuer.held()
+    first = await held.token()
+    issuer.gate = asyncio.Event()
+    waiting = [asyncio.ensure_future(held.token(refused=text)) for text in (first, "", first)]
+    await asyncio.sleep(0)
+    issuer.gate.set()
+    assert await asyncio.gather(*waiting) == ["t2"] * 3
+
+
+@pytest.mark.parametrize(("life_s", "held_s"), [(299, 149), (600, 299), (3600, 3299)])
+async def test_a_token_of_a_short_life_is_held_for_half_of_it(life_s: int, held_s: int) -> None:
+    issuer = Issuer(life=timedelta(seconds=life_s))
+    held = issuer.held()
+    assert [await held.token() for _ in range(5)] == ["t1"] * 5
+    await issuer.clock.advance(held_s)
+    assert await held.token() == "t1"
+    await issuer.clock.advance(2)
+    assert await held.token() == "t2"
+
+
+async def test_a_challenge_that_waits_behind_a_plain_renewal_is_answered_all_the_same() -> None:
+    issuer = Issuer()
+    held = issuer.held()
+    first = await held.token()
+    issuer.gate = asyncio.Event()
+    plain = asyncio.ensure_future(held.token(refused=first))
+    challenged = asyncio.ensure_future(held.token(refused=first, claims='{"nbf": 1}'))
+    await asyncio.sleep(0)
+    issuer.gate.set()
+    assert list(await asyncio.gather(plain, challenged)) == ["t2", "t3"]
+    assert issuer.asked == ["", "", '{"nbf": 1}']
+    assert await held.token(claims='{"nbf": 1}') == "t3", "what answers it already is not asked for again"
+
+
+async def test_a_slow_early_renewal_holds_nobody_up() -> None:
+    issuer = Issuer(refresh_s=1800)
+    held = issuer.held()
+    await held.token()
+    await issuer.clock.advance(1801)
+    issuer.gate = asyncio.Event()
+    renewing = asyncio.ensure_future(held.token())
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(held.token(), 1) == "t1"
+    issuer.gate.set()
+    assert await renewing == "t2"
 
 
 def _reprs(*values: object) -> Sequence[str]:

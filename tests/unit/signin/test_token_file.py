@@ -15,7 +15,7 @@ async def test_token_is_stripped_and_read_again_for_every_use(tmp_path: Path) ->
     provider = FileToken(path)
     assert await provider.token() == "one.two-three_"
     path.write_text("renewed")
-    assert await provider.token(refresh=True) == "renewed"
+    assert await provider.token(refused="one.two-three_") == "renewed"
 
 
 @pytest.mark.parametrize(

@@ -560,7 +560,7 @@ async def test_evidence_of_the_graph_source_reads_back_the_same(tmp_path: Path) 
 
 
 class _Token:
-    async def token(self, *, refresh: bool = False, claims: str = "") -> str:
+    async def token(self, *, refused: str = "", claims: str = "") -> str:
         return "token"
 
 

@@ -38,9 +38,9 @@ class Tokens:
     given: int = 0
     refreshed: int = 0
 
-    async def token(self, *, refresh: bool = False, claims: str = "") -> str:
+    async def token(self, *, refused: str = "", claims: str = "") -> str:
         self.given += 1
-        self.refreshed += refresh
+        self.refreshed += bool(refused)
         return f"{TOKEN}-{self.refreshed}"
 
 
@@ -686,7 +686,7 @@ async def test_no_server(unused_tcp_port: int, bench: Bench) -> None:
 async def test_without_a_token_nothing_is_asked(bench: Bench, error: SecureScoreError) -> None:
     @define
     class Broken:
-        async def token(self, *, refresh: bool = False, claims: str = "") -> str:
+        async def token(self, *, refused: str = "", claims: str = "") -> str:
             raise error
 
     with pytest.raises(type(error), match=error.what):

@@ -19,7 +19,7 @@ AWKWARD = "62242.MDA /Ünder~%?#&'_1"
 
 @define
 class Tokens:
-    async def token(self, *, refresh: bool = False, claims: str = "") -> str:
+    async def token(self, *, refused: str = "", claims: str = "") -> str:
         return "token"
 
 

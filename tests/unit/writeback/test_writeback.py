@@ -158,8 +158,8 @@ def test_body_names_the_vendor_and_leaves_out_what_is_not_given() -> None:
 class Tokens:
     refreshed: int = 0
 
-    async def token(self, *, refresh: bool = False, claims: str = "") -> str:
-        self.refreshed += refresh
+    async def token(self, *, refused: str = "", claims: str = "") -> str:
+        self.refreshed += bool(refused)
         return f"write-token-{self.refreshed}"
 
 

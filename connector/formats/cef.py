@@ -80,7 +80,7 @@ def encode(head: str, extension: Mapping[str, Any], labels: Mapping[str, str] = 
     }
     together = "".join(values.values())  # one look at all of them: most events need no escape
     if "=" in together or "\\" in together or not is_harmless(together):
-        values = {key: text for key, raw in values.items() if (text := _safe(raw))}
+        values = {key: text for key, raw in values.items() if (text := safe(raw))}
     owner_of, ready = LABELS.get, labels.get
     return head + " ".join(
         [
@@ -93,7 +93,7 @@ def encode(head: str, extension: Mapping[str, Any], labels: Mapping[str, str] = 
 
 def label(key: str, text: str) -> str:
     """A label that is the same in every event, as `encode` wants it; "" when nothing of the text is left."""
-    text = _safe(cut_chars(text.strip(), LIMITS.get(key, DEFAULT_LIMIT)))
+    text = safe(cut_chars(text.strip(), LIMITS.get(key, DEFAULT_LIMIT)))
     return f" {key}={text}" if text else ""
 
 
@@ -102,7 +102,8 @@ def _head(text: str, limit: int) -> str:
     return _HEADER_UNSAFE.sub(lambda m: "\\" + m[0], text)
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """A value as it stands in the extension: escaped where it must be."""
     return _escaped(text) if "=" in text or "\\" in text or not is_harmless(text) else text
 
 

@@ -22,7 +22,7 @@ from jmespath.functions import Functions
 from connector.errors import ConfigError
 from connector.formats.cef import CUSTOM
 from connector.mapping.formatters import FORMATTERS, TYPES, formatter
-from connector.mapping.render import COMPILED, CONSTANTS, ENCODINGS, PLAIN_PATH
+from connector.mapping.interpret import COMPILED, CONSTANTS, ENCODINGS, PLAIN_PATH
 from connector.mapping.resources import is_path, mapping_names, plugged_mapping, read_text
 from connector.model import STREAM_OF_TYPE, STREAMS
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from connector.errors import ConfigError, PluginError
-from connector.mapping.render import COMPILED, Mapping
+from connector.mapping.interpret import COMPILED
+from connector.mapping.render import Mapping
 from connector.mapping.resources import is_path, mapping_names, plugged_mapping, read_text
 
 

@@ -431,7 +431,7 @@ def _cef_field(code: _Code, key: str, node: abc.Mapping[str, Any], label: str) -
             return
         code.put(f"{name} = ({name} if type({name}) is str else {code.bind(as_text)}({name})).strip()")
         code.put(f"if len({name}) > {limit}: {name} = {code.bind(cut_chars)}({name}, {limit})")
-        test = f"'=' in {name} or '\\\\' in {name} or not {name}.isprintable()"
+        test = f"'=' in {name} or '\\\\' in {name} or not {name}.isascii() or not {name}.isprintable()"
         code.put(f"if {test}: {name} = {code.bind(cef.safe)}({name})")
         code.put(f"if {name}: out.append({f'{key}='!r} + {name}{f' + {label!r}' if label else ''})")
 

@@ -32,6 +32,7 @@ STOP_S = 20.0
 """How long a graceful stop may take: polls and batches in flight end, and what is due is offered. Then it is cut."""
 LOOK_S = 60.0
 """How often the daemon looks after its outbox (health/upkeep.py)."""
+MAX_REFUSAL_CHARS = 1_000
 STALLED_S = {"deliver": SEND_LIMIT_S + BACKOFF_CAP_S + 2 * LOOK_S, "observe": READ_LIMIT_S + 5 * LOOK_S}
 STALLED_OTHER_S = 5 * LOOK_S
 """How long a loop may take for one turn before it counts as stuck."""
@@ -238,17 +239,8 @@ class App:
             found = storms.faults(self.counters.states(self.clock.now())["pending"])
         if self.counters.refused is None:
             return found
-        return [
-            *found,
-            Fault(
-                "connector.problem",
-                "configuration",
-                "configuration",
-                "Problem: the new configuration was refused, the old one keeps running",
-                detail=self.counters.refused,
-                hint="`securescore check` names every mistake; correct them and reload again",
-            ),
-        ]
+        hint = "`securescore check` names every mistake; correct them and reload again"
+        return [*found, configuration_refused(self.counters.refused, hint)]
 
     async def _look_after(self, stop: asyncio.Event, wake: Sequence[asyncio.Event]) -> None:
         while not stop.is_set():
@@ -314,6 +306,18 @@ class App:
                 wait_s = schedule.wait_s(now) if running < self.concurrency else None
                 # Never long: a clock that jumped, or a machine that slept, must not keep anybody waiting.
                 await _pause(self.clock, LOOK_S if wait_s is None else min(wait_s, LOOK_S), stop, self._turn)
+
+
+def configuration_refused(detail: str, hint: str) -> Fault:
+    """The problem that a new configuration is while the old one stays in force."""
+    return Fault(
+        "connector.problem",
+        "configuration",
+        "configuration",
+        "Problem: the new configuration was refused, the old one keeps running",
+        detail=detail[:MAX_REFUSAL_CHARS],
+        hint=hint,
+    )
 
 
 def _asked_for_s(last: object) -> float:

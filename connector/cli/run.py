@@ -26,14 +26,13 @@ from connector.errors import ConfigError, SecureScoreError
 from connector.health import endpoints, listener
 from connector.health.logs import log_to_stderr
 from connector.health.systemd import Notifier
-from connector.loops import App
+from connector.loops import MAX_REFUSAL_CHARS, App
 from connector.observe.poller import PollOutcome
 from connector.options import is_loopback
 
 HELP = "the daemon: poll and deliver until stopped"
 STATUS_S = 30.0
 """How often the service manager gets a status line when it expects no watchdog."""
-MAX_REFUSAL_CHARS = 1_000
 
 log = logging.getLogger("securescore.run")
 

@@ -24,7 +24,7 @@ from connector.health.counters import Counters
 from connector.health.heartbeat import heartbeat, slot
 from connector.health.overview import open_problems, overview
 from connector.health.upkeep import CONNECTOR
-from connector.loops import App
+from connector.loops import App, configuration_refused
 from connector.observe import memory
 from connector.observe.events import Origin, stamp
 from connector.observe.poller import COMMIT_TRIES, PollOutcome
@@ -84,11 +84,15 @@ class Circuit:
 
 @define
 class TenantTurns:
-    """Everything a called home does, over one App. `deliver_s` as DELIVER_S."""
+    """Everything a called home does, over one App. `deliver_s` as DELIVER_S.
+
+    `refused` says why a newer configuration was not taken; it is told as long as it stands.
+    """
 
     app: App
     deliver_s: float = DELIVER_S
     poll_limit_s: float = POLL_LIMIT_S
+    refused: SecureScoreError | None = None
     _locks: dict[str, asyncio.Lock] = Factory(dict)
     _locks_by_sink: dict[str, asyncio.Lock] = Factory(dict)
     _circuits: dict[str, Circuit] = Factory(dict)
@@ -336,6 +340,9 @@ class TenantTurns:
             age_s = (self.clock.now() - parse_iso(sink.oldest_due)).total_seconds()
             if age_s >= BEHIND_S and f"connector.problem:sink:{sink.name}" not in known:
                 faults.append(_behind(sink.name, sink.backlog, sink.oldest_due))
+        if self.refused is not None:
+            problems = self.refused.problems if isinstance(self.refused, ConfigError) else [self.refused.what]
+            faults.append(configuration_refused("; ".join(problems), self.refused.hint))
         return faults
 
 

@@ -1,17 +1,29 @@
 """What the function app is opened from: settings, a tenants file that changes, secrets in a vault. No turn is taken."""
 
 import asyncio
+import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from aiohttp import web
+from attrs import define
 
-from connector.clock import SystemClock
-from connector.errors import ConfigError, Unavailable
-from connector.homes.functions import Functions, configuration, fetch_tenants, read_secrets
+from connector import app as composer
+from connector.clock import SimulatedClock, SystemClock
+from connector.config.values import Config
+from connector.errors import ConfigError, Denied, Unavailable
+from connector.homes import functions as home
+from connector.homes.azure import fetch_tenants, keep_tenants, kept_tenants, read_secrets
+from connector.homes.functions import Functions, configuration
+from connector.ports import Clock, Query
+from connector.stores.documents import DocumentsStore
+from tests.fakes.documents import Memory
 
+NOW = datetime(2026, 9, 8, 8, 3, tzinfo=UTC)
 TENANT = "11111111-1111-4111-8111-111111111111"
 CLIENT = "22222222-2222-4222-8222-222222222222"
 
@@ -72,12 +84,123 @@ async def test_a_wrong_configuration_shows_in_the_status_and_fails_every_invocat
     await functions.close()
 
 
+# ----------------------------------------------------------------------------------------- a tenants file that is wrong
+
+
+@define
+class Blobs:
+    """The tenants file in its container, and the copy beside the state. `fault` is what reading the file raises."""
+
+    file: bytes = b""
+    kept: bytes | None = None
+    fault: Exception | None = None
+
+    async def fetch(self, _address: str, etag: str, *_: Any) -> tuple[bytes | None, str]:
+        if self.fault is not None:
+            raise self.fault
+        now = hashlib.sha256(self.file).hexdigest()
+        return (None, etag) if now == etag else (self.file, now)
+
+    async def keep(self, _address: str, file: bytes, *_: Any) -> None:
+        self.kept = file
+
+    async def copy(self, *_: Any) -> bytes | None:
+        return self.kept
+
+
+GOOD = f"name,tenant_id,source,path\nb,{CLIENT},files,/nowhere\n".encode()
+WRONG = b"name,tenant_id\nb,not-a-guid\n"
+
+
+@pytest.fixture
+def blobs(monkeypatch: pytest.MonkeyPatch) -> Blobs:
+    """Functions whose state is in memory and whose tenants file is this one."""
+    made = Blobs(GOOD)
+    for name, work in (("fetch_tenants", made.fetch), ("keep_tenants", made.keep), ("kept_tenants", made.copy)):
+        monkeypatch.setattr(home, name, work)
+
+    container = Memory()
+
+    async def opened(_: Config, *, clock: Clock, **__: Any) -> DocumentsStore:
+        return DocumentsStore(container, clock)
+
+    monkeypatch.setattr(composer, "open_store", opened)
+    return made
+
+
+def app(clock: SimulatedClock) -> Functions:
+    """A process of the app, whose one sink takes nothing: this is about who is polled, and what is told."""
+    more = {"SECURESCORE__sinks__0__url": "https://hook.invalid/", "SECURESCORE_DELIVER_S": "0"}
+    address = "https://account.blob.core.windows.net/c/tenants.csv"
+    return Functions(settings(SECURESCORE_TENANTS_BLOB=address, **more), clock)
+
+
+async def told(functions: Functions) -> list[tuple[str, str]]:
+    assert functions._open is not None
+    events = await functions._open.turns.app.store.history(Query())
+    return [(e.type, str(e.data["reason"])) for e in events if e.data.get("reason") == "configuration"]
+
+
+@pytest.mark.parametrize("fault", [None, Unavailable("no answer"), ConfigError(["HTTP 403"], "give the role")])
+async def test_a_tenants_file_that_is_wrong_leaves_the_old_one_in_force_and_is_told(
+    blobs: Blobs, fault: Exception | None
+) -> None:
+    functions = app(clock := SimulatedClock(NOW))
+    assert len(await functions.plan()) == 2
+    blobs.fault, blobs.file = fault, WRONG
+    for _ in range(3):
+        await clock.advance(600)
+        assert len(await functions.plan()) == 2, "everybody has a turn, as before"
+        await functions.tend()
+        assert (await functions.status())[0] == 200
+    assert await told(functions) == [("connector.problem", "configuration")]
+    blobs.fault, blobs.file = None, GOOD + f"c,{TENANT[:-1]}2,files,/nowhere\n".encode()
+    await clock.advance(600)
+    assert len(await functions.plan()) == 3
+    await functions.tend()
+    assert await told(functions) == [("connector.problem", "configuration"), ("connector.recovered", "configuration")]
+    await functions.close()
+
+
+async def test_a_process_that_starts_while_the_file_is_wrong_takes_the_one_that_was_taken_last(blobs: Blobs) -> None:
+    """The platform ends idle processes, so that every hourly plan may be the first call of a new one."""
+    first = app(clock := SimulatedClock(NOW))
+    await first.plan()
+    await first.close()
+    blobs.file = WRONG
+    second = app(clock)
+    assert len(await second.plan()) == 2
+    await second.tend()
+    assert await told(second) == [("connector.problem", "configuration")]
+    await second.close()
+
+
+async def test_without_a_file_that_was_ever_taken_the_fault_stands(blobs: Blobs) -> None:
+    blobs.file = WRONG
+    functions = app(SimulatedClock(NOW))
+    with pytest.raises(ConfigError, match="expected a GUID"):
+        await functions.plan()
+    blobs.file = GOOD
+    assert len(await functions.plan()) == 2
+    await functions.close()
+
+
+async def test_a_copy_that_cannot_be_kept_stops_nobody(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: Any) -> None:
+        raise Denied("HTTP 403")
+
+    monkeypatch.setattr(home, "keep_tenants", refused)
+    functions = app(SimulatedClock(NOW))
+    assert len(await functions.plan()) == 2
+    await functions.close()
+
+
 # ---------------------------------------------------------------------------------------------------- identity endpoint
 
 
 @asynccontextmanager
 async def platform(
-    monkeypatch: pytest.MonkeyPatch, answer: Callable[[web.Request], web.Response]
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[[web.Request], web.Response | Awaitable[web.Response]]
 ) -> AsyncIterator[str]:
     """The identity endpoint of App Service, and one more server at the same root."""
 
@@ -89,11 +212,12 @@ async def platform(
         )
 
     async def other(request: web.Request) -> web.Response:
-        return answer(request)
+        found = answer(request)
+        return found if isinstance(found, web.Response) else await found
 
     application = web.Application()
     application.router.add_get("/token", token)
-    application.router.add_get("/{path:.*}", other)
+    application.router.add_route("*", "/{path:.*}", other)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -118,6 +242,25 @@ async def test_the_tenants_file_is_fetched_once_a_version(monkeypatch: pytest.Mo
         address = f"{root}/config/tenants.csv"
         assert await fetch_tenants(address, "", environ, SystemClock()) == (b"name,tenant_id\n", '"1"')
         assert await fetch_tenants(address, '"1"', environ, SystemClock()) == (None, '"1"')
+
+
+async def test_the_file_taken_last_is_kept_beside_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, bytes] = {}
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == "Bearer token-for-https://storage.azure.com"
+        if request.method == "PUT":
+            kept[request.path] = await request.read()
+            return web.Response(status=201)
+        return web.Response(body=kept[request.path]) if request.path in kept else web.Response(status=404)
+
+    async with platform(monkeypatch, answer) as root:
+        environ = settings(SECURESCORE__state__blob__account_url=root, SECURESCORE__state__blob__prefix="app/")
+        address = f"{root}/config/tenants.csv?sv=1"
+        assert await kept_tenants(address, environ, SystemClock()) is None
+        await keep_tenants(address, GOOD, environ, SystemClock())
+        assert kept == {"/state/app/taken/tenants.csv": GOOD}
+        assert await kept_tenants(address, environ, SystemClock()) == GOOD
 
 
 @pytest.mark.parametrize(("status", "error"), [(403, ConfigError), (404, ConfigError), (503, Unavailable)])

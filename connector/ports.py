@@ -11,6 +11,9 @@ from attrs import Factory, field, frozen
 
 from connector.model import Event, Known, Receipt, Record, Snapshot
 
+FLAW_DAYS = 7
+"""For how long a flaw of the state stays an open problem: what is lost does not come back, so only time closes it."""
+
 PORT = 1
 """The version of these protocols, for plug-ins: a module that an installed package brings states the version it was
 written for as its own PORT. It is raised when a plug-in of the version before would not work any more."""
@@ -81,11 +84,40 @@ class State:
 
     A part never changes in place; a commit carries all parts, and a store may write only those that differ. What the
     store holds at this generation, as far as it said so, is `stored`: a part that is the same object there is there.
+    `lost` are the parts that it cannot give any more ("" = all of them), and why.
     """
 
     generation: int = 0
     parts: Mapping[str, bytes] = Factory(dict)
     stored: Mapping[str, bytes] = field(factory=dict, eq=False, repr=False)
+    lost: Mapping[str, str] = field(factory=dict, eq=False)
+
+
+@frozen
+class Flaw:
+    """Something of the state that is not as it was left, to be told. What is not known of it is None, never a guess.
+
+    `reason`: state_damaged (`document` cannot be read, or is gone), cursor_ahead (a sink has settled more than the log
+    holds: an older copy of the log was put back), state_restored (all of the state is older than when it was last used)
+    or state_copied (it lies elsewhere now). `tenant_id` is None for what belongs to no tenant, "" for what is the
+    connector's own. `events` is how many events it held, `sinks` how many of these each sink had not settled.
+    """
+
+    reason: str
+    document: str
+    what: str
+    tenant_id: str | None = None
+    events: int | None = None
+    sinks: Mapping[str, int] | None = None
+    at: str = ""
+
+
+@frozen
+class Shed:
+    """What was deleted to make room: how many events, and up to which moment of observation."""
+
+    events: int = 0
+    until: str = ""
 
 
 @frozen
@@ -199,8 +231,11 @@ class Store(Protocol):
         """
         ...
 
-    async def attach(self, sinks: Sequence[Start]) -> None:
-        """Declare the configured sinks: new ones begin at the next commit (or at 0), missing ones become abandoned."""
+    async def attach(self, sinks: Sequence[Start]) -> tuple[SinkStats, ...]:
+        """Declare the configured sinks: new ones begin at the next commit (or at 0), missing ones become abandoned.
+
+        Returns those of the abandoned ones that still hold events.
+        """
         ...
 
     async def due(
@@ -229,6 +264,18 @@ class Store(Protocol):
         """
         ...
 
+    async def shed(self, wanted_bytes: int) -> Shed:
+        """Make so much room, or as much as there is, by deleting what every sink has settled, oldest first."""
+        ...
+
+    async def flaws(self) -> Sequence[Flaw]:
+        """What was found to be not as it was left, for FLAW_DAYS after it was first noted."""
+        ...
+
+    async def note(self, flaw: Flaw) -> None:
+        """Keep a flaw that a reader of the parts found, so that it is told whatever happens next."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -253,8 +300,15 @@ class Operator(Protocol):
         """Forget an abandoned (or hopeless) sink's backlog and cursor; returns how many events it gave up."""
         ...
 
-    async def forget(self, tenant_id: str) -> int:
-        """Delete state, events and backlog of a tenant; returns how many events."""
+    async def forget(self, tenant_id: str, generation: int | None = None) -> int:
+        """Delete state, events and backlog of a tenant; returns how many events.
+
+        With a `generation`, nothing that was committed after it: raises Conflict when there is any.
+        """
+        ...
+
+    async def verify(self) -> Sequence[Flaw]:
+        """Read everything that is stored, and say all that is wrong with it. Changes nothing."""
         ...
 
     async def trace(self, event_id: str) -> list[Mapping[str, Any]]:

@@ -43,13 +43,17 @@ class Held:
 
 @define(eq=False)
 class Tenant:
-    """A tenant as it is now. `held` is without what is damaged; `numbers` are those of its log, with sizes."""
+    """A tenant as it is now. `held` is without what is damaged or gone, which is `lost`; `numbers` are its log's,
+    with sizes. `seen` is the highest number that any sink's place has, which a log put back from a copy may lack.
+    """
 
     key: str
     numbers: Mapping[int, int]
     root: Page | None
     held: Sequence[Held]
     cursors: Mapping[str, Mapping[int, int]]
+    lost: Sequence[Held] = ()
+    seen: int = 0
 
     @property
     def generation(self) -> int:
@@ -57,7 +61,8 @@ class Tenant:
 
     @property
     def next(self) -> int:
-        return max(self.numbers, default=0) + 1
+        """The number of the next document: none that was used, and none that any sink has gone past, is used again."""
+        return max(self.seen, *self.numbers, 0) + 1
 
     @property
     def last(self) -> int:
@@ -195,6 +200,12 @@ def pruned(tenant: Tenant, cursor: Cursor) -> tuple[Cursor, int]:
     live = tenant.live()
     kept = tuple(e for e in cursor.ledger if any(a >> INDEX_BITS in live for a, _ in settling.ranges(e.spans)))
     return (cursor if len(kept) == len(cursor.ledger) else evolve(cursor, ledger=kept)), 0
+
+
+def clamped(_: Tenant, cursor: Cursor, now: str) -> tuple[Cursor, int]:
+    """With nothing settled later than now."""
+    ledger = tuple(evolve(e, settled=min(e.settled, now)) for e in cursor.ledger)
+    return (cursor if ledger == cursor.ledger else evolve(cursor, ledger=ledger)), 0
 
 
 def emptied(tenant: Tenant, cursor: Cursor) -> tuple[Cursor, int]:

@@ -5,19 +5,24 @@ name: `link` fails when the name is taken (POSIX), whoever was first. All file w
 """
 
 import errno
+import json
 import os
 import re
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from connector.clock import Threads
+from connector.durable import creating, sync_folder
 from connector.errors import Conflict, StoreError
-from connector.ports import Clock
+from connector.ports import Clock, Flaw
 from connector.stores.documents import DocumentsStore
-from connector.stores.lock import take_lock
+from connector.stores.lock import Mark, WriterLock, real_path, take_lock
+from connector.stores.packing import RESERVED
+from connector.stores.whereabouts import arrived, home_of
 
 _T = TypeVar("_T")
 
@@ -37,21 +42,41 @@ async def open_store(
 
     Raises StoreBusy (second writer) and StoreError, with a hint.
     """
+    folder = real_path(folder)
 
-    def opened() -> DocumentsStore:
-        lock = None
-        if writer:
-            with suppress(FileExistsError):
-                folder.mkdir(mode=0o700)  # not those above it, or a mistyped path would look like a new state
-            lock = take_lock(folder.with_name(folder.name + ".lock"), clock=clock)
+    def locked() -> tuple[WriterLock, list[Flaw]]:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)  # not those above it, or a mistyped path would look like a new state
+        sync_folder(folder.parent)  # also of one that is there: who made it may have been killed before this
+        lock = take_lock(folder, clock=clock)
+        try:
+            lock.hold()
             _tidy(folder)
-        elif not folder.is_dir():
+            state, home = _identity(folder)
+            mark = Mark(state, _commits(folder))
+            found = arrived(lock, mark, home, clock)
+            _come_home(folder, state, home)
+            lock.mark(mark)
+        except BaseException:
+            lock.release()
+            raise
+        return lock, found
+
+    if not writer:
+        if not await in_thread(folder, folder.is_dir):
             raise StoreError(
                 f"there is no state at {folder}", "Run `securescore once` or `run` first, or correct `state.directory`."
             )
-        return DocumentsStore(Directory(folder), clock, max_bytes=max_bytes, lock=lock)
-
-    return await in_thread(folder, opened)
+        return DocumentsStore(Directory(folder), clock, max_bytes=max_bytes)
+    lock, found = await in_thread(folder, locked)
+    store = DocumentsStore(Directory(folder), clock, max_bytes=max_bytes, lock=lock)
+    try:
+        for flaw in found:
+            await store.note(flaw)
+    except BaseException:
+        await store.close()
+        raise
+    return store
 
 
 class Directory:
@@ -59,6 +84,7 @@ class Directory:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._durable: set[Path] = {folder}
 
     async def list(self, prefix: str) -> Mapping[str, int]:
         return await in_thread(self._folder, lambda: self._list(prefix))
@@ -124,16 +150,52 @@ class Directory:
         finally:
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108 - mkstemp gives text
-        _sync(path.parent)
+        sync_folder(path.parent)
 
     def _make_parents(self, folder: Path) -> None:
-        """The folders above a document, each durable in the one above it."""
-        if folder.is_dir():
+        """The folders above a document, each durable in the one above it: also one that a killed process just made."""
+        if folder in self._durable:
             return
         self._make_parents(folder.parent)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
+        self._durable.add(folder)
+
+
+IDENTITY = "home-"
+"""Begins the names of the files that say which state this is and where it was last used; they belong to no log."""
+
+
+def _identity(folder: Path) -> tuple[str, str]:
+    """Which state this is, and where it was last used ("" when it does not say); a new name for one that has none."""
+    for path in sorted(folder.glob(f"{IDENTITY}*"), reverse=True):
+        with suppress(ValueError, KeyError, TypeError):
+            found = json.loads(path.read_bytes())
+            return str(found["state"]), str(found["home"])
+    return uuid.uuid4().hex, ""
+
+
+def _come_home(folder: Path, state: str, home: str) -> None:
+    """Write where the state is used from now on, where that is news."""
+    here = home_of(folder)
+    if home == here:
+        return
+    known = sorted(folder.glob(f"{IDENTITY}*"))
+    number = int(known[-1].name.removeprefix(IDENTITY)) + 1 if known else 1
+    with creating(folder / f"{IDENTITY}{number:06d}") as file:
+        file.write(json.dumps({"state": state, "home": here}).encode("ascii"))
+    for path in known:
+        path.unlink(missing_ok=True)
+
+
+def _commits(folder: Path) -> int:
+    """How many documents the tenants' logs have had."""
+    count = 0
+    for tenant in folder.iterdir():
+        if tenant.name not in RESERVED and tenant.is_dir():
+            count += max((int(path.name) for path in tenant.iterdir() if path.name.isdecimal()), default=0)
+    return count
 
 
 def _tidy(folder: Path) -> None:
@@ -145,14 +207,10 @@ def _tidy(folder: Path) -> None:
                 path.unlink()
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
+READ_ONLY = (
+    "Mount its file system for writing again: the kernel mounts it read-only after errors (kernel log), or was told to."
+    " Nothing is observed meanwhile."
+)
 _SPACE = (
     "Free space on its file system or raise the quota. Nothing was half written; what was not stored is observed again."
 )
@@ -160,6 +218,7 @@ _HINTS = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
     errno.EFBIG: _SPACE,
+    errno.EROFS: READ_ONLY,
     errno.EIO: "Check the disk and its file system (kernel log), then start again; completed commits are kept.",
     errno.ENOENT: "Create the folder above it, or correct `state.directory`.",
     errno.ENOTDIR: "Correct `state.directory`: a part of it is not a folder.",

@@ -12,10 +12,10 @@ has for each tenant a log `<tenant>/<sink>.<life>/<n>` of its position, open ite
 one log `sinks/<sink>/<n>` of its own life.
 """
 
-import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 from attrs import evolve
 
@@ -23,30 +23,50 @@ from connector.clock import iso
 from connector.errors import Conflict, StoreError
 from connector.formats import cloudevents
 from connector.model import Event
-from connector.ports import Clock, Documents, Parked, Pending, Query, Settlement, Start, State, Stats, Survey
+from connector.ports import (
+    Clock,
+    Documents,
+    Flaw,
+    Parked,
+    Pending,
+    Query,
+    Settlement,
+    Shed,
+    SinkStats,
+    Start,
+    State,
+    Stats,
+    Survey,
+)
 from connector.stores import settling
 from connector.stores.cursors import (
     INDEX_BITS,
     LOCAL_BITS,
     Cursor,
+    Held,
     Tenant,
+    View,
     beyond,
+    clamped,
     emptied,
     own_part,
     past,
     pruned,
     settled,
 )
+from connector.stores.documents_flaws import DocumentsFlaws
 from connector.stores.documents_read import DocumentsReader
 from connector.stores.documents_write import DocumentsWriter
-from connector.stores.numbered import Logs, Moved, steady
+from connector.stores.numbered import Logs, Moved, Page, steady
 from connector.stores.packing import key_of, text_of
 
-_log = logging.getLogger(__name__)
 
-
-class Releasable(Protocol):
+class Lock(Protocol):
     """A held lock (lock.py)."""
+
+    def check(self) -> None: ...
+
+    def committed(self, count: int = 1) -> None: ...
 
     def release(self) -> None: ...
 
@@ -65,12 +85,13 @@ class DocumentsStore:
         *,
         max_bytes: int | None = None,
         max_days_a_commit: int | None = None,
-        lock: Releasable | None = None,
+        lock: Lock | None = None,
     ) -> None:
         self.max_days_a_commit = max_days_a_commit
         self._logs = Logs(documents)
         self._reader = DocumentsReader(self._logs)
-        self._writer = DocumentsWriter(self._logs, self._reader, clock, max_bytes)
+        self._flaws = DocumentsFlaws(self._logs, self._reader, clock)
+        self._writer = DocumentsWriter(self._logs, self._reader, self._flaws, clock, max_bytes, self._committed)
         self._clock = clock
         self._lock = lock
         self._closed = False
@@ -100,16 +121,18 @@ class DocumentsStore:
     # ------------------------------------------------------------------------------------------- state and events
 
     async def load(self, tenant_id: str) -> State | None:
-        """The state. Where a part of it is damaged it comes back without any part, to be built anew."""
+        """The state. Where documents of it are damaged or gone it comes back without their parts (`State.lost`)."""
 
         async def look() -> State | None:
             tenant = await self._reader.tenant(tenant_id)
-            if tenant is None or tenant.root is None or not tenant.generation:
+            if tenant is None:
                 return None
-            parts = await self._reader.parts(tenant)
-            if parts is None:
-                _log.error("store.state_lost", extra={"tenant": tenant_id})
-            return State(tenant.generation, parts or {})
+            if tenant.root is None:
+                return State(0, lost={"": "its documents are damaged or gone"})
+            if not tenant.generation:
+                return None
+            parts, lost = await self._reader.parts(tenant)
+            return State(tenant.generation, parts, lost=lost)
 
         return await steady(look)
 
@@ -123,14 +146,18 @@ class DocumentsStore:
             line = cloudevents.dumps(event).encode("ascii")
             new.setdefault(event.id, (line, str(event.data["observed_at"])))  # of two with one id, the first counts
 
+        if self._lock is not None:
+            self._lock.check()
+
         async def attempt() -> State:
-            tenant = await self._reader.tenant(tenant_id) or Tenant(key, {}, None, (), {})
+            tenant = await self._reader.to_write(tenant_id) or Tenant(key, {}, None, (), {})
             if state.generation != tenant.generation:
                 raise Conflict(
                     f"tenant {tenant_id}: another commit came first (not at generation {state.generation} any more)",
                     "Load the state and observe again.",
                 )
-            self._writer.refuse_when_full()
+            if tenant_id:  # there is always room for the connector's own words
+                self._writer.refuse_when_full()
             known = await self._reader.known_ids(tenant) if new else set()
             fresh = {event_id: found for event_id, found in new.items() if event_id not in known}
             if not await self._writer.write_root(tenant, tenant_id, state.generation + 1, dict(state.parts), fresh):
@@ -162,13 +189,13 @@ class DocumentsStore:
 
     # ---------------------------------------------------------------------------------------------------- the sinks
 
-    async def attach(self, sinks: Sequence[Start]) -> None:
+    async def attach(self, sinks: Sequence[Start]) -> tuple[SinkStats, ...]:
         wanted = {start.sink: start for start in sinks}
 
-        async def attempt() -> None:
+        async def attempt() -> bool:
             there = await self._reader.sinks(await self._logs.list("sinks/"))
             if {name for name, sink in there.items() if not sink.abandoned} == wanted.keys():
-                return  # as it mostly is; then thousands of tenants need not be looked at
+                return len(there) > len(wanted)  # as it mostly is; then thousands of tenants need not be looked at
             view = await self._reader.view(None)
             for name, start in wanted.items():
                 known = view.sinks.get(name)
@@ -186,8 +213,11 @@ class DocumentsStore:
             for name, known in view.sinks.items():
                 if name not in wanted and not known.abandoned:
                     await self._writer.write_sink(name, evolve(known, abandoned=True))
+            return not view.sinks.keys() <= wanted.keys()
 
-        await steady(attempt)
+        if not await steady(attempt):
+            return ()
+        return tuple(s for s in (await self.stats()).sinks if s.abandoned and (s.backlog or s.parked))
 
     async def due(
         self, sink: str, limit: int, tenant_id: str | None = None, without: Collection[str] = ()
@@ -257,18 +287,26 @@ class DocumentsStore:
         return await self._writer.offer_again(sink, await steady(choose))
 
     async def recent(self, sink: str, since: str) -> int:
+        now = max(iso(self._clock.now()), since)
+        ahead: set[str] = set()
+
         async def choose() -> dict[str, list[int]]:
             view = await self._reader.view(None)
             entry = view.sink(sink)
             chosen: dict[str, list[int]] = {}
             for tenant in view.tenants.values():
                 cursor = await self._reader.cursor(tenant, entry)
+                if any(e.settled > now for e in cursor.ledger):
+                    ahead.add(tenant.key)
                 entries = [e for e in cursor.ledger if e.outcome == settling.ACCEPTED and e.settled >= since]
                 found = {n for e in entries for a, b in settling.ranges(e.spans) for n in range(a, b + 1)}
                 chosen[tenant.key] = sorted(n for n in found if cursor.settled(n) and tenant.exists(n))
             return chosen
 
-        return await self._writer.offer_again(sink, await steady(choose))
+        count = await self._writer.offer_again(sink, await steady(choose))
+        for key in ahead:  # stamped by a clock that was wrong: settled now, so that it comes again once only
+            await self._writer.alter_cursor(sink, key, partial(clamped, now=now))
+        return count
 
     async def parked(self, sink: str | None = None, ids: Sequence[str] = ()) -> list[Parked]:
         return [parked for _, _, parked in await steady(lambda: self._reader.parked(sink, ids))]
@@ -321,14 +359,16 @@ class DocumentsStore:
                 await self._logs.delete(f"{tenant.key}/{entry.series}", tenant.cursors.get(entry.series, {}))
         return count
 
-    async def forget(self, tenant_id: str) -> int:
+    async def forget(self, tenant_id: str, generation: int | None = None) -> int:
         """Delete state, events and backlog of a tenant; returns how many events.
 
         Its id remains in the name of an empty document: numbers that were used must not be used again.
         """
 
         async def attempt() -> int:
-            tenant = await self._reader.tenant(tenant_id)
+            tenant = await self._reader.to_write(tenant_id)
+            if generation is not None and generation != (tenant.generation if tenant else 0):
+                raise Conflict(f"tenant {tenant_id} was committed meanwhile", "Read its events again and repeat.")
             if tenant is None or not tenant.numbers or (tenant.root and not tenant.generation and not tenant.held):
                 return 0
             count = sum(held.count for held in tenant.held)
@@ -355,8 +395,51 @@ class DocumentsStore:
         """Delete documents whose events are all old and settled everywhere, parked ones never; how many events."""
         count = 0
         for key in (await steady(lambda: self._reader.view(None))).tenants:
-            count += await steady(partial(self._purge, key, before))
+            count += await steady(partial(self._purge, key, lambda held: held.observed < before))
+        await self._flaws.prune(before)
         return count
+
+    async def shed(self, wanted_bytes: int) -> Shed:
+        async def oldest() -> list[tuple[str, str, int, int]]:
+            view = await self._reader.view(None)
+            spare = [
+                (held.observed, tenant.key, held.n, tenant.numbers[held.n])
+                for tenant in view.tenants.values()
+                for held in await self._settled_everywhere(view, tenant)
+            ]
+            return sorted(spare)
+
+        chosen: dict[str, set[int]] = {}
+        until = ""
+        for observed, key, n, size in await steady(oldest):
+            if wanted_bytes <= 0:
+                break
+            chosen.setdefault(key, set()).add(n)
+            wanted_bytes -= size
+            until = observed
+        count = 0
+        for key, numbers in chosen.items():
+            count += await steady(partial(self._purge, key, partial(_among, numbers)))
+        return Shed(count, until if count else "")
+
+    async def flaws(self) -> Sequence[Flaw]:
+        return await steady(self._flaws.all)
+
+    async def note(self, flaw: Flaw) -> None:
+        await self._flaws.note(flaw)
+
+    async def verify(self) -> Sequence[Flaw]:
+        """Read every document and every event in it; what is wrong is also noted of this process."""
+        for series, numbers in (await steady(lambda: self._logs.list(""))).items():
+            if not series.startswith("damaged/"):
+                for n in numbers:
+                    with suppress(Moved):  # cleared away since; or found damaged, and remembered as that
+                        page = await self._logs.read(series, n)
+                        for index in range(len(page.header.get("ids", ())) if page else 0):
+                            self._logs.event(series, cast("Page", page), index)
+        for tenant_id in ["", *await self.tenants()]:
+            await self.load(tenant_id)
+        return await self.flaws()
 
     async def trace(self, event_id: str) -> list[Mapping[str, Any]]:
         """Per sink {sink, state, first_sent, attempts, settled, reason}; [] for an unknown id."""
@@ -374,25 +457,37 @@ class DocumentsStore:
 
         return await steady(look)
 
-    async def _purge(self, key: str, before: str) -> int:
-        view = await self._reader.view(text_of(key))
-        tenant = view.tenants.get(key)
-        if tenant is None or tenant.root is None:
-            return 0
+    def _committed(self, count: int) -> None:
+        if self._lock is not None:
+            self._lock.committed(count)
+
+    async def _settled_everywhere(self, view: View, tenant: Tenant) -> list[Held]:
+        """The documents of a tenant whose events no sink, attached or abandoned, has still to settle."""
         cursors = [await self._reader.cursor(tenant, sink) for sink in view.sinks.values()]
         position = min((c.position for c in cursors), default=tenant.last)
         pinned = {n >> INDEX_BITS for c in cursors for n, i in c.items.items() if i.state != settling.DISCARDED}
-        old = [h for h in tenant.held if h.observed < before and h.seqs[-1] <= position and h.n not in pinned]
+        return [h for h in tenant.held if h.seqs[-1] <= position and h.n not in pinned]
+
+    async def _purge(self, key: str, wanted: Callable[[Held], bool]) -> int:
+        tenant_id = text_of(key)
+        view = await self._reader.view(tenant_id, placed=True)
+        tenant = view.tenants.get(key)
+        if tenant is None or tenant.root is None:
+            return 0
+        old = [held for held in await self._settled_everywhere(view, tenant) if wanted(held)]
         if not old:
             return 0
-        parts = await self._reader.parts(tenant)
-        if parts is None:
+        parts, lost = await self._reader.parts(tenant)
+        if lost:
             return 0  # the next commit mends the state first
         gone = {h.n for h in old}
         left = evolve(tenant, held=[h for h in tenant.held if h.n not in gone])
-        tenant_id = text_of(key)
         if not await self._writer.write_root(left, tenant_id, tenant.generation, parts, {}, without=gone, keep=1):
             raise Moved
         for sink in view.sinks.values():
             await self._writer.alter_cursor(sink.name, key, pruned)
         return sum(h.count for h in old)
+
+
+def _among(numbers: Collection[int], held: Held) -> bool:
+    return held.n in numbers

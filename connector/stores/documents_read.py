@@ -30,7 +30,7 @@ from connector.stores.cursors import (
     place_of,
     row_of,
 )
-from connector.stores.numbered import Logs, Moved, Numbers, name_of
+from connector.stores.numbered import Logs, Moved, Numbers, Page, name_of
 from connector.stores.packing import RESERVED, key_of
 from connector.stores.settling import Item
 
@@ -42,9 +42,15 @@ class DocumentsReader:
         self.keys: dict[int, str] = {}
         self._logs = logs
         self._missed: set[str] = set()
+        self._ahead: set[str] = set()
 
-    async def view(self, tenant_id: str | None) -> View:
-        """All tenants or one, and all sinks."""
+    @property
+    def suspects(self) -> set[str]:
+        """The keys of tenants of which something was found damaged, gone, or ahead of its log."""
+        return {name.partition("/")[0] for name in self._logs.damaged} | self._ahead
+
+    async def view(self, tenant_id: str | None, *, placed: bool = False) -> View:
+        """All tenants or one, and all sinks; `placed` for those that are to be written, or looked at for flaws."""
         key = None if tenant_id is None else key_of(tenant_id)
         if tenant_id is not None and key is None:
             return View({}, await self.sinks(await self._logs.list("sinks/")))
@@ -55,8 +61,11 @@ class DocumentsReader:
             tenant_key, _, rest = name.partition("/")
             if tenant_key not in RESERVED:
                 logs.setdefault(tenant_key, {})[rest] = numbers
+        sinks = await self.sinks(sinks_series)
         tenants = {k: await self._rooted(Tenant(k, logs[k].pop("", {}), None, (), logs[k])) for k in sorted(logs)}
-        return View(tenants, await self.sinks(sinks_series))
+        if placed:
+            tenants = {k: await self._placed(tenant, sinks) for k, tenant in tenants.items()}
+        return View(tenants, sinks)
 
     async def sinks(self, series: Mapping[str, Numbers]) -> dict[str, KnownSink]:
         """The sinks that are there, by name."""
@@ -78,6 +87,19 @@ class DocumentsReader:
             return None
         return await self._rooted(Tenant(key, logs.pop("", {}), None, (), logs))
 
+    async def to_write(self, tenant_id: str) -> Tenant | None:
+        """A tenant that is to be written: with the highest number that a sink has seen."""
+        key = key_of(tenant_id)
+        return None if key is None else (await self.view(tenant_id, placed=True)).tenants.get(key)
+
+    async def _placed(self, tenant: Tenant, sinks: Mapping[str, KnownSink]) -> Tenant:
+        seen = max([await self._position(tenant, sink) for sink in sinks.values()], default=0) >> INDEX_BITS
+        if seen > max(tenant.numbers, default=0) or (tenant.cursors and not tenant.numbers):
+            self._ahead.add(tenant.key)
+        else:
+            self._ahead.discard(tenant.key)
+        return evolve(tenant, seen=seen)
+
     async def _rooted(self, tenant: Tenant) -> Tenant:
         root = await self._logs.root(tenant.key, tenant.numbers)
         held = [Held(*row) for row in root.header["held"]] if root else []
@@ -89,18 +111,26 @@ class DocumentsReader:
             self._logs.note_damage(name, "missing")
         self.keys[tenant.mark >> LOCAL_BITS] = tenant.key
         sound = [h for h in held if name_of(tenant.key, h.n) not in self._logs.damaged]
-        return evolve(tenant, root=root, held=sound)
+        return evolve(tenant, root=root, held=sound, lost=[h for h in held if h not in sound])
 
-    async def parts(self, tenant: Tenant) -> dict[str, bytes] | None:
-        """The parts of the state; None when one of them cannot be had."""
+    async def parts(self, tenant: Tenant) -> tuple[dict[str, bytes], dict[str, str]]:
+        """The parts of the state; and those that cannot be had, with the reason."""
         assert tenant.root is not None
-        parts = {}
-        for name, (n, _) in tenant.root.header["parts"].items():
+        parts: dict[str, bytes] = {}
+        lost: dict[str, str] = {}
+        for part, (n, _) in tenant.root.header["parts"].items():
+            name = name_of(tenant.key, n)
+            if n not in tenant.numbers:
+                if name not in self._missed:  # cleared away while we looked, it may be: look again before it counts
+                    self._missed.add(name)
+                    raise Moved
+                self._logs.note_damage(name, "missing")
             page = await self._logs.read(tenant.key, n) if n in tenant.numbers else None
             if page is None:
-                return None
-            parts[name] = page.parts()[name]
-        return parts
+                lost[part] = self._logs.damaged[name]
+            else:
+                parts[part] = page.parts()[part]
+        return parts, lost
 
     async def head(self, tenant: Tenant) -> bytes | None:
         """The part "head" of the state; None when there is none, or it is damaged."""
@@ -136,11 +166,23 @@ class DocumentsReader:
 
     async def cursor(self, tenant: Tenant, sink: KnownSink) -> Cursor:
         """Where a sink stands in a tenant, as far as the events are still there."""
-        page = await self._logs.root(f"{tenant.key}/{sink.series}", tenant.cursors.get(sink.series, {}))
+        found, live = await self.raw_cursor(tenant, sink), tenant.live()
+        return evolve(found, items={seq: item for seq, item in found.items.items() if seq >> INDEX_BITS in live})
+
+    async def _position(self, tenant: Tenant, sink: KnownSink) -> int:
+        page = await self._place(tenant, sink)
+        return int(page.header["position"] if page else sink.starts.get(tenant.key, 0))
+
+    async def _place(self, tenant: Tenant, sink: KnownSink) -> Page | None:
+        return await self._logs.root(f"{tenant.key}/{sink.series}", tenant.cursors.get(sink.series, {}))
+
+    async def raw_cursor(self, tenant: Tenant, sink: KnownSink) -> Cursor:
+        """Where a sink stands in a tenant, as it was written."""
+        page = await self._place(tenant, sink)
         if page is None:
             return Cursor(int(sink.starts.get(tenant.key, 0)), {})
-        h, live = page.header, tenant.live()
-        items = {int(seq): Item(*item) for seq, *item in h["items"] if int(seq) >> INDEX_BITS in live}
+        h = page.header
+        items = {int(seq): Item(*item) for seq, *item in h["items"]}
         return Cursor(h["position"], items, tuple(settling.Entry(*row) for row in h["ledger"]), h["last_success"])
 
     async def cursors(self, view: View, sink: str | None) -> "list[tuple[Tenant, KnownSink, Cursor]]":

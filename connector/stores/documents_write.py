@@ -13,18 +13,29 @@ from connector.clock import iso
 from connector.errors import StoreError
 from connector.ports import Clock
 from connector.stores.cursors import MAX_EVENTS_A_COMMIT, Cursor, Held, KnownSink, Tenant
+from connector.stores.documents_flaws import DocumentsFlaws
 from connector.stores.documents_read import DocumentsReader
 from connector.stores.numbered import Logs, Moved, name_of, steady
 from connector.stores.packing import key_of, text_of
 
 
 class DocumentsWriter:
-    """`max_bytes` as for DocumentsStore."""
+    """`max_bytes` as for DocumentsStore; `committed` hears by how much the numbers of the tenants' logs rose."""
 
-    def __init__(self, logs: Logs, reader: DocumentsReader, clock: Clock, max_bytes: int | None) -> None:
+    def __init__(
+        self,
+        logs: Logs,
+        reader: DocumentsReader,
+        flaws: DocumentsFlaws,
+        clock: Clock,
+        max_bytes: int | None,
+        committed: Callable[[int], None],
+    ) -> None:
         self._logs = logs
         self._reader = reader
+        self._flaws = flaws
         self._clock = clock
+        self._committed = committed
         self._max_bytes = max_bytes
 
     async def write_root(
@@ -38,12 +49,14 @@ class DocumentsWriter:
         without: Iterable[int] = (),
         keep: int = 2,
     ) -> bool:
-        """The next document of a tenant: what is new in it, and where the rest is. False when another was faster.
+        """The next document of a tenant (DocumentsReader.to_write): what is new in it, and where the rest is.
 
-        Parts that lie in documents `without` which the state shall do move into the new one.
+        False when another was faster. Parts that lie in documents `without` which the state shall do move into the new
+        one.
         """
         if len(events) >= MAX_EVENTS_A_COMMIT:
             raise StoreError(f"{len(events)} events in one commit", "Poll with a shorter `poll.backfill` first.")
+        await self._flaws.keep(tenant)
         number = tenant.next
         before = tenant.root.header["parts"] if tenant.root else {}
         sound = {n for n in tenant.numbers if name_of(tenant.key, n) not in self._logs.damaged}.difference(without)
@@ -72,7 +85,7 @@ class DocumentsWriter:
             "size": len(lines),
         }
         blobs = [body for _, body in own] + ([zlib.compress(lines, 6)] if events else [])
-        return await self._logs.append(tenant.key, tenant.numbers, tenant.root, header, blobs, keep=keep)
+        return await self._logs.append(tenant.key, tenant.numbers, tenant.root, header, blobs, keep=keep, number=number)
 
     async def write_sink(
         self,
@@ -89,8 +102,10 @@ class DocumentsWriter:
         series = f"sinks/{key}"
         numbers = (await self._logs.list(f"{series}/")).get(series, {})
         root = await self._logs.root(series, numbers)
+        lives = tuple(lives)
+        await self._flaws.keep_sinks(f"{series}/" if lives and not numbers else "")
         life = sink.life if sink else max(numbers, default=0) + 1
-        if numbers and root is None:  # where it began is damaged: rather everything again than an event too few
+        if root is None and (numbers or lives):  # where it began is lost: rather everything again than an event too few
             born, life = {}, max(lives, default=life)
         header = {
             "sink": name,
@@ -116,6 +131,7 @@ class DocumentsWriter:
             was = await self._reader.cursor(tenant, entry)
             cursor, count = decide(tenant, was)
             if cursor is not was:
+                await self._flaws.keep(tenant)
                 series = f"{key}/{entry.series}"
                 numbers = tenant.cursors.get(entry.series, {})
                 header = {

@@ -203,6 +203,20 @@ class Logs:
         for n in numbers:
             await self._documents.delete(name_of(series, n))
 
+    async def put(self, name: str, body: bytes) -> None:
+        """A document that belongs to no log. Raises Conflict when there is one of this name."""
+        await self._documents.create(name, body)
+
+    async def others(self, prefix: str) -> Sequence[str]:
+        """The names below a prefix of documents that belong to no log."""
+        return sorted(name for name in await self._documents.list(prefix) if not name.rpartition("/")[2].isdecimal())
+
+    async def body(self, name: str) -> bytes | None:
+        return await self._documents.get(name)
+
+    async def drop(self, name: str) -> None:
+        await self._documents.delete(name)
+
     async def delete_damaged(self, key: str) -> None:
         """What was put aside of one tenant."""
         for name in await self._documents.list(f"damaged/{key}/"):
@@ -226,9 +240,15 @@ class Logs:
         blobs: Sequence[bytes] = (),
         *,
         keep: int = 2,
+        number: int = 0,
     ) -> bool:
-        """Create the next document of a log and clear away what it makes superfluous. False when it did not count."""
-        number = max(numbers, default=0) + 1
+        """Create the next document of a log and clear away what it makes superfluous. False when it did not count.
+
+        Its number is the next one unless a higher one is given. Then another writer may have taken the next one: of
+        both, the one that sees the other does not count.
+        """
+        newest_was = max(numbers, default=0)
+        number = number or newest_was + 1
         name = name_of(series, number)
         raw = pack({"name": name, "trail": root.trail if root else [], **header}, blobs)
         try:
@@ -237,6 +257,9 @@ class Logs:
             if await self._documents.get(name) != raw:  # ours it is if an answer was lost and the request repeated
                 return False
         now = (await self.list(f"{series}/")).get(series, {})
+        if any(newest_was < n < number for n in now):
+            await self._documents.delete(name)
+            return False
         newest = await self.root(series, now)
         ours = unpack(raw).digest[:16]
         if newest is None or (newest.n != number and ours not in newest.trail):

@@ -14,15 +14,31 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from attrs import evolve
+
 from connector.clock import iso
 from connector.errors import StoreError
 from connector.formats import cloudevents
 from connector.model import Event
-from connector.ports import Clock, Parked, Pending, Query, Settlement, Start, State, Stats
-from connector.stores import sqlite_events, sqlite_sinks
-from connector.stores.lock import WriterLock, take_lock
+from connector.ports import (
+    Clock,
+    Flaw,
+    Parked,
+    Pending,
+    Query,
+    Settlement,
+    Shed,
+    SinkStats,
+    Start,
+    State,
+    Stats,
+)
+from connector.stores import sqlite_events, sqlite_flaws, sqlite_sinks
+from connector.stores.flaws import current
+from connector.stores.lock import Mark, WriterLock, real_path, take_lock
 from connector.stores.sqlite_file import (
-    check,
+    create,
+    empty_log,
     make_folder,
     open_beside,
     open_writer,
@@ -31,7 +47,9 @@ from connector.stores.sqlite_file import (
     store_error,
     transaction,
     unbind,
+    used_bytes,
 )
+from connector.stores.whereabouts import arrived, home_of
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +57,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _PURGE_EVENTS = 5_000
+_SHED_EVENTS = 1_000
 _SHRINK_PAGES = 2_000
 """One purge works in steps of this size, so that deliveries go on in between."""
 
@@ -60,7 +79,7 @@ async def open_store(
 
     Raises StoreBusy (second writer) and StoreError (damaged, foreign, newer, no permission, no space), with a hint.
     """
-    store = SqliteStore(Path(path), clock, max_bytes)
+    store = SqliteStore(real_path(Path(path)), clock, max_bytes)
     try:
         if writer:
             await store._open_writer(mode)  # noqa: SLF001 (this is its constructor)
@@ -98,8 +117,10 @@ class SqliteStore:
     async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
         return await self._run(self._commit, tenant_id, state, events)
 
-    async def attach(self, sinks: Sequence[Start]) -> None:
+    async def attach(self, sinks: Sequence[Start]) -> tuple[SinkStats, ...]:
+        await self._run(sqlite_flaws.mend_numbers, iso(self._clock.now()))
         await self._run(sqlite_sinks.attach, sinks)
+        return tuple(s for s in (await self.stats()).sinks if s.abandoned and (s.backlog or s.parked))
 
     async def due(
         self, sink: str, limit: int, tenant_id: str | None = None, without: Collection[str] = ()
@@ -125,8 +146,29 @@ class SqliteStore:
         while step := await self._run(sqlite_events.purge, before, _PURGE_EVENTS):
             purged += step
         await self._run(sqlite_events.prune_ledger)
+        await self._run(sqlite_flaws.prune, before)
         await self._shrink()
         return purged
+
+    async def shed(self, wanted_bytes: int) -> Shed:
+        """Make room in steps, so that deliveries go on."""
+        goal = await self._run(used_bytes) - wanted_bytes
+        shed = Shed()
+        while await self._run(used_bytes) > goal:
+            events, until = await self._run(sqlite_events.shed, _SHED_EVENTS)
+            if not events:
+                break
+            shed = Shed(shed.events + events, max(shed.until, until))
+        if shed.events:
+            await self._run(sqlite_events.prune_ledger)
+        await self._shrink()
+        return shed
+
+    async def flaws(self) -> Sequence[Flaw]:
+        return current(await self._run(sqlite_flaws.noted), self._clock.now())
+
+    async def note(self, flaw: Flaw) -> None:
+        await self._run(sqlite_flaws.note, evolve(flaw, at=flaw.at or iso(self._clock.now())))
 
     async def close(self) -> None:
         """Finish what is under way and close; closing twice is fine."""
@@ -145,7 +187,7 @@ class SqliteStore:
         return await self._run(sqlite_sinks.replay, sink, query)
 
     async def recent(self, sink: str, since: str) -> int:
-        return await self._run(sqlite_sinks.recent, sink, since)
+        return await self._run(sqlite_sinks.recent, sink, since, iso(self._clock.now()))
 
     async def parked(self, sink: str | None = None, ids: Sequence[str] = ()) -> list[Parked]:
         return await self._run(sqlite_sinks.parked, sink, ids)
@@ -161,9 +203,15 @@ class SqliteStore:
         """
         return await self._run(sqlite_sinks.release, sink)
 
-    async def forget(self, tenant_id: str) -> int:
-        """Delete state, events and backlog of a tenant, overwriting their pages; returns how many events."""
-        forgotten = await self._run(sqlite_events.forget, tenant_id)
+    async def forget(self, tenant_id: str, generation: int | None = None) -> int:
+        """Delete state, events and backlog of a tenant, overwriting their pages; returns how many events.
+
+        In steps, so that deliveries and polls go on: what is kept of it besides its events goes last.
+        """
+        forgotten = 0
+        while step := await self._run(sqlite_events.forget, tenant_id, generation, _PURGE_EVENTS):
+            forgotten += step
+        await self._run(sqlite_events.prune_ledger)
         await self._shrink()
         return forgotten
 
@@ -174,9 +222,9 @@ class SqliteStore:
         """
         return await self._run(sqlite_sinks.trace, event_id)
 
-    async def verify(self) -> None:
-        """Read the whole file's structure; raises StoreError when it is damaged. (A writer does so when it opens.)"""
-        await self._run(check, self._path)
+    async def verify(self) -> Sequence[Flaw]:
+        """Read the whole file: its structure, every event, every count. What the parts mean is the caller's."""
+        return await self._run(sqlite_flaws.verify)
 
     # ---------------------------------------------------------------------------------------------------- inside
 
@@ -205,8 +253,15 @@ class SqliteStore:
     async def _open_writer(self, mode: int) -> None:
         def opened() -> None:
             make_folder(self._path.parent)
-            self._lock = take_lock(self._path.with_name(self._path.name + ".lock"), clock=self._clock, mode=mode)
-            self._connection = open_writer(self._path, mode)
+            lock = self._lock = take_lock(self._path, clock=self._clock, mode=mode)
+            create(self._path, mode)
+            lock.hold()
+            connection = self._connection = open_writer(self._path, mode)
+            state, commits, home = sqlite_flaws.identity(connection)
+            for flaw in arrived(lock, Mark(state, commits), home, self._clock):
+                sqlite_flaws.note(connection, flaw)
+            sqlite_flaws.set_home(connection, home_of(self._path))
+            lock.mark(Mark(state, commits))
 
         await self._on_worker(opened)
 
@@ -229,11 +284,18 @@ class SqliteStore:
 
     def _commit(self, connection: sqlite3.Connection, tenant_id: str, state: State, events: Sequence[Event]) -> State:
         rows = [sqlite_events.row_of(event) for event in events]
+        if self._lock is not None:
+            self._lock.check()
         with transaction(connection):
-            self._refuse_when_full(connection)
+            if tenant_id:  # there is always room for the connector's own words
+                self._refuse_when_full(connection)
             generation = sqlite_events.next_generation(connection, tenant_id, state.generation)
             sqlite_events.write_parts(connection, tenant_id, state)
             sqlite_events.add(connection, rows)
+            if self._lock is not None:
+                sqlite_flaws.count_commit(connection)
+        if self._lock is not None:
+            self._lock.committed()
         return State(generation, state.parts, state.parts)
 
     def _refuse_when_full(self, connection: sqlite3.Connection) -> None:
@@ -263,11 +325,15 @@ class SqliteStore:
                 unreadable[seq] = f"unreadable in the state store: {error}"
         if unreadable:  # one damaged row must not hold up the queue: parked, where the operator sees it
             _log.error("store.unreadable_events", extra={"sink": sink, "seqs": sorted(unreadable)})
+            for seq, why in unreadable.items():  # noted while the sinks that lack it are still known
+                sqlite_flaws.unreadable_event(connection, seq, why, iso(self._clock.now()))
             sqlite_sinks.settle(connection, sink, Settlement(at=iso(self._clock.now()), parked=unreadable))
             return pending or self._due(connection, sink, limit, tenant_id, without)
         return pending
 
     def _stats(self, connection: sqlite3.Connection) -> Stats:
+        if self._lock is not None:
+            empty_log(connection, self._path)
         with transaction(connection, "DEFERRED"):
             events = connection.execute("SELECT events FROM total").fetchone()[0]
             sinks = connection.execute(

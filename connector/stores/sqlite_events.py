@@ -173,17 +173,39 @@ def prune_ledger(connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM ledger WHERE NOT EXISTS (SELECT 1 FROM event WHERE seq BETWEEN lo AND hi)")
 
 
-def forget(connection: sqlite3.Connection, tenant_id: str) -> int:
+def shed(connection: sqlite3.Connection, limit: int) -> tuple[int, str]:
+    """Delete up to `limit` of the oldest events that every sink has settled; how many, and their newest moment."""
+    with transaction(connection):
+        rows = connection.execute(
+            "SELECT e.seq, e.observed_at FROM event e WHERE e.seq <= (SELECT coalesce(min(position), e.seq) FROM sink)"
+            " AND NOT EXISTS (SELECT 1 FROM item i WHERE i.seq = e.seq AND i.state != 'discarded')"
+            " ORDER BY e.seq LIMIT ?",
+            (limit,),
+        ).fetchall()
+        connection.executemany("DELETE FROM event WHERE seq = ?", [(seq,) for seq, _ in rows])
+        connection.execute("UPDATE total SET events = events - ?", (len(rows),))
+        return len(rows), max((unbind(observed_at) for _, observed_at in rows), default="")
+
+
+def forget(connection: sqlite3.Connection, tenant_id: str, generation: int | None, limit: int) -> int:
+    """Delete up to `limit` events of a tenant, and all else of it with the last of them; how many. 0 when it is done.
+
+    Raises Conflict when a `generation` is given, and the tenant has been committed since.
+    """
     tenant = bind(tenant_id)
     connection.execute("PRAGMA secure_delete = ON").fetchall()  # freed pages are overwritten; back to normal below
-    with transaction(connection):
-        connection.execute("DELETE FROM tenant WHERE tenant = ?", (tenant,))
-        connection.execute(
-            "UPDATE sink SET beyond = beyond - (SELECT count(*) FROM event e WHERE e.tenant = ? AND e.seq > position)",
-            (tenant,),
-        )
-        forgotten = connection.execute("DELETE FROM event WHERE tenant = ?", (tenant,)).rowcount
-        connection.execute("UPDATE total SET events = events - ?", (forgotten,))
-    connection.execute("PRAGMA secure_delete = OFF").fetchall()
-    prune_ledger(connection)
-    return forgotten
+    try:
+        with transaction(connection):
+            found = connection.execute("SELECT generation FROM tenant WHERE tenant = ?", (tenant,)).fetchone()
+            if generation is not None and found is not None and found[0] != generation:
+                raise Conflict(f"tenant {tenant_id} was committed meanwhile", "Read its events again and repeat.")
+            rows = connection.execute("SELECT seq FROM event WHERE tenant = ? LIMIT ?", (tenant, limit)).fetchall()
+            if len(rows) < limit:
+                connection.execute("DELETE FROM tenant WHERE tenant = ?", (tenant,))
+            for (seq,) in rows:
+                connection.execute("UPDATE sink SET beyond = beyond - 1 WHERE position < ?", (seq,))
+            connection.executemany("DELETE FROM event WHERE seq = ?", rows)
+            connection.execute("UPDATE total SET events = events - ?", (len(rows),))
+    finally:
+        connection.execute("PRAGMA secure_delete = OFF").fetchall()
+    return len(rows)

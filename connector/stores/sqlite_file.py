@@ -7,11 +7,13 @@ synchronous=FULL: a commit that returned survives a power cut (https://sqlite.or
 import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from connector.durable import sync_folder
 from connector.errors import StateRefused, StoreError
 
 APPLICATION_ID = 0x53536331
@@ -20,6 +22,7 @@ APPLICATION_ID = 0x53536331
 BUSY_TIMEOUT_S = 30.0
 WAL_LIMIT_BYTES = 32 * 1024**2
 WAL_CHECKPOINT_PAGES = 4096
+IDLE_LOG_BYTES = 1024**2
 CACHE_KIB = 16 * 1024
 """Holds a batch of 1,000 events and the id index pages it touches; 2 MiB (the default) spills and halves the speed."""
 
@@ -81,15 +84,25 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1,)
 """Statements that lead from version n to n + 1, at index n. Released ones never change."""
 
 
+ADDITIONS = (
+    # What was found to be not as it was left (sqlite_flaws.py).
+    "CREATE TABLE IF NOT EXISTS flaw (document TEXT PRIMARY KEY, at TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID",
+    # Which state this is, where it was last used, how many commits it has.
+    "CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+)
+"""Tables that an older version does not miss and does not mind: they raise no version, so going back stays possible."""
+
+
 def make_folder(folder: Path) -> None:
     """The folder of the state, for us alone. Not those above it, or a mistyped path would look like a new state."""
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
+    sync_folder(folder.parent)  # also one that is there: who made it may have been killed before this
 
 
 def open_writer(path: Path, mode: int, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> sqlite3.Connection:
     """Open for writing; create, check and migrate as needed. Raises StoreError, sqlite3.Error, OSError."""
-    _create(path, mode)
+    create(path, mode)
     connection = _connect(path, "rw")
     try:
         version = _recognise(connection, path, len(migrations))
@@ -99,6 +112,9 @@ def open_writer(path: Path, mode: int, migrations: tuple[tuple[str, ...], ...] =
         check(connection, path)
         if version < len(migrations):
             _migrate(connection, path, version, migrations)
+        with transaction(connection):
+            for statement in ADDITIONS:
+                connection.execute(statement)
     except BaseException:
         connection.close()
         raise
@@ -141,10 +157,38 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 def size_bytes(connection: sqlite3.Connection, path: Path) -> int:
     """What the state takes on disk: the file as SQLite counts it, plus its write-ahead log."""
     pages = int(_pragma(connection, "page_count")) * int(_pragma(connection, "page_size"))
+    return pages + _log_bytes(path)
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """What of the file holds something."""
+    used = int(_pragma(connection, "page_count")) - int(_pragma(connection, "freelist_count"))
+    return used * int(_pragma(connection, "page_size"))
+
+
+def empty_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Give the write-ahead log back to the file system when it has grown: what lies idle in it is no history.
+
+    It is only tidying: on a full disk what is committed may have no room outside the log.
+    """
+    if _log_bytes(path) > IDLE_LOG_BYTES:
+        with suppress(sqlite3.OperationalError):
+            _truncate_log(connection)
+
+
+def _log_bytes(path: Path) -> int:
     try:
-        return pages + _beside(path, "-wal").stat().st_size
+        return _beside(path, "-wal").stat().st_size
     except FileNotFoundError:
-        return pages
+        return 0
+
+
+def _truncate_log(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA busy_timeout = 0")  # a reader in the way: the log shrinks another time
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
 
 
 def shrink(connection: sqlite3.Connection, max_pages: int) -> bool:
@@ -153,9 +197,7 @@ def shrink(connection: sqlite3.Connection, max_pages: int) -> bool:
     connection.executescript(f"PRAGMA incremental_vacuum({max_pages:d})")  # `execute` would stop after one page
     if 0 < int(_pragma(connection, "freelist_count")) < free:
         return True
-    connection.execute("PRAGMA busy_timeout = 0")  # a reader in the way: the log shrinks another time
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+    _truncate_log(connection)
     return False
 
 
@@ -195,6 +237,10 @@ _LOCAL_DISK = "Keep the state on a local disk; a network share offers neither th
 _SPACE = (
     "Free space on its file system or raise the quota. Nothing was half written; what was not stored is observed again."
 )
+_READ_ONLY = (
+    "Mount its file system for writing again: the kernel mounts it read-only after errors (kernel log), or was told to."
+    " Nothing is observed meanwhile."
+)
 _PERMISSION = "Give the account that runs the connector write permission on the file and its folder (see `state.path`)."
 _DISK = "Check the disk and its file system (kernel log, free space), then start again; completed commits are kept."
 
@@ -207,12 +253,16 @@ _CODES = {
     "SQLITE_READONLY": ("cannot be written", _PERMISSION),
     "SQLITE_CANTOPEN": ("cannot be opened", _PERMISSION),
     "SQLITE_PERM": ("cannot be opened", _PERMISSION),
-    "SQLITE_BUSY": ("is held by another process", "End the process that holds it open for writing, then start again."),
+    "SQLITE_BUSY": (
+        "is held by another process",
+        "It goes on as soon as the process lets go that holds it for writing (a backup tool, or a shell of sqlite3).",
+    ),
 }
 _ERRNO_HINTS = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
     errno.EIO: _DISK,
+    errno.EROFS: _READ_ONLY,
     errno.ENOENT: "Create the folder above it, or correct `state.path`.",
     errno.ENOTDIR: "Correct `state.path`: a part of it is not a folder.",
 }
@@ -225,6 +275,8 @@ def store_error(error: sqlite3.Error | OSError, path: Path) -> StoreError:
         return StoreError(f"the state cannot be used: {error.filename or path}: {error.strerror}", hint)
     code = getattr(error, "sqlite_errorname", "")
     fact, hint = next((v for k, v in _CODES.items() if code.startswith(k)), ("cannot be used", _DISK))
+    if hint is _PERMISSION and _on_read_only_disk(path):
+        hint = _READ_ONLY
     kind = StateRefused if code == "SQLITE_NOTADB" else StoreError
     return kind(f"the state {fact}: {path}: {error} [{code}]", hint)
 
@@ -232,27 +284,56 @@ def store_error(error: sqlite3.Error | OSError, path: Path) -> StoreError:
 # ---------------------------------------------------------------------------------------------------------- opening
 
 
-def _create(path: Path, mode: int) -> None:
+def _on_read_only_disk(path: Path) -> bool:
+    try:
+        return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def create(path: Path, mode: int) -> None:
     """Make the file ours before SQLite sees it, whatever the umask.
 
-    An older file loses what it allows too much, and is opened to its group's readers where that is wanted now.
+    An older file loses what it allows too much, and is opened to its group's readers where that is wanted now. What is
+    no state of ours keeps its mode, and so does whatever a link leads to.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        for existing in (path, _beside(path, "-wal"), _beside(path, "-shm")):
-            with suppress(FileNotFoundError):
-                allowed = existing.stat().st_mode & 0o777
-                wanted = (allowed & mode) | (mode & 0o040)
-                if allowed != wanted:
-                    existing.chmod(wanted)
+        if _narrowed(path, mode, only_ours=True):
+            for suffix in ("-wal", "-shm"):
+                _narrowed(_beside(path, suffix), mode)
         return
     try:
         os.fchmod(descriptor, mode)  # -wal and -shm inherit it
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+
+
+_ID_AT = 68  # https://sqlite.org/fileformat2.html#the_database_header
+
+
+def _narrowed(path: Path, mode: int, *, only_ours: bool = False) -> bool:
+    """Set the mode of a file that is there, through a descriptor. False when it is not there, or none of ours."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False  # opening it in earnest will say what is wrong
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        if only_ours and os.pread(descriptor, 4, _ID_AT) not in (b"", APPLICATION_ID.to_bytes(4, "big")):
+            return False
+        allowed = found.st_mode & 0o777
+        wanted = (allowed & mode) | (mode & 0o040)
+        if allowed != wanted:
+            os.fchmod(descriptor, wanted)
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _connect(path: Path, access: str) -> sqlite3.Connection:
@@ -352,7 +433,7 @@ def _backup(connection: sqlite3.Connection, path: Path, target: Path) -> None:
     finally:
         os.close(descriptor)
     unfinished.replace(target)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _pragma(connection: sqlite3.Connection, pragma: str) -> int | str:
@@ -362,11 +443,3 @@ def _pragma(connection: sqlite3.Connection, pragma: str) -> int | str:
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -140,9 +140,14 @@ def replay(connection: sqlite3.Connection, sink: str, query: Query) -> int:
         return _offer_again(connection, key, position, chosen, [position, key, *values])
 
 
-def recent(connection: sqlite3.Connection, sink: str, since: str) -> int:
+def recent(connection: sqlite3.Connection, sink: str, since: str, now: str) -> int:
+    """What was settled in the window. What is stamped ahead was so by a wrong clock: it counts as settled now, once."""
     with transaction(connection):
         key, position = _sink(connection, sink)
+        connection.execute(
+            "UPDATE ledger SET settled = :now WHERE sink = :sink AND settled > :now",
+            {"now": max(now, since), "sink": key},
+        )
         rows = connection.execute(
             "SELECT spans FROM ledger WHERE sink = ? AND outcome = 'accepted' AND settled >= ?", (key, bind(since))
         ).fetchall()

@@ -19,7 +19,7 @@ from connector.errors import Conflict
 from connector.model import Event
 from connector.ports import Clock, State, Store
 from connector.stores import directory, sqlite_file
-from connector.stores.lock import holder_of
+from connector.stores.lock import holder_of, real_path
 
 _FILES = ("", "-wal", "-shm", "-journal", ".lock")
 
@@ -41,7 +41,8 @@ async def try_sqlite(path: Path, *, clock: Clock, mode: int) -> Trial:
     from connector.stores.sqlite import open_store  # noqa: PLC0415 - homes without sqlite3 exist
 
     try:
-        holder = await asyncio.to_thread(holder_of, _lock_of(path))
+        path = real_path(path)
+        holder = await asyncio.to_thread(holder_of, path)
         if await asyncio.to_thread(os.path.lexists, path):
             version = await asyncio.to_thread(_inspected, path)
             return Trial(exists=version > 0, holder=holder, older=0 < version < len(sqlite_file.MIGRATIONS))
@@ -58,9 +59,10 @@ async def try_sqlite(path: Path, *, clock: Clock, mode: int) -> Trial:
 
 async def try_directory(folder: Path, *, clock: Clock) -> Trial:
     """As `try_sqlite`, of a folder of documents."""
+    folder = real_path(folder)
 
     def looked() -> Trial:
-        holder = holder_of(_lock_of(folder))
+        holder = holder_of(folder)
         if not os.path.lexists(folder):
             return Trial(exists=False, holder=holder)
         if not folder.is_dir():
@@ -97,10 +99,6 @@ def _may_write(path: Path) -> None:
     """Raises PermissionError, which neither SQLite nor a look at a folder would bring before the first write."""
     if not writable(path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-
-def _lock_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.lock")
 
 
 def _beside(path: Path) -> Path:

@@ -48,7 +48,8 @@ async def test_an_older_version_would_be_migrated(tmp_path: Path, monkeypatch: p
 
 async def test_a_holder_is_named_and_keeps_its_lock(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
-    lock = take_lock(tmp_path / "s.lock", clock=CLOCK)
+    lock = take_lock(tmp_path / "s", clock=CLOCK)
+    lock.hold()
     found = await try_directory(tmp_path / "s", clock=CLOCK)
     assert found.holder.startswith("process ")
     lock.release()

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sinks": ("sinks", "list sinks; release one that holds history"),
     "tenants": ("tenants", "list tenants; forget one"),
     "controls": ("controls", "list and show controls; set a control's state at Microsoft"),
+    "next": ("next", "what to do next, best first; the score if some of it were done"),
     "report": ("report", "the posture of a tenant, or of all, over a period: HTML, JSON or CSV in one file"),
     "accept-snapshot": ("accept_snapshot", "believe the suspicious day of a tenant"),
     "simulate": ("simulate", "the simulated Graph as a server"),

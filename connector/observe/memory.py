@@ -7,7 +7,7 @@ are decoded only when asked for. No decisions and no I/O live here.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -102,6 +102,10 @@ class Memory:
         if self.newest is not None:
             known[self.newest.day.day] = self.newest
         return dict(sorted(known.items()))
+
+    def closed_before(self, day: str) -> Iterator[Version]:
+        """The closed days before a day, latest first; stored months are decoded as far as somebody asks."""
+        return Days.of(self.days).before(day)
 
 
 def head(state: State | None) -> dict[str, Any]:

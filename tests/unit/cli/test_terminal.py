@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from connector.advice.advise import advise
+from connector.advice.listing import Advised
 from connector.cli import controls, events, explain, findings, status
+from connector.cli import next as next_
 from connector.cli.main import NEXT, complain, main
 from connector.cli.terminal import cell_len, fit
+from connector.config.values import TargetsConfig
 from connector.errors import ConfigError, SecureScoreError
-from connector.model import Event
+from connector.model import Control, Day, Event, Profile, StateUpdate, Version
 
 NASTY = (
     "\x1b[2J\x1b]0;owned\x07",
@@ -110,7 +114,18 @@ def show_check() -> None:
     findings.show([findings.Finding("sink", text, False, text, text) for text in NASTY])
 
 
-DRAWN = (show_explain, show_events, show_status, show_controls, show_check)
+def show_next() -> None:
+    controls_ = {text: Control(text, text, 0.0, 0.0) for text in NASTY}
+    newest = Version(Day("id", "2026-11-22", 0.0, 120.0, controls_), "hash")
+    held = StateUpdate("Ignored", "2026-11-01T00:00:00Z", NASTY[0], NASTY[1])
+    words = {
+        t: Profile(t, t, t, t, t, 10.0, implementation_cost=t, updates=(held,) * (n % 2)) for n, t in enumerate(NASTY)
+    }
+    advice = advise(newest, words, (), TargetsConfig(controls=NASTY), [*NASTY[:3], "zzz"])
+    next_.show([Advised(text, str(n), advice) for n, text in enumerate(NASTY)], 40)
+
+
+DRAWN = (show_explain, show_events, show_status, show_controls, show_check, show_next)
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])

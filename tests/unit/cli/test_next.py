@@ -1,0 +1,180 @@
+"""`next` says the same in words, as JSON and as a table; what it does not know, it says."""
+
+import csv
+import io
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from connector.advice.listing import COLUMNS
+from connector.cli.main import main
+from tests.fake_graph import TENANT, day_document, profile_document
+
+OTHER = "22222222-2222-2222-2222-222222222222"
+SCHEMA = json.loads((resources.files("connector.advice") / "next.schema.json").read_text("utf-8"))
+STATES = [
+    {"state": "Ignored", "updatedBy": "=cmd|' /C calc'!A0", "updatedDateTime": "2026-10-01T00:00:00Z", "comment": "ü"}
+]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two tenants with data and one without; A is a quick win, B a project, C declared."""
+    home = tmp_path_factory.mktemp("next")
+    cost = {"A": ("Low", "Low"), "B": ("Medium", "High"), "C": ("Low", "Low"), "D": ("Unknown", None)}
+    for folder, tenant, scores in (("one", TENANT, [(5, 2), (5, 5)]), ("two", OTHER, [(9, 9)])):
+        (home / folder).mkdir()
+        days = [
+            day_document(
+                f"2026-11-{20 + n}",
+                {"A": a, "B": b, "C": 0.0} | ({"D": 10.0} if folder == "one" else {}),
+                detailed=True,
+                azureTenantId=tenant,
+                id=f"{tenant}_2026-11-{20 + n}",
+            )
+            for n, (a, b) in enumerate(scores)
+        ]
+        profiles = [
+            profile_document(
+                name,
+                azureTenantId=tenant,
+                implementationCost=cost[name][0],
+                userImpact=cost[name][1],
+                controlStateUpdates=STATES if name == "C" else [],
+            )
+            for name in "ABCD"
+        ]
+        (home / folder / "secureScores.json").write_text(json.dumps({"value": days[::-1]}))
+        (home / folder / "secureScoreControlProfiles.json").write_text(json.dumps({"value": profiles}))
+    (home / "none").mkdir()
+    tenants = [
+        {"name": "one", "tenant_id": TENANT, "source": "files", "path": "one", "labels": {"tier": "gold"}},
+        {"name": "two", "tenant_id": OTHER, "source": "files", "path": "two"},
+        {"name": "none", "tenant_id": "33333333-3333-3333-3333-333333333333", "source": "files", "path": "none"},
+    ]
+    (home / "c.yaml").write_text(
+        json.dumps(
+            {
+                "state": {"path": "s.db"},
+                "targets": {"percent_min": 60},
+                "tenants": tenants,
+                "sinks": [{"name": "out", "kind": "file", "path": "out.jsonl"}],
+            }
+        )
+    )
+    assert main(["once", "-c", str(home / "c.yaml")]) == 3
+    return str(home / "c.yaml")
+
+
+def said(config: str, capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    capsys.readouterr()
+    assert main(["next", "-c", config, *words]) == code
+    return capsys.readouterr().out
+
+
+def test_the_document_is_as_its_schema_says(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    validator = Draft202012Validator(SCHEMA)
+    for words in (["--json"], ["--json", "--limit", "1"], ["--json", "--what-if", "a", "--what-if", "D"]):
+        found = json.loads(said(config, capsys, *words, code=3))
+        assert list(validator.iter_errors(found)) == []
+    assert found["without_data"] == ["none"]
+    one, two = found["tenants"]
+    assert [(a["place"], a["control"], a["group"], a["points"]) for a in one["actions"]] == [
+        (1, "A", "quick_win", 5.0),
+        (3, "B", "project", 5.0),
+        (5, "C", "asserted", 10.0),
+    ]
+    assert [(a["place"], a["control"]) for a in two["actions"]] == [(2, "A"), (4, "B"), (6, "C")]
+    assert (one["actions"][1]["since"], one["actions"][1]["since_exact"]) == ("2026-11-20", False)
+    assert one["what_if"]["score"] == one["score"]["current"] + 5.0
+    assert [t["met"] for t in one["what_if"]["targets"]] == [True]
+
+
+def test_the_best_of_all_tenants(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(said(config, capsys, "--json", "--limit", "3", code=3))
+    assert [[a["control"] for a in unit["actions"]] for unit in found["tenants"]] == [["A", "B"], ["A"]]
+
+
+@pytest.mark.parametrize("selection", ["one", "ONE", "o*", "tier=gold", TENANT])
+def test_a_selection_is_a_name_a_glob_a_label_or_an_id(
+    selection: str, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = json.loads(said(config, capsys, "--json", "--tenant", selection))
+    assert [unit["tenant"] for unit in found["tenants"]] == [{"id": TENANT, "name": "one"}]
+
+
+def test_the_table_holds_what_the_document_holds(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(config, capsys, "--csv", "--tenant", "one")
+    assert text.startswith("\ufeff"), "without it Excel takes the letters of a code page"
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    document = json.loads(said(config, capsys, "--json", "--tenant", "one"))
+    assert list(rows[0]) == list(COLUMNS)
+    for row, one in zip(rows, document["tenants"][0]["actions"], strict=True):
+        told: dict[str, Any] = {
+            key: one[key] for key in one if key in row and key not in ("threats", "licences", "since_exact")
+        }
+        assert {key: row[key] for key in told} == {k: "" if v is None else str(v) for k, v in told.items()}
+    assert rows[2]["declared_by"] == "'=cmd|' /C calc'!A0", "a spreadsheet must not compute it"
+    assert rows[2]["comment"] == "ü"
+
+
+def test_words_for_people(config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    text = said(config, capsys, "--tenant", "one", "--what-if", "a")
+    assert "one  2026-11-21  20.0 of 40.0 points (50.00 %). 3 open controls, 20.0 points to win." in text
+    assert text.index("Quick wins") < text.index("Next, by points") < text.index("Declared")
+    assert "at least 2026-11-20" in text
+    assert "20.0 → 25.0 of 40.0 points (+5.0), 50.00 % → 62.50 %" in text
+    assert "target percent_min: 62.5 against 60.0, met" in text
+
+
+def test_a_name_that_one_tenant_has_is_told_of_the_others(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = json.loads(said(config, capsys, "--json", "--what-if", "D", code=3))["tenants"]
+    assert (one["what_if"]["controls"], one["what_if"]["unknown"]) == (["D"], [])
+    assert (two["what_if"]["controls"], two["what_if"]["points"]) == ([], 0.0)
+    assert [unknown["name"] for unknown in two["what_if"]["unknown"]] == ["D"]
+    text = said(config, capsys, "--what-if", "D", code=3)
+    assert "one, if D had all points:" in text
+    assert "two, if" not in text, "there is nothing to say of it"
+
+
+def test_a_name_that_nobody_has_is_refused_with_those_that_come_near(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["next", "-c", config, "--what-if", "AA"]) == 2
+    assert capsys.readouterr().err.splitlines() == ["error: no scored control is named 'AA'", "next: did you mean A?"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [
+        (["--tenant", "oen"], 2, "no tenant is selected by 'oen'"),
+        (["--tenant", "none"], 1, "nothing is known of none yet"),
+        (["--limit", "0"], 2, "1 or more"),
+        (["--csv", "--json"], 2, "not allowed with"),
+        (["--csv", "--what-if", "A"], 2, "--what-if is no table"),
+    ],
+)
+def test_what_cannot_be_answered_is_named(
+    words: list[str], code: int, error: str, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["next", "-c", config, *words]) == code
+    assert error in capsys.readouterr().err
+
+
+def test_a_tenant_without_data_is_named(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["next", "-c", config]) == 3
+    assert "error: nothing is known yet of none" in capsys.readouterr().err
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["next", "--help"]) == 0
+    assert "securescore next --tenant contoso --what-if AdminMFAV2" in capsys.readouterr().out

@@ -44,8 +44,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # Examples differ from run to run while one works; in CI a failure must come from the change, not from luck.
-settings.register_profile("dev", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# SECURESCORE_FUZZ=20 looks at twenty times as many examples of every property, and then at others each time.
+FUZZ = int(os.environ.get("SECURESCORE_FUZZ", "1"))
+settings.register_profile("dev", deadline=None, max_examples=100 * FUZZ)
+settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=FUZZ == 1, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # What a shell may carry and a test must not depend on.

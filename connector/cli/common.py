@@ -78,7 +78,9 @@ def moment(text: str | None) -> str | None:
         day_of(found.date().isoformat())
         return iso(found)
     except (ValueError, OverflowError) as error:
-        raise ConfigError([f"{text!r} is not a day (2026-11-22) or a moment (2026-11-22T09:00:00Z)"], YEARS) from error
+        raise ConfigError(
+            [f"{text[:80]!r} is not a day (2026-11-22) or a moment (2026-11-22T09:00:00Z)"], YEARS
+        ) from error
 
 
 YEARS = "years from 1970 to 9000 are understood"

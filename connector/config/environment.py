@@ -14,6 +14,8 @@ from connector.config.read import Problem
 from connector.config.yaml_file import plain
 
 PREFIX = "SECURESCORE__"
+MAX_STEPS = 16
+"""Deeper than any key lies."""
 
 
 def tree(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
@@ -43,6 +45,8 @@ def _value(text: str) -> Any:
         return plain(text)
     try:
         return json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("begins like JSON but is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"begins like JSON but is none: {error}") from None
 
@@ -63,6 +67,8 @@ def _no_number(word: str) -> Any:
 def _put(root: dict[str, Any], steps: list[str], value: Any) -> None:
     if not all(steps):
         raise ValueError("has an empty step: two steps are parted by exactly two underscores")
+    if len(steps) > MAX_STEPS:
+        raise ValueError(f"has {len(steps)} steps, no key has more than {MAX_STEPS}")
     inside = root
     for step in steps[:-1]:
         inside = inside.setdefault(step, {})

@@ -64,7 +64,7 @@ def home_kind(params: Mapping[str, str], *, clustered: bool) -> str:
     """The kind of home, files or kvstore: as chosen, or by where splunkd runs. Raises ConfigError."""
     chosen = params.get("state_store") or "auto"
     if chosen not in HOMES:
-        raise ConfigError([f"state: {chosen!r} is none of {', '.join(HOMES)}"])
+        raise ConfigError([f"state: {chosen[:40]!r} is none of {', '.join(HOMES)}"])
     if clustered and chosen == "files":
         raise ConfigError(
             ["state: files cannot move with the input between the members of a search head cluster"],

@@ -94,8 +94,9 @@ def compile_file(file: Path | Traversable, chain: tuple[str, ...] = ()) -> dict[
 
 def _parse(text: str, check: _Check) -> dict[str, Any]:
     """The document as plain values, keys as written, the line of every key noted."""
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         count = [0]
         document = None if node is None else _plain(loader, node, (), check, count)
@@ -104,10 +105,11 @@ def _parse(text: str, check: _Check) -> dict[str, Any]:
         check.problems.append(f"{check.file} (line {line}): not YAML: {error.problem}")
         return {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        check.problems.append(f"{check.file} (line 1): not YAML: {str(error) or 'nested too deeply'}")
+        check.problems.append(f"{check.file} (line 1): not YAML: {' '.join(str(error).split()) or 'nested too deeply'}")
         return {}
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if not isinstance(document, dict) and not check.problems:
         check.problem((), "a mapping file is a map with encode or extends")
     return document if isinstance(document, dict) else {}
@@ -133,7 +135,10 @@ def _plain(loader: yaml.SafeLoader, node: yaml.Node, where: Where, check: _Check
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_plain(loader, item, (*where, n), check, count) for n, item in enumerate(node.value)]
-    value = loader.construct_object(node)
+    try:
+        value = loader.construct_object(node)
+    except (LookupError, AttributeError, TypeError):  # the library takes a tag at its word
+        raise ValueError(f"line {node.start_mark.line + 1}: the value does not fit its tag {node.tag}") from None
     return value if value is None or isinstance(value, str | int | float) else node.value  # dates stay text
 
 

@@ -193,7 +193,7 @@ def dumps(value: Any) -> bytes:
 def loads(body: bytes, part: str, *, packed: bool = True) -> Any:
     try:
         return json.loads(zlib.decompress(body) if packed else body)
-    except (ValueError, zlib.error) as error:
+    except (ValueError, RecursionError, zlib.error) as error:
         raise damaged(f"part {part!r} of a tenant", error) from error
 
 

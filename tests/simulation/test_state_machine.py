@@ -5,7 +5,6 @@ committed, with that very content; and every event was first offered in commit o
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -26,11 +25,12 @@ from connector.model import Control, Day, Known, Profile, Receipt, Record, Snaps
 from connector.observe.poller import Poller
 from connector.ports import Query, Source, Start
 from connector.stores.sqlite import SqliteStore, open_store
+from tests.conftest import FUZZ
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder
 from tests.fakes.sink import delivery
 
-EXAMPLES = int(os.environ.get("SECURESCORE_EXAMPLES", "20"))
+EXAMPLES = 20 * FUZZ
 STEPS = 30
 
 TENANTS = {name: f"{n}1111111-1111-1111-1111-111111111111" for n, name in enumerate(("contoso", "fabrikam"), 1)}

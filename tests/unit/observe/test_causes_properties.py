@@ -4,7 +4,6 @@ A life is told as a tenant lives it: users come and go, settings change, Microso
 come and go, somebody declares a control; days are revised, missing, late; months turn.
 """
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -24,11 +23,12 @@ from connector.observe.memory import Memory
 from connector.observe.severity import SeverityRules
 from connector.report import build
 from connector.report.values import Material
+from tests.conftest import FUZZ
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 _table = load_data("severity")
 SEVERITY = SeverityRules(tuple(_table["rules"]), int(_table["default"]))
-whole_lives = settings(max_examples=int(os.environ.get("SECURESCORE_EXAMPLES", "25")), deadline=None)
+whole_lives = settings(max_examples=25 * FUZZ, deadline=None)
 
 DAYS = [f"2026-10-{n}" for n in range(27, 32)] + [f"2026-11-{n:02}" for n in range(1, 13)]
 NAMES = ("AdminMFAV2", "OneAdmin", "scid_2010")

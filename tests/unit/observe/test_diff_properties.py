@@ -1,7 +1,6 @@
 """What holds for every tenant Hypothesis can think of: exact sums, diffs that restore, stable ids, no repetition."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -30,6 +29,7 @@ from connector.observe.fold import Observation, Rules, observe
 from connector.observe.memory import Memory
 from connector.observe.severity import SeverityRules
 from connector.ports import State
+from tests.conftest import FUZZ
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 INCOMPLETE = {"catalogue": Absent("incomplete")}
@@ -53,7 +53,7 @@ HOSTILE = ["", "a|b", "x\ny", '","', "\x00", "\ud800", "🦆", "Default", "Third
 
 KINDS = tuple(f"by_{kind}" for kind in groups.KINDS)
 
-whole_tenants = settings(max_examples=int(os.environ.get("SECURESCORE_EXAMPLES", "40")))
+whole_tenants = settings(max_examples=40 * FUZZ)
 """Each example is a tenant's life; more of them when one hunts."""
 
 names = st.sampled_from(NAMES)

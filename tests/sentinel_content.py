@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -107,21 +108,32 @@ VALUES = {
     "Control": "AdminMFAV2",
     "ControlTenant": "11111111-1111-1111-1111-111111111111",
     "Category": "'*'",
-    "Tier": "'Core','Advanced'",
+    "Tier": ",".join(f"'{b64encode(tier).decode()}'" for tier in (b"Core", b"Advanced")),
 }
 """What the portal fills in; Tenant is tried with all and with some."""
-TENANTS = {"all": "'*'", "some": "'contoso','fabrikam'"}
+TENANTS = {"all": "'*'", "some": f"'{VALUES['ControlTenant']}','22222222-2222-2222-2222-222222222222'"}
 
 
-def workbook_queries(tenants: str) -> dict[str, str]:
-    """The workbook's queries as the portal would run them; `tenants` is a key of TENANTS."""
-    values = {**VALUES, "Tenant": TENANTS[tenants]}
+def templates() -> dict[str, str]:
+    """The workbook's queries as they stand, by the name of their item or parameter."""
     found = {one["name"]: one["query"] for one in parameters().values() if "query" in one}
     found.update({item["name"]: item["content"]["query"] for item in items() if item["type"] == 3})
-    return {name: REFERENCE.sub(lambda hit: values[hit[1]], text) for name, text in found.items()}
+    return found
 
 
-REFERENCE = re.compile(r"\{(\w+)\}")
+def workbook_queries(tenants: str, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The workbook's queries as the portal would run them; `tenants` is a key of TENANTS.
+
+    `{X:escapejson}` is X as it stands within quotes in JSON; `{X}` is pasted ("Workbook parameters", Azure Monitor).
+    """
+    values = {**VALUES, "Tenant": TENANTS[tenants], **(changes or {})}
+    return {
+        name: REFERENCE.sub(lambda hit: json.dumps(values[hit[1]])[1:-1] if hit[2] else values[hit[1]], text)
+        for name, text in templates().items()
+    }
+
+
+REFERENCE = re.compile(r"\{(\w+)(:escapejson)?\}")
 
 
 def columns_shown(item: dict[str, Any]) -> set[str]:
@@ -132,7 +144,11 @@ def columns_shown(item: dict[str, Any]) -> set[str]:
     return {
         *chart.get("yAxis", []),
         *(chart[key] for key in ("xAxis", "group") if key in chart),
-        *(one["columnMatch"].strip("^$") for one in content.get("gridSettings", {}).get("formatters", [])),
+        *(
+            name
+            for one in content.get("gridSettings", {}).get("formatters", [])
+            for name in one["columnMatch"].strip("^()$").split("|")
+        ),
         *(one["columnMatch"] for one in tiles.values() if isinstance(one, dict) and "columnMatch" in one),
         *(one["fieldName"] for one in content.get("exportedParameters", [])),
     }

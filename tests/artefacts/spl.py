@@ -103,10 +103,8 @@ class World:
     _seen: set[str] = field(factory=set)
 
     def run(self, search: str, tokens: Mapping[str, str] | None = None) -> list[Row]:
-        """The rows of a search, its tokens ($x$) and macros replaced."""
-        for name, value in (tokens or {}).items():
-            search = search.replace(f"${name}$", value)
-        return self.piped(self.expand(search))
+        """The rows of a search, its tokens and macros replaced."""
+        return self.piped(self.expand(filled(search, tokens or {})))
 
     def piped(self, search: str) -> list[Row]:
         """The rows of a search, or of one in brackets inside another, in which nothing is to be replaced any more."""
@@ -143,13 +141,23 @@ class World:
             self.unknown.add(name)
 
 
+def filled(search: str, tokens: Mapping[str, str]) -> str:
+    """A search with its tokens replaced, as Dashboard Studio does it (@splunk/dashboard-utils 29.6, `replaceTokens`).
+
+    `$x$` is pasted; the filter `$x|s$` gives JSON's form of the text, in quotes, with quotes and backslashes escaped.
+    """
+    for name, value in tokens.items():
+        search = search.replace(f"${name}$", value).replace(f"${name}|s$", json.dumps(value, ensure_ascii=False))
+    return search
+
+
 def split(source: str, mark: str) -> list[str]:
     """The parts between marks that stand outside quotes and brackets."""
     parts, depth, quote, part = [], 0, "", ""
-    previous = ""
+    escaped = False
     for char in source:
         if quote:
-            quote = "" if char == quote and previous != "\\" else quote
+            quote = "" if char == quote and not escaped else quote
         elif char in "\"'":
             quote = char
         elif char in "([":
@@ -161,7 +169,7 @@ def split(source: str, mark: str) -> list[str]:
             part = ""
         else:
             part += char
-        previous = char
+        escaped = char == "\\" and not escaped
     if quote or depth:
         raise SplError(f"unbalanced: {source}")
     return [*parts, part.strip()]
@@ -170,7 +178,7 @@ def split(source: str, mark: str) -> list[str]:
 # -------------------------------------------------------------------------------------------------- search expressions
 
 _TERM = re.compile(r"""\s*(?:(?P<bracket>[()])|(?P<name>[A-Za-z_][\w.{}:-]*)\s*(?P<op>!=|<=|>=|=|<|>)\s*"""
-                   r"""(?:"(?P<quoted>[^"]*)"|(?P<value>[^\s()"]+))|(?P<word>AND|OR|NOT)\b)""")  # fmt: skip
+                   r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<value>[^\s()"]+))|(?P<word>AND|OR|NOT)\b)""")  # fmt: skip
 
 
 def _search(world: World, rows: list[Row], expression: str) -> list[Row]:
@@ -217,7 +225,8 @@ def _search(world: World, rows: list[Row], expression: str) -> list[Row]:
                 raise SplError("a bracket is missing")
             place[0] += 1
             return inner
-        wanted = token["quoted"] if token["quoted"] is not None else token["value"]
+        quoted = token["quoted"]
+        wanted = token["value"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
         return _term(world, token["name"], token["op"], wanted)
 
     test = either()

@@ -173,10 +173,29 @@ def test_the_workbook_refers_to_its_own_parameters_only_and_to_all_of_them() -> 
         content = item["content"]
         members = [content, *content.get("parameters", [])]
         texts = [one[key] for one in members for key in ("query", "title", "json") if key in one]
-        used |= {name for text in texts for name in sentinel_content.REFERENCE.findall(text)}
+        used |= {name for text in texts for name, _ in sentinel_content.REFERENCE.findall(text)}
         used |= {one["timeContextFromParameter"] for one in members if "timeContextFromParameter" in one}
         used |= {item["conditionalVisibility"]["parameterName"]} if "conditionalVisibility" in item else set()
     assert used == set(sentinel_content.parameters())
+
+
+@pytest.mark.parametrize("name", sentinel_content.templates())
+def test_no_value_is_pasted_into_a_query_of_the_workbook(name: str) -> None:
+    """One value stands in quotes, escaped as JSON; of several each is an id, or base64; none needs escaping."""
+    text = sentinel_content.templates()[name]
+    for hit in sentinel_content.REFERENCE.finditer(text):
+        before, after = text[: hit.start()], text[hit.end() :]
+        if hit[2]:
+            assert before.endswith('"'), hit[0]
+            assert after.startswith('"'), hit[0]
+        else:
+            assert before.endswith("in ("), hit[0]
+            assert after.startswith(")"), hit[0]
+            several = sentinel_content.parameters()[hit[1]]
+            assert (several["multiSelect"], several["quote"], several["delimiter"]) == (True, "'", ",")
+            assert re.search(r"project Value = (base64_encode_tostring\(\w+\)|SourceTenantId), ", several["query"])
+    rest = sentinel_content.REFERENCE.sub("", text)
+    assert "{" not in rest.replace("{}", ""), "another form of reference"
 
 
 def test_every_tab_of_the_workbook_has_its_group() -> None:

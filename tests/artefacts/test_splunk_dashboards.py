@@ -10,8 +10,8 @@ import pytest
 
 from connector.app import severity_rules
 from connector.cli import alert_samples
-from tests.artefacts.spl import World, number
-from tests.artefacts.splunk_knowledge import dashboards, world
+from tests.artefacts.spl import SplError, World, filled, number, split
+from tests.artefacts.splunk_knowledge import KNOWLEDGE, dashboards, world
 from tests.golden import samples
 
 NOW = datetime(2026, 11, 28, 10, 30, tzinfo=UTC)
@@ -74,10 +74,61 @@ def test_a_definition_is_whole(name: str) -> None:
     used |= {each["dataSources"]["primary"] for each in found["inputs"].values() if "dataSources" in each}
     assert used == set(found["dataSources"]), "no search runs for nobody"
     known = {f"{token}" for token in tokens(name)} | {"time.earliest", "time.latest"}
-    asked = set(re.findall(r"\$([a-z_.]+)\$", str(found)))
+    asked = set(re.findall(r"\$([a-z_.]+)(?:\|s)?\$", str(found)))
     assert asked <= known, "every token has a default"
     for source in found["dataSources"]:
-        assert "$" not in re.sub(r"\$[a-z_.]+\$", "", query(name, source)), "it would begin a token, as in a pattern"
+        rest = re.sub(r"\$[a-z_.]+\|s\$", "", query(name, source))
+        assert "$" not in rest, "it would paste a value unescaped, or begin a token, as in a pattern"
+
+
+TOKEN = re.compile(r"\$([a-z_.]+)\|s\$")
+ASKING = [(name, source) for name, source in SEARCHES if TOKEN.search(query(name, source))]
+BREAKING_OUT = (
+    'x" | outputlookup pwn | search "',
+    'x\\" | outputlookup pwn | search "',
+    "x\\",
+    'x" OR tenant="*',
+    "x` | outputlookup pwn | `ms_securescore_days",
+    "x\n| outputlookup pwn",
+)
+
+
+@pytest.mark.parametrize(("name", "source"), ASKING)
+def test_a_value_stays_a_value_in_every_query(name: str, source: str, index: World) -> None:
+    """Values come from events, from a click and from the address: whatever they hold, they are compared, never run."""
+    text = query(name, source)
+    assert all(text[: hit.start()].endswith("=") for hit in TOKEN.finditer(text)), "in quotes once, by the filter"
+    for token in set(TOKEN.findall(text)):
+        for value in BREAKING_OUT:
+            given = {**tokens(name), token: value}
+            commands = [part.split()[0] for part in split(filled(text, given), "|") if part]
+            assert commands == [part.split()[0] for part in split(filled(text, tokens(name)), "|") if part]
+            if "`" not in value:  # whether Splunk looks for macros within quotes cannot be seen here
+                assert not any(row.get("Control") or row.get("Tenant") for row in index.run(text, given))
+
+
+def test_a_pasted_value_would_have_been_run(index: World) -> None:
+    pasted = query("securescore_controls", "ds_events").replace("$control|s$", '"$control$"')
+    with pytest.raises(SplError, match="outputlookup"):
+        index.run(pasted, {**tokens("securescore_controls"), "control": BREAKING_OUT[0]})
+
+
+def test_macros_take_plain_words_only() -> None:
+    """An argument is pasted into the macro's body; no token and no value stands in one."""
+    texts = [query(name, source) for name, source in SEARCHES]
+    texts += [(KNOWLEDGE / "default" / f"{each}.conf").read_text("utf-8") for each in ("savedsearches", "eventtypes")]
+    arguments = {each for text in texts for each in re.findall(r"`\w+\(([^`]*)\)`", text)}
+    assert len(arguments) > 2
+    assert [each for each in arguments if not re.fullmatch(r"[a-z]+|\*", each)] == []
+
+
+def test_a_link_of_an_event_leads_to_the_web_or_nowhere(lookups: Path) -> None:
+    for url, shown in (("javascript:alert(1)", None), ("https://example.org/", "https://example.org/")):
+        event = samples.event("control.state_changed", {"data.control.url": url})
+        where = world([event], lookups, NOW)
+        given = {**tokens("securescore_controls"), "control": event.data["control"]["id"]}
+        (row,) = where.run(query("securescore_controls", "ds_events"), given)
+        assert row.get("Link") == shown
 
 
 @pytest.mark.parametrize("name", list(DASHBOARDS))

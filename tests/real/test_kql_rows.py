@@ -566,6 +566,10 @@ CASES |= {
 # ---------------------------------------------------------------------------------------------- workbook and hunting
 
 WORKBOOK = sentinel_content.workbook_queries("all")
+HOSTILE = sentinel_content.workbook_queries(
+    "all", dict.fromkeys(("Control", "ControlTenant", "Transition"), 'x" or "" == "')
+)
+HOSTILE_CATEGORY = Seen("control.observed", {"id": "a", "data.control.category": "x') or true or '' in ('"})
 CASES |= {
     "workbook: what happened, in figures": Case(
         WORKBOOK["counts"],
@@ -715,9 +719,32 @@ CASES |= {
     "workbook: test events are hidden": Case(WORKBOOK["feeds"], (Seen("score.observed", TEST),)),
     "workbook: some tenants": Case(
         sentinel_content.workbook_queries("some")["feeds"],
-        (Seen("score.observed"), Seen("score.observed", {"id": "other", "data.tenant.name": "adatum"})),
+        (
+            Seen("score.observed"),
+            Seen(
+                "score.observed",
+                {"id": "other", "data.tenant": {"id": "33333333-3333-3333-3333-333333333333", "name": "adatum"}},
+            ),
+        ),
         ({"TenantName": "contoso", "AgeHours": 132.0},),
     ),
+    "workbook: a tenant is chosen by its id": Case(
+        sentinel_content.templates()["Tenant"],
+        ALL,
+        ({"Value": "11111111-1111-1111-1111-111111111111", "Label": "contoso"},),
+    ),
+    "workbook: a category is chosen by its base64": Case(
+        sentinel_content.workbook_queries("all", {"Category": "'SWRlbnRpdHk='", "Tier": "'*'"})["inventory"],
+        (HOSTILE_CATEGORY, Seen("control.observed", {"id": "b", "data.control.category": "Identity"})),
+        ({"ControlCategory": "Identity"},),
+    ),
+    "workbook: categories to choose from": Case(
+        sentinel_content.templates()["Category"],
+        (HOSTILE_CATEGORY,),
+        ({"Value": "eCcpIG9yIHRydWUgb3IgJycgaW4gKCc=", "Label": "x') or true or '' in ('"},),
+    ),
+    "workbook: a hostile name is compared, never run": Case(HOSTILE["control history"], ALL, ()),
+    "workbook: nor is a hostile id": Case(HOSTILE["events of the change"], ALL, ()),
     "workbook: problems that are over are gone": Case(
         f"{WORKBOOK['open problems']} | project Reason",
         ALL,

@@ -9,6 +9,13 @@ from tests import sentinel_content
 from tests.real import kusto
 from tests.sentinel_content import ROOT
 
+BREAKING_OUT = (
+    'x" or "" == "',
+    'x\\" or "" == "',
+    "x\\",
+    'x"; SecureScoreChange_CL | project Stolen = Summary //',
+    "x\n| take 1",
+)
 DCR_TYPES = {"boolean": "bool"}
 
 
@@ -19,6 +26,10 @@ def texts() -> dict[str, str]:
     for tenants in sentinel_content.TENANTS:
         shown = sentinel_content.workbook_queries(tenants)
         found.update({f"workbook {name}, {tenants} tenants": text for name, text in shown.items()})
+    for number, value in enumerate(BREAKING_OUT):
+        hostile = dict.fromkeys(("Control", "ControlTenant", "Transition", "Test"), value)
+        shown = sentinel_content.workbook_queries("all", hostile)
+        found.update({f"workbook {name}, hostile {number}": text for name, text in shown.items()})
     found.update({f"page {name}": text for name, text in sentinel_content.page_queries().items()})
     found.update({f"parser {name}": f"{name}()" for name, _, _ in sentinel_content.functions()})
     return found
@@ -93,6 +104,14 @@ def test_the_workbook_shows_columns_that_are_there(name: str, judged: dict[str, 
     (item,) = (item for item in sentinel_content.items() if item["name"] == name)
     columns = judged["queries"][f"workbook {name}, all tenants"]["columns"]
     assert sentinel_content.columns_shown(item) - set(columns) == set()
+
+
+@pytest.mark.parametrize("name", [item["name"] for item in sentinel_content.items() if item["type"] == 3])
+def test_a_value_changes_no_query_of_the_workbook(name: str, judged: dict[str, Any]) -> None:
+    """The escaping is the portal's (`escapejson`), played as it is documented; what Kusto makes of it is judged."""
+    usual = judged["queries"][f"workbook {name}, all tenants"]
+    for number in range(len(BREAKING_OUT)):
+        assert judged["queries"][f"workbook {name}, hostile {number}"] == usual
 
 
 def test_every_transformation_is_allowed_and_fills_its_table(judged: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from itertools import groupby
 from math import isfinite
 from typing import Any, NamedTuple
 
+import jmespath
 from attrs import Factory, define, field
 
 from connector.formats import cef, cloudevents, jsonl, leef
@@ -29,6 +30,7 @@ from connector.mapping.interpret import (
     ready_labels,
     sound,
 )
+from connector.mapping.search import Names, source_of
 from connector.model import STREAM_OF_TYPE, Event
 
 Renderer = Callable[[Event], "str | dict[str, Any]"]
@@ -158,7 +160,10 @@ class _Code:
         return name
 
     def search(self, text: str) -> str:
-        """The source of an expression that is no plain path."""
+        """The source of an expression that is no plain path: the library's search, if need be."""
+        found = source_of(jmespath.compile(text).parsed, Names(self.path, self.local, self.bind))
+        if found is not None:
+            return found
         if not self._searches:
             self.names["document"] = cloudevents.document
             self.head.append("    doc = document(event)")

@@ -64,6 +64,20 @@ PATHS = st.sampled_from(
         *("data.cause.evidence", "data.tenant.labels", "nothing", "id.deeper", "type.deeper", "data.control.title.x"),
         *("data.cause.evidence[0]", "data.control.{a: id, b: tier}", "length(data.control.threats)", "data.final"),
         *("data.backfilled", "data.severity", "data.changes", "to_number(data.after.percent) > `50`", "abs(data.day)"),
+        *(
+            "data.delta == `0` || data.day",
+            "data.severity && data.delta < `1`",
+            "!data.final",
+            "data.changes[-1].field",
+        ),
+        *("data.cause.evidence[-2]", "data.day > `1`", "data.control.id == 'AdminMFAV2'", 'data.delta != `"x"`'),
+        *(
+            "data.tenant && `0`",
+            "to_number(data.day)",
+            "(data.before.score || `2`) >= `2.5`",
+            "data.control.threats[0]",
+        ),
+        *('"data"."control".id', "type == 'securescore.feed.gap'", "data.delta == `1`", "data.before == data.after"),
     ]
 )
 PLAIN = st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | HOSTILE_TEXT

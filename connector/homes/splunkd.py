@@ -4,15 +4,21 @@ The session is the caller's: a splunklib Service for our app and owner nobody. N
 stanza is known here. Secrets leave by return value only. Layout of encrypted fields: solnlib 8, `credentials.py`.
 """
 
+import io
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from attrs import frozen
 
 from connector.errors import ConfigError, Denied, Unavailable
+from connector.sources.pages import check_amount
 
+SOCKET_S = 30.0
+"""How long splunkd may be silent; splunk-sdk itself waits for ever."""
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""Of an answer: a record of the KV store stays below 1 MB, the stored secrets of all apps may be some thousand."""
 _SEP = "``splunk_cred_sep``"
 _END = f"{_SEP}S{_SEP}P{_SEP}L{_SEP}U{_SEP}N{_SEP}K{_SEP}"
 _CLUSTER = ("shc_member", "shc_captain", "shc_deployer")
@@ -22,6 +28,25 @@ class Service(Protocol):
     """What splunklib.client.Service offers of it."""
 
     def get(self, path_segment: str, **query: Any) -> Any: ...
+
+
+def bounded(handler: Callable[..., dict[str, Any]], max_bytes: int = MAX_ANSWER_BYTES) -> Callable[..., dict[str, Any]]:
+    """A handler of splunklib as this one, whose answers become no more than they may in bytes and in memory.
+
+    It raises OSError and ValueError, as for an answer that broke off.
+    """
+    from splunklib.binding import ResponseReader  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+
+    def request(url: str, message: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        answer = handler(url, message, **options)
+        body = answer["body"].read(max_bytes + 1)
+        answer["body"].close()
+        if len(body) > max_bytes:
+            raise OSError(f"its answer is larger than {max_bytes} bytes")
+        check_amount(body)
+        return {**answer, "body": ResponseReader(io.BytesIO(body))}
+
+    return request
 
 
 @frozen
@@ -82,7 +107,7 @@ class _Missing(Exception):
 
 def _entries(service: Service, path: str, **query: Any) -> list[Mapping[str, Any]]:
     """The entries of an answer; foreign errors become ours here and nowhere else."""
-    from splunklib.binding import (  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+    from splunklib.binding import (  # noqa: PLC0415 - an extra
         AuthenticationError,
         HTTPError,
     )

@@ -296,6 +296,39 @@ async def test_ends_within_its_interval_and_goes_on_with_the_next_run(bench: Ben
     assert "score.observed" in types(whole)
 
 
+async def test_ends_by_itself_while_splunkd_does_not_read(bench: Bench) -> None:
+    """A write into a pipe that nobody reads stops the whole process; its lease ends nevertheless, so it must, too."""
+    folders = [str(bench.tree / "lib"), str(bench.tree / "bin")]
+    script = str(bench.tree / "bin/secure_score.py")
+    code = f"import runpy, sys\nsys.argv = [{script!r}]\nsys.path[:0] = {folders!r}\nimport secure_score_input as run\n"
+    code += f"run.SHARE, run.LEASE_SHARE = 2 / 3600, 6 / 3600\nrunpy.run_path({script!r}, run_name='__main__')"
+    command = [bench.python, "-c", code]
+    with subprocess.Popen(
+        command, stdin=PIPE, stdout=PIPE, stderr=PIPE, pipesize=4096, env=bench.env, cwd="/"
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(bench.stdin("prod").encode())
+        process.stdin.close()
+        assert await asyncio.to_thread(process.wait, 30) == 1
+        assert b"not to be ended" in process.stderr.read()
+    assert (await bench.poll()).code == 0
+
+
+async def test_ends_when_splunkd_s_store_hangs(bench: Bench) -> None:
+    """Nothing of a hung KV store outlives the run: not its thread, and not the process that would wait for it."""
+    folders = [str(bench.tree / "lib"), str(bench.tree / "bin")]
+    hurry = f"sys.path[:0] = {folders!r}\nimport secure_score_input as run\nrun.SHARE = 3 / 3600"
+    with bench.splunkd.hanging():
+        bench.params["state_store"] = "kvstore"
+        began = asyncio.get_running_loop().time()
+        cut = await changed(bench, hurry)
+        assert asyncio.get_running_loop().time() - began < 15
+    assert cut.code == 1
+    assert "the next run goes on" in cut.err
+    assert (await bench.poll()).code == 0
+
+
 def test_trusts_somebody_where_splunk_s_openssl_knows_nobody(splunk: Packages) -> None:
     """Python's default places for certificates need not exist inside Splunk."""
     folders = [str(splunk.addon_tree / "lib"), str(splunk.addon_tree / "bin")]

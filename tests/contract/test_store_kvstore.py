@@ -1,5 +1,7 @@
 """The documents store in a Splunk KV store keeps both contracts, through the real splunk-sdk client."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -7,7 +9,10 @@ import pytest
 
 from connector.clock import SimulatedClock
 from connector.errors import StoreError
+from connector.homes.splunkd import bounded
 from connector.ports import State
+from connector.sources.pages import TooMuch
+from connector.stores import kvstore
 from connector.stores.documents import DocumentsStore
 from connector.stores.kvstore import KvStore, open_store
 from tests.contract.documents_contract import DocumentsContract
@@ -49,6 +54,42 @@ class TestKvStore(DocumentsContract):
     @pytest.fixture
     def documents(self, server: Splunkd) -> KvStore:
         return KvStore(collection(server, "state"))
+
+
+async def test_a_store_that_hangs_holds_nobody_beyond_the_time_limit(
+    server: Splunkd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the caller nor the loop, which would wait for threads of its own when it ends."""
+    monkeypatch.setattr(kvstore, "LIMIT_S", 30.0)
+
+    async def run() -> None:
+        store = await Collection(server).open()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await store.load(CONTOSO)
+        monkeypatch.setattr(kvstore, "LIMIT_S", 0.3)
+        with pytest.raises(StoreError, match="does not answer: not over after"):
+            await store.load(CONTOSO)
+
+    began = time.monotonic()
+    with server.hanging():
+        await asyncio.to_thread(asyncio.run, run())
+        assert time.monotonic() - began < 10
+
+
+async def test_an_answer_without_end_is_not_read_to_the_end(server: Splunkd) -> None:
+    """Of bytes no more than stated, and none that would become far more in memory."""
+    from splunklib.binding import handler  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+
+    address = f"http://127.0.0.1:{server.port}/services/server/info"
+    message = {"method": "GET", "headers": [("Authorization", f"Splunk {server.session}")]}
+    whole = bounded(handler())(address, message)["body"].read()
+    assert bounded(handler(), len(whole))(address, message)["body"].read() == whole
+    with pytest.raises(OSError, match="larger than"):
+        bounded(handler(), len(whole) - 1)(address, message)
+    server.roles = tuple("x" for _ in range(1_600_000))
+    with pytest.raises(TooMuch):
+        bounded(handler())(address, message)
 
 
 async def test_a_large_commit_becomes_records_below_one_megabyte(server: Splunkd) -> None:

@@ -53,7 +53,18 @@ class Splunkd:
     requests: list[str] = field(factory=list)
     largest_bytes: int = 0
     fail: int | None = None
+    hangs: threading.Event | None = None
     lock: Any = field(factory=threading.Lock)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The KV store takes requests and does not answer them."""
+        held = self.hangs = threading.Event()
+        try:
+            yield
+        finally:
+            self.hangs = None
+            held.set()
 
 
 def matches(record: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
@@ -96,6 +107,8 @@ def _handler(state: Splunkd) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
             url = urlsplit(self.path)
+            if state.hangs is not None and "/storage/collections/data/" in url.path:
+                state.hangs.wait(60)
             with state.lock:
                 state.requests.append(f"{self.command} {url.path}")
                 if self.headers.get("Authorization") != f"Splunk {state.session}":

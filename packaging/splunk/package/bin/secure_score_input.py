@@ -9,14 +9,16 @@ import logging
 import os
 import signal
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
-from splunklib import client
+from splunklib import binding, client
 from splunklib.modularinput import Argument, Scheme, Script
 
 from connector.config import splunk_conf
@@ -33,7 +35,10 @@ KIND = "secure_score"
 STATE = "ms_secure_score_state"
 LEASE = "ms_secure_score_lease"
 SHARE = 0.9
-"""Of the interval: when a run has to be over, and how long its lease keeps other members from polling."""
+"""Of the interval: when a run is told to end."""
+LEASE_SHARE = 0.95
+"""Of the interval: when a run has ended, come what may, and how long its lease keeps other members from polling."""
+LAST_WORDS_S = 3.0
 
 ARGUMENTS: Mapping[str, str] = {
     "account": "Account (tenant) to poll",
@@ -81,7 +86,9 @@ class SecureScoreInput(Script):
     def stream_events(self, inputs: Any, ew: Any) -> None:
         for stanza, params in inputs.inputs.items():
             try:
-                self.failed |= not _Run(inputs.metadata, stanza.partition("://")[2], params).go(stanza, ew)
+                texts = {key: text_of(value) for key, value in params.items()}
+                with ended_after(LEASE_SHARE * splunk_conf.interval_s(texts)):
+                    self.failed |= not _Run(inputs.metadata, stanza.partition("://")[2], params).go(stanza, ew)
             except StoreBusy as error:
                 log.warning("the previous run of this input is not over yet; this one ends: %s", error.what)
             except SecureScoreError as error:
@@ -102,6 +109,7 @@ class _Run:
             owner="nobody",
             app=APP,
             autologin=False,
+            handler=splunkd.bounded(binding.handler(timeout=splunkd.SOCKET_S)),
         )
         self.folder = Path(metadata["checkpoint_dir"])
         self.name = name
@@ -145,17 +153,27 @@ class _Run:
         return asyncio.run(self._visit(config, stanza, writer))
 
     async def _visit(self, config: Config, stanza: str, writer: Any) -> bool:
+        interval_s = splunk_conf.interval_s(self.params)
+        try:
+            async with asyncio.timeout(SHARE * interval_s):
+                return await self._turn(config, stanza, writer, interval_s)
+        except TimeoutError:
+            log.error(  # noqa: TRY400 - a fact, no bug
+                "not over after %d s: it ends, nothing is lost, the next run goes on", SHARE * interval_s
+            )
+            return False
+
+    async def _turn(self, config: Config, stanza: str, writer: Any, interval_s: int) -> bool:
         # splunkd's questions about scheme and arguments are answered without loading the engine.
         from connector.app import instance, open_app  # noqa: PLC0415
         from connector.homes.input_requests import InputRequests, fulfil  # noqa: PLC0415
 
-        interval_s = splunk_conf.interval_s(self.params)
-        limit_s = SHARE * interval_s
         collection = None
         if config.state.kvstore is not None:
             collection, turns = self._collection(STATE), self._collection(LEASE)
             now = datetime.now(UTC)
-            other = await lease.take(turns, self.name, self.server.guid, now, now + timedelta(seconds=limit_s))
+            until = now + timedelta(seconds=LEASE_SHARE * interval_s)
+            other = await lease.take(turns, self.name, self.server.guid, now, until)
             if other is not None:
                 log.info("another member polls this input: %s", other)
                 return True
@@ -164,19 +182,12 @@ class _Run:
         sink = ModularInputSink(splunk_conf.SINK, place, writer)
         tenant = config.tenants[0]
         requests = InputRequests(splunk_conf.resend_since(self.params), splunk_conf.accept(self.params))
-        try:
-            async with (
-                asyncio.timeout(limit_s),
-                open_app(
-                    config, collection=collection, ready={sink.name: sink}, called=instance(f"-{self.name}")
-                ) as app,
-            ):
-                for done in await fulfil(app.store, sink.name, tenant.tenant_id, requests):
-                    log.info("%s", done)
-                polls, sinks = await app.visit(deadline_s=limit_s / 2)
-        except TimeoutError:
-            log.error("not over after %d s: it ends, nothing is lost, the next run goes on", limit_s)  # noqa: TRY400
-            return False
+        async with open_app(
+            config, collection=collection, ready={sink.name: sink}, called=instance(f"-{self.name}")
+        ) as app:
+            for done in await fulfil(app.store, sink.name, tenant.tenant_id, requests):
+                log.info("%s", done)
+            polls, sinks = await app.visit(deadline_s=SHARE * interval_s / 2)
         for poll in polls:
             if poll.error is not None:
                 log.error("%s: %s. %s", poll.tenant, poll.error, poll.hint)
@@ -203,6 +214,30 @@ def words(error: SecureScoreError) -> str:
 def stop(number: int, _: Any) -> None:
     """End now, even out of a write that nobody reads: state is durable, what is not settled comes again."""
     os._exit(128 + number)
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """End the process when this is not over by then.
+
+    A write into a pipe that splunkd does not read stops everything in this process, its own time limit too. Another
+    member that has the lease by then would send the same beside us.
+    """
+    timer = threading.Timer(seconds, _end, [seconds])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _end(seconds: float) -> None:
+    words = "not over after %d s, and not to be ended: the process is; nothing is lost, the next run goes on"
+    told = threading.Thread(target=log.error, args=(words, seconds), daemon=True)  # stderr may be stuck, too
+    told.start()
+    told.join(LAST_WORDS_S)
+    os._exit(1)
 
 
 def trust() -> None:

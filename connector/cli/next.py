@@ -94,7 +94,7 @@ async def collect(
                 if known.newest is None:
                     silent.append(tenant.name)
                     continue
-                earlier = known.closed_before(known.newest.day.day)
+                earlier = known.before(known.newest.day.day)
                 advice = advise(known.newest, known.profiles, earlier, tenant.targets, what_if)
                 units.append(Advised(tenant.name, tenant.tenant_id, advice))
     return units, silent

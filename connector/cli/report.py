@@ -163,15 +163,24 @@ async def material(
 ) -> Material:
     """What is stored of a tenant; the archived responses only when an archive is given."""
     state = await store.load(tenant.tenant_id)
-    known = memory.decode(state, since=when.start)
+    known = memory.decode(state)
     events = await store.history(Query(tenant_id=tenant.tenant_id, types=build.EVENT_TYPES, since=when.start))
     files: list[EvidenceFile] = []
     if archive is not None:
-        days = {day for day in known.versions() if when.start <= day <= when.end} | {known.first_newest or ""}
+        days = {v.day.day for v in known.between(when.start, when.end)} | {known.first_newest or ""}
         files = [EvidenceFile(*row) for row in await archive.verified(tenant.tenant_id, sorted(days))]
     problems = sorted({str(p["reason"]) for p in memory.head(state).get("problems", {}).values()})
     return Material(
-        tenant.name, tenant.tenant_id, tenant.labels, tenant.source, known, tuple(events), tuple(files), tuple(problems)
+        name=tenant.name,
+        tenant_id=tenant.tenant_id,
+        labels=tenant.labels,
+        source=tenant.source,
+        memory=known,
+        events=tuple(events),
+        evidence=tuple(files),
+        problems=tuple(problems),
+        targets=tenant.targets,
+        exceptions=tenant.exceptions,
     )
 
 

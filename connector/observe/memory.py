@@ -8,6 +8,7 @@ are decoded only when asked for. No decisions and no I/O live here.
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any
 
@@ -103,9 +104,15 @@ class Memory:
             known[self.newest.day.day] = self.newest
         return dict(sorted(known.items()))
 
-    def closed_before(self, day: str) -> Iterator[Version]:
+    def before(self, day: str) -> Iterator[Version]:
         """The closed days before a day, latest first; stored months are decoded as far as somebody asks."""
         return Days.of(self.days).before(day)
+
+    def between(self, first: str, last: str) -> list[Version]:
+        """The known days from `first` to `last`, both included, oldest first; other months are not decoded."""
+        closed = takewhile(lambda v: v.day.day <= last, Days.of(self.days).after(f"{first[:7]}-00"))
+        known = {v.day.day: v for v in (*closed, *([self.newest] if self.newest is not None else []))}
+        return [known[day] for day in sorted(known) if first <= day <= last]
 
 
 def head(state: State | None) -> dict[str, Any]:

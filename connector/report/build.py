@@ -12,9 +12,13 @@ from typing import Any
 
 from attrs import field, frozen
 
+from connector.advice.actions import stated, to_win
+from connector.advice.advise import advise
+from connector.advice.values import NOT_STATED
 from connector.ids import sha256
 from connector.model import PORTAL, Day, Event, Profile, StateUpdate, Version
-from connector.observe import changes, diff, frameworks, groups, totals, waterfall
+from connector.observe import changes, diff, exceptions, frameworks, groups, totals, waterfall
+from connector.report import insurance
 from connector.report.values import (
     Bridge,
     CauseSum,
@@ -33,6 +37,7 @@ from connector.report.values import (
     Recorded,
     Reference,
     Regrouped,
+    Scored,
     StateChange,
     Step,
     Summary,
@@ -69,11 +74,12 @@ def build(material: Material, when: Period) -> TenantReport:
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
     bridge, steps = _bridge(versions, _Known(profiles or {}, events), profiles)
     regrouping = _regrouping(versions, profiles or {}, events)
-    exceptions = None if profiles is None else _exceptions(profiles, versions[-1], when)
+    last = versions[-1]
+    held = None if profiles is None else _exceptions(profiles, last, when, material)
     moved = {} if bridge is None else {m.control: diff.fixed(m.delta) for m in bridge.moves}
     quality = _quality(material, when, versions, events)
     return TenantReport(
-        summary=_summary(material, when, points, quality, bridge, exceptions),
+        summary=_summary(material, when, points, quality, bridge, held),
         source=material.source,
         period=when,
         quality=quality,
@@ -88,13 +94,16 @@ def build(material: Material, when: Period) -> TenantReport:
             for flow in groups.flows(regrouping.shifts)
         ),
         controls=daily[-1]["controls"],
-        exceptions=exceptions,
+        exceptions=held,
         state_changes=_state_changes(profiles or {}, when),
         frameworks=_frameworks(versions[-1], profiles, moved),
         comparatives=_comparatives(versions),
         targets=tuple(_notice(e) for e in events if e.type.startswith("posture.")),
         evidence=material.evidence,
         fingerprint=sha256("".join(f"{v.day.day} {v.revision} {v.hash}\n" for v in versions).encode("ascii")),
+        scored=_scored(last, profiles),
+        advice=advise(last, profiles, material.memory.before(last.day.day), material.targets),
+        insurance=insurance.answer_all(last, profiles, material.evidence),
     )
 
 
@@ -118,13 +127,13 @@ def summarise(material: Material, when: Period) -> Summary:
     profiles = material.memory.profiles
     points = tuple(_point(v, totals.of_day(v, profiles)) for v in ends)
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
-    exceptions = None if profiles is None else _exceptions(profiles, ends[-1], when)
+    held = None if profiles is None else _exceptions(profiles, ends[-1], when, material)
     bridge, _ = _bridge(ends, _Known(profiles or {}, ()), profiles)
-    return _summary(material, when, points, _quality(material, when, versions, events), bridge, exceptions)
+    return _summary(material, when, points, _quality(material, when, versions, events), bridge, held)
 
 
 def _observed(material: Material, when: Period) -> list[Version]:
-    return [v for day, v in material.memory.versions().items() if when.start <= day <= when.end]
+    return material.memory.between(when.start, when.end)
 
 
 def _summary(
@@ -133,7 +142,7 @@ def _summary(
     points: Sequence[DayPoint],
     quality: Quality,
     bridge: Bridge | None,
-    exceptions: Sequence[Exemption] | None,
+    held: Sequence[Exemption] | None,
 ) -> Summary:
     last = points[-1]
     losers = [] if bridge is None else [m for m in bridge.moves if m.delta < 0]
@@ -157,7 +166,7 @@ def _summary(
         measured=last.measured,
         asserted=last.asserted,
         measured_percent=measured_percent,
-        exceptions=None if exceptions is None else len(exceptions),
+        exceptions=None if held is None else len(held),
         regressed=len(losers),
         improved=len(gainers),
         worst=losers[0].control if losers else None,
@@ -468,7 +477,9 @@ def _group(
 # -------------------------------------------------------------------------------------------------------- exceptions
 
 
-def _exceptions(profiles: Mapping[str, Profile], last: Version, when: Period) -> tuple[Exemption, ...]:
+def _exceptions(
+    profiles: Mapping[str, Profile], last: Version, when: Period, material: Material
+) -> tuple[Exemption, ...]:
     """Every control whose state at the period's end is accepted or asserted: most asserted points first.
 
     Asserted points are those of the last day, as its total has them.
@@ -479,17 +490,18 @@ def _exceptions(profiles: Mapping[str, Profile], last: Version, when: Period) ->
         profile = profiles[name]
         state = diff.state_at(profile, end)
         if state.state in diff.DECLARED:
-            found.append(_exemption(profile, state, last, when))
+            found.append(_exemption(profile, state, last, when, material))
     return tuple(sorted(found, key=lambda e: (-(e.asserted_points or 0.0), e.state, e.at or "", e.control)))
 
 
-def _exemption(profile: Profile, state: StateUpdate, last: Version, when: Period) -> Exemption:
+def _exemption(profile: Profile, state: StateUpdate, last: Version, when: Period, material: Material) -> Exemption:
     control = last.day.controls.get(profile.id)
     asserted = 0 if control is None else diff.asserted_units(control, profile, last.until)
     score = None if control is None else diff.rounded(control.score)
     most = diff.max_of(control, profile)
     forgone = None if score is None or most is None else diff.points(diff.fixed(most) - diff.fixed(score))
     day = state.at[:10] if state.at else None
+    due = exceptions.judge(state, material.exceptions, when.end)
     return Exemption(
         control=profile.id,
         title=profile.title or profile.id,
@@ -500,7 +512,7 @@ def _exemption(profile: Profile, state: StateUpdate, last: Version, when: Period
         portal=PORTAL.get(state.state, "unknown"),
         by=state.by,
         at=state.at,
-        age_days=None if day is None else (date.fromisoformat(when.end) - date.fromisoformat(day)).days,
+        age_days=due.age_days,
         comment=state.comment or None,
         assigned_to=state.assigned_to or None,
         new_in_period=day is not None and when.start <= day <= when.end,
@@ -508,6 +520,8 @@ def _exemption(profile: Profile, state: StateUpdate, last: Version, when: Period
         max_score=most,
         asserted_points=None if asserted is None else diff.points(asserted),
         forgone_points=forgone,
+        review_on=due.review_on,
+        due=due.reasons,
     )
 
 
@@ -524,6 +538,56 @@ def _state_changes(profiles: Mapping[str, Profile], when: Period) -> tuple[State
                 found.append(StateChange(*entry))
             before = update if before is not diff.UNKNOWN_STATE else before
     return tuple(sorted(found, key=lambda c: (c.at, c.control)))
+
+
+# ------------------------------------------------------------------------------------------------------------ controls
+
+
+def _scored(last: Version, profiles: Mapping[str, Profile] | None) -> tuple[Scored, ...]:
+    """Every scored control of the last day, by name."""
+    return tuple(_one_scored(name, last, (profiles or {}).get(name), profiles) for name in sorted(last.day.controls))
+
+
+def _one_scored(name: str, last: Version, profile: Profile | None, profiles: Mapping[str, Profile] | None) -> Scored:
+    control = last.day.controls[name]
+    state = diff.UNKNOWN_STATE if profiles is None else diff.effective_state(profile)
+    units = to_win(control, profile)
+    asserted = None if profiles is None else diff.asserted_units(control, profile, last.until)
+    table = frameworks.shipped()
+    references: dict[str, list[str]] = {}
+    for ref in table.references(name):
+        ids = references.setdefault(ref.framework, [])
+        if ref.id not in ids:
+            ids.append(ref.id)
+    return Scored(
+        control=name,
+        title=(profile.title if profile else "") or name,
+        category=groups.group_of("category", control, profile),
+        service=groups.group_of("service", control, profile),
+        tier=groups.group_of("tier", control, profile),
+        score=diff.rounded(control.score),
+        max_score=diff.max_of(control, profile),
+        percent=diff.rounded(control.percent),
+        full=diff.is_full(control, profile),
+        points=None if units is None else diff.points(max(units, 0)),
+        asserted_points=None if asserted is None else diff.points(asserted),
+        state=state.state,
+        portal=PORTAL.get(state.state, "unknown"),
+        by=state.by,
+        at=state.at,
+        comment=state.comment or None,
+        assigned_to=state.assigned_to or None,
+        on=control.on,
+        count=control.count,
+        total=control.total,
+        cost=stated(profile.implementation_cost) if profile else NOT_STATED,
+        impact=stated(profile.user_impact) if profile else NOT_STATED,
+        rank=profile.rank if profile else None,
+        threats=profile.threats if profile else (),
+        url=(profile.action_url if profile else "") or None,
+        subject=table.class_of(name),
+        references={framework: tuple(ids) for framework, ids in references.items()},
+    )
 
 
 # --------------------------------------------------------------------------------------------- frameworks, averages

@@ -25,6 +25,7 @@ from connector.report.figures import (
     service,
     table,
 )
+from connector.report.insurers import insurers
 from connector.report.markup import Content, Markup, el, soft
 from connector.report.values import (
     Comparative,
@@ -65,6 +66,7 @@ def sections(report: TenantReport, prefix: str) -> list[Section]:
         Section("controls", "Controls that moved", moves.controls(report.bridge)),
         Section("exceptions", "Exceptions register", _exceptions(report)),
         Section("frameworks", "Frameworks", _frameworks(report)),
+        Section("insurance", "What insurers ask", insurers(report.insurance)),
         Section("averages", "Comparatives", _comparatives(report.comparatives)),
         *([Section("targets", "Targets", _notices(report.targets))] if report.targets else []),
         Section("evidence", "Method and evidence", _evidence(report)),

@@ -6,8 +6,10 @@ ISO 8601 UTC text. `None` means "unknown", never zero.
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import Factory, frozen
 
+from connector.advice.values import Advice
+from connector.config.values import ExceptionsConfig, TargetsConfig
 from connector.model import Event
 from connector.observe.explain import Cause
 from connector.observe.memory import Memory
@@ -38,7 +40,10 @@ class EvidenceFile:
 
 @frozen
 class Material:
-    """All that a tenant's report is made of. `events` may be more than the period's; `problems` are open now."""
+    """All that a tenant's report is made of. `events` may be more than the period's; `problems` are open now.
+
+    `targets` and `exceptions` are what the configuration asks for.
+    """
 
     name: str
     tenant_id: str
@@ -48,6 +53,8 @@ class Material:
     events: tuple[Event, ...] = ()
     evidence: tuple[EvidenceFile, ...] = ()
     problems: tuple[str, ...] = ()
+    targets: TargetsConfig = Factory(TargetsConfig)
+    exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
 
 
 # ------------------------------------------------------------------------------------------------------ data quality
@@ -237,7 +244,8 @@ class Exemption:
     """A control that somebody declared accepted or solved elsewhere, in force at the period's end.
 
     `asserted_points` are awarded for the statement and measured by nobody; `forgone_points` is what the control lacks.
-    `age_days` counts from the statement to the period's end; None when Graph gives no date.
+    `age_days` counts from the statement to the period's end; None when Graph gives no date. `review_on` is when the
+    configuration wants it reviewed; `due` says why somebody must look at it: "review_overdue", "comment_missing".
     """
 
     control: str
@@ -257,6 +265,8 @@ class Exemption:
     max_score: float | None
     asserted_points: float | None
     forgone_points: float | None
+    review_on: str | None
+    due: tuple[str, ...]
 
 
 @frozen
@@ -270,6 +280,90 @@ class StateChange:
     after: str
     by: str | None
     comment: str | None
+
+
+# ------------------------------------------------------------------------------------------------------------ controls
+
+
+@frozen
+class Scored:
+    """One scored control on the last observed day. `points` are those still to win, `asserted_points` those of `score`
+    that were declared and not measured.
+
+    `full` is None where nobody can tell. `count` of `total` is Microsoft's evidence: exposed devices for controls of
+    devices, compliant users for others. `subject` and `references` (by framework) are our assignment, indicative.
+    """
+
+    control: str
+    title: str
+    category: str
+    service: str
+    tier: str
+    score: float | None
+    max_score: float | None
+    percent: float | None
+    full: bool | None
+    points: float | None
+    asserted_points: float | None
+    state: str
+    portal: str
+    by: str | None
+    at: str | None
+    comment: str | None
+    assigned_to: str | None
+    on: bool | None
+    count: int | None
+    total: int | None
+    cost: str
+    impact: str
+    rank: int | None
+    threats: tuple[str, ...]
+    url: str | None
+    subject: str | None
+    references: Mapping[str, tuple[str, ...]]
+
+
+# ----------------------------------------------------------------------------------------------------------- insurance
+
+
+@frozen
+class Bearing:
+    """A control that bears on a question; `standing` is full, asserted, part, none or unknown."""
+
+    control: str
+    title: str
+    standing: str
+    score: float | None
+    max_score: float | None
+
+
+@frozen
+class Question:
+    """What an insurer asks. `answer` is yes, partly, no, asserted or not_answerable (from this data).
+
+    `deciding` controls decide, those `beside` do not; `missing` are deciding ones that Microsoft does not score here.
+    `limits` says what this data cannot show.
+    """
+
+    id: str
+    question: str
+    answer: str
+    limits: str
+    deciding: tuple[Bearing, ...]
+    beside: tuple[Bearing, ...]
+    missing: tuple[str, ...]
+
+
+@frozen
+class Insurance:
+    """Indicative. `sha256` is the day's content hash, `evidence` the hashes of its archived responses."""
+
+    day: str
+    sha256: str
+    evidence: tuple[str, ...]
+    table_version: int
+    label: str
+    questions: tuple[Question, ...]
 
 
 # --------------------------------------------------------------------------------------------------------- frameworks
@@ -382,6 +476,9 @@ class TenantReport:
     targets: tuple[Notice, ...]
     evidence: tuple[EvidenceFile, ...]
     fingerprint: str
+    scored: tuple[Scored, ...]
+    advice: Advice
+    insurance: Insurance
 
 
 @frozen

@@ -59,6 +59,22 @@ CLASSES: Mapping[str, str] = {
     "activity_policies": "Activity policies",
 }
 
+ANSWERS: Mapping[str, str] = {
+    "yes": "Yes",
+    "partly": "Partly",
+    "no": "No",
+    "asserted": "Asserted, not measured",
+    "not_answerable": "Not answerable from this data",
+}
+
+STANDINGS: Mapping[str, str] = {
+    "full": "full points, measured",
+    "asserted": "full points, declared",
+    "part": "part of its points",
+    "none": "no points",
+    "unknown": "unknown",
+}
+
 STATES: Mapping[str, str] = {
     "Ignored": "Risk accepted",
     "ThirdParty": "Third party",

@@ -268,3 +268,17 @@ def test_a_link_of_another_scheme_that_was_remembered_is_no_change() -> None:
     """Version 0.1.0 remembered any; read anew the profile has none, and nothing is told."""
     state = stored(Memory(profiles={"a": Profile("a", "A", action_url="javascript:alert(1)")}))
     assert decode(state).profiles == {"a": Profile("a", "A")}
+
+
+def test_the_days_between_two_are_known_without_decoding_other_months() -> None:
+    memory = decode(stored(full()))
+    assert [v.day.day for v in memory.between("2026-10-01", "2026-11-21")] == ["2026-10-01", "2026-10-31", "2026-11-21"]
+    assert [v.day.day for v in memory.between("2026-11-21", "2026-12-31")] == ["2026-11-21", "2026-11-22"]
+    assert memory.between("2026-10-02", "2026-10-30") == []
+    days = Days.of(decode(stored(full())).days)
+    assert [v.day.day for v in evolve(memory, days=days).between("2026-11-01", "2026-11-30")] == [
+        "2026-11-21",
+        "2026-11-22",
+    ]
+    assert days.months["2026-09"].versions is None
+    assert [v.day.day for v in memory.before("2026-10-31")] == ["2026-10-01", "2026-09-30"]

@@ -17,6 +17,7 @@ import pytest
 from attrs import evolve, fields, has
 from jsonschema import Draft202012Validator
 
+from connector.advice import values as advice
 from connector.model import Control, Day, Version
 from connector.observe import diff
 from connector.observe.explain import Share
@@ -272,14 +273,15 @@ def test_the_document_fits_the_shipped_schema(harmed: bool) -> None:
     assert len(data["tenants"]) == 2
 
 
+UNTOLD = ("Material", "Event", "Memory", "TargetsConfig", "ExceptionsConfig")
+"""What a report is made of, and does not tell as it stands."""
+
+
 def test_the_schema_knows_exactly_the_fields_there_are() -> None:
     described = {name: d["properties"] for name, d in SCHEMA["$defs"].items() if "properties" in d}
     described["Cover"] = {k: v for k, v in SCHEMA["properties"].items() if k not in ("schema", "tenants", "method")}
-    known = {
-        n: c
-        for n, c in vars(values).items()
-        if isinstance(c, type) and has(c) and n not in ("Material", "Event", "Memory")
-    }
+    known = {n: c for n, c in vars(values).items() if isinstance(c, type) and has(c) and n not in UNTOLD}
+    known |= {n: c for n, c in vars(advice).items() if isinstance(c, type) and has(c)}
     known["Share"] = Share
     assert {n: list(p) for n, p in described.items()} == {n: [f.name for f in fields(c)] for n, c in known.items()}
     required = {n: d["required"] for n, d in SCHEMA["$defs"].items() if "properties" in d}

@@ -5,8 +5,10 @@ one, and nothing is carried from batch to batch that a crash could spoil.
 
 A last line without its line feed is what a crash in mid-write leaves. Its record was never settled and comes again, so
 the torn end is cut before the next batch. A last line that is complete JSON, or does not begin as our lines do, is
-ended with a line feed instead: at worst an event comes twice, with the same id. Complete lines are never touched. One
-file belongs to one sink; rotate by rename (with `delaycompress`), not by `copytruncate`.
+ended with a line feed instead: at worst an event comes twice, with the same id. A power cut may leave a hole in the
+batch that was not synced: NULs, which no line of ours has. From that line on the file is cut, if all that follows is a
+piece of the batch that is written now. Complete lines are not touched otherwise. One file belongs to one sink; rotate
+by rename (with `delaycompress`), not by `copytruncate`.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -72,6 +75,8 @@ _HINTS = {
     errno.EIO: "check the disk",
     errno.ELOOP: "a symbolic link that another account made is not followed: name the file itself",
 }
+
+_WRITTEN = re.compile(rb"[^\0]+")
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +157,7 @@ def _append(path: str, mode: int, data: bytes) -> None:
         return
     fd = _open(path, mode)
     try:
-        start = _repair(path, fd, data[:4])
+        start = _repair(path, fd, data)
         try:
             _write(fd, data)
             os.fsync(fd)
@@ -238,9 +243,16 @@ def _write(fd: int, data: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def _repair(path: str, fd: int, begins: bytes) -> int:
-    """Make the file end in a complete line; returns its size then. `begins` is how a line of ours begins."""
-    size = os.fstat(fd).st_size
+def _repair(path: str, fd: int, data: bytes) -> int:
+    """Make the file end in a complete line, without holes in what comes again as `data`; returns its size then."""
+    size, begins = os.fstat(fd).st_size, data[:4]
+    hole = _hole(fd, size, data)
+    if hole is not None:
+        log.warning(
+            "%s: cut %d bytes of a batch that was torn; its events were not settled, they come again", path, size - hole
+        )
+        os.ftruncate(fd, hole)
+        return hole
     if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
         return size
     start = _line_start(fd, size)
@@ -250,6 +262,21 @@ def _repair(path: str, fd: int, begins: bytes) -> int:
         return size + 1
     log.warning("%s: cut a torn last line of %d bytes; its event was not settled and comes again", path, size - start)
     os.ftruncate(fd, start)
+    return start
+
+
+def _hole(fd: int, size: int, data: bytes) -> int | None:
+    """Where the line begins that has the first hole, if nothing but pieces of `data` stands there and behind."""
+    begin = max(0, size - len(data))
+    at = os.pread(fd, size - begin, begin).find(b"\0")
+    if at < 0:
+        return None
+    start, found = _line_start(fd, begin + at), 0
+    for piece in _WRITTEN.finditer(os.pread(fd, size - start, start)):
+        found = data.find(piece[0], found)
+        if found < 0:
+            return None  # settled once and damaged since, or somebody else's
+        found += len(piece[0])
     return start
 
 

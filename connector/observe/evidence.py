@@ -104,7 +104,9 @@ class Evidence:
             if _DAY.fullmatch(folder.name) and folder.name < oldest and folder.is_dir():
                 gone = home / ".expired"
                 _remove(gone)
-                shutil.rmtree(folder.rename(gone))  # at once, or half of it would be missing for a moment
+                folder.rename(gone)  # at once, or half of it would be missing for a moment
+                sync_folder(home)
+                shutil.rmtree(gone)
 
 
 def _settle_sums(home: Path, newest_day: str) -> None:

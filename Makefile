@@ -19,7 +19,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench check format lock wheel clean deb rpm bundle sbom audit azure sentinel splunk inspect
+.PHONY: help demo test bench soak check format lock wheel clean deb rpm bundle sbom audit azure sentinel splunk inspect
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ test: $(VENV)/.dev ## the tests, but for the long ones
 
 bench: $(VENV)/.bench ## performance beside rivals: a table, then one JSON object (ARGS=--quick only proves that it runs)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(VENV)/.dev ## kill -9 of the real daemon, 10,000 times (hours; ARGS="--kills 500", ARGS="--seconds 1800")
+	@$(BIN)/python -m tests.crash.soak $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint, types, import rules, then all tests, the long ones too
 	@$(BIN)/ruff format --check --quiet .

@@ -10,7 +10,7 @@ import json
 import random
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from tests.fakes.simulated import token_file
 ROOT = Path(__file__).parents[2]
 
 
-async def securescore(folder: Path, *words: str) -> Process:
+async def securescore(folder: Path, *words: str, env: Mapping[str, str] | None = None) -> Process:
     """The command, started in a folder; stdout and stderr are pipes (of `run` only stderr)."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -38,10 +38,20 @@ async def securescore(folder: Path, *words: str) -> Process:
         "connector.cli.main",
         *words,
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "COLUMNS": "250"},
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "COLUMNS": "250", **(env or {})},
         stdout=DEVNULL if words[0] == "run" else PIPE,
         stderr=PIPE,
     )
+
+
+async def started(process: Process) -> None:
+    """Until `run` polls and delivers, and obeys signals. Raises AssertionError with its words when it ends instead."""
+    said = b""
+    assert process.stderr is not None
+    while b"run.started" not in said:
+        line = await process.stderr.readline()
+        said += line
+        assert line, said.decode()
 
 
 async def ask(folder: Path, *words: str) -> str:
@@ -67,26 +77,33 @@ def operate(*words: str) -> tuple[int, str, str]:
 class Recorder:
     """A webhook receiver that keeps everything, slowly enough that a death may come before or after it answers.
 
-    A batch with an event of a type in `refuse` gets that status instead.
+    A batch with an event of a type in `refuse` gets that status instead. `tell` is given each body that is taken,
+    before the answer.
     """
 
     contents: dict[str, set[str]] = Factory(dict)
     order: list[str] = Factory(list)
+    arrived: list[tuple[str, str]] = Factory(list)
     requests: int = 0
     heard: asyncio.Event = Factory(asyncio.Event)
     refuse: dict[str, int] = Factory(dict)
     draw: random.Random = Factory(lambda: random.Random(5))
+    tell: Callable[[bytes], None] = lambda _: None
 
     async def answer(self, request: web.Request) -> web.Response:
         self.requests += 1
-        events = json.loads(await request.read())
+        body = await request.read()
+        events = json.loads(body)
         await asyncio.sleep(self.draw.uniform(0, 0.01))
         refused = [self.refuse[e["type"]] for e in events if e["type"] in self.refuse]
         if refused:
             return web.Response(status=refused[0], text="not in our schema")
+        self.tell(body)
         for event in events:
+            text = json.dumps(event)
             self.order.append(event["id"])
-            self.contents.setdefault(event["id"], set()).add(json.dumps(event))
+            self.arrived.append((event["id"], text))
+            self.contents.setdefault(event["id"], set()).add(text)
         self.heard.set()
         await asyncio.sleep(self.draw.uniform(0, 0.01))
         return web.Response(status=204)
@@ -99,9 +116,25 @@ class Recorder:
 
 @asynccontextmanager
 async def surroundings(
-    folder: Path, recorder: Recorder, *, tenants: int = 3, more: str = "", faults: Faults | None = None
+    folder: Path,
+    recorder: Recorder,
+    *,
+    tenants: int = 3,
+    more: str = "",
+    faults: Faults | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[SimulatedClock]:
-    """Simulated tenants whose time the test moves by the clock it gets, a recorder, and securescore.yaml for both."""
+    """Simulated tenants whose time the test moves by the clock it gets, a recorder, and securescore.yaml for both.
+
+    `more` are further sinks, `settings` further keys of the configuration, or other values than those here.
+    """
+    kept = {
+        "state": "{path: state.db}",
+        "raw": "{keep_days: 0}",
+        "poll": "{interval: 1s, concurrency: 2}",
+        "health": "{listen: off}",
+        **(settings or {}),
+    }
     clock = SimulatedClock(datetime(2026, 5, 1, 8, tzinfo=UTC))
     world = World(7, tenants, date(2026, 2, 1), sizes=("small",))
     async with serve(world, clock, faults=faults) as sim, recorder.server() as hook:
@@ -109,12 +142,10 @@ async def surroundings(
         for who in world.tenants:
             token = token_file(folder, who)
             entries.append(f"{{name: {who.name}, tenant_id: {who.id}, auth: {{kind: token, file: {token.name}}}}}")
+        keys = "\n            ".join(f"{key}: {value}" for key, value in kept.items())
         (folder / "securescore.yaml").write_text(
             f"""
-            state: {{path: state.db}}
-            raw: {{keep_days: 0}}
-            poll: {{interval: 1s, concurrency: 2}}
-            health: {{listen: off}}
+            {keys}
             graph: {{base_url: "{sim.base_url}"}}
             tenants: [{", ".join(entries)}]
             sinks:

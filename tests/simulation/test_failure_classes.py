@@ -1,6 +1,6 @@
 """The ways in which respected pipelines lose data, each as a test of the loops over a real store.
 
-Found elsewhere: death at every step (test_kill9_daemon, test_state_machine, unit/test_sqlite_crash), a full disk
+Found elsewhere: death at every step (crash/test_kill9, test_state_machine, unit/test_sqlite_crash), a full disk
 (test_disk_full), damaged, foreign and newer files and two processes (unit/test_sqlite_file, test_process), success that
 is none (the contract tests of each sink), an event that a sink chokes on (unit/test_delivery_isolation).
 """

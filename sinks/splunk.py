@@ -80,7 +80,7 @@ _LONE_REFUSALS = 20  # events refused one by one with none taken in between, bef
 _ACK_INTERVAL_S, _ACK_POLLS = 10.0, 30  # within the 600 s after which a collector forgets a channel
 _LONGEST_PAUSE_S = 30.0
 _AT_ONCE_S = 1.0
-_MAX_COOKIES, _MAX_COOKIE_CHARS = 20, 4096
+_MAX_COOKIES, _MAX_COOKIE_CHARS = 20, 4096  # the characters of all together: more, and servers refuse the head
 
 log = logging.getLogger(__name__)
 
@@ -348,9 +348,10 @@ class _Channel:
         for cookie in response.headers.get("set-cookie", "").split(","):  # a date's second half is no pair
             pair = cookie.partition(";")[0].strip()
             name, equals, value = pair.partition("=")
-            room = len(self.cookies) < _MAX_COOKIES or name in self.cookies
-            if equals and room and len(pair) <= _MAX_COOKIE_CHARS and pair.isascii() and pair.isprintable():
-                self.cookies[name] = value
+            kept = {**self.cookies, name: value}
+            fits = len(kept) <= _MAX_COOKIES and sum(map(len, (*kept, *kept.values()))) <= _MAX_COOKIE_CHARS
+            if equals and fits and pair.isascii() and pair.isprintable():
+                self.cookies = kept
 
 
 @define
@@ -587,7 +588,7 @@ class HecSink:
                 self._gzip = False
                 continue
             if verdict.code is None and response.status == 400 and channel.cookies != before:
-                # headerEnforcementMode = block: refused for want of the cookie that came with the refusal
+                # headerEnforcementMode = block: refused for want of the cookie that came with the refusal, or for one
                 return evolve(verdict, kind="retry")
             return verdict
 
@@ -620,6 +621,8 @@ class HecSink:
             await self._http.close()
             response = await self._http.request(method, url, headers=sent, body=body, max_bytes=_MAX_ANSWER_BYTES)
         self._warm = True
+        if response.status >= 400 and judge(response).code is None:
+            channel.cookies.clear()  # refused on the way, and perhaps because of them
         channel.keep_cookies(response)
         # Whoever echoes the request must not bring the token into an error text.
         return evolve(response, body=response.body.replace(channel.token.encode(), b"(token)"))

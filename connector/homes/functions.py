@@ -68,7 +68,7 @@ class Functions:
     async def turn(self, body: bytes) -> None:
         """One message of the queue. A tenant that this process does not know may be new in the tenants file."""
         async with self._using() as turns:
-            if turns.knows(read(body)[0]):
+            if turns.knows(read(body).tenant_id):
                 await turns.turn(body)
                 return
         async with self._using(fresh=True) as turns:

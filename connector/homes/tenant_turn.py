@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, cast
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define, evolve, frozen
 
 from connector.clock import iso, parse_iso
 from connector.config.values import TenantConfig
@@ -48,6 +48,11 @@ BEHIND_S = 3 * 3600.0
 """A sink whose oldest event waits longer than this is a problem, although others may go through."""
 ONE_AT_A_TIME = frozenset({"splunk_hec"})
 """Kinds whose sends must not overlap: acknowledgements hold within one channel."""
+
+
+SETTLE_LAG_S = 840.0
+"""So long after a slot its heartbeat is told: as long as a turn may take. A worker writes what it settled a while after
+the moment that this is counted under, and what was written after the count would be in no heartbeat."""
 
 
 class FleetStore(Store, Protocol):
@@ -97,6 +102,7 @@ class TenantTurns:
     _locks_by_sink: dict[str, asyncio.Lock] = Factory(dict)
     _circuits: dict[str, Circuit] = Factory(dict)
     _deliveries: dict[tuple[str, str], Delivery] = Factory(dict)
+    _offered: dict[str, datetime] = Factory(dict)
     _stats: Stats | None = None
     _survey: Survey | None = None
 
@@ -135,21 +141,31 @@ class TenantTurns:
         if head.get("problems", {}).get("connector.problem:outbox", {}).get("reason") == "outbox_full":
             log.error("plan.outbox_full", extra={"hint": "`securescore sinks list` shows which sink holds the outbox"})
             return []
-        return [message(tenant) for tenant in self.app.config.tenants]
+        return [message(tenant, self.clock.now()) for tenant in self.app.config.tenants]
 
     async def turn(self, body: bytes) -> PollOutcome | None:
         """Poll and deliver the tenant a message names; None when it is only to be delivered, or is gone.
 
+        A message that waited while another one of its tenant was worked at has nothing left to do: thus messages that
+        come faster than workers do them pile up to one round of all tenants, and no further.
+
         Raises ValueError for what is no message of ours, Unavailable or StoreError when the message shall come again.
         """
-        tenant_id, poll = read(body)
+        asked = read(body)
+        tenant_id = asked.tenant_id
         tenant = next((t for t in self.app.config.tenants if t.tenant_id == tenant_id), None)
         if tenant is None:
             log.warning("turn.unknown_tenant", extra={"tenant": tenant_id})
             return None
         async with self._locks.setdefault(tenant_id, asyncio.Lock()):
+            poll = asked.poll and not await self._polled_since(tenant_id, asked.at)
+            if not poll and asked.at is not None and self._offered.get(tenant_id, asked.at) > asked.at:
+                log.info("turn.superseded", extra={"tenant": tenant.name})
+                return None
+            now = self.clock.now()
             outcome = await self._poll(tenant) if poll else None
             await self.deliver(tenant_id)
+            self._offered[tenant_id] = now
         if outcome is not None and outcome.status == "failed" and outcome.reason in AGAIN:
             raise Unavailable(f"tenant {tenant.name}: {outcome.error}", hint=outcome.hint)
         return outcome
@@ -161,7 +177,7 @@ class TenantTurns:
         of the connector, and closed by the next `tend`.
         """
         try:
-            tenant_id, _ = read(body)
+            tenant_id = read(body).tenant_id
         except ValueError as error:
             await self._tell(CONNECTOR, _poisoned("a message", "turn:message", str(error)))
             return
@@ -183,7 +199,7 @@ class TenantTurns:
         """
         now = self.clock.now()
         beat_s = self.app.config.health.heartbeat_s or 3600.0
-        this = slot(now, beat_s)
+        this = slot(now - timedelta(seconds=SETTLE_LAG_S), beat_s)
         head = memory.head(await self.store.load(CONNECTOR))
         since = head.get("heartbeat") or iso(parse_iso(this) - timedelta(seconds=beat_s))
         self._survey = await self.store.survey(since, this)
@@ -197,9 +213,16 @@ class TenantTurns:
             await self._beat(this, since, self._survey)
         await self.deliver(CONNECTOR)
         waiting = self._survey.behind
-        return [message(t, poll=False) for t in self.app.config.tenants if t.tenant_id in waiting]
+        return [message(t, now, poll=False) for t in self.app.config.tenants if t.tenant_id in waiting]
 
     # ------------------------------------------------------------------------------------------------------ one turn
+
+    async def _polled_since(self, tenant_id: str, at: datetime | None) -> bool:
+        """Whether a good poll came after this moment, by whatever worker. A failed one is what comes again is for."""
+        if at is None:
+            return False
+        last = memory.head(await self.store.load(tenant_id)).get("last_success")
+        return last is not None and parse_iso(last) > at
 
     async def _poll(self, tenant: TenantConfig) -> PollOutcome:
         try:
@@ -349,21 +372,31 @@ class TenantTurns:
 # ------------------------------------------------------------------------------------------------------- small parts
 
 
-def message(tenant: TenantConfig, *, poll: bool = True) -> str:
+@frozen
+class Asked:
+    """What a message asks for: the tenant's turn, with a poll or only to deliver; `at` is when that was planned."""
+
+    tenant_id: str
+    poll: bool
+    at: datetime | None
+
+
+def message(tenant: TenantConfig, at: datetime, *, poll: bool = True) -> str:
     """The message that gives a tenant its turn; without `poll` it is only delivered."""
-    return json.dumps({"v": 1, "tenant": tenant.tenant_id, "name": tenant.name, "poll": poll})
+    return json.dumps({"v": 1, "tenant": tenant.tenant_id, "name": tenant.name, "poll": poll, "at": iso(at)})
 
 
-def read(body: bytes) -> tuple[str, bool]:
-    """The tenant a message names, and whether it is to be polled. Raises ValueError."""
+def read(body: bytes) -> Asked:
+    """What a message asks for. Raises ValueError."""
     try:
         found = json.loads(body)
-        tenant_id, poll = found["tenant"], found.get("poll", True)
+        tenant_id, poll, at = found["tenant"], found.get("poll", True), found.get("at")
+        moment = None if at is None else parse_iso(at)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no message of ours: {type(error).__name__}") from None
     if not isinstance(tenant_id, str) or not isinstance(poll, bool) or not tenant_id:
         raise ValueError("no message of ours: its fields are of other types")
-    return tenant_id, poll
+    return Asked(tenant_id, poll, moment)
 
 
 def refuse_kinds(kinds: Sequence[str]) -> None:

@@ -1,9 +1,10 @@
 """A tenant's turn: who is polled, what fails a message and what never does, what is told of all tenants together."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,20 @@ from connector.config.values import (
 from connector.deliver.delivery import Outcome
 from connector.errors import ConfigError, Denied, StoreError, Unavailable
 from connector.health.upkeep import CONNECTOR
-from connector.homes.tenant_turn import HELD_AFTER, HOLD_S, Circuit, TenantTurns, message, read, refuse_kinds
+from connector.homes.tenant_turn import (
+    HELD_AFTER,
+    HOLD_S,
+    SETTLE_LAG_S,
+    Asked,
+    Circuit,
+    TenantTurns,
+    message,
+    read,
+    refuse_kinds,
+)
 from connector.model import Receipt, Record, accept_all
 from connector.observe import memory
-from connector.ports import Query, State
+from connector.ports import Query, Settlement, State
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve
 from connector.simulator.world import World
@@ -81,7 +92,7 @@ def refuse(error: Exception) -> Any:
 async def test_every_tenant_gets_a_message_that_its_turn_understands(tmp_path: Path) -> None:
     async with home(tmp_path, 3) as (turns, sink, _):
         texts = await turns.plan()
-        assert [read(t.encode()) for t in texts] == [(t.tenant_id, True) for t in turns.app.config.tenants]
+        assert [read(t.encode()) for t in texts] == [Asked(t.tenant_id, True, NOW) for t in turns.app.config.tenants]
         for text in texts:
             outcome = await turns.turn(text.encode())
             assert outcome is not None
@@ -99,7 +110,7 @@ async def test_what_is_no_message_is_refused(body: bytes) -> None:
 async def test_a_tenant_that_is_gone_is_no_fault(tmp_path: Path) -> None:
     async with home(tmp_path) as (turns, _, sim):
         gone = TenantConfig("gone", "99999999-9999-4999-8999-999999999999")
-        assert await turns.turn(message(gone).encode()) is None
+        assert await turns.turn(message(gone, NOW).encode()) is None
         assert not turns.knows(gone.tenant_id)
         assert len(sim.requests) == 0
 
@@ -167,7 +178,7 @@ async def test_a_message_given_up_is_a_problem_until_a_poll_works(tmp_path: Path
         await one_round(turns)
         (tenant,) = turns.app.config.tenants
         for _ in range(2):
-            await turns.given_up(message(tenant).encode())
+            await turns.given_up(message(tenant, NOW).encode())
         (told,) = [e for e in await events(turns, "connector.problem") if e["tenant"]]
         assert (told["reason"], told["tenant"]["name"]) == ("given_up", tenant.name)
         sim.faults.add(Fault("denied"))
@@ -184,7 +195,7 @@ async def test_a_message_given_up_adds_nothing_to_a_fault_that_is_told_already(t
     async with home(tmp_path) as (turns, _, sim):
         sim.faults.add(Fault("denied"))
         await one_round(turns)
-        await turns.given_up(message(turns.app.config.tenants[0]).encode())
+        await turns.given_up(message(turns.app.config.tenants[0], NOW).encode())
         assert [e["reason"] for e in await events(turns, "connector.problem") if e["tenant"]] == ["denied"]
 
 
@@ -205,8 +216,11 @@ async def test_the_heartbeat_counts_what_all_workers_delivered(tmp_path: Path) -
         await one_round(turns)
         mine = len(sink.got)
         await sim.clock.advance(HOUR)
-        await turns.given_up(message(turns.app.config.tenants[0]).encode())  # delivered now: for the next heartbeat
+        await turns.given_up(
+            message(turns.app.config.tenants[0], NOW).encode()
+        )  # delivered now: for the next heartbeat
         assert len(sink.got) > mine
+        await sim.clock.advance(SETTLE_LAG_S)
         await turns.tend()
         await turns.tend()
         (beat,) = await events(turns, "connector.heartbeat")
@@ -220,6 +234,54 @@ async def test_the_heartbeat_counts_what_all_workers_delivered(tmp_path: Path) -
         second = (await events(turns, "connector.heartbeat"))[1]
         assert second["delivered"] == {"siem": own}
         assert second["since"] == beat["until"]
+
+
+async def test_what_a_worker_writes_late_is_in_its_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settled is stamped before it is written: a heartbeat that is told in between would count it never."""
+    async with home(tmp_path) as (turns, _, sim):
+        assert isinstance(sim.clock, SimulatedClock)
+        late: list[Settlement] = []
+
+        async def slow(_: str, done: Settlement) -> None:
+            late.append(done)
+
+        await sim.clock.advance(57 * 60 - 1)  # a second before nine
+        write = turns.store.settle
+        with monkeypatch.context() as patched:
+            patched.setattr(turns.store, "settle", slow)
+            await one_round(turns)
+        assert late[0].at == "2026-09-08T08:59:59Z"
+        await sim.clock.advance(2)
+        await turns.tend()
+        await write("siem", late[0])
+        await sim.clock.advance(SETTLE_LAG_S)
+        await turns.tend()
+        beat = (await events(turns, "connector.heartbeat"))[-1]
+        assert beat["until"] == "2026-09-08T09:00:00Z"
+        assert beat["delivered"] == {"siem": len(late[0].accepted)}
+
+
+async def test_messages_that_come_faster_than_they_are_done_do_not_pile_up(tmp_path: Path) -> None:
+    """Twelve turns of ten minutes an hour would be needed, six are done: the queue holds a round or two, for ever."""
+    async with home(tmp_path, 12) as (turns, _, sim):
+        assert isinstance(sim.clock, SimulatedClock)
+        queue, lengths, waits = deque[str](), list[int](), dict[str, datetime]()
+        worst = timedelta()
+        for hour in range(24):
+            end = NOW + timedelta(hours=hour + 1)
+            queue += await turns.plan()
+            queue += await turns.tend()
+            while queue and sim.clock.now() < end:
+                body = queue.popleft().encode()
+                if await turns.turn(body) is not None:
+                    now, tenant = sim.clock.now(), read(body).tenant_id
+                    worst = max(worst, now - waits.get(tenant, NOW))
+                    waits[tenant] = now
+                    await sim.clock.advance(600)
+            await sim.clock.advance(max(0.0, (end - sim.clock.now()).total_seconds()))
+            lengths.append(len(queue))
+        assert max(lengths) <= 3 * 12, "without dropping what has nothing left to do: six more each hour"
+        assert worst <= timedelta(hours=3), "and every tenant has its turn"
 
 
 async def test_what_is_old_is_purged_by_the_first_look_of_a_day(tmp_path: Path) -> None:
@@ -242,7 +304,8 @@ async def test_tenants_with_events_waiting_are_delivered_without_a_poll(tmp_path
         await one_round(turns)
         sink.behave = accept_all
         texts = await turns.tend()
-        assert [read(t.encode()) for t in texts] == [(t.tenant_id, False) for t in turns.app.config.tenants]
+        found = [read(t.encode()) for t in texts]
+        assert [(a.tenant_id, a.poll) for a in found] == [(t.tenant_id, False) for t in turns.app.config.tenants]
         asked = len(sim.requests)
         for text in texts:
             assert await turns.turn(text.encode()) is None

@@ -6,12 +6,13 @@ so that `--help` is instant. How anything reaches a terminal is in terminal.py.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
 from connector import __version__
 from connector.cli import terminal
+from connector.cli.examples import EXAMPLES
 from connector.errors import ConfigError, SecureScoreError, StoreError
 
 DONE, FAILED, USAGE, PARTIAL = 0, 1, 2, 3
@@ -36,6 +37,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "the posture of a tenant, or of all, over a period: HTML, JSON or CSV in one file"),
     "accept-snapshot": ("accept_snapshot", "believe the suspicious day of a tenant"),
     "simulate": ("simulate", "the simulated Graph as a server"),
+    "config": ("config", "what a key of the configuration means; the JSON Schema for editors"),
+    "completion": ("completion", "the completion script of a shell: bash, zsh or fish"),
 }
 """Command → (module in this package, one line of help)."""
 NEXT = "correct what the error names, then run the command again; --help lists its options"
@@ -61,23 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return complain(error)
     name = next((w for w in words if not w.startswith("-")), None)
-    parser = Parser(
-        prog="securescore",
-        description="Microsoft Secure Score as change events for your SIEM.",
-        epilog="-c CONFIG may stand anywhere; without it SECURESCORE_CONFIG, "
-        "/etc/secure-score-connector/config.yaml, ./securescore.yaml.",
-    )
-    parser.add_argument("--version", action="version", version=f"securescore {__version__}")
-    parser.add_argument("-c", "--config", metavar="CONFIG", help="configuration file")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command, (module_name, summary) in COMMANDS.items():
-        sub = subparsers.add_parser(command, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if command == name:
-            module = import_module(f"connector.cli.{module_name}")
-            module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
+    if name is None and not words:
+        parser([]).print_help(sys.stderr)
+        return USAGE
+    if name == "help":  # as people ask other programs
+        words = [word for word in words if word != "help"] + ["--help"]
+        name = next((w for w in words if not w.startswith("-")), None)
     try:
-        args = parser.parse_args(words)
+        args = parser([name] if name in COMMANDS else []).parse_args(words)
         args.config = config
         from connector.config.secrets import keep_out_of_core_files  # noqa: PLC0415 - `--help` loads nothing of ours
 
@@ -94,6 +88,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         terminal.reader_is_gone()
         return DONE
+
+
+def parser(loaded: Iterable[str]) -> Parser:
+    """The parser of the command line; only the commands of `loaded` know their arguments."""
+    made = Parser(
+        prog="securescore",
+        description="Microsoft Secure Score as change events for your SIEM.",
+        epilog="-c CONFIG may stand anywhere; without it SECURESCORE_CONFIG, "
+        "/etc/secure-score-connector/config.yaml, ./securescore.yaml.",
+    )
+    made.add_argument("--version", action="version", version=f"securescore {__version__}")
+    made.add_argument("-c", "--config", metavar="CONFIG", help="configuration file")
+    subparsers = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command, (module_name, summary) in COMMANDS.items():
+        sub = subparsers.add_parser(command, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if command in loaded:
+            module = import_module(f"connector.cli.{module_name}")
+            sub.epilog = "examples:\n  " + "\n  ".join(EXAMPLES[command])
+            sub.formatter_class = argparse.RawDescriptionHelpFormatter
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return made
 
 
 def _config_option(words: list[str]) -> tuple[str | None, list[str]]:

@@ -25,11 +25,6 @@ from connector.observe.explain import number, signed
 HELP = "what to do next, best first; the score if some of it were done"
 SHOWN = 20
 NAMED = 20
-EXAMPLE = """\
-examples:
-  securescore next --tenant contoso --what-if AdminMFAV2 --what-if OneAdmin
-  securescore next --tenant 'tier=gold' --limit 50 --csv > next.csv
-"""
 STAGES: Mapping[str, str] = {
     "quick_win": "Quick wins: low cost, low impact",
     "project": "Next, by points to win per effort",
@@ -40,8 +35,6 @@ STAGES: Mapping[str, str] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
     parser.add_argument("--tenant", action="append", default=[], metavar="T", help=TENANT_HELP)
     limit = f"the best N over all tenants (default: {SHOWN}; --json and --csv: all)"
     parser.add_argument("--limit", type=_limit, metavar="N", help=limit)

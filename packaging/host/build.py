@@ -44,6 +44,19 @@ from connector.cli.init import Answers, configuration
 print(configuration(Answers("syslog", None, None, None, None, None), {CONFIG!r}), end="")
 """
 
+MANUAL = """
+import os, time
+from connector import __version__
+from connector.cli import describe, manual
+day = time.strftime("%Y-%m-%d", time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", "0"))))
+print(manual.page(describe.commands(), __version__, day), end="")
+"""
+COMPLETION = {
+    "bash": "bash-completion/completions/securescore",
+    "zsh": "zsh/vendor-completions/_securescore",
+    "fish": "fish/vendor_completions.d/securescore.fish",
+}
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the host packages.")
@@ -165,8 +178,9 @@ def make_tree(wheels: Path, tree: Path, python: str) -> Path:
     put(home / "bin" / "securescore", LAUNCHER, 0o755)
     put(tree / "usr/bin/securescore", (HERE / "securescore").read_text(), 0o755)
     put(tree / "usr/lib/systemd/system/securescore.service", (HERE / "securescore.service").read_text())
-    put(tree / CONFIG.lstrip("/"), template(site, python))
+    put(tree / CONFIG.lstrip("/"), printed(site, python, TEMPLATE))
     put_documents(tree, site)
+    put_help(tree, site, python)
     stamp(tree)
     return tree
 
@@ -179,9 +193,11 @@ def drop_scripts(site: Path) -> None:
         record.write_text("".join(line for line in lines if not line.startswith(("../", "bin/"))))
 
 
-def template(site: Path, python: str) -> str:
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
-    text = run(python, "-c", TEMPLATE, env=env, cwd="/")
+def printed(site: Path, python: str, code: str) -> str:
+    """What a program prints that runs with the packages of the tree, as it would after installation."""
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+    env["SOURCE_DATE_EPOCH"] = os.environ["SOURCE_DATE_EPOCH"]
+    text = run(python, "-c", code, env=env, cwd="/")
     return text.replace(str(site), f"{PREFIX}/lib/{site.parent.name}/site-packages")
 
 
@@ -192,6 +208,19 @@ def put_documents(tree: Path, site: Path) -> None:
     put(place / "README.host.md", (HERE / "README.md").read_text())
     put(place / "copyright", (ROOT / "LICENSE").read_text())
     put(place / "dependencies.txt", dependencies(site))
+
+
+def put_help(tree: Path, site: Path, python: str) -> None:
+    """The manual page and what the shells complete by, where each of them looks."""
+    share = tree / "usr/share"
+    manual = gzip.compress(printed(site, python, MANUAL).encode(), mtime=0)
+    (share / "man/man1").mkdir(parents=True)
+    (share / "man/man1/securescore.1.gz").write_bytes(manual)
+    for shell, place in COMPLETION.items():
+        put(
+            share / place,
+            printed(site, python, f"from connector.cli.main import main; main(['completion', {shell!r}])"),
+        )
 
 
 def dependencies(site: Path) -> str:

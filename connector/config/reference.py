@@ -1,0 +1,240 @@
+"""What every key of the configuration means, as values: for `securescore config explain` and docs/configuration.md.
+
+Made from the tables that the parser checks against, so it cannot say anything else. Pure; no wording of errors here.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from attrs import frozen
+
+from connector.config.keys import AUTH, SINK, TENANT, TOP
+from connector.options import TYPES, Option
+
+_EXAMPLES: Mapping[str, str] = {
+    "int": "10",
+    "float": "0.5",
+    "bool": "on",
+    "duration": "15m",
+    "size": "64MiB",
+    "days": "90d",
+    "share": "10%",
+    "percent": "70",
+    "date": "2027-05-01",
+    "guid": "11111111-1111-1111-1111-111111111111",
+    "path": "./file",
+    "url": "https://host.example.org/path",
+    "origin": "https://host.example.org",
+    "https_origin": "https://host.example.org",
+    "proxy": "http://proxy.example.org:3128",
+    "host": "siem.example.org",
+    "port": "6514",
+    "address": "127.0.0.1:9464",
+    "language": "de-DE",
+    "cloud": "usgov",
+    "list": "[one, two]",
+    "map": "{customer: contoso}",
+    "secret": '"${env:NAME}"',
+    "auth": "{kind: managed_identity}",
+    "str": "text",
+}
+
+
+_SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("", 1))
+
+
+@frozen
+class Key:
+    """One key: where it stands ("sinks.syslog.port"), and its Option."""
+
+    path: str
+    option: Option
+
+    @property
+    def kind(self) -> str:
+        """What the operator writes, in words."""
+        option = self.option
+        words = TYPES[option.type].split(" → ")[0] if option.type != "enum" else ""
+        if option.type in ("list", "map") and option.choices:
+            words += f" of {', '.join(option.choices)}"
+        elif option.choices:
+            words = " or ".join(filter(None, (words, ", ".join(option.choices))))
+        if option.type == "auth":
+            words = f"a credential: {{kind: {' | '.join(AUTH)}, …}}"
+        low, high = option.minimum, option.maximum
+        bounds = [f"at least {self._amount(low)}" if low else "", f"at most {self._amount(high)}" if high else ""]
+        told = " and ".join(filter(None, bounds))
+        return f"{words}; {told}" if told else words
+
+    @property
+    def default(self) -> str:
+        """The value without the key, as it would be written; "" where there is none."""
+        value = self.option.default
+        if value is None or value == ():
+            return "required" if self.option.required else ""
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        if isinstance(value, tuple):
+            return f"[{', '.join(value)}]"
+        return self._amount(value) if isinstance(value, int | float) else str(value)
+
+    def _amount(self, value: float) -> str:
+        """A number as a person would write it for this key."""
+        kind = self.option.type
+        if kind == "duration":
+            return _duration(value)
+        if kind == "size":
+            return next(f"{value / size:g}{unit}" for unit, size in _SIZES if value >= size)
+        if kind == "days":
+            return f"{value:g}d"
+        return f"{100 * value:g}%" if kind == "share" else f"{value:.15g}"
+
+    @property
+    def example(self) -> str:
+        """The key in its place, as YAML that the parser takes."""
+        option, default = self.option, self.default
+        if option.type in ("enum", "list") and option.choices:
+            others = [word for word in option.choices if word != default] or [*option.choices]
+            value = f"[{option.choices[0]}]" if option.type == "list" else _quoted(others[0])
+        elif option.type == "map" and option.choices:
+            value = f"{{{option.choices[0]}: text}}"
+        else:
+            value = "file" if self.path == "sinks.kind" else _EXAMPLES[option.type]
+            if option.type == "int" and option.minimum is not None:
+                value = str(max(10, int(option.minimum)))
+            elif option.type == "duration" and option.minimum is not None:
+                value = _duration(max(900, option.minimum))
+            if option.maximum is not None and option.type == "duration":
+                value = _duration(min(900, option.maximum))
+        return _nested(self.path, value)
+
+
+def keys(kinds: Mapping[str, Mapping[str, Option]]) -> list[Key]:
+    """Every key, in the order of the tables; `kinds`: the OPTIONS of every kind of sink."""
+    found = [Key(path, option) for path, option in TOP.items() if path not in ("tenants", "defaults", "sinks")]
+    found += [Key(f"tenants.{path}", option) for path, option in TENANT.items()]
+    found += [Key(f"tenants.auth.{kind}.{path}", option) for kind, own in AUTH.items() for path, option in own.items()]
+    found += [Key(f"sinks.{path}", option) for path, option in SINK.items()]
+    found += [Key(f"sinks.{kind}.{path}", option) for kind, own in kinds.items() for path, option in own.items()]
+    return found
+
+
+def named(word: str, known: list[Key]) -> list[Key]:
+    """The keys a person means by `word`: the whole path, a part of it from its end or its beginning, in any case."""
+    wanted = word.strip().lower().strip(".")
+    exact = [key for key in known if key.path.lower() == wanted]
+    if exact:
+        return exact
+    behind = [key for key in known if key.path.lower().endswith("." + wanted)]
+    return behind or [key for key in known if key.path.lower().startswith(wanted + ".")]
+
+
+def near(word: str, known: list[Key]) -> list[str]:
+    """Paths that look like `word`, best first."""
+    ends = {key.path.rsplit(".", 1)[-1].lower(): key.path for key in known}
+    paths = {key.path.lower(): key.path for key in known}
+    found = get_close_matches(word.lower(), [*paths, *ends], n=3, cutoff=0.6)
+    return list(dict.fromkeys(paths.get(each) or ends[each] for each in found))
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"' if word.isdigit() else word
+
+
+def _nested(path: str, value: str) -> str:
+    """YAML of one key; entries of lists of entries begin with what names them."""
+    root, *rest = path.split(".")
+    if root == "sinks":
+        kind = (
+            [f"kind: {rest.pop(0)}"] if len(rest) > 1 and rest[0] not in {name.split(".")[0] for name in SINK} else []
+        )
+        return _entry("sinks", [*kind], rest, value)
+    if root == "tenants":
+        if rest[:1] == ["auth"] and len(rest) > 2:
+            return f"tenants:\n  - auth: {{kind: {rest[1]}, {rest[2]}: {value}}}"
+        return _entry("tenants", [], rest, value)
+    lines = ["  " * depth + f"{name}:" for depth, name in enumerate([root, *rest])]
+    return "\n".join(lines) + f" {value}"
+
+
+def _entry(root: str, first: list[str], rest: list[str], value: str) -> str:
+    lines = [*first, *("  " * depth + f"{name}:" for depth, name in enumerate(rest))]
+    lines[-1] += f" {value}"
+    return f"{root}:\n" + "\n".join(("  - " if n == 0 else "    ") + line for n, line in enumerate(lines))
+
+
+def page(known: list[Key]) -> str:
+    """docs/configuration.md: every key in a table, a section for each place it stands in."""
+    parts = [_HEAD]
+    for title, words, members in _sections(known):
+        parts += [
+            f"## {title}\n",
+            *([f"{words}\n"] if words else []),
+            "| key | what it is | value | default |\n|---|---|---|---|",
+        ]
+        parts += [
+            f"| `{name}` | {_cell(key.option.doc)} | {_cell(key.kind)} | {_cell(key.default)} |"
+            for name, key in members
+        ]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _sections(known: list[Key]) -> list[tuple[str, str, list[tuple[str, Key]]]]:
+    tops = [(key.path, key) for key in known if key.path.split(".")[0] not in ("tenants", "sinks")]
+    found: list[tuple[str, str, list[tuple[str, Key]]]] = [("The whole", "", tops)]
+    of_tenants = [key for key in known if key.path.startswith("tenants.")]
+    plain = [(key.path.removeprefix("tenants."), key) for key in of_tenants if not key.path.startswith("tenants.auth.")]
+    found.append(("`tenants`: one entry a tenant", "`defaults` takes the same keys, for all of them.", plain))
+    for kind in AUTH:
+        prefix = f"tenants.auth.{kind}."
+        members = [(key.path.removeprefix(prefix), key) for key in of_tenants if key.path.startswith(prefix)]
+        found.append((f"`auth` of kind `{kind}`", "", members))
+    rest = [key for key in known if key.path.startswith("sinks.")]
+    kinds = list(dict.fromkeys(key.path.split(".")[1] for key in rest if _of_kind(key)))
+    common = [(key.path.removeprefix("sinks."), key) for key in rest if not _of_kind(key)]
+    found.append(("`sinks`: one entry a sink", "These keys are every sink's.", common))
+    for kind in kinds:
+        prefix = f"sinks.{kind}."
+        members = [(key.path.removeprefix(prefix), key) for key in rest if key.path.startswith(prefix)]
+        found.append((f"A sink of kind `{kind}`", "", members))
+    return found
+
+
+def _of_kind(key: Key) -> bool:
+    first = key.path.split(".")[1]
+    return key.path.count(".") > 1 and first not in {name.split(".")[0] for name in SINK}
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+_HEAD = """# Every key of the configuration
+
+`securescore config explain KEY` says the same in a terminal, with an example; `securescore config schema` prints the
+JSON Schema for editors. This page is made from the tables that the parser checks against.
+
+Secrets are references: `${env:NAME}`, `${file:/path}` or `${credential:name}`. Unknown keys are errors.
+"""
+
+
+def as_json(key: Key) -> dict[str, Any]:
+    """One key for scripts."""
+    option = key.option
+    return {
+        "key": key.path,
+        "doc": option.doc,
+        "value": key.kind,
+        "default": key.default or None,
+        "required": option.required,
+        "example": key.example,
+    }

@@ -26,7 +26,7 @@ from connector.config.environment import in_words, tree
 from connector.config.parse import TenantRow, parse
 from connector.config.values import Config
 from connector.config.yaml_file import read_tenants
-from connector.errors import ConfigError, SecureScoreError
+from connector.errors import ConfigError, SecureScoreError, Unavailable
 from connector.health.logs import Words
 from connector.homes.azure import fetch_tenants, file_name, keep_tenants, kept_tenants, read_secrets
 from connector.homes.tenant_turn import DELIVER_S, TenantTurns, read, refuse_kinds
@@ -35,6 +35,9 @@ from connector.registry import sink_options
 
 log = logging.getLogger("securescore.functions")
 
+INVOCATION_LIMIT_S = 870.0
+"""How long an invocation may take, opening and all: below `functionTimeout` in host.json, at which the platform ends
+the worker with everything else that it does."""
 LOOK_AGAIN = timedelta(minutes=5)
 """How old a process's view of the tenants file may be."""
 
@@ -104,15 +107,20 @@ class Functions:
 
     @asynccontextmanager
     async def _using(self, *, fresh: bool = False) -> AsyncIterator[TenantTurns]:
-        async with self._lock:
-            found = await self._current(fresh=fresh)
-            found.users += 1
         try:
-            yield found.turns
-        finally:
-            found.users -= 1
-            if found is not self._open and not found.users:
-                await found.stack.aclose()
+            async with asyncio.timeout(INVOCATION_LIMIT_S):
+                async with self._lock:
+                    found = await self._current(fresh=fresh)
+                    found.users += 1
+                try:
+                    yield found.turns
+                finally:
+                    found.users -= 1
+                    if found is not self._open and not found.users:
+                        await found.stack.aclose()
+        except TimeoutError:
+            hint = "the log says what it waited for; nothing is lost, what is left comes with the next one"
+            raise Unavailable(f"not over after {INVOCATION_LIMIT_S:g} s", hint=hint) from None
 
     async def _current(self, *, fresh: bool) -> _Open:
         """What is open now: opened at the first call, and again when there is another tenants file that can be used."""

@@ -50,9 +50,11 @@ ONE_AT_A_TIME = frozenset({"splunk_hec"})
 """Kinds whose sends must not overlap: acknowledgements hold within one channel."""
 
 
-SETTLE_LAG_S = 840.0
-"""So long after a slot its heartbeat is told: as long as a turn may take. A worker writes what it settled a while after
-the moment that this is counted under, and what was written after the count would be in no heartbeat."""
+TURN_LIMIT_S = 780.0
+"""How long a turn may take, whatever hangs in it: below the platform's limit, which would end its neighbours, too."""
+SETTLE_LAG_S = TURN_LIMIT_S + 60.0
+"""So long after a slot its heartbeat is told: longer than a turn may take. A worker writes what it settled a while
+after the moment that this is counted under, and what was written after the count would be in no heartbeat."""
 
 
 class FleetStore(Store, Protocol):
@@ -97,6 +99,7 @@ class TenantTurns:
     app: App
     deliver_s: float = DELIVER_S
     poll_limit_s: float = POLL_LIMIT_S
+    turn_limit_s: float = TURN_LIMIT_S
     refused: SecureScoreError | None = None
     _locks: dict[str, asyncio.Lock] = Factory(dict)
     _locks_by_sink: dict[str, asyncio.Lock] = Factory(dict)
@@ -157,15 +160,24 @@ class TenantTurns:
         if tenant is None:
             log.warning("turn.unknown_tenant", extra={"tenant": tenant_id})
             return None
-        async with self._locks.setdefault(tenant_id, asyncio.Lock()):
-            poll = asked.poll and not await self._polled_since(tenant_id, asked.at)
-            if not poll and asked.at is not None and self._offered.get(tenant_id, asked.at) > asked.at:
-                log.info("turn.superseded", extra={"tenant": tenant.name})
-                return None
-            now = self.clock.now()
-            outcome = await self._poll(tenant) if poll else None
-            await self.deliver(tenant_id)
-            self._offered[tenant_id] = now
+        outcome, began = None, False
+        try:
+            async with asyncio.timeout(self.turn_limit_s), self._locks.setdefault(tenant_id, asyncio.Lock()):
+                poll = asked.poll and not await self._polled_since(tenant_id, asked.at)
+                if not poll and asked.at is not None and self._offered.get(tenant_id, asked.at) > asked.at:
+                    log.info("turn.superseded", extra={"tenant": tenant.name})
+                    return None
+                now = self.clock.now()
+                outcome = await self._poll(tenant) if poll else None
+                began = True
+                await self.deliver(tenant_id)
+                self._offered[tenant_id] = now
+        except TimeoutError:
+            what = f"the turn took longer than {self.turn_limit_s:g} s"
+            if not began:
+                raise Unavailable(f"tenant {tenant.name}: {what}") from None
+            # What was polled is committed, and what is left to deliver waits for the next turn: no reason to repeat it.
+            log.warning("turn.cut", extra={"tenant": tenant.name, "error": what})
         if outcome is not None and outcome.status == "failed" and outcome.reason in AGAIN:
             raise Unavailable(f"tenant {tenant.name}: {outcome.error}", hint=outcome.hint)
         return outcome

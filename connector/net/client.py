@@ -4,8 +4,10 @@ Retries, tokens and the meaning of bodies belong to the callers. Nothing here lo
 request headers: they hold bearer tokens.
 """
 
+import asyncio
 import base64
 import ipaddress
+import os
 import ssl
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -15,17 +17,23 @@ import aiohttp
 from attrs import field, frozen
 from yarl import URL
 
+from connector.clock import Threads
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.net.http import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES, USER_AGENT, Response, printable
 from connector.ports import Clock
+
+CA_LIMIT_S = 10.0
+"""How long reading a file of authorities may take."""
+_THREADS = Threads("ca-file", 4)
 
 
 class Http:
     """The transport: one shared aiohttp session, opened by the first request.
 
     `proxy` is None, "env" (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY of the environment) or a URL that may hold
-    credentials. `ca_file` adds to the system's certificate store; verification cannot be switched off. Redirects are
-    never followed, cookies never kept, netrc never read.
+    credentials. `ca_file` adds to the system's certificate store, and is read again when a far end is not trusted and
+    the file has changed; verification cannot be switched off. Redirects are never followed, cookies never kept, netrc
+    never read.
     """
 
     def __init__(
@@ -46,6 +54,9 @@ class Http:
         self._user_agent = user_agent
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
+        self._replaced: list[aiohttp.ClientSession] = []
+        self._opening = asyncio.Lock()
+        self._signature: tuple[int, ...] = ()
 
     async def request(
         self,
@@ -59,11 +70,13 @@ class Http:
     ) -> Response:
         """Send one request, once. `url` goes out as it stands, so it must be encoded already.
 
+        Where the far end's certificate is not trusted nothing was sent yet: with a new `ca_file` it is tried once more.
+
         `timeout_s` bounds the whole attempt; `max_bytes` bounds the body after decompression (error bodies: 64 KiB).
         Raises Unavailable when no answer came, Denied when only the operator can change that (TLS, proxy, address).
         """
         target = _target(url)
-        session = self._open()
+        session = await self._open()
         sent = dict(headers or {})
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         options: dict[str, Any] = {}
@@ -74,38 +87,75 @@ class Http:
                 options["proxy_headers"] = {"Proxy-Authorization": proxy.authorization}
             elif proxy.authorization:
                 sent["Proxy-Authorization"] = proxy.authorization
-        try:
-            async with session.request(
-                method,
-                target,
-                headers=sent,
-                data=body,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=limit_s),
-                **options,
-            ) as answer:
-                at = self._clock.now()
-                content, cut = await _read(answer, max_bytes if answer.status < 400 else MAX_ERROR_BODY_BYTES)
-                return Response(answer.status, _joined(answer.headers), content, at, cut)
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError and ssl.SSLError are OSErrors
-            # The chain is cut: foreign exceptions hold the request with its headers.
-            raise _mapped(error, _origin(target), limit_s, proxied=proxy is not None) from None
+        while True:
+            try:
+                async with session.request(
+                    method,
+                    target,
+                    headers=sent,
+                    data=body,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=limit_s),
+                    **options,
+                ) as answer:
+                    at = self._clock.now()
+                    content, cut = await _read(answer, max_bytes if answer.status < 400 else MAX_ERROR_BODY_BYTES)
+                    return Response(answer.status, _joined(answer.headers), content, at, cut)
+            except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError and ssl.SSLError are OSErrors
+                # The chain is cut: foreign exceptions hold the request with its headers.
+                mapped = _mapped(error, _origin(target), limit_s, proxied=proxy is not None)
+                distrusts = isinstance(_tls_cause(error), ssl.SSLCertVerificationError)
+            another = await self._open(instead_of=session) if distrusts else session
+            if another is session:
+                raise mapped
+            session = another
 
     async def close(self) -> None:
         """Close all connections; harmless when called twice or never opened."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        sessions, self._session, self._replaced = [self._session, *self._replaced], None, []
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
+    async def _open(self, instead_of: aiohttp.ClientSession | None = None) -> aiohttp.ClientSession:
+        """The session; a new one `instead_of` one whose trust failed, if `ca_file` says something else by now.
+
+        Requests under way keep theirs. Raises Denied for a `ca_file` of no use, Unavailable where it does not answer.
+        """
+        if self._session is not None and self._session is not instead_of:
+            return self._session
+        async with self._opening:
+            if self._session is not None and self._session is not instead_of:
+                return self._session
+            signature, context = await self._trust()
+            if self._session is not None:
+                if signature == self._signature:
+                    return self._session
+                self._replaced.append(self._session)
+            self._signature = signature
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._max_connections, ssl=tls_context(self._ca_file)),
+                connector=aiohttp.TCPConnector(limit=self._max_connections, ssl=context),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": self._user_agent, "Accept-Encoding": "gzip"},
                 trust_env=False,
             )
-        return self._session
+            return self._session
+
+    async def _trust(self) -> tuple[tuple[int, ...], ssl.SSLContext]:
+        """Whom to trust by now, and what tells that the file is another one."""
+        path = self._ca_file
+        if path is None:
+            return (), tls_context()
+
+        def read() -> tuple[tuple[int, ...], ssl.SSLContext]:
+            context = tls_context(path)
+            seen = os.stat(path)  # noqa: PTH116 - text in, numbers out
+            return (seen.st_mtime_ns, seen.st_size, seen.st_ino), context
+
+        try:
+            return await _THREADS.run(read, CA_LIMIT_S, path)
+        except TimeoutError as error:
+            raise Unavailable(f"ca_file {path} does not answer: {error}", hint="See that its disk answers.") from None
 
     def _proxy_for(self, target: URL) -> "_Proxy | None":
         if not self._proxies or bypasses_proxy(target.host or "", target.port, self._no_proxy):

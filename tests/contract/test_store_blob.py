@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from connector.clock import SimulatedClock
 from connector.errors import StoreError
+from connector.stores import blob
 from connector.stores.blob import Blobs, open_store
 from connector.stores.documents import DocumentsStore
 from tests.contract.documents_contract import DocumentsContract
@@ -74,6 +75,17 @@ class TestBlobs(DocumentsContract):
         assert dict(await other.list("")) == {}
         assert await other.get("a/1") is None
         await other.close()
+
+
+async def test_what_is_larger_than_any_document_is_not_read(
+    account: str, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else put it there: it counts as damaged, for it fails the check of every document."""
+    documents = Blobs(ContainerClient.from_connection_string(account, container))
+    await documents.create("a/1", bytes(1_000))
+    monkeypatch.setattr(blob, "ONE_REQUEST_BYTES", 999)
+    assert await documents.get("a/1") == b""
+    await documents.close()
 
 
 async def test_a_missing_container_is_named(account: str) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from connector.errors import ConfigError, Denied, Unavailable
 from connector.homes import functions as home
 from connector.homes.azure import fetch_tenants, keep_tenants, kept_tenants, read_secrets
 from connector.homes.functions import Functions, configuration
+from connector.homes.tenant_turn import TURN_LIMIT_S
 from connector.ports import Clock, Query
 from connector.stores.documents import DocumentsStore
 from tests.fakes.documents import Memory
@@ -182,6 +184,27 @@ async def test_without_a_file_that_was_ever_taken_the_fault_stands(blobs: Blobs)
         await functions.plan()
     blobs.file = GOOD
     assert len(await functions.plan()) == 2
+    await functions.close()
+
+
+async def test_an_invocation_that_hangs_ends_before_the_platform_ends_the_worker(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = json.loads((Path(__file__).parents[3] / "packaging/azure/host.json").read_text())
+    hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
+    assert TURN_LIMIT_S < home.INVOCATION_LIMIT_S < hours * 3600 + minutes * 60 + seconds
+    functions = app(SimulatedClock(NOW))
+    await functions.plan()
+    monkeypatch.setattr(home, "INVOCATION_LIMIT_S", 0.2)
+
+    async def never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(home, "fetch_tenants", never)
+    for work in (functions.plan, functions.tend):
+        with pytest.raises(Unavailable, match=r"not over after 0\.2 s"):
+            await work()
+    assert blobs.kept == GOOD
     await functions.close()
 
 

@@ -139,6 +139,38 @@ async def test_a_fault_of_a_sink_never_fails_a_message(tmp_path: Path, error: Ex
         assert sorted(sink.got) == sorted(e.id for e in await turns.app.store.history(Query()) if e.tenant_id)
 
 
+async def test_a_turn_that_hangs_ends_before_the_platform_ends_it_with_its_neighbours(tmp_path: Path) -> None:
+    """Its poll is committed: it does not come again for a sink, and the others have their turns meanwhile."""
+    async with home(tmp_path, 2) as (turns, _, sim):
+        turns.turn_limit_s = 4.0
+        hung, well = (t.tenant_id for t in turns.app.config.tenants)
+
+        class Hanging(FakeSink):
+            async def send(self, records: Sequence[Record]) -> Receipt:
+                if any(hung in str(record) for record in records):
+                    await asyncio.Event().wait()
+                return await super().send(records)
+
+        turns.app.deliveries = {"siem": delivery(turns.store, Hanging(), sim.clock)}
+        bodies = [text.encode() for text in await turns.plan()]
+        async with asyncio.timeout(20):
+            outcomes = await asyncio.gather(*(turns.turn(body) for body in bodies))
+        assert [o.status for o in outcomes if o] == ["ok", "ok"], "no message comes again"
+        waiting = (await turns.store.survey("", "")).behind
+        assert hung in waiting
+        assert well not in waiting
+
+
+async def test_a_turn_that_was_never_begun_comes_again(tmp_path: Path) -> None:
+    async with home(tmp_path) as (turns, _, _):
+        turns.turn_limit_s = 0.1
+        (text,) = await turns.plan()
+        lock = turns._locks.setdefault(turns.app.config.tenants[0].tenant_id, asyncio.Lock())
+        async with lock:
+            with pytest.raises(Unavailable, match="longer than"):
+                await turns.turn(text.encode())
+
+
 async def test_what_an_operator_must_mend_is_told_and_fails_no_message(tmp_path: Path) -> None:
     async with home(tmp_path) as (turns, sink, sim):
         sim.faults.add(Fault("denied"))

@@ -292,6 +292,32 @@ async def test_private_ca_is_refused_until_it_is_named(authority: trustme.CA, tm
         await with_ca.close()
 
 
+async def test_a_new_private_ca_is_used_without_a_restart(authority: trustme.CA, tmp_path: Path) -> None:
+    """The far end's certificate comes from another authority one day, and so does what `ca_file` says."""
+    ca_file, renewed = tmp_path / "ca.pem", trustme.CA()
+    authority.cert_pem.write_to_path(str(ca_file))
+    http = Http(clock=JumpClock(), ca_file=str(ca_file))
+    old, new = serve(canned(b"old")), serve(canned(b"new"))
+    await old.start_server(ssl=server_tls(authority))
+    await new.start_server(ssl=server_tls(renewed))
+    try:
+        assert (await get(http, str(old.make_url("")))).body == b"old"
+        url = str(new.make_url(""))
+        assert "is not trusted" in (await failure(http, url)).what
+        ca_file.write_text("half of a file")
+        assert f"ca_file {ca_file} cannot be used" in (await failure(http, url)).what
+        assert (await get(http, str(old.make_url("")))).body == b"old", (
+            "what was trusted is, until there is a whole file"
+        )
+        renewed.cert_pem.write_to_path(str(ca_file))
+        assert [r.body for r in await asyncio.gather(*(get(http, url) for _ in range(5)))] == [b"new"] * 5
+        assert len(http._replaced) == 1
+    finally:
+        await http.close()
+        await old.close()
+        await new.close()
+
+
 async def test_wrong_server_name_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))

@@ -3,12 +3,11 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from connector.app import Transports, graph_source, open_store, transports_for
 from connector.cli.terminal import plain, say
-from connector.clock import SystemClock, iso, parse_iso
+from connector.clock import SystemClock
 from connector.config.trust import untrusted
 from connector.config.values import Config, TenantConfig
 from connector.config.yaml_file import find, load
@@ -67,28 +66,3 @@ def tenant_id(config: Config, name: str | None) -> str | None:
     if len(name) == 36:
         return name.lower()
     raise ConfigError([f"no tenant named {name!r} is configured"], "see `securescore tenants list`")
-
-
-def moment(text: str | None) -> str | None:
-    """A --since/--until value (a day or an ISO 8601 moment) as UTC text. Raises ConfigError."""
-    if text is None:
-        return None
-    try:
-        found = parse_iso(text)
-        day_of(found.date().isoformat())
-        return iso(found)
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(
-            [f"{text[:80]!r} is not a day (2026-11-22) or a moment (2026-11-22T09:00:00Z)"], YEARS
-        ) from error
-
-
-YEARS = "years from 1970 to 9000 are understood"
-
-
-def day_of(text: str) -> date:
-    """The day of a text like 2026-11-22, in years that leave room to count back and forth. Raises ValueError."""
-    found = date.fromisoformat(text)
-    if not 1970 <= found.year <= 9000:
-        raise ValueError(YEARS)
-    return found

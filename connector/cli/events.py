@@ -5,8 +5,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from connector.cli.common import config_of, moment, store_beside, tenant_id
+from connector.cli.common import config_of, store_beside, tenant_id
 from connector.cli.terminal import console, draw, dump, plain, table, write_document
+from connector.cli.times import FORMS, moment
+from connector.clock import SystemClock
 from connector.config.values import Config
 from connector.errors import ConfigError, SecureScoreError
 from connector.formats import cloudevents
@@ -39,8 +41,8 @@ def _count(text: str) -> int:
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """--since, --until, --tenant, --type: what other commands select events by, too."""
-    parser.add_argument("--since", metavar="WHEN", help="observed at or after (2026-11-22 or 2026-11-22T09:00:00Z)")
-    parser.add_argument("--until", metavar="WHEN", help="observed before")
+    parser.add_argument("--since", metavar="WHEN", help=f"observed at or after: {FORMS}")
+    parser.add_argument("--until", metavar="WHEN", help="observed before; in the same forms")
     parser.add_argument("--tenant", metavar="T", help="only this tenant")
     parser.add_argument(
         "--type",
@@ -53,11 +55,12 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 def selection(config: Config, args: argparse.Namespace, **more: Any) -> Query:
     """The query of `add_selection`'s options. Raises ConfigError."""
+    now = SystemClock().now()
     return Query(
         tenant_id=tenant_id(config, args.tenant),
         types=tuple(t.removeprefix(cloudevents.TYPE_PREFIX) for t in args.type),
-        since=moment(args.since),
-        until=moment(args.until),
+        since=moment(args.since, "--since", now),
+        until=moment(args.until, "--until", now),
         **more,
     )
 

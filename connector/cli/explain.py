@@ -7,6 +7,8 @@ from typing import Any
 
 from connector.cli.common import config_of, store_beside
 from connector.cli.terminal import cell_len, console, dump, fit, plain, styled
+from connector.cli.times import day
+from connector.clock import SystemClock
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.model import Version
@@ -22,14 +24,18 @@ EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant", metavar="T", help="which tenant (needed when there are several)")
-    parser.add_argument("--from", dest="start", metavar="DAY", help="earlier day (default: the one before --to)")
+    parser.add_argument(
+        "--from", dest="start", metavar="DAY", help="earlier day, also 7d or yesterday (default: the one before --to)"
+    )
     parser.add_argument("--to", dest="end", metavar="DAY", help="later day (default: the newest)")
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
-    return asyncio.run(_explain(config, _tenant(config, args.tenant), args.start, args.end, as_json=args.json))
+    now = SystemClock().now()
+    start, end = day(args.start, "--from", now), day(args.end, "--to", now)
+    return asyncio.run(_explain(config, _tenant(config, args.tenant), start, end, as_json=args.json))
 
 
 def _tenant(config: Config, name: str | None) -> TenantConfig:

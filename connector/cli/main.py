@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(error)
     name = next((w for w in words if not w.startswith("-")), None)
     if name is None and not words:
-        parser([]).print_help(sys.stderr)
+        terminal.say(parser([]).format_help().rstrip(), err=True)
         return USAGE
     if name == "help":  # as people ask other programs
         words = [word for word in words if word != "help"] + ["--help"]

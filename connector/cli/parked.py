@@ -4,7 +4,8 @@ import argparse
 import asyncio
 
 from connector.cli.common import config_of, store_beside
-from connector.cli.terminal import console, draw, dump, plain, table
+from connector.cli.confirm import add_yes, confirmed
+from connector.cli.terminal import console, draw, dump, plain, plural, table
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
@@ -18,22 +19,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         own = actions.add_parser(action)
         own.add_argument("--sink", metavar="S", help="only this sink")
         own.add_argument("ids", nargs="*", metavar="ID", help="event ids (none = all, for list, show and retry)")
+        if action == "discard":
+            add_yes(own)
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     if args.action == "discard" and not args.ids:
         raise ConfigError(["discard needs the ids of the events to give up"], "see `securescore parked list`")
-    return asyncio.run(_parked(config, args.action, args.sink, args.ids))
+    return asyncio.run(_parked(config, args.action, args.sink, args.ids, yes=getattr(args, "yes", False)))
 
 
-async def _parked(config: Config, action: str, sink: str | None, ids: list[str]) -> int:
+async def _parked(config: Config, action: str, sink: str | None, ids: list[str], *, yes: bool) -> int:
     out = console()
     async with store_beside(config) as store:
         found = await store.parked(sink, ids)
         missing = sorted(set(ids) - {p.event.id for p in found})
         if missing:
             raise ConfigError([f"not parked: {i}" for i in missing], "see `securescore parked list`")
+        if action == "discard" and not confirmed(f"{plural(len(found), 'event')} will never be sent.", yes=yes):
+            return 1
         if action in ("retry", "discard"):
             count = await store.unpark([p.event.id for p in found], sink, action)
             out.print(f"{count} events {'will be offered again' if action == 'retry' else 'discarded'}")

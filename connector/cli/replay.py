@@ -4,11 +4,16 @@ import argparse
 import asyncio
 
 from connector.cli.common import config_of, store_beside
+from connector.cli.confirm import add_yes, confirmed
 from connector.cli.events import add_selection, selection
-from connector.cli.terminal import console
+from connector.cli.terminal import console, plain
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.ports import Query
+
+_EVERYTHING = (
+    "The whole kept history will be sent to {sink} once more; --since, --until, --tenant and --type say how much of it."
+)
 
 HELP = "deliver committed events again, same ids, behind first deliveries"
 
@@ -16,6 +21,7 @@ HELP = "deliver committed events again, same ids, behind first deliveries"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sink", required=True, metavar="S", help="the sink that gets them")
     add_selection(parser)
+    add_yes(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,7 +29,10 @@ def run(args: argparse.Namespace) -> int:
     names = [s.name for s in config.sinks]
     if args.sink not in names:
         raise ConfigError([f"no sink named {args.sink!r} is configured"], f"sinks: {', '.join(names)}")
-    return asyncio.run(_replay(config, args.sink, selection(config, args)))
+    query = selection(config, args)
+    if query == Query() and not confirmed(_EVERYTHING.format(sink=plain(args.sink)), yes=args.yes):
+        return 1
+    return asyncio.run(_replay(config, args.sink, query))
 
 
 async def _replay(config: Config, sink: str, query: Query) -> int:

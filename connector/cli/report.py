@@ -14,8 +14,9 @@ from types import ModuleType
 
 from connector import __version__
 from connector.app import evidence
-from connector.cli.common import YEARS, config_of, day_of, store_beside
+from connector.cli.common import config_of, store_beside
 from connector.cli.terminal import complain, console, plain, progress, write_document
+from connector.cli.times import day
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
@@ -37,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant", action="append", default=[], metavar="T", help="which tenant (may be repeated)")
     all_help = f"compare all tenants; up to {MAX_DETAILED} follow in full, of more only those named with --tenant"
     parser.add_argument("--all-tenants", action="store_true", help=all_help)
-    parser.add_argument("--from", dest="start", metavar="DAY", help="first day (default: 90 days up to the last)")
+    parser.add_argument(
+        "--from", dest="start", metavar="DAY", help="first day, also 30d or yesterday (default: 90 days up to the last)"
+    )
     parser.add_argument("--to", dest="end", metavar="DAY", help="last day (default: the newest known)")
     parser.add_argument("--format", choices=tuple(FORMATS), default="html", help="default: html")
     parser.add_argument("--out", required=True, metavar="FILE", help="where it goes; - is standard output")
@@ -134,7 +137,7 @@ async def period_of(
     store: DurableStore, tenants: Sequence[TenantConfig], start: str | None, end: str | None, now: datetime
 ) -> Period:
     """The days asked for; else 90 up to the newest known one, of few tenants not before their first known day."""
-    first, last, today = _day(start, "--from"), _day(end, "--to"), iso(now)[:10]
+    first, last, today = day(start, "--from", now), day(end, "--to", now), iso(now)[:10]
     if last is None:
         heads = [memory.head(await store.load(t.tenant_id)) for t in tenants]
         last = max((str(h["newest"]) for h in heads if h.get("newest")), default=today)
@@ -147,15 +150,6 @@ async def period_of(
     if first > last:
         raise ConfigError([f"--from {first} is after {last}"], "the period ends at --to, or today")
     return build.period(first, last)
-
-
-def _day(text: str | None, option: str) -> str | None:
-    if text is None:
-        return None
-    try:
-        return day_of(text).isoformat()
-    except ValueError as error:
-        raise ConfigError([f"{option} {text!r} is not a day"], f"write it as 2026-11-22; {YEARS}") from error
 
 
 async def material(

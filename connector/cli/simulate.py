@@ -14,8 +14,8 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from connector.cli.common import day_of
 from connector.cli.terminal import say
+from connector.cli.times import day_of
 from connector.clock import SystemClock, iso
 from connector.errors import SecureScoreError
 from connector.simulator.authority import Authority, Registration, serve_authority

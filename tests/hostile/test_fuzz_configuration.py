@@ -1,6 +1,7 @@
 """Whatever stands in a configuration, a mapping or a secret: it is read, or refused with every problem in words."""
 
 import json
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.cli.common import day_of, moment
 from connector.cli.controls_csv import read_csv
+from connector.cli.times import day, day_of, moment
 from connector.config import environment, secrets, splunk_conf, yaml_file
 from connector.config.parse import parse
 from connector.errors import ConfigError
@@ -18,6 +19,7 @@ from connector.mapping.load import compile_mapping, load_mapping
 from connector.registry import sink_options
 from tests.hostile.matter import TEXTS, altered, budget, harmed, names_of, only, values
 
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 TENANT = "11111111-1111-1111-1111-111111111111"
 WHOLE: dict[str, Any] = {
     "state": {"path": "./state.db", "keep_days": 400, "max_bytes": "4GiB"},
@@ -249,9 +251,11 @@ def test_any_reference(text: str) -> None:
 
 
 @budget(100)
-@given(TEXTS | st.datetimes().map(lambda at: at.isoformat()) | st.dates().map(str))
+@given(TEXTS | st.datetimes().map(lambda at: at.isoformat()) | st.dates().map(str) | st.from_regex("[0-9]{1,9}[mhdw]"))
 def test_any_time_of_a_command(text: str) -> None:
     with only(ConfigError):
-        moment(text)
+        moment(text, "--since", NOW)
+    with only(ConfigError):
+        day(text, "--from", NOW)
     with only(ValueError):
         day_of(text[:200])

@@ -53,7 +53,7 @@ async def test_parked_replay_trace_and_release_beside_a_running_daemon(tmp_path:
         recorder.refuse.clear()
         before = written(tmp_path)
         assert "1 events will be offered again" in await ask(tmp_path, "parked", "retry", "--sink", "hook", first)
-        assert "1 events discarded" in await ask(tmp_path, "parked", "discard", "--sink", "hook", second)
+        assert "1 events discarded" in await ask(tmp_path, "parked", "discard", "--sink", "hook", second, "--yes")
         observed = [e["id"] for e in before if e["type"] == "securescore.score.observed"]
         said = await ask(tmp_path, "replay", "--sink", "out", "--type", "score.observed")
         assert f"{len(observed)} events will be offered to out again" in said
@@ -70,7 +70,7 @@ async def test_parked_replay_trace_and_release_beside_a_running_daemon(tmp_path:
         assert "discarded" in await ask(tmp_path, "events", "--id", second, "--trace")
         assert second not in recorder.contents
 
-        assert "events given up" in await ask(tmp_path, "sinks", "release", "dead")
+        assert "events given up" in await ask(tmp_path, "sinks", "release", "dead", "--yes")
         assert (await status(tmp_path))["dead"]["backlog"] == 0
         assert "dead" in await ask(tmp_path, "sinks", "list")
 

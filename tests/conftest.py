@@ -31,7 +31,7 @@ LONG = frozenset(
         *(f"real/test_{name}.py" for name in ("functions", "kql_rows", "kusto")),
         *(f"simulation/test_{name}.py" for name in ("daemon_month", "disk_full", "failure_classes", "many_tenants")),
         *(f"simulation/test_{name}.py" for name in ("hec_accounting", "ingestion_accounting")),
-        *(f"crash/test_{name}.py" for name in ("failing_disk", "kill9", "power_loss_in_a_life")),
+        *(f"crash/test_{name}.py" for name in ("failing_disk", "kill9", "power_loss_in_a_life", "weeks")),
         "simulation/test_writeback.py",
     }
 )

@@ -4,6 +4,7 @@ A program: at a line on stdin a daemon begins, at the next it is killed (-9) and
 exit code of one that ended by itself. What the daemons say goes to `lives.log` of the working folder.
 """
 
+import functools
 import gc
 import importlib
 import os
@@ -16,20 +17,32 @@ from types import ModuleType
 import connector.cli.run  # noqa: F401 - what a daemon imports when it begins is there already
 import sinks
 from connector.cli.main import main as securescore
+from connector.deliver import prepare
+from connector.mapping.load import load_mapping
+from connector.observe import frameworks
 
 
-def prepare(package: ModuleType) -> None:
+def bring(package: ModuleType) -> None:
+    """Import all of a package, but for what needs libraries of another home."""
     for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        importlib.import_module(found.name)
+        if found.name not in ("connector.stores.blob", "connector.stores.kvstore"):
+            importlib.import_module(found.name)
+
+
+def read_ahead() -> None:
+    """What every start reads from the package's YAML, and what takes most of it: it never differs."""
+    frameworks.shipped()
+    read = functools.cache(load_mapping)
+    setattr(prepare, "load_mapping", lambda name, _base="": read(name))  # noqa: B010 - mypy would have it exported
+    for name in ("cloudevents", "cef", "splunk"):
+        read(name)
 
 
 def main() -> None:
     for name in ("signin", "net", "sources", "observe", "mapping", "formats", "deliver", "health", "stores"):
-        wing = importlib.import_module(f"connector.{name}")
-        for found in pkgutil.iter_modules(wing.__path__, f"connector.{name}."):
-            if found.name not in ("connector.stores.blob", "connector.stores.kvstore"):
-                importlib.import_module(found.name)
-    prepare(sinks)
+        bring(importlib.import_module(f"connector.{name}"))
+    bring(sinks)
+    read_ahead()
     gc.freeze()
     log = os.open("lives.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     while sys.stdin.readline():

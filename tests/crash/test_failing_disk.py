@@ -24,6 +24,7 @@ FAULTS = {
 }
 
 
+OFTEN = {name: 5 * chance for name, chance in FAULTS["all"].items()}
 FAILURES = 12
 LIMIT_S = 90.0
 
@@ -45,6 +46,35 @@ async def lives(round_: Round, disk: FailingDisk, faults: dict[str, int], most: 
         process.send_signal(signal.SIGTERM)
     await asyncio.wait_for(process.communicate(), 60)
     return ended
+
+
+async def visits(round_: Round, disk: FailingDisk, faults: dict[str, int], most: int) -> set[int]:
+    """`once` again and again until the disk has failed so often; how it ended."""
+    codes, until = set[int](), time.monotonic() + LIMIT_S
+    disk.fail(**faults)
+    while sum(disk.failures().values()) < most and time.monotonic() < until:
+        process = await securescore(round_.home, "once", env=disk.env())
+        await asyncio.wait_for(process.communicate(), 90)
+        codes.add(process.returncode or 0)
+        await round_.clock.advance(7200)
+    disk.heal()
+    return codes
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_a_failing_disk_fails_once_with_a_word_and_loses_nothing(tmp_path: Path, store: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    disk = FailingDisk.below(home, tmp_path)
+    async with beginning(home, store, seed=8) as round_:
+        codes = await visits(round_, disk, OFTEN, FAILURES)
+        assert codes <= {0, 1, 3}, "done, failed with a word, or done in part: never a crash"
+        assert codes - {0}, "and never as if nothing had been"
+        process = await securescore(home, "once")
+        said = await process.communicate()
+        assert process.returncode == 0, said
+        await round_.judge()
+    assert round_.figures.good(), round_.figures
 
 
 @pytest.mark.parametrize("store", STORES)

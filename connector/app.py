@@ -115,6 +115,7 @@ async def open_app(
             heart=heart,
         )
         upkeep.more = app.faults
+        upkeep.names = lambda: {t.tenant_id: t.name for t in app.config.tenants}
         yield app
     finally:
         for sink in sinks:

@@ -42,6 +42,16 @@ def creating(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def adding(path: Path) -> Iterator[BinaryIO]:
+    """A file that is there, to write behind what is in it; on disk when the block ends. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(descriptor, "ab") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(descriptor)
+
+
+@contextmanager
 def _fresh(path: Path, mode: int) -> Iterator[BinaryIO]:
     """A file of our own under this name, on disk when the block ends; after an exception there is none."""
     descriptor = os.open(path, _NEW, mode)

@@ -13,19 +13,18 @@ import os
 from pathlib import Path
 from typing import cast
 
-from attrs import asdict, evolve
+from attrs import asdict
 
 from connector.app import (
     Transports,
     build_poller,
     check_one_folder,
     evidence,
-    open_store,
     transports_for,
-    try_state,
 )
 from connector.cli import send_test
 from connector.cli.check_clock import Skew
+from connector.cli.check_state import soundness, state
 from connector.cli.check_tenants import check_tenant, write_consents
 from connector.cli.common import config_of
 from connector.cli.findings import SHOWN_TENANTS, Finding, exit_code, failed, show
@@ -34,14 +33,11 @@ from connector.cli.terminal import console, dump, plain, plural, progress
 from connector.clock import SystemClock
 from connector.config.keys import TENANT
 from connector.config.values import Config, SinkConfig, TenantConfig, unmatched_tenants
-from connector.deliver.delivery import DurableStore
 from connector.deliver.prepare import Prepared, prepare
 from connector.errors import ConfigError, SecureScoreError
-from connector.health.upkeep import CONNECTOR, disk_faults
 from connector.mapping.load import load_mapping
 from connector.mapping.resources import mapping_names
 from connector.net.clouds import cloud_of_ingestion
-from connector.observe import memory
 from connector.observe.schedule import concurrency
 from connector.plugins.installed import plugins
 from connector.ports import Clock, Store
@@ -57,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the findings as one JSON document")
     csv_help = "write the tenants that lack consent, each with the address where its administrator grants it"
     parser.add_argument("--consent-csv", metavar="FILE", type=Path, help=csv_help)
+    state_help = "also read all that the state holds, and say of each fault what is lost and what to do"
+    parser.add_argument("--state", action="store_true", help=state_help)
     test_help = "also send one event for each shipped alert rule, of tenant TEST, marked as simulated, never history"
     parser.add_argument("--send-test", action="store_true", help=test_help)
     parser.add_argument("--sink", metavar="S", action="append", default=[], help="with --send-test: only this sink")
@@ -68,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(["--sink needs --send-test"], "without it every sink is checked")
     sinks = send_test.chosen(config, args.sink)
     logging.getLogger("securescore").addHandler(logging.NullHandler())  # the findings say it better
-    findings = asyncio.run(collect(config))
+    findings = asyncio.run(collect(config, whole=args.state))
     hopeless = {f.subject for f in findings if f.what == "sink" and f.ok is False}
     test = asyncio.run(send_test.send_test(config, sinks, hopeless)) if args.send_test else None
     if test is not None:
@@ -87,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(findings)
 
 
-async def collect(config: Config) -> list[Finding]:
-    """Every check, tenants and sinks side by side."""
+async def collect(config: Config, *, whole: bool = False) -> list[Finding]:
+    """Every check, tenants and sinks side by side; `whole` reads all that is stored."""
     clock = SystemClock()
     findings = [
         Finding("config", "", True, f"{plural(len(config.tenants), 'tenant')}, {plural(len(config.sinks), 'sink')}")
@@ -100,7 +98,7 @@ async def collect(config: Config) -> list[Finding]:
     findings += _installation()
     findings += await asyncio.to_thread(_plugins, config)
     prepared = [prepare(sink, config) for sink in config.sinks]
-    found, store = await _state(config, clock)
+    found, store = await state(config, clock)
     findings += [*found, *await asyncio.to_thread(_evidence, config)]
     findings += await asyncio.to_thread(_expiring, config)
     gate = asyncio.Semaphore(concurrency(config.poll, len(config.tenants)))
@@ -118,6 +116,8 @@ async def collect(config: Config) -> list[Finding]:
                 return found
 
             read = await asyncio.gather(*map(check, config.tenants))
+        if store is not None:  # now that the polls have met what is wrong with it
+            findings += await soundness(config, store, whole=whole)
     finally:
         await transports.close()
         if store is not None:
@@ -158,35 +158,6 @@ def _plugins(config: Config) -> list[Finding]:
         used = f"used by {', '.join(by[:SHOWN_TENANTS])}{more}" if by else "not used"
         found.append(Finding("plug-in", subject, True, f"{detail}, {used}"))
     return found
-
-
-async def _state(config: Config, clock: Clock) -> tuple[list[Finding], DurableStore | None]:
-    """Whether the state can be opened and has room; and the state, for reading, where there is one."""
-    where = config.state.path or config.state.directory or "state"
-    try:
-        trial = await try_state(config, clock)
-        if not trial.exists:
-            return [Finding("state", where, None, "does not exist yet: the first `once` or `run` makes it")], None
-        if trial.older:
-            words = "is of an older version: the next `once` or `run` migrates it, with a backup beside it"
-            return [Finding("state", where, None, words)], None
-        store = await open_store(config, clock=clock, writer=False)
-    except SecureScoreError as error:
-        return [Finding("state", where, False, error.what, error.hint, stops=1)], None
-    try:
-        stats = await store.stats()
-        known = memory.head(await store.load(CONNECTOR)).get("problems", {})
-    except SecureScoreError as error:
-        await store.close()
-        return [Finding("state", where, False, error.what, error.hint, stops=1)], None
-    findings = [Finding("state", where, True, f"{stats.events} events, {stats.bytes / 1e6:.1f} MB")]
-    if trial.holder:
-        findings = [evolve(findings[0], detail=f"{findings[0].detail}; in use by {trial.holder}", reason="in_use")]
-    findings += [
-        Finding("state", where, False if f.reason == "outbox_full" else None, f"{f.summary} ({f.detail})", f.hint)
-        for f in disk_faults(known, stats, config.state.max_bytes)
-    ]
-    return findings, store
 
 
 def _evidence(config: Config) -> list[Finding]:

@@ -20,6 +20,7 @@ from connector.app import (
     Transports,
     token_provider,
 )
+from connector.cli.check_state import flawed
 from connector.cli.findings import Finding, failed
 from connector.clock import iso
 from connector.config.values import Config, TenantConfig
@@ -63,7 +64,8 @@ async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transp
             return [Finding("tenant", name, False, *wrong)]
     look = Look(poller.open_source)
     try:
-        trial = cast("Store", TrialStore(poller.store))  # of this tenant alone: what it keeps ends with it
+        kept = TrialStore(poller.store)  # of this tenant alone: what it keeps ends with it
+        trial = cast("Store", kept)
         outcome = await evolve(poller, open_source=look.open, store=trial).poll(tenant)
     except SecureScoreError as error:  # the memory of this tenant
         return [failed("tenant", name, error)]
@@ -71,6 +73,7 @@ async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transp
     return [
         _polled(tenant, outcome, look, claims),
         *notes,
+        *flawed(config, kept.flaws),
         *_remembered(tenant, await trial.load(tenant.tenant_id)),
     ]
 

@@ -34,6 +34,9 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
         app.tenants(names)  # a wrong name is an error before anything is read
         polls = await _poll(app, names)
         sinks = await _deliver(app) if deliver else []
+        if not deliver:
+            await app.look()  # what the polls found wrong with the state
+        flawed = app.upkeep.flawed
     out = console()
     shown = table("tenant", "newest day", "events>", "result")
     for poll in polls:
@@ -50,7 +53,9 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
         s.state in ("ok", "idle") and not s.parked for s in sinks
     ]
     done = [p.status != "failed" for p in polls] + [s.state in ("ok", "idle") for s in sinks]
-    return 0 if all(good) else 3 if any(done) else 1
+    if flawed:
+        out.print("The state is not as it was left: `securescore status` says what is lost or comes again.")
+    return 0 if all(good) and not flawed else 3 if any(done) else 1
 
 
 async def _poll(app: App, names: list[str]) -> list[PollOutcome]:

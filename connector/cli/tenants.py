@@ -11,14 +11,15 @@ from connector.cli.common import config_of, store_beside
 from connector.cli.terminal import console, draw, dump, plain, table
 from connector.config.values import Config
 from connector.deliver.delivery import DurableStore
-from connector.durable import creating
-from connector.errors import ConfigError
+from connector.durable import adding, creating
+from connector.errors import ConfigError, Conflict, StoreError
 from connector.formats import cloudevents
 from connector.model import Event
 from connector.observe import memory
 from connector.ports import Query
 
 HELP = "list tenants; forget one"
+FORGET_TRIES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,10 +43,10 @@ async def collect(config: Config) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     async with store_beside(config) as store:
         for tenant in config.tenants:
-            head = memory.head(await store.load(tenant.tenant_id))
+            head = memory.readable_head(await store.load(tenant.tenant_id))
             rows.append(_row(tenant.name, tenant.tenant_id, tenant.source, tenant.labels, head))
         for other in sorted(set(await store.tenants()) - {t.tenant_id for t in config.tenants} - {""}):
-            head = memory.head(await store.load(other))
+            head = memory.readable_head(await store.load(other))
             rows.append(_row(str(head.get("tenant", "?")), other, None, {}, head))
     return rows
 
@@ -78,9 +79,7 @@ async def _forget(config: Config, name: str, export: Path) -> int:
     """The events are on disk before anything is deleted; a tenant that is no longer configured is found, too."""
     async with store_beside(config) as store:
         wanted = await _remembered(config, store, name)
-        events = await store.history(Query(tenant_id=wanted))
-        _export(export, events)
-        count = await store.forget(wanted)
+        count = await export_and_forget(store, wanted, export)
     archive = evidence(config)
     if archive is not None:
         await archive.forget(wanted)
@@ -94,6 +93,29 @@ async def _forget(config: Config, name: str, export: Path) -> int:
     return 0
 
 
+async def export_and_forget(store: DurableStore, tenant_id: str, export: Path) -> int:
+    """Write the events of a tenant into a new file, then delete it; how many were written. Raises ConfigError.
+
+    A daemon may commit more meanwhile. Then nothing of that is deleted, and it is exported first. Raises StoreError
+    when there is no end to it.
+    """
+    exported: set[str] = set()
+    for n in range(FORGET_TRIES):
+        state = await store.load(tenant_id)  # before the events: what is committed in between is seen by the deletion
+        events = [e for e in await store.history(Query(tenant_id=tenant_id)) if e.id not in exported]
+        _export(export, events, more=n > 0)
+        exported.update(event.id for event in events)
+        try:
+            await store.forget(tenant_id, state.generation if state is not None else 0)
+        except Conflict:
+            continue
+        return len(exported)
+    raise StoreError(
+        f"the tenant was committed {FORGET_TRIES} times meanwhile; {len(exported)} events are exported",
+        "Remove it from the configuration, reload the connector, then repeat with another file.",
+    )
+
+
 async def _remembered(config: Config, store: DurableStore, name: str) -> str:
     """The id of a tenant by name or id, configured or only remembered. Raises ConfigError."""
     for tenant in config.tenants:
@@ -102,7 +124,7 @@ async def _remembered(config: Config, store: DurableStore, name: str) -> str:
     kept = [other for other in await store.tenants() if other]
     if name.lower() in kept:
         return name.lower()
-    found = [other for other in kept if memory.head(await store.load(other)).get("tenant") == name]
+    found = [other for other in kept if memory.readable_head(await store.load(other)).get("tenant") == name]
     if len(found) == 1:
         return found[0]
     if found:
@@ -110,10 +132,10 @@ async def _remembered(config: Config, store: DurableStore, name: str) -> str:
     raise ConfigError([f"nothing is kept of a tenant named {name!r}"], "see `securescore tenants list`")
 
 
-def _export(path: Path, events: Sequence[Event]) -> None:
-    """All events as canonical JSON lines in a new, synced file of mode 0600. Raises ConfigError."""
+def _export(path: Path, events: Sequence[Event], *, more: bool = False) -> None:
+    """Events as canonical JSON lines in a new, synced file of mode 0600, or behind those in it. Raises ConfigError."""
     try:
-        with creating(path) as file:
+        with adding(path) if more else creating(path) as file:
             file.writelines(f"{cloudevents.dumps(event)}\n".encode("ascii") for event in events)
     except FileExistsError as error:
         raise ConfigError([f"{path} exists already"], "name another file with --export") from error

@@ -19,7 +19,7 @@ from connector.signin.credentials import Credential, Expiry
 async def open_problems(store: Store, key: str) -> list[dict[str, Any]]:
     """The connector's own open problems (kept under `key`), oldest first, each with what was last said of it."""
     found = []
-    for entry in memory.head(await store.load(key)).get("problems", {}).values():
+    for entry in memory.readable_head(await store.load(key)).get("problems", {}).values():
         query = Query(types=(entry["type"],), subject=entry["subject"], newest_first=True, limit=1)
         told = await store.history(query)
         said: Mapping[str, Any] = told[0].data if told else {}

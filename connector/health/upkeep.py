@@ -13,11 +13,12 @@ from typing import Any
 from attrs import define, frozen
 
 from connector.clock import iso, parse_iso
-from connector.errors import Conflict, StoreError
+from connector.errors import Conflict, StoreError, TenantDamaged
+from connector.health.state_faults import flaw_faults, gone_sinks, shed_fault
 from connector.observe import memory
 from connector.observe.events import Origin, stamp
 from connector.observe.severity import SeverityRules
-from connector.ports import Clock, SinkStats, State, Stats, Store
+from connector.ports import Clock, Flaw, Query, SinkStats, State, Stats, Store
 from connector.problems import Fault, advance
 from connector.signin.credentials import ExpiryWatch
 
@@ -28,9 +29,18 @@ UNAVAILABLE_AFTER_S = 900.0
 FILLING, NO_LONGER_FILLING = 0.80, 0.75
 FULL, NO_LONGER_FULL = 1.00, 0.95
 """Shares of `state.max_bytes`. Each state ends somewhat below where it began, or it would flap."""
+ROOMY = 0.70
+"""Where deleting settled history ends that began because the state was filling."""
 PURGE_EVERY = timedelta(hours=6)
+SHED_IS_NEWS = timedelta(days=1)
+"""How long history that gave way for the bound stays an open problem, after the last time."""
+DAYS_LOOKED_AT = 50
 PURGE_WHEN_FILLING = timedelta(minutes=10)
 COMMIT_TRIES = 5
+
+PROBLEM = "connector.problem"
+FLAWS = frozenset({"state_damaged", "cursor_ahead", "state_restored"})
+"""Reasons after which `once` does not end well: something is lost, or comes twice."""
 
 CONNECTOR = ""
 """The tenant id under which the connector's own state is kept."""
@@ -68,7 +78,12 @@ class Upkeep:
     expiries: ExpiryWatch | None = None
     more: Callable[[Mapping[str, Any]], Sequence[Fault]] = lambda _: ()
     """Further faults of the connector's own scope, given what is open."""
+    names: Callable[[], Mapping[str, str]] = dict
+    """What the tenants are called, by id."""
+    flawed: bool = False
+    """Whether this process has told that something of the state is not as it was left."""
     _purged_at: datetime | None = None
+    _shed: Mapping[str, Any] | None = None
 
     async def look(self, sinks: Sequence[SinkHealth], *, purge: bool = False) -> Seen:
         """Purge when it is time (or asked for), measure, and tell what is new. Raises StoreError.
@@ -93,26 +108,54 @@ class Upkeep:
         filling = stats.bytes >= FILLING * self.max_bytes
         if purge or age >= PURGE_EVERY or (filling and (age >= PURGE_WHEN_FILLING or age == timedelta(0))):
             self._purged_at = now
-            purged = await self.store.purge(iso(now - timedelta(days=self.keep_days)))
+            purged = await self.store.purge(await self._horizon(now))
             if purged:
                 log.info("outbox.purged", extra={"events": purged})
             stats = await self.store.stats()
+        if stats.bytes >= FILLING * self.max_bytes:
+            stats = await self._make_room(stats, now)
         return stats
+
+    async def _horizon(self, now: datetime) -> str:
+        """Before when history is past its time. Counted from the newest known day when the clock is further: a wrong
+        clock must not take what a right one would keep.
+        """
+        days = await self.store.history(Query(types=("score.observed",), newest_first=True, limit=DAYS_LOOKED_AT))
+        newest = max((str(event.data["day"]) for event in days if event.data.get("day")), default=None)
+        if newest is not None:
+            now = min(now, parse_iso(newest) + timedelta(days=1))
+        return iso(now - timedelta(days=self.keep_days))
+
+    async def _make_room(self, stats: Stats, now: datetime) -> Stats:
+        """What every sink has settled gives way before anything has to wait."""
+        shed = await self.store.shed(stats.bytes - int(ROOMY * self.max_bytes))
+        if not shed.events:
+            return stats
+        log.warning("outbox.shed", extra={"events": shed.events, "until": shed.until})
+        before = self._shed["events"] if self._shed else 0
+        self._shed = {"at": iso(now), "events": before + shed.events, "until": shed.until}
+        return await self.store.stats()
 
     async def _tell(self, sinks: Sequence[SinkHealth], stats: Stats, now: datetime) -> Seen:
         for _ in range(COMMIT_TRIES):
-            state = await self.store.load(CONNECTOR) or State()
+            state = await self._state(now)
             head = memory.head(state)
             origin = Origin(None, head.get("instance") or self.instance, source="connector")
             known = head.get("problems", {})
             failing = _failing(head.get("failing", {}), sinks, iso(now))
             faults = disk_faults(known, stats, self.max_bytes)
             full = any(f.reason == "outbox_full" for f in faults)
+            flaws = await self.store.flaws()
+            faults += [*flaw_faults(flaws, self.names()), *gone_sinks(stats.sinks)]
+            shed = _recent_shed(head.get("shed"), self._shed, now)
+            faults += [shed_fault(shed, self.max_bytes)] if shed else []
             faults += await self.expiries.shared(now) if self.expiries else []
             faults += self.more(known)
             faults += [f for s in sinks if (f := sink_fault(s, known, failing.get(s.sink), now)) is not None]
             problems, told = advance(known, faults, iso(now), scope=origin.urn)
-            values = {**head, "instance": origin.name, "problems": problems, "failing": failing}
+            values = {**head, "instance": origin.name, "problems": problems, "failing": failing, "shed": shed}
+            if shed is None and "shed" not in head:
+                del values["shed"]
             if values == head:
                 return Seen(full)
             events = [stamp(change, origin, iso(now), self.severity) for change in told]
@@ -120,10 +163,35 @@ class Upkeep:
                 await self.store.commit(CONNECTOR, memory.with_head(state, values), events)
             except Conflict:
                 continue  # another part of the connector told something at the same time
+            self._shed = None
+            self.flawed = self.flawed or any(e.type == PROBLEM and e.data["reason"] in FLAWS for e in events)
             for event in events:
                 log.warning(event.type, extra={"subject": event.subject, "summary": event.data["summary"]})
             return Seen(full, len(events))
         return Seen(full)
+
+    async def _state(self, now: datetime) -> State:
+        """The connector's own state; where it cannot be read any more that is noted, and it begins anew."""
+        state = await self.store.load(CONNECTOR) or State()
+        try:
+            memory.head(state)
+        except TenantDamaged as error:
+            if not state.lost:
+                document = f"the connector's own state, as read at {iso(now)}"
+                await self.store.note(Flaw("state_damaged", document, error.what, CONNECTOR, 0, {}, iso(now)))
+            return State(state.generation)
+        return state
+
+
+def _recent_shed(
+    known: Mapping[str, Any] | None, new: Mapping[str, Any] | None, now: datetime
+) -> dict[str, Any] | None:
+    """What gave way for the bound lately, with what gives way now."""
+    if known is not None and abs(now - parse_iso(known["at"])) >= SHED_IS_NEWS:
+        known = None
+    if new is None:
+        return dict(known) if known else None
+    return {**new, "events": new["events"] + (known["events"] if known else 0)}
 
 
 def _failing(known: Mapping[str, str], sinks: Sequence[SinkHealth], now: str) -> dict[str, str]:

@@ -39,7 +39,7 @@ class InputRequests:
 async def fulfil(store: Kept, sink: str, tenant_id: str, requests: InputRequests) -> list[str]:
     """Do what is asked for and was not done yet; what was done, in words. Raises StoreError."""
     done = []
-    known = memory.head(await store.load(CONNECTOR))
+    known = memory.readable_head(await store.load(CONNECTOR))
     if requests.resend_since and requests.resend_since != known.get("resent_since"):
         count = await store.replay(sink, Query(since=f"{requests.resend_since}T00:00:00Z"))
         done.append(f"{count} events observed since {requests.resend_since} are sent again, with the same ids")

@@ -140,7 +140,7 @@ class TenantTurns:
     async def plan(self) -> list[str]:
         """A message for every tenant; none while the outbox is full, for then polling pauses."""
         await self.app.announce()
-        head = memory.head(await self.store.load(CONNECTOR))
+        head = memory.readable_head(await self.store.load(CONNECTOR))
         if head.get("problems", {}).get("connector.problem:outbox", {}).get("reason") == "outbox_full":
             log.error("plan.outbox_full", extra={"hint": "`securescore sinks list` shows which sink holds the outbox"})
             return []
@@ -212,7 +212,7 @@ class TenantTurns:
         now = self.clock.now()
         beat_s = self.app.config.health.heartbeat_s or 3600.0
         this = slot(now - timedelta(seconds=SETTLE_LAG_S), beat_s)
-        head = memory.head(await self.store.load(CONNECTOR))
+        head = memory.readable_head(await self.store.load(CONNECTOR))
         since = head.get("heartbeat") or iso(parse_iso(this) - timedelta(seconds=beat_s))
         self._survey = await self.store.survey(since, this)
         self._stats = await self.store.stats()

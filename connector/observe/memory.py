@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import Factory, asdict, evolve, fields, frozen
 
-from connector.errors import StateRefused
+from connector.errors import StateRefused, TenantDamaged
 from connector.foreign.links import web_address
 from connector.model import Control, Profile, StateUpdate, Version
 from connector.observe.months import Days, control_row, damaged, dumps, loads, version_data, version_of
@@ -116,7 +116,9 @@ class Memory:
 
 
 def head(state: State | None) -> dict[str, Any]:
-    """The small part that every poll and `status` read; {} for a new tenant."""
+    """The small part that every poll and `status` read; {} for a new tenant. Raises TenantDamaged."""
+    if state is not None and not state.lost.keys().isdisjoint({"", "head"}):
+        raise damaged("part 'head' of a tenant", ValueError(state.lost.get("head") or state.lost[""]))
     if state is None or "head" not in state.parts:
         return {}
     found: Any = loads(state.parts["head"], "head", packed=False)
@@ -128,6 +130,14 @@ def head(state: State | None) -> dict[str, Any]:
             "run the newer version, or restore the backup of the state",
         )
     return dict(found)
+
+
+def readable_head(state: State | None) -> dict[str, Any]:
+    """The head, for those that only show: of a damaged one, that it is damaged (`error`, `hint`)."""
+    try:
+        return head(state)
+    except TenantDamaged as error:
+        return {"error": error.what, "hint": error.hint}
 
 
 def with_head(state: State, values: Mapping[str, Any]) -> State:

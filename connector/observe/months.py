@@ -200,5 +200,5 @@ def loads(body: bytes, part: str, *, packed: bool = True) -> Any:
 def damaged(what: str, error: Exception) -> TenantDamaged:
     return TenantDamaged(
         f"the stored memory {what} is damaged: {type(error).__name__}: {error}",
-        "restore the backup of the state, or forget the tenant and rebuild it from the evidence archive",
+        "the next poll sets it aside and goes on without it; to have it back, restore the backup of the state",
     )

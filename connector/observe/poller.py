@@ -19,18 +19,20 @@ from connector.errors import (
     Denied,
     SecureScoreError,
     StoreError,
+    TenantDamaged,
     Unavailable,
     WrongTenant,
 )
+from connector.ids import event_id
 from connector.model import Absent, Change, EvidenceFile, Known, Snapshot, Unchanged
 from connector.observe import memory as remember
-from connector.observe import pending_writes
+from connector.observe import mending, pending_writes
 from connector.observe.events import Origin, stamp
 from connector.observe.fold import Rules, observe, stale
 from connector.observe.guard import AHEAD, tomorrow
 from connector.observe.severity import SeverityRules
 from connector.observe.storm import Storms
-from connector.ports import Clock, Source, State, Store
+from connector.ports import Clock, Flaw, Source, State, Store
 from connector.problems import Fault, advance
 from connector.signin.credentials import ExpiryWatch
 from connector.signin.refusals import SignInRefused
@@ -96,12 +98,17 @@ class Poller:
     read_limit_s: float = READ_LIMIT_S
 
     async def poll(self, tenant: TenantConfig) -> PollOutcome:
-        """Read, fold and commit one tenant. A foreseeable failure is an outcome; only StoreError is raised."""
+        """Read, fold and commit one tenant. A foreseeable failure is an outcome; only StoreError is raised.
+
+        What of its state cannot be read is set aside, told, and gone on without.
+        """
         for _ in range(COMMIT_TRIES):
             try:
-                return await self._poll(tenant)
+                return await self._poll_sound(tenant)
             except Conflict:
                 log.info("poll.conflict", extra={"tenant": tenant.name})
+            except TenantDamaged as error:
+                return PollOutcome(tenant.name, "failed", error=error.what, hint=error.hint, reason="state_damaged")
             except StoreError:
                 raise
             except Exception as bug:  # one tenant's bug must not stop the others; nothing of it was committed
@@ -126,8 +133,18 @@ class Poller:
 
         return list(await asyncio.gather(*(one(t) for t in tenants)))
 
+    async def _poll_sound(self, tenant: TenantConfig) -> PollOutcome:
+        """A poll, which goes on without what cannot be read."""
+        try:
+            return await self._poll(tenant)
+        except TenantDamaged as error:
+            await self._mend(tenant, await self.store.load(tenant.tenant_id) or State(), error)
+            return await self._poll(tenant)
+
     async def _poll(self, tenant: TenantConfig) -> PollOutcome:
         state = await self.store.load(tenant.tenant_id)
+        if state is not None and state.lost:
+            state = await self._mend(tenant, state, None)
         head = remember.head(state)
         expiring = await self.watch.of_tenant(tenant.name, self.clock.now()) if self.watch else []
         try:
@@ -171,6 +188,23 @@ class Poller:
         if unkept is not None:
             return evolve(outcome, status="partial", error=unkept.what, hint=unkept.hint, reason="evidence")
         return outcome
+
+    async def _mend(self, tenant: TenantConfig, state: State, error: TenantDamaged | None) -> State:
+        """Set aside what cannot be read, in a commit of its own, and say so. Raises the error when nothing is found."""
+        gone = mending.unreadable(state)
+        if not gone and error is not None:
+            raise error
+        now = iso(self.clock.now())
+        for part, why in gone.items():
+            if part not in state.lost:  # those the store has noted itself
+                document = f"{tenant.tenant_id}/{part or 'state'}, as read at {now}"
+                await self.store.note(Flaw("state_damaged", document, why, tenant.tenant_id, 0, {}, now))
+        left = mending.mended(state, gone)
+        log.error("state.mended", extra={"tenant": tenant.name, "parts": sorted(gone), "anew": not left.parts})
+        origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
+        told = [] if left.parts else [begun_anew(now, tenant.tenant_id)]
+        events = [stamp(change, origin, now, self.severity) for change in told]
+        return await self.store.commit(tenant.tenant_id, left, events)
 
     async def _read(self, tenant: TenantConfig, known: Known) -> Snapshot:
         """What the tenant's source holds. Raises what a source raises, Unavailable when it does not come to an end."""
@@ -347,6 +381,21 @@ class Poller:
             return []
         fault = stale(newest_day, now, self.changes.stale_after_s)
         return [] if fault is None else [fault]
+
+
+def begun_anew(now: str, tenant_id: str) -> Change:
+    """The notice that a tenant's state could not be read and is built anew."""
+    data = {
+        "summary": "The state of this tenant is new: its history is derived again and marked as backfilled",
+        "reason": "state_new",
+        "problem_id": event_id(tenant_id, "connector.problem", "state", "state_new", now),
+        "first_seen": now,
+        "repeat": 0,
+        "detail": "what was kept of it could not be read any more",
+        "hint": "nothing for what comes; to have what was kept, restore the state from its backup",
+        "sink": None,
+    }
+    return Change("connector.problem", "state", f"state_new#{now}", "0", "", data)
 
 
 def _unkept(tenant: str, error: Unavailable) -> Fault:

@@ -15,7 +15,7 @@ from connector.errors import Conflict
 from connector.ids import sha256
 from connector.ports import Clock, Flaw
 from connector.stores import flaws, settling
-from connector.stores.cursors import INDEX_BITS, Held, KnownSink, Tenant
+from connector.stores.cursors import INDEX_BITS, MAX_EVENTS_A_COMMIT, Held, KnownSink, Tenant
 from connector.stores.documents_read import DocumentsReader
 from connector.stores.numbered import Logs, name_of
 from connector.stores.packing import key_of, text_of
@@ -104,7 +104,9 @@ class DocumentsFlaws:
                     Flaw("state_damaged", name, _held(why, parts.get(name)), tenant_id, lost[name].count, some)
                 )
             elif int(number) > newest:
-                what = f"{why}; the newest of its tenant: what it held is observed again, if the source still has it"
+                least = max([await self._counted(tenant, sink, int(number)) for sink in sinks.values()], default=0)
+                held = f"at least {least} events" if least else "an unknown number of events"
+                what = f"{why}; the newest of its tenant, with {held}: observed again, if the source still has it"
                 found.append(Flaw("state_damaged", name, what, tenant_id))
             else:
                 found.append(Flaw("state_damaged", name, _held(why, parts.get(name)), tenant_id, 0, {}))
@@ -116,7 +118,7 @@ class DocumentsFlaws:
                 (await self._reader.raw_cursor(tenant, sink)).position >> INDEX_BITS,
                 max(tenant.numbers, default=0),
             )
-            if seen > last:
+            if tenant.numbers and seen > last:
                 what = f"sink {sink.name} has settled up to document {seen}, the newest is {last}; {AGAIN}"
                 found.append(Flaw("cursor_ahead", f"{tenant.key}/{sink.series} at {seen}", what, tenant_id))
         return found
@@ -127,6 +129,11 @@ class DocumentsFlaws:
         waiting = (settling.DUE, settling.AGAIN, settling.PARKED)
         open_items = sum(n in held.seqs and item.state in waiting for n, item in cursor.items.items())
         return open_items + min(held.count, max(0, held.seqs[-1] - cursor.position))
+
+    async def _counted(self, tenant: Tenant, sink: KnownSink, n: int) -> int:
+        """How many events of a document a sink knows of: those up to its place."""
+        number, index = divmod((await self._reader.raw_cursor(tenant, sink)).position, MAX_EVENTS_A_COMMIT)
+        return index + 1 if number == n and index + 1 < MAX_EVENTS_A_COMMIT else 0  # the last place of all is no event
 
     def _of_sinks(self) -> list[Flaw]:
         what = "the life of a sink; it goes on from the document before, or is offered everything again"

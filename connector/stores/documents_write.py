@@ -85,7 +85,12 @@ class DocumentsWriter:
             "size": len(lines),
         }
         blobs = [body for _, body in own] + ([zlib.compress(lines, 6)] if events else [])
-        return await self._logs.append(tenant.key, tenant.numbers, tenant.root, header, blobs, keep=keep, number=number)
+        counts = await self._logs.append(
+            tenant.key, tenant.numbers, tenant.root, header, blobs, keep=keep, number=number
+        )
+        if counts:
+            self._committed(number - max(tenant.numbers, default=0))
+        return counts
 
     async def write_sink(
         self,

@@ -99,7 +99,7 @@ class WriterLock:
 
 def real_path(path: Path) -> Path:
     """Where a state lies: all names of one file are one state. Raises StateRefused for a link of somebody else."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # whatever keeps us from looking at it is said when it is opened
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid()):
             raise StateRefused(
@@ -141,7 +141,9 @@ def holder_of_copy(path: Path, state: str) -> str:
         held = _looked(lock_file(path), path)
     except OSError:
         return ""
-    return _named(held) if held and held.get("state") == state else ""
+    if held is None or held.get("state", state) != state:  # one that does not say which it is may well be it
+        return ""
+    return _named(held)
 
 
 def _looked(file: Path, path: Path) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 
 from connector.errors import Conflict
 from connector.model import Event
-from connector.ports import Clock, State, Store
+from connector.ports import Clock, Flaw, State, Store
 from connector.stores import directory, sqlite_file
 from connector.stores.lock import holder_of, real_path
 
@@ -117,10 +117,15 @@ def _remove(beside: Path, *, folder_is_new: bool) -> None:
 
 @define
 class TrialStore:
-    """What a poll needs of a store: it reads the state that is there, and keeps what is committed to itself."""
+    """What a poll needs of a store: it reads the state that is there, and keeps to itself what it is given."""
 
     beside: Store | None
+    flaws: list[Flaw] = field(factory=list)
     _own: dict[str, State] = field(factory=dict)
+
+    async def note(self, flaw: Flaw) -> None:
+        """It is kept until this process ends."""
+        self.flaws.append(flaw)
 
     async def load(self, tenant_id: str) -> State | None:
         if tenant_id in self._own:

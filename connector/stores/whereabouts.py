@@ -25,30 +25,34 @@ def home_of(path: Path) -> str:
 
 def arrived(lock: WriterLock, mark: Mark, home: str, clock: Clock) -> list[Flaw]:
     """What is to be told of the state that was opened under this lock. Raises StoreBusy for a copy of one in use."""
-    found = [*_moved(lock.path, mark.state, home), *_restored(lock.before, mark)]
     at = iso(clock.now())
-    return [Flaw(reason, f"the state, as opened at {at}", what, at=at) for reason, what in found]
+    found = []
+    if what := _moved(lock.path, mark.state, home):
+        found.append(Flaw("state_copied", f"the place of the state, as opened at {at}", what, at=at))
+    if what := _restored(lock.before, mark):
+        found.append(Flaw("state_restored", f"the state, as opened at {at}", what, at=at))
+    return found
 
 
-def _moved(path: Path, state: str, home: str) -> list[tuple[str, str]]:
+def _moved(path: Path, state: str, home: str) -> str:
     here = json.loads(home_of(path))
     try:
         was = json.loads(home)
         machine, other = was["machine"], Path(was["path"])
     except (ValueError, KeyError, TypeError):
-        return []  # never used by a version that says so
+        return ""  # never used by a version that says so
     if machine != here["machine"]:
         if not (machine and here["machine"]):
-            return []  # a container may be another machine at each start
-        return [("state_copied", f"it was last used on another machine, as {other}")]
+            return ""  # a container may be another machine at each start
+        return f"it was last used on another machine, as {other}"
     if other == path:
-        return []
+        return ""
     if holder := holder_of_copy(other, state):
         raise busy_copy(path, other, holder)
-    return [("state_copied", f"it was last used as {other}, where there still is one")] if other.exists() else []
+    return f"it was last used as {other}, where there still is one" if other.exists() else ""
 
 
-def _restored(before: Mark | None, mark: Mark) -> list[tuple[str, str]]:
+def _restored(before: Mark | None, mark: Mark) -> str:
     if before is None or before.state != mark.state or before.commits <= mark.commits:
-        return []
-    return [("state_restored", f"it has {mark.commits} commits; when it was last used here it had {before.commits}")]
+        return ""
+    return f"it has {mark.commits} commits; when it was last used here it had {before.commits}"

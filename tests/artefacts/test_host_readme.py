@@ -48,7 +48,7 @@ def reasons() -> set[str]:
 def said(node: ast.AST) -> list[ast.expr]:
     """The expressions that give a reason at this place."""
     if isinstance(node, ast.Call):
-        place = {"Absent": 0, "Fault": 1, "PartialRead": 1, "Loss": 1}.get(ast.unparse(node.func))
+        place = {"Absent": 0, "Fault": 1, "PartialRead": 1, "Loss": 1, "Flaw": 0}.get(ast.unparse(node.func))
         by_place = [] if place is None else node.args[place : place + 1]
         return [*by_place, *(k.value for k in node.keywords if k.arg == "reason")]
     if isinstance(node, ast.Dict):

@@ -25,7 +25,7 @@ from attrs import Factory, define, evolve
 from connector.errors import Conflict, StoreError
 from connector.ids import event_id
 from connector.model import STREAM_OF_TYPE, Event
-from connector.ports import Operator, Parked, Pending, Query, Settlement, SinkStats, Start, State, Store
+from connector.ports import Flaw, Operator, Parked, Pending, Query, Settlement, SinkStats, Start, State, Store
 
 CONTOSO = "11111111-1111-1111-1111-111111111111"
 FABRIKAM = "22222222-2222-2222-2222-222222222222"
@@ -64,6 +64,14 @@ class Home(Protocol):
 
     async def beside(self) -> AnyStore:
         """A second handle while the writer is open, as an operator's command in another process has it."""
+        ...
+
+    async def copy(self) -> object:
+        """A backup of all that is stored, made while no handle is open."""
+        ...
+
+    async def restore(self, copy: object) -> None:
+        """Put a backup in the place of all that is stored."""
         ...
 
 
@@ -644,6 +652,18 @@ class StoreContract:
         assert await take_all(store, "siem") == [2, 3]
         assert numbers(await store.parked("siem")) == [1]
 
+    async def test_attach_names_those_that_are_gone_and_hold_events(self, store: AnyStore) -> None:
+        await store.attach([Start("siem"), Start("idle"), Start("parks")])
+        await add(store, events(range(3)))
+        await take_all(store, "idle")
+        await settle(store, "parks", accept=[0, 1], park={2: "no"})
+        assert [(s.name, s.backlog, s.parked) for s in await store.attach([Start("new")])] == [
+            ("parks", 0, 1),
+            ("siem", 3, 0),
+        ]
+        assert len(await store.attach([Start("new")])) == 2, "as long as they do"
+        assert await store.attach([Start("new"), Start("siem"), Start("parks"), Start("idle")]) == ()
+
     async def test_a_renamed_sink_is_new(self, store: AnyStore) -> None:
         await add(store, events([1]))
         await store.attach([Start("siem2")])
@@ -881,6 +901,105 @@ class StoreContract:
         with pytest.raises(Conflict):
             await store.commit(CONTOSO, committed, events([2]))
         assert await store.history(Query()) == []
+
+    async def test_forget_of_a_generation_deletes_nothing_that_came_later(self, store: AnyStore) -> None:
+        """What an export has not seen stays; with the present generation all goes."""
+        committed = await add(store, events(range(3)))
+        await add(store, events([3]))
+        with pytest.raises(Conflict):
+            await store.forget(CONTOSO, committed.generation)
+        assert numbers(await store.due("siem", 10))[-1] == 3
+        assert [e.data["number"] for e in await store.history(Query())][-1] == 3
+        assert await store.load(CONTOSO) is not None
+        state = await store.load(CONTOSO)
+        assert state is not None
+        await store.forget(CONTOSO, state.generation)
+        assert await store.load(CONTOSO) is None
+        assert await store.history(Query(tenant_id=CONTOSO)) == []
+        assert (await stats_of(store, "siem")).backlog == 0
+        with pytest.raises(Conflict):
+            await add(store, events([4]), FABRIKAM)
+            await store.forget(FABRIKAM, 0)
+
+    async def test_shed_takes_the_oldest_that_every_sink_has_settled(self, store: AnyStore) -> None:
+        await store.attach([Start("siem"), Start("slow")])
+        for n in range(6):
+            await add(
+                store, [event(n, observed_at=f"2026-11-2{n}T09:00:00Z", filling=random.Random(n).randbytes(9000).hex())]
+            )
+        await take_all(store, "siem")
+        assert (await store.shed(1)).events == 0, "nothing that a sink has not settled"
+        await settle(store, "slow", accept=range(3), park={3: "no"}, limit=5)
+        first = await store.shed(1)
+        assert 1 <= first.events <= 3, "in whole steps"
+        assert first.until == f"2026-11-2{first.events - 1}T09:00:00Z"
+        assert [e.data["number"] for e in await store.history(Query())] == list(range(first.events, 6))
+        assert first.events + (await store.shed(10**9)).events == 3
+        assert [e.data["number"] for e in await store.history(Query())] == [3, 4, 5], "neither parked nor waiting"
+        assert numbers(await store.due("slow", 10)) == [4, 5]
+        assert await store.load(CONTOSO) is not None
+
+    # ---------------------------------------------------------------------------------------------------- soundness
+
+    async def test_a_sound_store_has_no_flaws(self, home: Home, store: AnyStore) -> None:
+        await store.attach([Start("siem"), Start("other")])
+        await store.commit(CONTOSO, State(parts={"head": b"{}", "days/2026-11": b"1"}), events(range(5)))
+        await settle(store, "siem", accept=[0, 2], park={1: "no"}, limit=3)
+        await store.purge(AFTER_ALL)
+        await add(store, events(range(3), tenant=FABRIKAM), FABRIKAM)
+        await store.forget(FABRIKAM)
+        await store.attach([Start("siem")])
+        await store.release("other")
+        assert list(await store.flaws()) == []
+        assert list(await store.verify()) == []
+        other = await home.beside()
+        assert list(await other.flaws()) == []
+        assert list(await other.verify()) == []
+        await other.close()
+
+    async def test_a_note_is_kept_once_and_survives(self, home: Home, store: AnyStore) -> None:
+        flaw = Flaw("state_damaged", "a part", "torn", CONTOSO, 3, {"siem": 2}, T0)
+        await store.note(flaw)
+        await store.note(evolve(flaw, events=9, at=T1))
+        await store.note(Flaw("state_damaged", "another", "torn", None, None, None, T1))
+        other = await home.beside()
+        assert list(await other.flaws()) == [flaw, Flaw("state_damaged", "another", "torn", None, None, None, T1)]
+        await other.close()
+
+    async def test_an_older_copy_put_back_swallows_nothing(self, home: Home) -> None:
+        """Sinks had gone further than the copy: what is derived again is sent again, what is new is sent."""
+        store = await home.open()
+        await store.attach([Start("siem")])
+        await add(store, events(range(3)))
+        assert await take_all(store, "siem") == [0, 1, 2]
+        await store.close()
+        copy = await home.copy()
+        store = await home.open()
+        for n in range(3, 8):
+            await add(store, events([n]))
+            assert await take_all(store, "siem") == [n]
+        await store.close()
+        await home.restore(copy)
+        store = await home.open()
+        await store.attach([Start("siem")])
+        state = await store.load(CONTOSO)
+        assert state is not None
+        assert state.generation == 1, "it is the older one"
+        await add(store, events([3, 4]))
+        await add(store, events([8, 9]))
+        assert await take_all(store, "siem") == [3, 4, 8, 9]
+        assert (await stats_of(store, "siem")).backlog == 0
+        assert [f.reason for f in await store.flaws()] in ([], ["state_restored"]), "told where it can be known"
+        assert [f for f in await store.verify() if f.reason == "state_damaged"] == []
+        await store.close()
+
+    async def test_what_a_clock_ahead_has_stamped_comes_again_once(self, store: AnyStore) -> None:
+        """And not after every failure for years."""
+        await add(store, events([0]))
+        await settle(store, "siem", accept=[0], at=AFTER_ALL)
+        assert await store.recent("siem", T0) == 1
+        assert await take_all(store, "siem") == [0]
+        assert await store.recent("siem", T2) == 0
 
     # ------------------------------------------------------------------------------------ restarts, second handles
 

@@ -53,6 +53,19 @@ class Container:
     async def beside(self) -> DocumentsStore:
         return await self.open()
 
+    async def copy(self) -> object:
+        async with ContainerClient.from_connection_string(self.account, self.container) as client:
+            names = [blob.name async for blob in client.list_blobs()]
+            return {name: await (await client.download_blob(name)).readall() for name in names}
+
+    async def restore(self, copy: object) -> None:
+        assert isinstance(copy, dict)
+        async with ContainerClient.from_connection_string(self.account, self.container) as client:
+            for name in [blob.name async for blob in client.list_blobs()]:
+                await client.delete_blob(name)
+            for name, body in copy.items():
+                await client.upload_blob(name, body)
+
 
 class TestBlobStore(StoreContract):
     @pytest.fixture

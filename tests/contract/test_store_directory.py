@@ -1,5 +1,6 @@
 """The documents store in a folder keeps the store contract and the documents contract."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +25,14 @@ class Folder:
 
     async def beside(self) -> DocumentsStore:
         return await open_store(self.path, clock=self.clock, writer=False)
+
+    async def copy(self) -> object:
+        return shutil.copytree(self.path, self.path.with_name("copy"))
+
+    async def restore(self, copy: object) -> None:
+        assert isinstance(copy, Path)
+        shutil.rmtree(self.path)
+        shutil.copytree(copy, self.path)
 
 
 class TestDirectoryStore(StoreContract):

@@ -39,6 +39,13 @@ class Collection:
     async def beside(self) -> DocumentsStore:
         return await self.open()
 
+    async def copy(self) -> object:
+        return dict(self.server.collections["state"])
+
+    async def restore(self, copy: object) -> None:
+        assert isinstance(copy, dict)
+        self.server.collections["state"] = copy
+
 
 class TestKvStoreStore(StoreContract):
     @pytest.fixture

@@ -23,6 +23,13 @@ class File:
     async def beside(self) -> SqliteStore:
         return await open_store(self.path, clock=self.clock, writer=False)
 
+    async def copy(self) -> object:
+        return self.path.read_bytes()
+
+    async def restore(self, copy: object) -> None:
+        assert isinstance(copy, bytes)
+        self.path.write_bytes(copy)
+
 
 class TestSqliteStore(StoreContract):
     @pytest.fixture

@@ -231,8 +231,9 @@ def test_a_tenants_damaged_memory_is_seen(tmp_path: Path, capsys: pytest.Capture
     no_memory(tmp_path, raw)
     (tmp_path / "c.yaml").write_text(json.dumps(raw))
     assert main(["check", "-c", str(tmp_path / "c.yaml"), "--json"]) != 0
-    (finding,) = (f for f in json.loads(capsys.readouterr().out) if f["what"] == "tenant")
+    (finding,) = (f for f in json.loads(capsys.readouterr().out) if f["reason"] == "state_damaged")
     assert finding["ok"] is False
+    assert "'head'" in finding["detail"]
     assert main(["once", "-c", str(tmp_path / "c.yaml")]) != 0
 
 
@@ -244,7 +245,8 @@ def test_beside_a_daemon_all_may_be_good_and_a_second_one_is_told(
     raw = a_good_one(tmp_path) | {"state": home}
     polled_before(tmp_path, raw)
     (name,) = home.values()
-    lock = take_lock(tmp_path / f"{name}.lock", clock=SystemClock())
+    lock = take_lock(tmp_path / name, clock=SystemClock())
+    lock.hold()
     try:
         capsys.readouterr()
         assert main(["check", "-c", str(tmp_path / "c.yaml")]) == 0

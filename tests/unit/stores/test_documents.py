@@ -473,3 +473,170 @@ async def test_a_survey_reads_side_by_side_and_minds_no_damage() -> None:
     assert set(found.heads) == set(names[1:])
     assert set(fresh.damaged) == {broken}
     assert 4 <= memory.most <= 16
+
+
+# ---------------------------------------------------------------------------------------------- loss is told
+
+
+async def read_all(store: DocumentsStore) -> None:
+    """What a daemon reads sooner or later."""
+    await store.history(Query())
+
+
+@pytest.mark.parametrize("kind", [*DAMAGE, "missing"])
+async def test_what_a_damaged_document_held_is_counted_before_it_is_forgotten(kind: str) -> None:
+    """By event and sink, whoever meets it first, and the count outlives the commit that clears the document away."""
+    memory = await some_history()
+    name = f"{CONTOSO}/000000000002"  # events 3, 4, 5: 3 and 4 are settled, 5 is parked
+    store = opened(memory)
+    await store.attach([Start("siem"), Start("late", whole_history=True)])
+    if kind == "missing":
+        del memory.kept[name]
+    else:
+        memory.kept[name] = DAMAGE[kind](memory.kept[name])
+    store = opened(memory)
+    await read_all(store)
+    (flaw,) = await store.flaws()
+    assert (flaw.reason, flaw.document, flaw.tenant_id) == ("state_damaged", name, CONTOSO)
+    assert (flaw.events, flaw.sinks) == (3, {"siem": 1, "late": 3})
+    assert not [name for name in memory.kept if name.endswith(".flaw")], "a look writes nothing"
+    await take_all(store, "late")
+    state = await store.load(CONTOSO)
+    assert state is not None
+    await store.commit(CONTOSO, State(state.generation, {"head": b"{}"}), events([20]))
+    await add(store, events([21]))
+    fresh = opened(memory)
+    (noted,) = await fresh.flaws()
+    assert (noted.document, noted.events, noted.sinks) == (name, 3, {"siem": 1, "late": 3})
+    assert noted.at == "2026-11-22T09:00:00Z"
+    if kind == "missing":
+        return
+    assert f"damaged/{name}" in memory.kept
+    assert [f.document for f in await fresh.verify()] == [name]
+
+
+async def test_a_damaged_part_costs_that_part_and_says_which() -> None:
+    memory = await some_history()
+    memory.kept[f"{CONTOSO}/000000000003"] = b"torn"
+    store = opened(memory)
+    state = await store.load(CONTOSO)
+    assert state is not None
+    assert state.lost.keys() == {"days/2"}
+    assert state.parts.keys() == {"head", "days/0", "days/1", "days/3"}
+    await store.commit(CONTOSO, State(state.generation, state.parts), [])
+    again = await opened(memory).load(CONTOSO)
+    assert again is not None
+    assert (again.lost, again.parts.keys()) == ({}, state.parts.keys())
+    (flaw,) = await opened(memory).flaws()
+    assert "days/2" in flaw.what
+
+
+async def test_a_tenant_without_its_log_is_no_new_tenant() -> None:
+    memory = await some_history()
+    for name in [name for name in memory.kept if name.startswith(f"{CONTOSO}/0")]:
+        del memory.kept[name]
+    store = opened(memory)
+    state = await store.load(CONTOSO)
+    assert state is not None
+    assert (state.generation, dict(state.parts), list(state.lost)) == (0, {}, [""])
+    (flaw,) = await store.flaws()
+    assert (flaw.reason, flaw.events) == ("state_damaged", None)
+    await store.commit(CONTOSO, State(), events([0, 30]))
+    assert await take_all(store, "siem") == [0, 30], "nothing is born behind the place of a sink"
+    assert [f.document for f in await opened(memory).flaws()] == [flaw.document]
+
+
+async def test_of_a_tenants_only_document_at_least_what_sinks_have_seen_is_known() -> None:
+    memory = Memory()
+    store = opened(memory)
+    await store.attach([Start("siem"), Start("dead")])
+    await add(store, events(range(5)))
+    await take_all(store, "siem")
+    memory.kept[f"{CONTOSO}/000000000001"] = b"torn"
+    (flaw,) = [f for f in await opened(memory).verify() if f.reason == "state_damaged"]
+    assert (flaw.events, flaw.sinks) == (None, None)
+    assert "at least 5 events" in flaw.what
+
+
+async def test_places_put_back_alone_or_a_log_put_back_alone_swallow_nothing() -> None:
+    """A copy that was not made at one moment: the places of sinks are newer than the logs of tenants."""
+    memory = Memory()
+    store = opened(memory)
+    await store.attach([Start("siem")])
+    await add(store, events(range(3)))
+    await take_all(store, "siem")
+    older = {name: body for name, body in memory.kept.items() if name.startswith(f"{CONTOSO}/0")}
+    for n in range(3, 9):
+        await add(store, events([n]))
+        await take_all(store, "siem")
+    for name in [name for name in memory.kept if name.startswith(f"{CONTOSO}/0")]:
+        del memory.kept[name]
+    memory.kept.update(older)
+    store = opened(memory)
+    (flaw,) = await store.flaws()
+    assert (flaw.reason, flaw.tenant_id) == ("cursor_ahead", CONTOSO)
+    assert "settled up to document 7, the newest is 1" in flaw.what
+    await add(store, events([3, 50]))
+    assert numbers(await store.due("siem", 10)) == [3, 50]
+    await add(store, events([51]))
+    assert await take_all(store, "siem") == [3, 50, 51]
+    line = (await store.trace(event(50).id))[0]
+    assert (line["state"], line["attempts"]) == ("accepted", 1), "no past of another event"
+    assert [f.reason for f in await opened(memory).flaws()] == ["cursor_ahead"], "and it stays told"
+
+
+async def test_of_two_writers_behind_a_sinks_place_one_wins() -> None:
+    """Their next number is not the one behind the newest: both still want the same."""
+    memory = Memory()
+    store = opened(memory)
+    await store.attach([Start("siem")])
+    await add(store, events(range(3)))
+    await take_all(store, "siem")
+    older = dict(memory.kept)
+    for n in range(3, 6):
+        await add(store, events([n]))
+        await take_all(store, "siem")
+    places = {name: body for name, body in memory.kept.items() if "siem" in name}
+    memory.kept = {**{name: body for name, body in older.items() if "siem." not in name}, **places}
+    one, other = opened(memory), opened(memory)
+    loaded = await one.load(CONTOSO)
+    assert loaded is not None
+    results = await asyncio.gather(
+        one.commit(CONTOSO, loaded, events([10])), other.commit(CONTOSO, loaded, events([11])), return_exceptions=True
+    )
+    assert sorted(type(r).__name__ for r in results) == ["Conflict", "State"]
+    assert len(await take_all(store, "siem")) == 1
+
+
+async def test_a_sink_whose_log_is_gone_is_offered_everything_and_that_is_told() -> None:
+    memory = await some_history()
+    for name in [name for name in memory.kept if name.startswith("sinks/")]:
+        del memory.kept[name]
+    store = opened(memory)
+    await store.attach([Start("siem")])
+    assert numbers(await store.due("siem", 20)) == list(range(6, 12)), "its places in the tenants are still there"
+    (flaw,) = await store.flaws()
+    assert (flaw.reason, flaw.tenant_id) == ("state_damaged", None)
+
+
+async def test_notes_count_for_a_week() -> None:
+    memory = await some_history()
+    memory.kept[f"{CONTOSO}/000000000002"] = b"torn"
+    store = opened(memory)
+    await read_all(store)
+    await store.commit(CONTOSO, State(4, {"head": b"{}"}), [])
+    later = DocumentsStore(memory, SimulatedClock(datetime(2026, 11, 29, 8, tzinfo=UTC)))
+    assert len(await later.flaws()) == 1
+    later = DocumentsStore(memory, SimulatedClock(datetime(2026, 11, 29, 10, tzinfo=UTC)))
+    assert await later.flaws() == []
+    await later.purge("2026-11-22T10:00:00Z")
+    assert not [name for name in memory.kept if name.endswith(".flaw")]
+
+
+async def test_the_connectors_own_words_have_room_beyond_the_bound() -> None:
+    store = opened(Memory(), max_bytes=100)
+    await add(store, events(range(5)))
+    await store.stats()
+    with pytest.raises(StoreError, match="bound"):
+        await add(store, events([6]))
+    await store.commit("", State(parts={"head": b"{}"}), [event(1, tenant=None, type="connector.problem")])

@@ -36,8 +36,8 @@ from connector.net.http import (
     Transport,
     Wire,
     error_for,
-    printable,
     retry_after_s,
+    said,
 )
 from connector.options import Init, Option
 
@@ -302,7 +302,7 @@ def judge(response: Response) -> Verdict:
     if response.status == 204:
         return _TAKEN
     error = error_for(response, "Logs Ingestion")
-    request_id = printable(response.headers.get("x-ms-request-id", ""), 64)
+    request_id = said(response, response.headers.get("x-ms-request-id", ""), 64)
     fact = error.what + (f" [x-ms-request-id {request_id}]" if request_id else "")
     kind, hint = _KINDS.get(response.status, ("", ""))
     if response.status == 400 and "(InvalidStream" in fact:

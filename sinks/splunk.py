@@ -28,7 +28,7 @@ from connector.formats import hec, jsonl
 from connector.formats.bodies import Numbers, last_first, packed, parts
 from connector.model import Receipt, Record
 from connector.net.connect import open_client
-from connector.net.http import Response, Wire, error_for, is_html, printable, retry_after_s
+from connector.net.http import Response, Wire, error_for, is_html, printable, retry_after_s, said
 from connector.options import Init, Option, is_loopback
 from connector.ports import Clock
 
@@ -299,7 +299,7 @@ def judge(response: Response) -> Verdict:
         kind, what = ("smaller", "too large") if status == 413 else ("plain", "not taken in this encoding")
         return Verdict(kind, f"{fact}, {what}", "Let the collector or the gateway before it take what is sent.")
     if type(code) is int and isinstance(text, str) and (reaction := CODES.get(code)):
-        fact += f", code {code}: {printable(text, 200)}"
+        fact += f", code {code}: {said(response, text, 200)}"
         fits = 200 <= status < 300 if reaction.kind == "taken" else reaction.kind in ("retry", "hold") or status == 400
         if fits:
             numbers = (found.get("invalid-event-number"), found.get("ackId"))
@@ -624,5 +624,4 @@ class HecSink:
         if response.status >= 400 and judge(response).code is None:
             channel.cookies.clear()  # refused on the way, and perhaps because of them
         channel.keep_cookies(response)
-        # Whoever echoes the request must not bring the token into an error text.
-        return evolve(response, body=response.body.replace(channel.token.encode(), b"(token)"))
+        return evolve(response, secrets=(channel.token,))  # whoever echoes the request brings it into no error text

@@ -336,11 +336,7 @@ class WebhookSink:
 
     def _error(self, response: Response) -> SecureScoreError:
         """What an answer other than 2xx means, in the receiver's words, as far as these do not repeat our secrets."""
-        text = response.body.decode("utf-8", "replace")
-        for secret in self._secret_words:
-            text = text.replace(secret, "***")
-        response = evolve(response, body=text.encode())
-        error = error_for(response, f"webhook {self._endpoint.place}")
+        error = error_for(evolve(response, secrets=self._secret_words), f"webhook {self._endpoint.place}")
         if response.status == 425 or isinstance(error, Unavailable):
             return Unavailable(error.what, retry_after_s(response.headers, response.at), _BUSY)
         return Denied(error.what, _HINTS.get(response.status) or error.hint)

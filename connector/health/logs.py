@@ -21,7 +21,9 @@ REDACTED = "[redacted]"
 
 _SECRETS = (
     re.compile(r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}"),  # a JSON Web Token, or the beginning of one
+    re.compile(r"\bZXlK[A-Za-z0-9+/_-]{16,}=*"),  # the same in base64
     re.compile(r"(?i)(?<=\bbearer )[^\s\"',;]{10,}|(?<=\bsplunk )[0-9a-f]{8}-[0-9a-f-]{27}"),
+    re.compile(r"(?i)(?<=\bbasic )[A-Za-z0-9+/_-]{8,}=*"),
     re.compile(r"(?i)(?<=://)[^/\s@:\"']+:[^/\s@\"']+(?=@)"),
     re.compile(
         r"(?i)(?<![a-z])(?:client_secret|client_assertion|refresh_token|access_token|password|sig)"

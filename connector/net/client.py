@@ -6,6 +6,7 @@ request headers: they hold bearer tokens.
 
 import asyncio
 import base64
+import contextlib
 import ipaddress
 import os
 import ssl
@@ -100,7 +101,8 @@ class Http:
                 ) as answer:
                     at = self._clock.now()
                     content, cut = await _read(answer, max_bytes if answer.status < 400 else MAX_ERROR_BODY_BYTES)
-                    return Response(answer.status, _joined(answer.headers), content, at, cut)
+                    carried = _secrets(sent, options.get("proxy_headers", {}))
+                    return Response(answer.status, _joined(answer.headers), content, at, cut, carried)
             except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError and ssl.SSLError are OSErrors
                 # The chain is cut: foreign exceptions hold the request with its headers.
                 mapped = _mapped(error, _origin(target), limit_s, proxied=proxy is not None)
@@ -175,6 +177,20 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
                 f"ca_file {ca_file} cannot be used: {error.strerror or error}", "Give a PEM file of CA certificates."
             ) from None
     return context
+
+
+def _secrets(*headers: Mapping[str, str]) -> tuple[str, ...]:
+    """The credentials in a request's headers, as they stand and, of a basic-auth header, as they were."""
+    found = []
+    for name, value in (pair for each in headers for pair in each.items()):
+        if name.lower() in ("authorization", "proxy-authorization"):
+            scheme, _, credential = value.partition(" ")
+            found.append(credential.strip() or scheme)
+            if scheme.lower() == "basic":
+                with contextlib.suppress(ValueError):
+                    pair = base64.b64decode(credential, validate=True).decode("utf-8", "replace")
+                    found += [pair, pair.partition(":")[2]]
+    return tuple(found)
 
 
 async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> tuple[bytes, str]:

@@ -16,6 +16,7 @@ from attrs import field, frozen
 from connector import __version__
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.foreign.characters import harmless
+from connector.foreign.reflected import hidden
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BODY_BYTES = 64 * 1024
@@ -30,6 +31,7 @@ class Response:
 
     `cut` says why `body` is not the whole body: "" (it is), "too_large" or "truncated" (the connection broke or the
     time was up). The status counts nevertheless: what a server accepted before it broke is accepted.
+    `secrets` are those that the request carried: whoever quotes the answer hides them in it (`said`).
     """
 
     status: int
@@ -37,6 +39,7 @@ class Response:
     body: bytes = field(repr=False)
     at: datetime
     cut: str = ""
+    secrets: tuple[str, ...] = field(default=(), repr=False, eq=False)
 
 
 class Transport(Protocol):
@@ -64,6 +67,11 @@ def printable(value: object, max_chars: int = MAX_MESSAGE_CHARS) -> str:
     """One bounded line of a far end's words, harmless wherever it is shown."""
     line = " ".join(harmless(str(value)[: 4 * max_chars]).split())
     return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
+
+
+def said(response: Response, value: object, max_chars: int = MAX_MESSAGE_CHARS) -> str:
+    """A far end's words out of its answer, as every error quotes them: `printable`, without what the request held."""
+    return printable(hidden(str(value), response.secrets), max_chars)
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -123,7 +131,7 @@ def _redirect_host(response: Response) -> str:
         host = urlsplit(response.headers.get("location", "")).hostname
     except ValueError:
         host = None
-    return f" to {printable(host, 100)}" if host else ""
+    return f" to {said(response, host, 100)}" if host else ""
 
 
 def _server_words(response: Response) -> str:
@@ -135,13 +143,13 @@ def _server_words(response: Response) -> str:
     else:
         try:
             error = json.loads(response.body)["error"]
-            code, message = printable(error.get("code") or "", 100), printable(error.get("message") or "")
+            code, message = said(response, error.get("code") or "", 100), said(response, error.get("message") or "")
             inner = error.get("innerError") if isinstance(error.get("innerError"), dict) else {}
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError, IndexError):
-            message = printable(response.body[: 4 * MAX_MESSAGE_CHARS].decode("utf-8", "replace"))
+            message = said(response, response.body[:MAX_ERROR_BODY_BYTES].decode("utf-8", "replace"))
     words = ": ".join(part for part in (code, message) if part)
     ids = [
-        f"{name} {printable(value, 64)}"
+        f"{name} {said(response, value, 64)}"
         for name in ("request-id", "client-request-id")
         if (value := response.headers.get(name) or inner.get(name))
     ]

@@ -22,7 +22,16 @@ from connector.errors import ConfigError
 from connector.foreign.links import web_address
 from connector.signin import files
 from connector.signin.entra_http import Bridge, login_http
-from connector.signin.msal_calls import CAPABILITIES, Target, Token, msal_errors, msal_module, seconds, token_of
+from connector.signin.msal_calls import (
+    CAPABILITIES,
+    Target,
+    Token,
+    answer_without_secrets,
+    msal_errors,
+    msal_module,
+    seconds,
+    token_of,
+)
 from connector.signin.refusals import SignInRefused, refusal
 
 MAX_CACHE_BYTES = 1024 * 1024
@@ -53,7 +62,7 @@ def renew(auth: AuthConfig, target: Target, http: Bridge, now: datetime, claims:
         if result is None:
             raise _missing(target, f"{file} holds no sign-in of this application")
         if "access_token" not in result:
-            raise refusal(result, what=target.what, delegated=True)
+            raise refusal(answer_without_secrets(result, _refresh_tokens(before)), what=target.what, delegated=True)
         token = token_of(result, now, target.what)
     files.in_time_here(what, str(file), lambda: _renewed(file, before, cache))
     return token
@@ -84,7 +93,7 @@ def begin(auth: AuthConfig, target: Target, http: Bridge) -> DeviceFlow:
         flow = app.initiate_device_flow([_scope(target)])
         url, code = flow.get("verification_uri"), flow.get("user_code")
         if not isinstance(url, str) or not web_address(url) or not isinstance(code, str) or not flow.get("device_code"):
-            raise refusal(flow, what=target.what)
+            raise refusal(answer_without_secrets(flow, [str(flow.get("device_code"))]), what=target.what)
         flow["interval"] = min(max(seconds(flow["interval"]), 1), 60)  # with 0 MSAL would never pause
         expires_s = min(max(seconds(flow["expires_in"]), 60), 1800)
         return DeviceFlow(url, code, flow["interval"], expires_s, (app, flow))
@@ -104,7 +113,8 @@ def finish(flow: DeviceFlow, auth: AuthConfig, target: Target, now: datetime) ->
         if error in _NOT_DONE:
             raise SignInRefused(f"{target.what}: {_NOT_DONE[error]}", "Run securescore login again.", "login_declined")
         if "access_token" not in result:
-            raise refusal(result, what=target.what)
+            hide = [str(state.get("device_code"))]
+            raise refusal(answer_without_secrets(result, hide), what=target.what)
         token = token_of(result, now, target.what)
     file = Path(str(auth.options["cache"]))
     files.in_time_here(f"the sign-in cache {file}", str(file), lambda: _signed_in(file, app.token_cache))
@@ -163,6 +173,13 @@ def _read(file: Path, target: Target) -> bytes:
     if not whole:
         raise _missing(target, f"{file} is damaged")
     return data
+
+
+def _refresh_tokens(data: bytes) -> list[str]:
+    """What a far end may send back of a cache."""
+    entries = json.loads(data).get("RefreshToken")
+    kept = entries.values() if isinstance(entries, dict) else ()
+    return [secret for entry in kept if isinstance(entry, dict) and isinstance(secret := entry.get("secret"), str)]
 
 
 def _write(file: Path, cache: Any) -> None:

@@ -5,6 +5,7 @@ users: that is device_code.py.
 """
 
 import hashlib
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,15 @@ from connector.errors import ConfigError, SecureScoreError, Unavailable
 from connector.signin import files
 from connector.signin.credentials import KeyPair, load_key_pair
 from connector.signin.entra_http import Bridge, identity_http, login_http
-from connector.signin.msal_calls import CAPABILITIES, Target, Token, msal_errors, msal_module, token_of
+from connector.signin.msal_calls import (
+    CAPABILITIES,
+    Target,
+    Token,
+    answer_without_secrets,
+    msal_errors,
+    msal_module,
+    token_of,
+)
 from connector.signin.refusals import SignInRefused, refusal, said
 
 
@@ -86,7 +95,7 @@ def acquire(
 
 def _refusal(result: Mapping[str, Any], target: Target, secret: "_Secret", now: datetime) -> SecureScoreError:
     """Entra calls an expired certificate unknown; we have it and know better."""
-    error = refusal(result, what=target.what)
+    error = refusal(answer_without_secrets(result, secret.hide), what=target.what)
     if isinstance(error, SignInRefused) and secret.not_after is not None and secret.not_after <= now:
         return SignInRefused(
             f"{target.what}: the certificate expired on {secret.not_after:%Y-%m-%d}",
@@ -167,8 +176,9 @@ _NO_IDENTITY = (
 def _managed(client_id: object, audience: str, direct: Bridge, now: datetime, claims: str) -> Token:
     """A token of this machine's managed identity; MSAL tells App Service, Azure Arc and virtual machines apart."""
     what = f"the managed identity ({client_id or 'system-assigned'})"
+    hide = [os.environ.get("IDENTITY_HEADER", "")]  # what App Service has every request carry
     try:
-        with msal_errors(what):
+        with msal_errors(what, hide):
             msal = msal_module()
             identity = (
                 msal.UserAssignedManagedIdentity(client_id=str(client_id))
@@ -179,7 +189,9 @@ def _managed(client_id: object, audience: str, direct: Bridge, now: datetime, cl
             result = app.acquire_token_for_client(resource=audience, claims_challenge=claims or None)
             if "access_token" not in result:
                 raise SignInRefused(
-                    f"{what} was given no token for {audience}{said(result)}", _NO_IDENTITY, "identity_refused"
+                    f"{what} was given no token for {audience}{said(answer_without_secrets(result, hide))}",
+                    _NO_IDENTITY,
+                    "identity_refused",
                 )
             return token_of(result, now, what)
     except OSError as error:  # Azure Arc keeps a key in a file for group himds

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote_plus
 
 from attrs import field, frozen
 
 from connector.errors import ConfigError, SecureScoreError, Unavailable
+from connector.foreign.reflected import MARK, hidden
 from connector.net.clouds import Cloud
 from connector.signin.entra_http import asked
 
@@ -87,11 +87,13 @@ _JWT = re.compile(r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}")
 
 
 def without_secrets(text: str, hide: Sequence[str]) -> str:
-    """The text without these secrets, plain or as a form sends them, and without anything that looks like a token."""
-    for secret in hide:
-        for form in {secret, quote_plus(secret)}:
-            text = text.replace(form, "…") if form else text
-    return _JWT.sub("…", text)
+    """The text without these secrets, in whatever form, and without anything that looks like a token."""
+    return _JWT.sub(MARK, hidden(text, hide))
+
+
+def answer_without_secrets(result: Mapping[str, Any], hide: Sequence[str]) -> dict[str, Any]:
+    """An answer whose texts may be quoted. Before they are cut: half a secret would not be found any more."""
+    return {key: without_secrets(value, hide) if isinstance(value, str) else value for key, value in result.items()}
 
 
 def token_of(result: Mapping[str, Any], now: datetime, what: str) -> Token:

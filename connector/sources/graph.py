@@ -22,7 +22,7 @@ from connector.backoff import delay_s
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
 from connector.ids import content_hash
 from connector.model import Absent, Day, EvidenceFile, Known, Note, Profile, Snapshot, Unchanged
-from connector.net.http import MAX_BODY_BYTES, Response, Transport, error_for, printable
+from connector.net.http import MAX_BODY_BYTES, Response, Transport, error_for, printable, said
 from connector.ports import Clock
 from connector.signin.tokens import TokenProvider, claims_challenge
 from connector.sources.days import load_days, oddities, parse_days, parse_each_day, said_at
@@ -329,14 +329,14 @@ class GraphSource:
                 days += days_here
                 if days >= wanted or not days_here:
                     return
-            url = self._followable(link.url, collection, f"{collection} page {number}")
+            url = self._followable(link.url, response, collection, f"{collection} page {number}")
             if url in followed:
                 raise PartialRead(f"{collection}: page {number} links back to an earlier page", "paging")
             followed.add(url)
             if number >= self._max_pages:
                 raise PartialRead(f"{collection}: no end after {number} pages", "paging")
 
-    def _followable(self, link: str, collection: str, where: str) -> str:
+    def _followable(self, link: str, response: Response, collection: str, where: str) -> str:
         """The link, verbatim, if it leads to the configured host. Raises PartialRead: the token goes nowhere else."""
         if not link.strip():
             what = "its nextLink is empty, which says neither where to go on nor that this is all"
@@ -344,7 +344,7 @@ class GraphSource:
         if not (link.isascii() and link.isprintable() and " " not in link and len(link) <= MAX_LINK_CHARS):
             raise PartialRead(f"{where}: its nextLink is not a usable address", "paging", REWRITTEN_HINT)
         if not _ABSOLUTE.match(link):
-            return self._resolved(link, collection, where)
+            return self._resolved(link, response, collection, where)
         try:
             url = URL(link, encoded=True)
             same = (url.scheme, url.host, url.port) == (self._root.scheme, self._root.host, self._root.port)
@@ -353,14 +353,14 @@ class GraphSource:
             same, host = False, None
         if not same or url.user is not None or url.password is not None:
             raise PartialRead(
-                f"{where}: its nextLink leads to {printable(host, 100) if host else 'no valid address'}, not to "
+                f"{where}: its nextLink leads to {said(response, host, 100) if host else 'no valid address'}, not to "
                 f"{self._root.host}; it was not followed and no token was sent",
                 "paging",
                 REWRITTEN_HINT,
             )
         return link
 
-    def _resolved(self, link: str, collection: str, where: str) -> str:
+    def _resolved(self, link: str, response: Response, collection: str, where: str) -> str:
         """A relative link, where it means another page of the same collection. Raises PartialRead.
 
         OData allows them (JSON Format 4.01, "Relative URLs"): relative to what was asked for, or to what
@@ -371,7 +371,7 @@ class GraphSource:
             url = urljoin(base, link)
             if url.startswith(f"{page}?"):
                 return url
-        what = f"its nextLink is relative ({printable(link, 100)}) and leads to no page of {collection}"
+        what = f"its nextLink is relative ({said(response, link, 100)}) and leads to no page of {collection}"
         raise PartialRead(f"{where}: {what}; it was not followed", "paging", REWRITTEN_HINT)
 
 
@@ -555,7 +555,7 @@ def _fault(response: Response, what: str, max_bytes: int) -> SecureScoreError | 
     """What is wrong with an answer, decided on its status (Graph's error codes may be empty); None if nothing is."""
     status = response.status
     if status == 206:
-        warning = printable(response.headers.get("warning", "none"))
+        warning = said(response, response.headers.get("warning", "none"))
         return PartialRead(f"{what}: HTTP 206, a provider behind Graph did not answer (Warning: {warning})", "partial")
     if status == 200:
         if response.cut == "too_large":

@@ -99,7 +99,11 @@ class App:
         return [known[n] for n in names] if names else list(self.config.tenants)
 
     async def deliver_once(self, deadline_s: float = ONCE_DEADLINE_S) -> list[Outcome]:
-        """Offer everything unsettled to every sink, side by side; then look after the outbox."""
+        """Offer everything unsettled to every sink, side by side; then look after the outbox.
+
+        What concerns many tenants at once is told before: a process that ends now delivers nothing later.
+        """
+        await self.look()
         outcomes = list(await asyncio.gather(*(deliver.drain(d, deadline_s) for d in self.deliveries.values())))
         await self.look(purge=True)
         return outcomes

@@ -1,0 +1,94 @@
+"""`tenants forget` beside a daemon that goes on committing: what is deleted was exported, and only that."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.cli.tenants import export_and_forget
+from connector.clock import SystemClock
+from connector.errors import Conflict, StoreError
+from connector.model import Event
+from connector.ports import Query, Start
+from connector.stores.sqlite import SqliteStore, open_store
+from tests.contract.store_contract import CONTOSO, add, event, events
+
+
+class Busy:
+    """The store, with a daemon that commits `more` between each reading of events and their deletion."""
+
+    def __init__(self, inner: SqliteStore, more: list[list[Event]]) -> None:
+        self.inner = inner
+        self.more = more
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def history(self, query: Query) -> Sequence[Event]:
+        found = await self.inner.history(query)
+        if self.more:
+            await add(self.inner, self.more.pop(0))
+        return found
+
+
+async def opened(path: Path) -> SqliteStore:
+    store = await open_store(path / "s.db", clock=SystemClock())
+    await store.attach([Start("siem")])
+    return store
+
+
+def exported(path: Path) -> list[int]:
+    return [json.loads(line)["data"]["number"] for line in path.read_text().splitlines()]
+
+
+async def test_what_comes_meanwhile_is_exported_too(tmp_path: Path) -> None:
+    async with await opened(tmp_path) as store:
+        await add(store, events(range(3)))
+        busy: Any = Busy(store, [events([3, 4]), events([5])])
+        assert await export_and_forget(busy, CONTOSO, tmp_path / "out.jsonl") == 6
+        assert exported(tmp_path / "out.jsonl") == [0, 1, 2, 3, 4, 5]
+        assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o600
+        assert await store.history(Query(tenant_id=CONTOSO)) == []
+        assert await store.load(CONTOSO) is None
+
+
+async def test_a_tenant_without_events_at_first_is_no_other_case(tmp_path: Path) -> None:
+    async with await opened(tmp_path) as store:
+        busy: Any = Busy(store, [events([1])])
+        assert await export_and_forget(busy, CONTOSO, tmp_path / "out.jsonl") == 1
+        assert exported(tmp_path / "out.jsonl") == [1]
+
+
+async def test_without_an_end_nothing_unexported_is_deleted(tmp_path: Path) -> None:
+    async with await opened(tmp_path) as store:
+        busy: Any = Busy(store, [events([n]) for n in range(1000)])
+        with pytest.raises(StoreError, match="meanwhile") as caught:
+            await export_and_forget(busy, CONTOSO, tmp_path / "out.jsonl")
+        assert caught.value.hint
+        kept = {e.data["number"] for e in await store.history(Query(tenant_id=CONTOSO))}
+        assert kept | set(exported(tmp_path / "out.jsonl")) == set(range(20))
+        assert kept
+
+
+async def test_a_step_under_way_deletes_nothing_that_came_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.stores.sqlite._PURGE_EVENTS", 4)
+    async with await opened(tmp_path) as store:
+        committed = await add(store, events(range(10)))
+        run, steps = store._run, 0
+
+        async def disturbed(work: Any, *args: Any, **options: Any) -> Any:
+            nonlocal steps
+            if work.__name__ == "forget":
+                steps += 1
+                if steps == 2:
+                    await add(store, [event(99)])
+            return await run(work, *args, **options)
+
+        monkeypatch.setattr(store, "_run", disturbed)
+        with pytest.raises(Conflict):
+            await store.forget(CONTOSO, committed.generation)
+        assert [e.data["number"] for e in await store.history(Query())] == [4, 5, 6, 7, 8, 9, 99]

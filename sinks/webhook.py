@@ -14,6 +14,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -41,6 +42,9 @@ OPTIONS: Mapping[str, Option] = {
         " Two, newest first and apart by a space or line break, while receivers change over.",
     ),
     "authorization": Option("secret", doc="Authorization header of every request, such as `Bearer …`."),
+    "authorization_header": Option(
+        "str", default="Authorization", doc="The header that carries `authorization`, such as X-Routing-Key."
+    ),
     "mode": Option(
         "enum",
         default="single",
@@ -95,6 +99,10 @@ _HINTS = {
     415: "The receiver does not take this content type: check `format` and `mode`.",
     422: "The receiver understands but refuses what it gets: check `format` and its log.",
 }
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110, 5.6.2
+_OUR_HEADERS = frozenset(
+    {"content-type", "content-length", "content-encoding", "transfer-encoding", "host", "connection"}
+)
 _BUSY = "Heals by itself; if it lasts, look at the receiver's log."
 
 
@@ -109,6 +117,7 @@ class Endpoint:
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     authorization: str = field(default="", repr=False)
     mode: str = "single"
+    authorization_header: str = "Authorization"
 
     @property
     def place(self) -> str:
@@ -129,6 +138,9 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
     authorization = (options.get("authorization") or "").strip()
     if not (authorization.isascii() and authorization.isprintable()):
         problems.append("authorization: holds characters that no HTTP header can carry")
+    header = options.get("authorization_header") or OPTIONS["authorization_header"].default
+    if not _HEADER_NAME.fullmatch(header) or header.lower() in _OUR_HEADERS:
+        problems.append(f"authorization_header: {header[:80]!r} cannot be the name of this header")
     parts = urlsplit(options["url"])  # a URL given by reference was not checked before
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None:
         problems.append("url: expected a URL such as https://host.example/path, without user and password")
@@ -138,7 +150,7 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
         raise ConfigError(problems)
     http = open_client(network, max_connections=1)
     mode = options.get("mode") or OPTIONS["mode"].default
-    return WebhookSink(name, Endpoint(options["url"], tuple(keys), authorization, mode), http)
+    return WebhookSink(name, Endpoint(options["url"], tuple(keys), authorization, mode, header), http)
 
 
 def signing_key(text: str) -> bytes:
@@ -332,7 +344,9 @@ class WebhookSink:
         )
 
     def _credentials(self) -> dict[str, str]:
-        return {"Authorization": self._endpoint.authorization} if self._endpoint.authorization else {}
+        return (
+            {self._endpoint.authorization_header: self._endpoint.authorization} if self._endpoint.authorization else {}
+        )
 
     def _error(self, response: Response) -> SecureScoreError:
         """What an answer other than 2xx means, in the receiver's words, as far as these do not repeat our secrets."""

@@ -22,6 +22,11 @@ FORMATS = (
     "splunk",
     "graphsecurity",
     "sentinel",
+    "slack",
+    "teams",
+    "jira",
+    "servicenow",
+    "pagerduty",
 )
 """The mappings that ship."""
 

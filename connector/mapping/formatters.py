@@ -185,6 +185,15 @@ def _strip_html(value: Any) -> str:
     return " ".join(text.split())
 
 
+def _one_line(value: Any) -> str:
+    return " ".join(as_text(value).split())
+
+
+def _entities(value: Any) -> str:
+    """Words in which `&`, `<` and `>` are entities, and nothing else: what chats take for markup or mentions."""
+    return as_text(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def _json(value: Any) -> str | None:
     try:
         return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
@@ -239,6 +248,8 @@ FORMATTERS: Mapping[str, Callable[[str | None], Formatter]] = {
     "upper": _plain(lambda value: as_text(value).upper()),
     "lower": _plain(lambda value: as_text(value).lower()),
     "strip_html": _plain(_strip_html),
+    "entities": _plain(_entities),
+    "one_line": _plain(_one_line),
     "json": _plain(_json),
     "join": _with(_join, ", "),
     "changes": _plain(_changes),

@@ -473,3 +473,28 @@ async def test_a_silent_receiver_is_unavailable(far_end: Receiver) -> None:
         await made.send([cloud(1)])
     released.set()
     await made.close()
+
+
+async def test_a_key_may_stand_in_another_header_than_authorization(far_end: Receiver) -> None:
+    made = build(
+        "pager",
+        {
+            "url": far_end.url,
+            "mode": far_end.mode,
+            "authorization": "integration-key",
+            "authorization_header": "X-Routing-Key",
+        },
+        NetworkConfig(),
+    )
+    await made.send([cloud(1)])
+    await made.close()
+    [(_, headers, _)] = far_end.requests
+    assert headers["x-routing-key"] == "integration-key"
+    assert "authorization" not in headers
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "host", "bad name", "a:b", "a\r\nb"])
+def test_a_header_that_cannot_carry_a_key_is_refused(name: str) -> None:
+    options = {"url": "https://h/x", "authorization": "k", "authorization_header": name}
+    with pytest.raises(ConfigError, match="authorization_header"):
+        build("pager", options, NetworkConfig())

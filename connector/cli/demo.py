@@ -22,6 +22,7 @@ from connector.health.logs import log_to_stderr
 from connector.loops import App
 from connector.model import Event
 from connector.ports import Query
+from connector.report.forms import FORMS
 from connector.simulator.server import Budget, serve, token_for
 from connector.simulator.world import World
 
@@ -95,7 +96,16 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
                     done(number + 1)
             events = await app.store.history(Query())
             when = await report.period_of(app.store, config.tenants, None, None, clock.now())
-            wanted = (config, app.store, config.tenants, (), when, "html", str(folder / "report.html"), clock.now())
+            wanted = (
+                config,
+                app.store,
+                config.tenants,
+                (),
+                when,
+                FORMS["html"],
+                str(folder / "report.html"),
+                clock.now(),
+            )
             await report.save(*wanted)
         requests = len(sim.requests)
     _tell(events, first, tenant.name)

@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tenants": ("tenants", "list tenants; forget one"),
     "controls": ("controls", "list and show controls; set a control's state at Microsoft"),
     "next": ("next", "what to do next, best first; the score if some of it were done"),
-    "report": ("report", "the posture of a tenant, or of all, over a period: HTML, JSON or CSV in one file"),
+    "report": ("report", "the posture of a tenant, or of many, over a period: HTML, JSON, CSV, OSCAL or HDF"),
     "accept-snapshot": ("accept_snapshot", "believe the suspicious day of a tenant"),
     "simulate": ("simulate", "the simulated Graph as a server"),
     "config": ("config", "what a key of the configuration means; the JSON Schema for editors"),

@@ -1,20 +1,21 @@
-"""`securescore report`: the posture of one tenant, or of all, over a period as HTML, JSON or CSV in one file.
+"""`securescore report`: the posture of one tenant, or of many, over a period: in one file, or in one file a tenant.
 
-Reads beside a running daemon. What a report says is in report/; this module finds the material and writes the file,
-tenant by tenant, so that thousands of them need no more memory than a few.
+Reads beside a running daemon. What a report says, and in which forms, is in report/; this module finds the material and
+writes the files, tenant by tenant, so that thousands of them need no more memory than a few.
 """
 
 import argparse
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType
 
 from connector import __version__
 from connector.app import evidence
 from connector.cli.common import config_of, store_beside
+from connector.cli.selection import HELP as TENANT_HELP
+from connector.cli.selection import selected
 from connector.cli.terminal import complain, console, plain, progress, write_document
 from connector.cli.times import day
 from connector.clock import SystemClock, iso
@@ -25,41 +26,59 @@ from connector.errors import ConfigError, SecureScoreError
 from connector.observe import memory
 from connector.observe.evidence import Evidence
 from connector.ports import Query
-from connector.report import build, document, page, table
+from connector.report import build
+from connector.report.forms import FORMS, Form, choose
+from connector.report.table import TABLES
 from connector.report.values import Cover, EvidenceFile, Material, Period, Summary
 
-HELP = "the posture of a tenant, or of all, over a period: HTML, JSON or CSV in one file"
-FORMATS: Mapping[str, ModuleType] = {"html": page, "json": document, "csv": table}
+HELP = "the posture of a tenant, or of many, over a period: HTML, JSON, CSV, OSCAL or HDF"
+EXAMPLE = """\
+examples:
+  securescore report --tenant contoso --out contoso.html
+  securescore report --all-tenants --out controls.csv
+  securescore report --all-tenants --format oscal --out results/
+"""
 MAX_DETAILED = 20
 """Up to so many tenants `--all-tenants` reports each in full; of more, only those that --tenant names."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tenant", action="append", default=[], metavar="T", help="which tenant (may be repeated)")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    parser.add_argument("--tenant", action="append", default=[], metavar="T", help=TENANT_HELP)
     all_help = f"compare all tenants; up to {MAX_DETAILED} follow in full, of more only those named with --tenant"
     parser.add_argument("--all-tenants", action="store_true", help=all_help)
     parser.add_argument(
         "--from", dest="start", metavar="DAY", help="first day, also 30d or yesterday (default: 90 days up to the last)"
     )
     parser.add_argument("--to", dest="end", metavar="DAY", help="last day (default: the newest known)")
-    parser.add_argument("--format", choices=tuple(FORMATS), default="html", help="default: html")
-    parser.add_argument("--out", required=True, metavar="FILE", help="where it goes; - is standard output")
+    parser.add_argument("--format", choices=tuple(FORMS), help="default: what the name of the file ends in, else html")
+    parser.add_argument(
+        "--table", choices=tuple(TABLES), help="csv: which table (default: controls, with their points)"
+    )
+    out = "where it goes: a file; a folder with / at its end, for one file a tenant; - is standard output"
+    parser.add_argument("--out", required=True, metavar="FILE|DIR/", help=out)
 
 
 def run(args: argparse.Namespace) -> int:
+    form = choose(args.format, args.out, args.table)
     config = config_of(args)
     tenants, named = _tenants(config, args.tenant, compare=args.all_tenants)
-    return asyncio.run(_report(config, tenants, named, args))
+    if form.single and len(tenants) > 1 and not _is_folder(args.out):
+        problem = f"{form.name.upper()} documents are of one tenant, and {len(tenants)} are asked for"
+        raise ConfigError([problem], "write one file a tenant: --out DIR/, or say --tenant NAME")
+    return asyncio.run(_report(config, tenants, named, form, args))
+
+
+def _is_folder(out: str) -> bool:
+    return out != "-" and (out.endswith("/") or Path(out).is_dir())
 
 
 def _tenants(
     config: Config, names: Sequence[str], *, compare: bool
 ) -> tuple[Sequence[TenantConfig], Sequence[TenantConfig]]:
     """Which tenants are compared, and which were named. Raises ConfigError."""
-    strange = [n for n in names if not any(n in (t.name, t.tenant_id) for t in config.tenants)]
-    if strange:
-        raise ConfigError([f"no tenant named {n!r} is configured" for n in strange], "see `securescore tenants list`")
-    named = [t for t in config.tenants if {t.name, t.tenant_id} & set(names)]
+    named = selected(config, names) if names else ()
     if compare:
         return config.tenants, named
     if not named and len(config.tenants) > 1:
@@ -68,12 +87,20 @@ def _tenants(
 
 
 async def _report(
-    config: Config, tenants: Sequence[TenantConfig], named: Sequence[TenantConfig], args: argparse.Namespace
+    config: Config,
+    tenants: Sequence[TenantConfig],
+    named: Sequence[TenantConfig],
+    form: Form,
+    args: argparse.Namespace,
 ) -> int:
     now = SystemClock().now()
     async with store_beside(config) as store:
         when = await period_of(store, tenants, args.start, args.end, now)
-        summaries, full = await save(config, store, tenants, named, when, args.format, args.out, now)
+        if _is_folder(args.out):
+            summaries = await save_each(config, store, tenants, when, form, Path(args.out), now)
+            full = sum(s.error is None for s in summaries)
+        else:
+            summaries, full = await save(config, store, tenants, named, when, form, args.out, now)
     tell(args.out, when, summaries, full)
     return 3 if any(s.error for s in summaries) else 0
 
@@ -84,7 +111,7 @@ async def save(
     tenants: Sequence[TenantConfig],
     named: Sequence[TenantConfig],
     when: Period,
-    form: str,
+    form: Form,
     out: str,
     now: datetime,
 ) -> tuple[Sequence[Summary], int]:
@@ -93,25 +120,66 @@ async def save(
     Raises SecureScoreError when nothing is known of any of them, or the file cannot be written.
     """
     archive = evidence(config)
-    summaries: list[Summary] = []
-    with progress("Reading tenants", len(tenants)) as done:
-        for tenant in tenants:
-            summaries.append(build.summarise(await material(store, tenant, when), when))
-            done(len(summaries))
+    summaries = await _summaries(store, tenants, when)
     known = {s.tenant_id for s in summaries if s.error is None}
     if not known:
         raise SecureScoreError(_silence(summaries, when), "run `securescore once` first, or choose other days")
-    full = [t for t in (tenants if len(tenants) <= MAX_DETAILED else named) if t.tenant_id in known]
-    ordered = sorted(summaries, key=lambda s: (s.percent is not None, s.percent or 0.0, s.name))
+    full = [t for t in (tenants if form.every or len(tenants) <= MAX_DETAILED else named) if t.tenant_id in known]
+    ordered = sorted(summaries, key=lambda s: (s.percent is None, s.percent or 0.0, s.name))
     cover = Cover(__version__, iso(now), when, tuple(ordered), tuple(t.name for t in full))
-    written = FORMATS[form]
     with writing(out) as write, progress("Writing tenants", len(full)) as done:
-        write(written.opening(cover))
+        write(form.writes.opening(cover))
         for number, tenant in enumerate(full):
-            write(written.tenant(build.build(await material(store, tenant, when, archive), when), number))
+            write(form.writes.tenant(build.build(await material(store, tenant, when, archive), when), number))
             done(number + 1)
-        write(written.closing(cover))
+        write(form.writes.closing(cover))
     return summaries, len(full)
+
+
+async def save_each(
+    config: Config,
+    store: DurableStore,
+    tenants: Sequence[TenantConfig],
+    when: Period,
+    form: Form,
+    folder: Path,
+    now: datetime,
+) -> Sequence[Summary]:
+    """Write one file for each tenant of which something is known, named after it; returns what is said of each tenant.
+
+    Raises SecureScoreError when nothing is known of any of them, or a file cannot be written.
+    """
+    archive = evidence(config)
+    summaries = await _summaries(store, tenants, when)
+    if all(s.error is not None for s in summaries):
+        raise SecureScoreError(_silence(summaries, when), "run `securescore once` first, or choose other days")
+    _make(folder)
+    with progress("Writing tenants", len(tenants)) as done:
+        for number, (tenant, summary) in enumerate(zip(tenants, summaries, strict=True), 1):
+            if summary.error is None:
+                cover = Cover(__version__, iso(now), when, (summary,), (tenant.name,))
+                report = build.build(await material(store, tenant, when, archive), when)
+                with writing(str(folder / f"{tenant.name}{form.suffix}")) as write:
+                    for part in (form.writes.opening(cover), form.writes.tenant(report, 0), form.writes.closing(cover)):
+                        write(part)
+            done(number)
+    return summaries
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SecureScoreError(f"cannot make {folder}: {error.strerror}", "name another folder: --out DIR/") from error
+
+
+async def _summaries(store: DurableStore, tenants: Sequence[TenantConfig], when: Period) -> list[Summary]:
+    found: list[Summary] = []
+    with progress("Reading tenants", len(tenants)) as done:
+        for tenant in tenants:
+            found.append(build.summarise(await material(store, tenant, when), when))
+            done(len(found))
+    return found
 
 
 def _silence(summaries: Sequence[Summary], when: Period) -> str:

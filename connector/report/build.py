@@ -568,7 +568,7 @@ def _one_scored(name: str, last: Version, profile: Profile | None, profiles: Map
         score=diff.rounded(control.score),
         max_score=diff.max_of(control, profile),
         percent=diff.rounded(control.percent),
-        full=diff.is_full(control, profile),
+        standing=insurance.standing(control, profile),
         points=None if units is None else diff.points(max(units, 0)),
         asserted_points=None if asserted is None else diff.points(asserted),
         state=state.state,

@@ -290,8 +290,9 @@ class Scored:
     """One scored control on the last observed day. `points` are those still to win, `asserted_points` those of `score`
     that were declared and not measured.
 
-    `full` is None where nobody can tell. `count` of `total` is Microsoft's evidence: exposed devices for controls of
-    devices, compliant users for others. `subject` and `references` (by framework) are our assignment, indicative.
+    `standing` is full (measured), asserted (full, and declared), part, none or unknown. `count` of `total` is
+    Microsoft's evidence: exposed devices for controls of devices, compliant users for others. `subject` and
+    `references` (by framework) are our assignment, indicative.
     """
 
     control: str
@@ -302,7 +303,7 @@ class Scored:
     score: float | None
     max_score: float | None
     percent: float | None
-    full: bool | None
+    standing: str
     points: float | None
     asserted_points: float | None
     state: str

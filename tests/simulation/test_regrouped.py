@@ -78,10 +78,9 @@ def test_events_say_which_points_changed_their_category(lab: Path) -> None:
     assert sum(one["regrouped"]["by_category"]["Apps"] for one in told) == -17.0
 
 
-def report(lab: Path, name: str) -> str:
-    form = name.rpartition(".")[2]
-    assert main(["report", "-c", str(lab / "config.yaml"), "--format", form, "--out", str(lab / name)]) == 0
-    return (lab / name).read_text("utf-8")
+def report(lab: Path, name: str, *options: str) -> str:
+    assert main(["report", "-c", str(lab / "config.yaml"), "--out", str(lab / name), *options]) == 0
+    return (lab / name).read_text("utf-8-sig")
 
 
 def test_the_report_shows_the_difference_of_the_days_and_the_part_that_was_regrouped(lab: Path) -> None:
@@ -97,11 +96,11 @@ def test_the_report_shows_the_difference_of_the_days_and_the_part_that_was_regro
     (flow,) = tenant["regrouped"]
     assert flow["words"] == WORDS
     assert tenant["bridge"]["cause"]["label"] == "catalogue"
-    rows = list(csv.DictReader(io.StringIO(report(lab, "report.csv"))))
-    (row,) = (row for row in rows if row["record"] == "category" and row["name"] == "Apps")
-    assert (row["before"], row["after"], row["delta"], row["regrouped"]) == ("23.0", "6.0", "-17.0", "-17.0")
-    (row,) = (row for row in rows if row["record"] == "regrouped")
-    assert (row["cause"], row["evidence"]) == ("catalogue", WORDS)
+    rows = list(csv.DictReader(io.StringIO(report(lab, "report.csv", "--table", "groups"))))
+    (row,) = (row for row in rows if row["kind"] == "category" and row["name"] == "Apps")
+    assert (row["before"], row["score"], row["delta"], row["regrouped"]) == ("23.0", "6.0", "-17.0", "-17.0")
+    (row,) = csv.DictReader(io.StringIO(report(lab, "report.csv", "--table", "regrouped")))
+    assert row["words"] == WORDS
     assert WORDS in report(lab, "report.html")
 
 

@@ -70,15 +70,101 @@ def test_the_period_is_the_one_asked_for(home: Path, capsys: pytest.CaptureFixtu
 
 
 def test_all_tenants_and_the_one_without_data_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["report", "-c", str(home / "all.yaml"), "--all-tenants", "--format", "csv", "--out", "-"]
-    assert main(arguments) == 3
+    arguments = ["report", "-c", str(home / "all.yaml"), "--all-tenants", "--format", "csv", "--out", "-", "--table"]
+    assert main([*arguments, "tenants"]) == 3
     said = capsys.readouterr()
-    rows = list(csv.DictReader(io.StringIO(said.out)))
-    compared = [r["tenant"] for r in rows if r["record"] == "tenant"]
-    assert compared[0] == "gamma"
-    assert set(compared) == {"alpha", "beta", "gamma"}
-    assert {r["tenant"] for r in rows if r["record"] == "day"} == {"alpha", "beta"}
+    compared = [r["tenant"] for r in table_of(said.out)]
+    assert set(compared[:2]) == {"alpha", "beta"}, "weakest first"
+    assert compared[2:] == ["gamma"], "what is not known is not the worst"
     assert "error: gamma: nothing is known yet" in said.err
+    assert main([*arguments, "days"]) == 3
+    assert {r["tenant"] for r in table_of(capsys.readouterr().out)} == {"alpha", "beta"}
+
+
+def table_of(text: str) -> list[dict[str, str]]:
+    assert text[0] == "\ufeff"
+    return list(csv.DictReader(io.StringIO(text[1:])))
+
+
+def test_every_control_of_every_tenant_is_the_table_where_none_is_named(home: Path, tmp_path: Path) -> None:
+    """However many tenants there are: a table is for filtering."""
+    config = (home / "all.yaml").read_text()
+    more = "".join(
+        f"  - {{name: t{n}, tenant_id: 10000000-0000-0000-0000-{n:012}, source: files, path: .}}\n"
+        for n in range(command.MAX_DETAILED)
+    )
+    (home / "many.yaml").write_text(config.replace("sinks:", more + "sinks:"))
+    out = tmp_path / "controls.csv"
+    assert main(["report", "-c", str(home / "many.yaml"), "--all-tenants", "--out", str(out)]) == 3
+    rows = table_of(out.read_bytes().decode("utf-8"))
+    scored = {"alpha": simulated(7), "beta": simulated(8)}
+    for name, made in scored.items():
+        assert made.memory.newest is not None
+        assert [r["control"] for r in rows if r["tenant"] == name] == sorted(made.memory.newest.day.controls)
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("r.html", "<!DOCTYPE html>"),
+        ("R.HTM", "<!DOCTYPE html>"),
+        ("r", "<!DOCTYPE html>"),
+        ("r.json", '{"schema": "urn:secure-score:report:1"'),
+        ("r.csv", "\ufefftenant,tenant_id,day,control"),
+        ("r.oscal.json", '{\n "assessment-results"'),
+        ("r.oscal", '{\n "assessment-results"'),
+        ("r.hdf.json", '{"platform"'),
+    ],
+)
+def test_the_name_of_the_file_says_the_format(home: Path, tmp_path: Path, name: str, begins: str) -> None:
+    assert main(["report", "-c", str(home / "one.yaml"), "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / name).read_text("utf-8").startswith(begins)
+
+
+def test_json_may_be_a_dialect_of_it(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    assert main(["report", "-c", str(home / "one.yaml"), "--format", "oscal", "--out", str(out)]) == 0
+    assert "assessment-results" in json.loads(out.read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--out", "r.csv", "--format", "html"], "--format html contradicts --out"),
+        (["--out", "r.hdf.json", "--format", "oscal"], "contradicts"),
+        (["--out", "r.hdf.json", "--format", "json"], "contradicts"),
+        (["--out", "r.pdf"], "print it to PDF from any browser"),
+        (["--out", "r.xlsx"], "no format ends in .xlsx"),
+        (["--out", "r.json", "--table", "days"], "--table is of --format csv"),
+        (["--out", "r.csv", "--table", "nonsense"], "invalid choice"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(
+    home: Path, words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "-c", str(home / "one.yaml"), *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("oscal", ".oscal.json"), ("html", ".html"), ("csv", ".csv")])
+def test_a_folder_gets_one_file_a_tenant(home: Path, tmp_path: Path, form: str, suffix: str) -> None:
+    folder = f"{tmp_path}/new/reports/"
+    arguments = ["report", "-c", str(home / "all.yaml"), "--all-tenants", "--format", form, "--out", folder]
+    assert main(arguments) == 3, "gamma has no data"
+    made = sorted(Path(folder).iterdir())
+    assert [one.name for one in made] == [f"alpha{suffix}", f"beta{suffix}"]
+    assert all("beta" not in one.read_text("utf-8") for one in made[:1]), "a customer's file is of that customer alone"
+    assert Path(folder).stat().st_mode & 0o777 == 0o700
+    assert made[0].stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("form", ["oscal", "hdf"])
+def test_a_document_of_one_tenant_is_not_of_many(home: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(home / f"r.{form}.json")
+    assert main(["report", "-c", str(home / "all.yaml"), "--all-tenants", "--out", out]) == 2
+    assert "--out DIR/" in capsys.readouterr().err
+    assert main(["report", "-c", str(home / "all.yaml"), "--tenant", "alpha", "--out", out]) == 0
+    assert main(["report", "-c", str(home / "all.yaml"), "--tenant", "al*", "--out", out]) == 0
 
 
 def test_of_very_many_tenants_only_the_named_follow_in_full(home: Path, tmp_path: Path) -> None:
@@ -103,7 +189,7 @@ def test_of_very_many_tenants_only_the_named_follow_in_full(home: Path, tmp_path
         ("one", ["--from", "2020-01-01", "--to", "2020-02-01"], 1, ["known: 2026-06-", "next:"]),
         ("one", ["--from", "2026-13-01"], 2, ["--from '2026-13-01' is not a day", "next:"]),
         ("one", ["--from", "2026-06-20", "--to", "2026-06-10"], 2, ["is after 2026-06-10", "next:"]),
-        ("one", ["--tenant", "delta"], 2, ["no tenant named 'delta'", "next:"]),
+        ("one", ["--tenant", "delta"], 2, ["no tenant is selected by 'delta'", "next:"]),
         ("all", [], 2, ["3 tenants are configured", "--all-tenants"]),
     ],
 )

@@ -36,7 +36,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "report": (
         "securescore report --tenant contoso --out contoso.html",
-        "securescore report --all-tenants --out all.csv",
+        "securescore report --all-tenants --out controls.csv",
+        "securescore report --all-tenants --format oscal --out results/",
     ),
     "accept-snapshot": ("securescore accept-snapshot --tenant contoso",),
     "simulate": ("securescore simulate --port 8099 --tenants 5 --out sim",),

@@ -32,19 +32,11 @@ from connector.report.table import TABLES
 from connector.report.values import Cover, EvidenceFile, Material, Period, Summary
 
 HELP = "the posture of a tenant, or of many, over a period: HTML, JSON, CSV, OSCAL or HDF"
-EXAMPLE = """\
-examples:
-  securescore report --tenant contoso --out contoso.html
-  securescore report --all-tenants --out controls.csv
-  securescore report --all-tenants --format oscal --out results/
-"""
 MAX_DETAILED = 20
 """Up to so many tenants `--all-tenants` reports each in full; of more, only those that --tenant names."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLE
     parser.add_argument("--tenant", action="append", default=[], metavar="T", help=TENANT_HELP)
     all_help = f"compare all tenants; up to {MAX_DETAILED} follow in full, of more only those named with --tenant"
     parser.add_argument("--all-tenants", action="store_true", help=all_help)

@@ -187,7 +187,7 @@ def test_of_very_many_tenants_only_the_named_follow_in_full(home: Path, tmp_path
     [
         ("none", [], 1, ["gamma: nothing is known yet", "next: run `securescore once`"]),
         ("one", ["--from", "2020-01-01", "--to", "2020-02-01"], 1, ["known: 2026-06-", "next:"]),
-        ("one", ["--from", "2026-13-01"], 2, ["--from '2026-13-01' is not a day", "next:"]),
+        ("one", ["--from", "2026-13-01"], 2, ["--from '2026-13-01' names no time", "next:"]),
         ("one", ["--from", "2026-06-20", "--to", "2026-06-10"], 2, ["is after 2026-06-10", "next:"]),
         ("one", ["--tenant", "delta"], 2, ["no tenant is selected by 'delta'", "next:"]),
         ("all", [], 2, ["3 tenants are configured", "--all-tenants"]),

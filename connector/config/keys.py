@@ -70,7 +70,11 @@ TOP: Mapping[str, Option] = {
     "state.kvstore.owner": Option("str", doc="Splunk user that owns the documents; nobody shares them."),
     "state.keep_days": Option("days", 400, minimum=1, doc="How long settled events and old days are kept."),
     "state.max_bytes": Option(
-        "size", 4 * 1024**3, minimum=16 * 1024**2, doc="Disk bound: warns at 80 %, polling pauses at 100 %."
+        "size",
+        4 * 1024**3,
+        minimum=16 * 1024**2,
+        doc="Disk bound: from 80 % on the oldest history that every sink has gives way; then it warns, at 100 % polling"
+        " pauses.",
     ),
     "raw.keep_days": Option(
         "days", minimum=0, doc="Evidence: each day's last complete responses. 400, above 50 tenants 14; 0 = off."

@@ -104,6 +104,7 @@ async def check(home: Path, store_kind: str, truth: Truth, outside: Outside) -> 
 
     store = await open_state(home, store_kind, writer=True)
     try:
+        assert not [*await store.verify(), *await store.flaws()], "a power cut is no damage, and no older copy"
         kept = await store.history(Query())
         known = {event.id for event in kept}
         assert len(known) == len(kept)
@@ -134,6 +135,7 @@ async def go_on(home: Path, scene: Scene, outside: Outside) -> None:
     store = await open_state(home, scene.store)
     kept = {event.id: cloudevents.dumps(event) for event in await store.history(Query())}
     assert all(sink.backlog == sink.parked == 0 for sink in (await store.stats()).sinks)
+    assert not await store.flaws(), "nothing is wrong, and nothing is told to be"
     await store.close()
     lines = (home / "events.jsonl").read_text().splitlines()
     assert set(lines) == set(kept.values()), "nothing is missing in the file, nothing is torn, no id has two contents"
@@ -155,13 +157,14 @@ class Figures:
 async def lose_power(scene: Scene, start: dict[str, Disk], count: int, scratch: Path, *, go: bool) -> Figures:
     notes, truth = scene.recording.notes(), await Truth.of(scene)
     figures = Figures(scene.store, notes=len(notes), events=len(truth.events))
+    home = scene.folder  # where it was: a state that lies elsewhere is told
+    home.rename(scratch / "lived")
     for model, disk in start.items():
         draw, outside, learnt = random.Random(f"{scene.store} {model}"), Outside(), 0
         for after, manner, tree in states(disk, notes, count, draw):
             while learnt <= after:
                 outside.learn(notes[learnt])
                 learnt += 1
-            home = scratch / "found"
             lay(tree, home)
             try:
                 await check(home, scene.store, truth, outside)
@@ -169,7 +172,7 @@ async def lose_power(scene: Scene, start: dict[str, Disk], count: int, scratch: 
                     await go_on(home, scene, outside)
                     figures.gone_on += 1
             except BaseException as error:
-                error.add_note(f"{scene.store}, {model}, {manner}, after note {after} of {len(notes)}: {home}")
+                error.add_note(f"{scene.store}, {model}, {manner}, after note {after} of {len(notes)}")
                 raise
             shutil.rmtree(home)
             figures.states += 1

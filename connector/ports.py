@@ -124,7 +124,8 @@ class Shed:
 class Pending:
     """One committed event that a sink has not settled. `seq` orders commits; `attempts` counts earlier sends.
 
-    `kind` is "first" for a first delivery and "again" for a retry of a parked event or a replay.
+    `kind` is "first" for a first delivery (the replay window counts as one), and "again" for a retry of a parked event
+    or a replay.
     """
 
     seq: int
@@ -239,11 +240,18 @@ class Store(Protocol):
         ...
 
     async def due(
-        self, sink: str, limit: int, tenant_id: str | None = None, without: Collection[str] = ()
+        self,
+        sink: str,
+        limit: int,
+        tenant_id: str | None = None,
+        without: Collection[str] = (),
+        *,
+        again: bool = False,
     ) -> list[Pending]:
-        """The oldest unsettled events of a sink: first deliveries in commit order, then what is offered again.
+        """The oldest unsettled events of a sink: first deliveries in commit order, or what is offered again.
 
-        Of one tenant when `tenant_id` is given, of none whose id is in `without`.
+        The latter where nothing is due for the first time, or when it is asked for (`again`). Of one tenant when
+        `tenant_id` is given, of none whose id is in `without`; what those have waiting costs nothing.
         """
         ...
 
@@ -287,7 +295,10 @@ class Operator(Protocol):
         ...
 
     async def recent(self, sink: str, since: str) -> int:
-        """Offer again what this sink settled at or after `since` (the replay window); returns how many."""
+        """Offer again what this sink settled at or after `since` (the replay window); returns how many.
+
+        In its old place, before what was committed later: who lost it gets everything in order.
+        """
         ...
 
     async def parked(self, sink: str | None = None, ids: Sequence[str] = ()) -> list[Parked]: ...

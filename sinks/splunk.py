@@ -10,6 +10,7 @@ differs by code and by collector, so the number only says where to cut first: an
 back, after it was refused alone. Where a fault concerns one token or one index, the records of others go on.
 """
 
+import asyncio
 import gzip
 import json
 import logging
@@ -339,10 +340,11 @@ class _Channel:
     acks: bool = True
     checked: bool = False
 
-    def renew(self) -> None:
-        """Begin another one: the collector lost this one, or never knew it."""
-        self.guid = str(uuid.uuid4())
-        self.cookies.clear()
+    def renew(self, guid: str) -> None:
+        """Begin another one: the collector lost this one, or never knew it. Unless somebody did already."""
+        if guid == self.guid:
+            self.guid = str(uuid.uuid4())
+            self.cookies.clear()
 
     def keep_cookies(self, response: Response) -> None:
         for cookie in response.headers.get("set-cookie", "").split(","):  # a date's second half is no pair
@@ -356,11 +358,14 @@ class _Channel:
 
 @define
 class _Ledger:
-    """What became of the records of one batch. `waiting` wait for acknowledgement, by its number."""
+    """What became of the records of one batch.
+
+    `waiting` wait for acknowledgement, by its number, in a channel by the name it had when they were taken.
+    """
 
     accepted: set[str] = Factory(set)
     rejected: dict[str, str] = Factory(dict)
-    waiting: dict[_Channel, dict[int, list[str]]] = Factory(dict)
+    waiting: dict[tuple[_Channel, str], dict[int, list[str]]] = Factory(dict)
     faults: list[SecureScoreError] = Factory(list)
 
 
@@ -383,6 +388,9 @@ class HecSink:
         self._taken = False  # whether this collector ever took anything
         self._numbers = Numbers()
         self._warm = False  # whether the next request may meet a connection that was used before
+        # There is one connection. Whoever waits for it waits here, where no time limit of a request runs; while one
+        # waits for acknowledgement others send.
+        self._line = asyncio.Lock()
 
     async def send(self, records: Sequence[Record]) -> Receipt:
         """Deliver a batch; with acknowledgement this takes until the indexers answer, five minutes at most.
@@ -394,14 +402,15 @@ class HecSink:
             await self._clock.sleep(self._pause_s)
         ledger = _Ledger()
         by_token = self._lines(records, ledger)
-        for token, lines in by_token.items():
-            try:
-                await self._deliver(self._channels[token], lines, ledger)
-            except Denied as error:
-                ledger.faults.append(error)  # of this token: another customer has another one
-            except Unavailable as error:
-                ledger.faults.append(error)
-                break
+        async with self._line:
+            for token, lines in by_token.items():
+                try:
+                    await self._deliver(self._channels[token], lines, ledger)
+                except Denied as error:
+                    ledger.faults.append(error)  # of this token: another customer has another one
+                except Unavailable as error:
+                    ledger.faults.append(error)
+                    break
         await self._await_acks(ledger)
         if ledger.faults and not ledger.accepted and not ledger.rejected:
             # What time heals comes first: the operator's part shows when that is over.
@@ -482,7 +491,7 @@ class HecSink:
                 if verdict.kind == "no_ack" and self._collector.ack != "on":
                     verdict = evolve(verdict, kind="retry")  # we do not insist, so it may take the next one
                 if verdict.code == 11:  # it dislikes this channel: the next attempt has another one
-                    channel.renew()
+                    channel.renew(channel.guid)
                 raise verdict.error()
             if in_a_row > _LONE_REFUSALS:
                 break
@@ -514,7 +523,7 @@ class HecSink:
         if self._collector.ack != "off" and channel.acks and verdict.ack_id is not None:
             # An id that is already waiting is from before a restart of the collector, which forgot it: that batch stays
             # unmentioned.
-            ledger.waiting.setdefault(channel, {})[verdict.ack_id] = ids
+            ledger.waiting.setdefault((channel, channel.guid), {})[verdict.ack_id] = ids
         elif self._collector.ack == "on":
             channel.checked = False  # so that nothing is sent again before the token has it
             raise Denied(f"{self.name}: the token has no indexer acknowledgement", CODES[14].hint)
@@ -530,33 +539,34 @@ class HecSink:
             if not waiting:
                 return
             await self._clock.sleep(min(_ACK_INTERVAL_S, 2.0**attempt))
-            for channel in list(waiting):
+            for place in list(waiting):
                 try:
-                    known = await self._acknowledged(channel, waiting[channel])
+                    async with self._line:
+                        known = await self._acknowledged(*place, waiting[place])
                 except Unavailable:
                     continue
                 except Denied as error:
                     ledger.faults.append(error)
-                    del waiting[channel]
+                    del waiting[place]
                     continue
                 for ack_id in known:
-                    ledger.accepted.update(waiting[channel].pop(ack_id))
-                if not waiting[channel]:
-                    del waiting[channel]
-        for channel, batches in waiting.items():
-            channel.renew()
+                    ledger.accepted.update(waiting[place].pop(ack_id))
+                if not waiting[place]:
+                    del waiting[place]
+        for (channel, guid), batches in waiting.items():
+            channel.renew(guid)
             count = sum(map(len, batches.values()))
             what = f"Splunk HEC: {count} events were taken but not acknowledged within {_ACK_POLLS} questions"
             hint = "They are sent again. If it lasts: look at the indexers, and let the load balancer be sticky."
             ledger.faults.append(Unavailable(what, hint=hint))
 
-    async def _acknowledged(self, channel: _Channel, asked: Collection[int]) -> list[int]:
+    async def _acknowledged(self, channel: _Channel, guid: str, asked: Collection[int]) -> list[int]:
         """Those of the ids that are indexed; all of them where it turns out that nobody can be asked.
 
         Raises Unavailable and Denied; the latter too when acknowledgements are a must and not to be had.
         """
         body = jsonl.dumps({"acks": sorted(asked)}).encode("ascii")
-        response = await self._ask("POST", f"{_ACK}?channel={channel.guid}", channel, body)
+        response = await self._ask("POST", f"{_ACK}?channel={guid}", channel, body, guid=guid)
         acks = _json(response).get("acks")
         if 200 <= response.status < 300 and isinstance(acks, dict):
             return [ack_id for ack_id in asked if acks.get(str(ack_id)) is True]
@@ -569,7 +579,7 @@ class HecSink:
 
     async def _check_acks(self, channel: _Channel) -> None:
         """Whether the token has acknowledgement, before anything is sent with it. Raises Denied and Unavailable."""
-        await self._acknowledged(channel, [0])
+        await self._acknowledged(channel, channel.guid, [0])
         channel.checked = True
 
     # --------------------------------------------------------------------------------------------------------- requests
@@ -599,11 +609,13 @@ class HecSink:
         channel: _Channel,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        guid: str = "",
     ) -> Response:
         """One request; once more on a fresh connection if a kept one was closed under it."""
         sent = {
             "Authorization": f"Splunk {channel.token}",
-            "X-Splunk-Request-Channel": channel.guid,
+            "X-Splunk-Request-Channel": guid or channel.guid,
             **({"Content-Type": "application/json"} if body is not None else {}),
             **(headers or {}),
         }

@@ -9,6 +9,7 @@ this one event, or a receiver that is set up wrongly: an event is rejected only 
 a row.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -84,6 +85,8 @@ PREFIX = "whsec_"
 SECRET_BYTES = (24, 64)
 REFUSED_IN_A_ROW = 10
 """So many events refused with none taken in between are no bad events: the receiver is what is wrong."""
+CONNECTIONS = 4
+"""So many requests at a time, when several tenants are delivered side by side; one batch is sent in order."""
 _MAX_ANSWER_BYTES = 64 * 1024  # nobody reads it
 _MAY_BE_THE_EVENT = frozenset({400, 413, 422})
 
@@ -148,9 +151,10 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
         problems.append("url: plain http is allowed for loopback only: use https")
     if problems:
         raise ConfigError(problems)
-    http = open_client(network, max_connections=1)
+    http = open_client(network, max_connections=CONNECTIONS)
     mode = options.get("mode") or OPTIONS["mode"].default
-    return WebhookSink(name, Endpoint(options["url"], tuple(keys), authorization, mode, header), http)
+    endpoint = Endpoint(options["url"], tuple(keys), authorization, mode, header)
+    return WebhookSink(name, endpoint, http, connections=CONNECTIONS)
 
 
 def signing_key(text: str) -> bytes:
@@ -243,15 +247,18 @@ class WebhookSink:
         endpoint: Endpoint,
         http: Wire,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        connections: int = 1,
     ) -> None:
-        """`now` is the time of an attempt, aware."""
+        """`now` is the time of an attempt, aware; `connections` is how many requests `http` makes at a time."""
         self.name = name
         self.max_records = BATCH_RECORDS if endpoint.mode == "batch" else SINGLE_RECORDS
         self._endpoint = endpoint
         self._http = http
         self._now = now
+        # Whoever waits for a connection waits here, where no time limit of a request runs: that is the receiver's.
+        self._free = asyncio.Semaphore(connections)
         self._taken = False  # whether this endpoint ever took anything
-        self._in_a_row = 0
+        self._in_a_row = 0  # of all who send here: whoever has something taken proves that the endpoint works
         self._secret_words = _secret_words(endpoint)
 
     async def send(self, records: Sequence[Record]) -> Receipt:
@@ -330,10 +337,14 @@ class WebhookSink:
     async def _post(self, items: Sequence[Item], *, batch: bool) -> Response:
         data = body(items, batch=batch)
         message = message_id(items, batch=batch)
+        async with self._free:
+            return await self._request(data, message, CONTENT_TYPES[items[0].kind, batch])
+
+    async def _request(self, data: bytes, message: str, content_type: str) -> Response:
         timestamp = int(self._now().timestamp())
         headers = {
             **self._credentials(),
-            "Content-Type": CONTENT_TYPES[items[0].kind, batch],
+            "Content-Type": content_type,
             "webhook-id": message,
             "webhook-timestamp": str(timestamp),
         }

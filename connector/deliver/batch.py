@@ -1,8 +1,10 @@
 """One batch of a sink: which of the due events concern it, what they look like there, and how many of them fit.
 
-Pure but for the log of a mapping's own bug. Nothing is sent and nothing settled here (sending.py, delivery.py).
+Pure but for the log of a mapping's own bug; rendering lets other tasks run in between. Nothing is sent and nothing
+settled here (sending.py, delivery.py).
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -16,6 +18,9 @@ from connector.model import Event, Record
 from connector.ports import Pending, Settlement
 
 log = logging.getLogger("securescore.deliver")
+
+STEP = 50
+"""After so many events others come to their turn: a slow mapping must not hold up the whole process."""
 
 
 @frozen
@@ -94,10 +99,12 @@ class Packer:
     wants: Filter
     max_bytes: int
 
-    def pack(self, due: Iterable[Pending], most: int) -> Batch:
+    async def pack(self, due: Iterable[Pending], most: int) -> Batch:
         """The largest prefix with at most `most` records; one record alone may be of any size."""
         batch, size = Batch(), 0
         for pending in due:
+            if batch.seen and batch.seen % STEP == 0:
+                await asyncio.sleep(0)
             record, reason = self._render(pending.event)
             if record is not None:
                 octets = octets_of(record)
@@ -113,11 +120,11 @@ class Packer:
             batch.seen += 1
         return batch
 
-    def passed(self, due: Sequence[Pending], count: int) -> Batch:
+    async def passed(self, due: Sequence[Pending], count: int) -> Batch:
         """So many of the first that concern this sink, of any size, with those between them that do not."""
         found = Batch()
         while len(found.pending) < count and found.seen < len(due):
-            each = self.pack(due[found.seen :], 1)
+            each = await self.pack(due[found.seen :], 1)
             found.pending += each.pending
             found.skipped |= each.skipped
             found.seen += each.seen

@@ -6,11 +6,12 @@ live in this process only.
 
 What a batch is made of is said in batch.py, how it is sent in sending.py, which events are tried next after failures in
 isolation.py. Tenants with a place of their own at the sink: where all that fails is theirs while others are taken, each
-gets a loop of its own until it has caught up (apart.py), so that one customer's wrong rule holds up no other customer.
+gets a queue of its own until it has caught up (apart.py), worked at by a task of its own (lanes.py), so that one
+customer's wrong rule holds up no other customer.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from random import Random
 
@@ -19,9 +20,10 @@ from attrs import define, evolve, field, frozen
 from connector import backoff
 from connector.clock import iso, parse_iso
 from connector.deliver import isolation
-from connector.deliver.apart import ApartTenants, all_with_own_place, left_out_whole, tenants_of
+from connector.deliver.apart import all_with_own_place, left_out_whole, tenants_of, words
 from connector.deliver.batch import Batch, Filter, Packer, settlement_of
-from connector.deliver.isolation import PAGE, Held, Search
+from connector.deliver.isolation import AGAIN, FIRST, PAGE, Held, Search
+from connector.deliver.pace import Pace
 from connector.deliver.sending import offer
 from connector.errors import Denied, Unavailable
 from connector.health.upkeep import SinkHealth
@@ -39,9 +41,11 @@ IDLE_S = 1.0
 SEND_LIMIT_S = 900.0
 """A sink bounds its own attempts; this is for one that does not."""
 SEARCH_S = 30.0
-"""So long one turn may try further events or tenants after a failure."""
-BESIDE = 10
-"""So many batches of other tenants are tried in one turn, when all of a failed one have places of their own."""
+"""So long one turn may try further events after a failure."""
+SEEK_S = 0.1
+"""How long to wait before other tenants are tried, when all of a failed batch have places of their own."""
+AGAIN_EVERY = 10
+"""After so many batches in a row of first deliveries comes one of what is offered again, if anything is."""
 
 RETRY_LATER = "the receiver took a part and wants to be left alone for now"
 RETRY_LATER_HINT = "the rest is offered next time"
@@ -65,14 +69,53 @@ class Outcome:
     hint: str = ""
     wait_s: float = 0.0
 
+    def plus(self, more: "Outcome") -> "Outcome":
+        """With what another turn sent, parked and skipped."""
+        sent, parked, skipped = self.sent + more.sent, self.parked + more.parked, self.skipped + more.skipped
+        return evolve(self, sent=sent, parked=parked, skipped=skipped)
+
+
+@frozen
+class Look:
+    """What is due of one kind: what may go, in order; one event that is held back and ripe; whether there is any."""
+
+    fresh: Sequence[Pending] = ()
+    lone: Pending | None = None
+    any: bool = False
+
+
+@define
+class Line:
+    """What is remembered of one kind, first deliveries or what is offered again.
+
+    `size` is how many records a batch may have. After a failure its events rest, from and until a moment.
+    """
+
+    size: int
+    search: Search = field(factory=Search)
+    rest: tuple[datetime, datetime] | None = None
+
+    def rests(self, now: datetime) -> bool:
+        """A clock that was set back ends it, too."""
+        return self.rest is not None and self.rest[0] <= now < self.rest[1]
+
+
+@frozen
+class ApartTenant:
+    """A tenant set apart, and the queue that it has of its own."""
+
+    name: str
+    queue: "Delivery"
+
 
 @define
 class Delivery:
     """One sink's queue. What it is made of is passed in; all else is memory of this process (`init=False`).
 
     With a `tenant_id` it offers the events of that tenant alone ("" = the connector's own). `with_own_place` are the
-    ids of the tenants that have a place of their own at the sink. `delivered` counts events accepted since the start of
-    the process, by stream: what a heartbeat tells. `attempt` counts failed turns in a row.
+    ids of the tenants that have a place of their own at the sink; `apart` are those of them that are left out here.
+    `delivered` counts events accepted since the start of the process, by stream: what a heartbeat tells. `attempt`
+    counts failed turns in a row.
     """
 
     store: DurableStore
@@ -86,40 +129,56 @@ class Delivery:
     send_limit_s: float = SEND_LIMIT_S
     tenant_id: str | None = None
     with_own_place: frozenset[str] = frozenset()
+    pace: Pace = field(factory=Pace)
 
     delivered: dict[str, int] = field(factory=dict, init=False)
     attempt: int = field(default=0, init=False)
     last: Outcome | None = field(default=None, init=False)
+    apart: dict[str, ApartTenant] = field(factory=dict, init=False)
     _packer: Packer = field(init=False)
-    _batch_size: int = field(init=False)
+    _lines: dict[str, Line] = field(init=False)
+    _end: datetime | None = field(default=None, init=False)
     # The last batch held nothing that concerns this sink: a whole page is looked at, to get past such events.
     _skimming: bool = field(default=False, init=False)
     # What the last turn settled: to be offered it again is a fault of the state.
     _settled: frozenset[int] = field(default=frozenset(), init=False)
+    # How the last failure ended, until something of its kind is taken.
+    _refused: Outcome | None = field(default=None, init=False)
+    _firsts_in_a_row: int = field(default=0, init=False)
     # Single events, by seq but for `_taken`, which counts accepted ones by tenant.
-    _search: Search = field(factory=Search, init=False)
     _held: dict[int, Held] = field(factory=dict, init=False)
     _left_out: dict[int, int] = field(factory=dict, init=False)
     _taken: dict[str, int] = field(factory=dict, init=False)
     _held_had_its_turn: bool = field(default=False, init=False)
-    # Single tenants: those that are apart, and those whose batches failed in this row of failures (name, error).
-    _apart: "ApartTenants[Delivery]" = field(factory=ApartTenants, init=False)
+    # Tenants with a place of their own that failed since others were taken: (name, error).
     _suspects: dict[str, tuple[str, Unavailable | Denied]] = field(factory=dict, init=False)
-    _apart_had_its_turn: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.max_records = max(1, self.max_records)
         self._packer = Packer(self.sink.name, self.mapping, self.wants, self.max_bytes)
-        self._batch_size = self.max_records
+        self._lines = {kind: Line(self.max_records) for kind in (FIRST, AGAIN)}
 
     def of_tenant(self, tenant_id: str) -> "Delivery":
         """The same sink's queue for one tenant, with a memory of its own."""
         return evolve(self, tenant_id=tenant_id, with_own_place=frozenset())
 
-    async def turn(self) -> Outcome:
-        """Offer one batch. Never raises for a fault of the far end; StoreError is raised."""
-        self.last = await self._turn()
+    async def turn(self, end: datetime | None = None, *, early: bool = False) -> Outcome:
+        """Offer one batch, of a size that lets it be over by `end`.
+
+        `early`: the wait that the last turn asked for is not over, so what failed is left alone. Never raises for a
+        fault of the far end; StoreError is raised.
+        """
+        self._end = end
+        self.last = await self._turn(early=early)
         return self.last
+
+    def has_time(self, end: datetime) -> bool:
+        """Whether one send more may be over by then, if it is as the last one was."""
+        return self.pace.fits((end - self.clock.now()).total_seconds())
+
+    async def has_more(self) -> bool:
+        """Whether anything is due that is not held back."""
+        return await self._is_due(FIRST, self.apart) or await self._is_due(AGAIN, self.apart)
 
     def fail(self, error: Unavailable | Denied) -> Outcome:
         """As a turn in which the sink took nothing."""
@@ -129,57 +188,85 @@ class Delivery:
     def health(self) -> SinkHealth:
         """How the sink is doing, for whoever reports problems."""
         stuck = tuple(held.event_id for held in self._held.values() if held.stuck)
-        for loop in self._apart.loops():
-            stuck += loop.health().stuck
-        if self.last is None:
+        for tenant in self.apart.values():
+            stuck += tenant.queue.health().stuck
+        last = self._refused or self.last
+        if last is None:
             return SinkHealth(self.sink.name, "untried")
-        state = self.last.state if self.last.state in ("unavailable", "denied") else "ok"
+        state = last.state if last.state in ("unavailable", "denied") else "ok"
         if state != "ok" and self.attempt == 0:
             state = "ok"  # only what is held back is waiting
-        if state == "ok" and (words := self._apart.words()) is not None:
-            return SinkHealth(self.sink.name, *words, stuck)
-        return SinkHealth(self.sink.name, state, self.last.error or "", self.last.hint, stuck)
+        if state == "ok" and (said := self.words_of_those_apart()) is not None:
+            return SinkHealth(self.sink.name, *said, stuck)
+        return SinkHealth(self.sink.name, state, last.error or "", last.hint, stuck)
+
+    def words_of_those_apart(self) -> tuple[str, str, str] | None:
+        """(state, error, hint) of the tenants whose own place fails; None when there is none."""
+        last = ((tenant.name, tenant.queue.last) for tenant in self.apart.values())
+        return words((said.state, name, said.error or "", said.hint) for name, said in last if said is not None)
 
     # ------------------------------------------------------------------------------------------------------ whose turn
 
-    async def _turn(self) -> Outcome:
-        """A turn of a tenant that is apart, when one is ripe and the last turn was not such a one; else of the rest."""
+    async def _turn(self, *, early: bool) -> Outcome:
+        """Offer an event that is held back, when one is ripe; or the next batch."""
         now = self.clock.now()
-        tenant_id = None if self._apart_had_its_turn else self._apart.ripe(now)
-        self._apart_had_its_turn = tenant_id is not None
-        if tenant_id is not None:
-            return await self._turn_apart(tenant_id)
-        outcome = await self._turn_together()
-        if outcome.state != "idle" or not self._apart:
-            return outcome
-        wait_s = self._apart.wait_s(now)
-        if not wait_s:  # one of them is ripe: the next turn is its
-            return Outcome(self.sink.name, "ok")
-        state, error, hint = self._apart.words() or ("unavailable", RETRY_LATER, RETRY_LATER_HINT)
-        return Outcome(self.sink.name, state, error=error, hint=hint, wait_s=wait_s)
-
-    async def _turn_together(self) -> Outcome:
-        """A turn of all that are not apart: of an event that is held back, when one is ripe, or of the next batch."""
-        name = self.sink.name
-        limit = len(self._held) + (PAGE if self._skimming else min(PAGE, self._batch_size + self._search.reach))
-        due = await self.store.due(name, limit, self.tenant_id, frozenset(self._apart))
-        if self._settled.intersection(p.seq for p in due if p.kind == "first"):
+        firsts, agains = await self._candidates(now, early=early)
+        if self._settled.intersection(p.seq for p in firsts.fresh):
             # Sending the same events for ever would look like success from here and like a flood from there.
             what = "the state offers again what was settled: its position does not move"
-            return self._failed(Unavailable(what, hint="this is a bug: report it with the log"), Outcome(name, "ok"))
-        self._held = isolation.still_due(self._held, due, complete=len(due) < limit)
-        now = self.clock.now()
-        fresh, lone = isolation.split(due, self._held, now)
+            error = Unavailable(what, hint="this is a bug: report it with the log")
+            return self._failed(error, Outcome(self.sink.name, "ok"))
+        fresh = agains.fresh or firsts.fresh
+        lone = firsts.lone or agains.lone
         if lone is not None and self.attempt == 0 and not (fresh and self._held_had_its_turn):
             self._held_had_its_turn = True
             return await self._retry_alone(lone, now)
         self._held_had_its_turn = False
-        return await self._turn_fresh(fresh, now) if fresh else self._nothing_new(now, waiting=bool(due))
+        if not fresh:
+            return self._nothing_new(now, waiting=firsts.any or agains.any)
+        self._firsts_in_a_row += fresh is firsts.fresh
+        return await self._turn_fresh(fresh, now)
+
+    async def _candidates(self, now: datetime, *, early: bool) -> tuple[Look, Look]:
+        """What is due for the first time, and what is due again; of the latter only what is to go now.
+
+        First deliveries come first. What is offered again goes while they rest or are held back, and after AGAIN_EVERY
+        of their batches. What rests goes only where nothing else does, and not `early`.
+        """
+        first, again = self._lines[FIRST], self._lines[AGAIN]
+        if not first.rests(now) and first.rest is not None:
+            self._suspects.clear()  # all are tried anew
+            first.rest = None
+        firsts = await self._look(FIRST, now, without={*self.apart, *self._suspects})
+        if first.rests(now) and not self._suspects:
+            firsts = evolve(firsts, fresh=())
+        agains = Look()
+        if (not firsts.fresh or self._firsts_in_a_row >= AGAIN_EVERY) and not again.rests(now):
+            self._firsts_in_a_row = 0
+            agains = await self._look(AGAIN, now, without=self.apart)
+        if firsts.fresh or agains.fresh or early or not (first.rests(now) or again.rests(now)):
+            return firsts, agains
+        self._suspects.clear()
+        firsts = await self._look(FIRST, now, without=self.apart)
+        return firsts, agains if firsts.fresh else await self._look(AGAIN, now, without=self.apart)
+
+    async def _look(self, kind: str, now: datetime, *, without: Collection[str]) -> Look:
+        line = self._lines[kind]
+        limit = len(self._held) + (PAGE if self._skimming else min(PAGE, line.size + line.search.reach))
+        asked = await self.store.due(self.sink.name, limit, self.tenant_id, frozenset(without), again=kind == AGAIN)
+        due = [p for p in asked if p.kind == kind]
+        self._held = isolation.still_due(self._held, due, kind, complete=len(due) < limit)
+        fresh, lone = isolation.split(due, self._held, now)
+        return Look(fresh, lone, bool(due))
 
     def _nothing_new(self, now: datetime, *, waiting: bool) -> Outcome:
-        """Nothing is due, or only what is held back."""
+        """Nothing is due, or only what rests or is held back."""
+        rests = [line.rest[1] for line in self._lines.values() if line.rest is not None and line.rests(now)]
+        if rests and self._refused is not None:
+            return evolve(self._refused, sent=0, parked=0, skipped=0, wait_s=(min(rests) - now).total_seconds())
         self._well()
-        self._batch_size = self.max_records
+        for line in self._lines.values():
+            line.size = self.max_records
         if not (waiting and self._held):
             return Outcome(self.sink.name, "idle", wait_s=IDLE_S)
         what = f"{len(self._held)} events are refused while others are taken; each is retried alone"
@@ -189,40 +276,69 @@ class Delivery:
 
     async def _turn_fresh(self, fresh: Sequence[Pending], now: datetime) -> Outcome:
         """Offer the next batch, and where it fails see whether others are taken; then settle all of it at once."""
-        batch = await self._offer(fresh, self._batch_size)
+        kind = fresh[0].kind
+        line = self._lines[kind]
+        batch = await self._offer(fresh, line.size)
         batches = [batch]
-        if batch.error is not None and all_with_own_place(batch, self.with_own_place):
-            batches += await self._try_beside(batch)
-            if batches[-1].moved:
-                batch.error = None
         if isolation.failed_alone(batch, self.attempt):
-            self._search = self._search.failed_again()
-            if self._search.on and len(self._held) < PAGE:
-                batches += await self._try_behind(fresh)
+            line.search = line.search.failed_again()
+            if line.search.on and len(self._held) < PAGE:
+                batches += await self._try_behind(fresh, line)
                 if batches[-1].moved:
                     batch.error = None
         self._skimming = not batch.records
         result = await self._settle(batches, now)
         if batch.error is not None:
-            await self._offer_recent_again()
-            return self._failed(batch.error, result)
+            return await self._turn_failed(batch, batch.error, kind, result)
         if batch.records:
-            self._batch_size = min(self.max_records, self._batch_size * 2)
-        self._well()
-        self._suspects.clear()
+            line.size = min(self.max_records, line.size * 2)
+        line.rest, line.search = None, Search()
+        if self._lines[FIRST].rest is None:
+            self.attempt, self._refused = 0, None
         self._hold_left_out(batch)
         whole = left_out_whole(batch, self.with_own_place)
         for tenant_id, tenant in tenants_of(whole).items():
             self._part(tenant_id, tenant, Unavailable(_TOOK_NOTHING, batch.retry_after_s))
+        self._part_suspects(batch)
         if batch.retry_after_s is None or (whole and len(whole) == len(batch.left)):
             return result  # a wish to be left alone was that of their places
         return evolve(result, wait_s=batch.retry_after_s)
+
+    async def _turn_failed(self, batch: Batch, error: Unavailable | Denied, kind: str, result: Outcome) -> Outcome:
+        """Nothing of the batch was taken: it rests; but where others may be well, these are tried at once."""
+        if all_with_own_place(batch, self.with_own_place):
+            self._suspects |= {t: (name, error) for t, name in tenants_of(batch.pending).items()}
+            if await self._is_due(FIRST, {*self.apart, *self._suspects}):
+                return evolve(result, wait_s=SEEK_S)
+        else:
+            self._suspects.clear()  # it is the sink
+        await self._offer_recent_again()
+        failed = self._failed(error, result, kind)
+        other = FIRST if kind == AGAIN else AGAIN
+        if isinstance(error, Unavailable) and error.retry_after_s is not None:
+            self._lines[other].rest = self._lines[kind].rest  # the sink as a whole wants to be left alone
+        elif not self._lines[other].rests(self.clock.now()) and await self._is_due(other, self.apart):
+            return evolve(failed, wait_s=0.0)
+        return failed
+
+    async def _is_due(self, kind: str, without: Collection[str]) -> bool:
+        """Whether anything is that is not held back."""
+        limit = len(self._held) + 1
+        due = await self.store.due(self.sink.name, limit, self.tenant_id, frozenset(without), again=kind == AGAIN)
+        return any(p.kind == kind and p.seq not in self._held for p in due)
 
     # -------------------------------------------------------------------------------------------------- one batch
 
     async def _offer(self, due: Sequence[Pending], most: int) -> Batch:
         """Send the largest prefix that fits, and note what became of each event. Settles nothing."""
-        return await offer(self.sink, self._packer.pack(due, most), self.send_limit_s)
+        began = self.clock.now()
+        if self._end is not None:
+            most = self.pace.bounded(most, (self._end - began).total_seconds())
+        batch = await offer(self.sink, await self._packer.pack(due, most), self.send_limit_s)
+        if batch.records:
+            seconds = (self.clock.now() - began).total_seconds()
+            self.pace.saw(len(batch.records), seconds, moved=batch.moved)
+        return batch
 
     async def _settle(self, batches: Sequence[Batch], sent: datetime) -> Outcome:
         """Write down what became of the batches, in one settlement."""
@@ -238,9 +354,11 @@ class Delivery:
 
     def _well(self) -> None:
         """The sink works: what follows a failure begins anew with the next one."""
-        self.attempt, self._search = 0, Search()
+        self.attempt, self._refused = 0, None
+        for line in self._lines.values():
+            line.search, line.rest = Search(), None
 
-    def _failed(self, error: Unavailable | Denied, result: Outcome) -> Outcome:
+    def _failed(self, error: Unavailable | Denied, result: Outcome, kind: str = FIRST) -> Outcome:
         """Back off: a little longer each time, at least as long as the server wishes, never for good."""
         self.attempt += 1
         retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
@@ -249,12 +367,15 @@ class Delivery:
         if isinstance(error, Denied):
             state, wait_s = "denied", self.dice.uniform(HOLD_S / 2, HOLD_S)
         elif self.attempt >= isolation.SHRINK_AFTER and retry_after_s is None:
-            self._batch_size = 1
+            self._lines[kind].size = 1
         log.warning(
             "deliver.refused",
             extra={"sink": self.sink.name, "state": state, "error": error.what, "wait_s": round(wait_s, 1)},
         )
-        return evolve(result, state=state, error=error.what, hint=error.hint, wait_s=wait_s)
+        now = self.clock.now()
+        self._lines[kind].rest = (now, now + timedelta(seconds=wait_s))
+        self._refused = evolve(result, state=state, error=error.what, hint=error.hint, wait_s=wait_s)
+        return self._refused
 
     async def _offer_recent_again(self) -> None:
         """What was settled within the replay window before a failure may be lost: offer it again, once an outage.
@@ -273,25 +394,27 @@ class Delivery:
             return
         again = await self.store.recent(self.sink.name, iso(parse_iso(last) - timedelta(seconds=window_s)))
         if again:
+            self._settled = frozenset()  # in its old place it is due once more
             log.info("deliver.replay_window", extra={"sink": self.sink.name, "events": again})
 
     # ------------------------------------------------------------------------------- single events (isolation.py)
 
-    async def _try_behind(self, fresh: Sequence[Pending]) -> list[Batch]:
+    async def _try_behind(self, fresh: Sequence[Pending], line: Line) -> list[Batch]:
         """Offer events behind those that failed alone in this row of failures, one by one, each further than the last.
 
         If one is taken, those before it are held back. Thus every event is offered for the first time in commit order.
         """
-        self._search = self._search.resumed()
-        passed = self._packer.passed(fresh, self._search.tried + 1)
+        line.search = line.search.resumed()
+        passed = await self._packer.passed(fresh, line.search.tried + 1)
         before, rest = list(passed.pending), fresh[passed.seen :]
         end = self.clock.now() + timedelta(seconds=SEARCH_S)
+        end = end if self._end is None else min(end, self._end)
         tried: list[Batch] = []
-        for _ in range(self._search.tries):
+        for _ in range(line.search.tries):
             candidate = await self._offer(rest, 1)
             candidate.skipped |= passed.skipped  # or a long run of them would hide every candidate
             tried.append(candidate)
-            self._search = self._search.stepped(ended=not candidate.records)
+            line.search = line.search.stepped(ended=not candidate.records)
             if candidate.moved:
                 log.warning("deliver.set_aside", extra={"sink": self.sink.name, "ids": [p.event.id for p in before]})
                 for pending in before:
@@ -329,55 +452,33 @@ class Delivery:
         taken = self._taken.get(pending.event.tenant_id, 0)
         now = self.clock.now()
         held = isolation.hold(pending.event.id, was, error, taken, now, max(BACKOFF_BASE_S, wait_s))
+        held = evolve(held, kind=pending.kind)
         self._held[pending.seq] = held
         return held
 
     # ------------------------------------------------------------------------------------ single tenants (apart.py)
 
-    async def _try_beside(self, failed: Batch) -> list[Batch]:
-        """Offer events of other tenants than those whose batches failed in this row of failures.
-
-        If any are taken, the failure was that of places: each of those tenants goes its own way from now on.
-        """
-        end = self.clock.now() + timedelta(seconds=SEARCH_S)
-        tried: list[Batch] = []
-        for _ in range(BESIDE):
-            if failed.error is not None:
-                self._suspects |= {t: (name, failed.error) for t, name in tenants_of(failed.pending).items()}
-            without = frozenset({*self._apart, *self._suspects})
-            rest = await self.store.due(self.sink.name, self._batch_size, self.tenant_id, without)
-            beside = await self._offer(rest, self._batch_size)
-            tried.append(beside)
-            if beside.moved:
-                for tenant_id, (name, error) in self._suspects.items():
+    def _part_suspects(self, batch: Batch) -> None:
+        """Others were taken: what failed was the place of each tenant under suspicion. Or it was theirs: an outage."""
+        taken = {p.event.tenant_id for p in batch.pending if batch.answered(p)}
+        if not taken:
+            return
+        if not taken <= self._suspects.keys():
+            for tenant_id, (name, error) in self._suspects.items():
+                if tenant_id not in taken and tenant_id not in self.apart:
                     self._part(tenant_id, name, error)
-            elif beside.records and all_with_own_place(beside, self.with_own_place) and self.clock.now() < end:
-                failed = beside
-                continue
-            elif not beside.records and not beside.skipped:  # all have failed: an outage, most likely
-                self._suspects.clear()
-            break
-        return tried
+        self._suspects.clear()
 
     def _part(self, tenant_id: str, name: str, error: Unavailable | Denied) -> None:
-        """From now on this tenant has a loop of its own, which has just failed for the first time."""
+        """From now on this tenant has a queue of its own, which has just failed for the first time."""
         log.warning("deliver.apart", extra={"sink": self.sink.name, "tenant": name, "error": error.what})
-        loop = self.of_tenant(tenant_id)
-        loop.delivered = self.delivered
-        self._note(tenant_id, name, loop, loop.fail(error))
+        queue = self.of_tenant(tenant_id)
+        queue.delivered, queue.pace = self.delivered, evolve(self.pace)
+        queue.fail(error)
+        self.apart[tenant_id] = ApartTenant(name, queue)
         self._left_out = {}
 
-    def _note(self, tenant_id: str, name: str, loop: "Delivery", turn: Outcome) -> None:
-        said = (turn.state, turn.error or "", turn.hint)
-        self._apart.note(tenant_id, name, loop, self.clock.now(), turn.wait_s, said)
-
-    async def _turn_apart(self, tenant_id: str) -> Outcome:
-        """One turn of a tenant that is apart; its failure says nothing about the sink."""
-        tenant = self._apart[tenant_id]
-        turn = await tenant.loop.turn()
-        if turn.state == "idle":
-            self._apart.rejoin(tenant_id)
-            log.info("deliver.together", extra={"sink": self.sink.name, "tenant": tenant.name})
-        else:
-            self._note(tenant_id, tenant.name, tenant.loop, turn)
-        return Outcome(self.sink.name, "ok", turn.sent, turn.parked, turn.skipped)
+    def rejoin(self, tenant_id: str) -> None:
+        """This tenant has caught up."""
+        tenant = self.apart.pop(tenant_id)
+        log.info("deliver.together", extra={"sink": self.sink.name, "tenant": tenant.name})

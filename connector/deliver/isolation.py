@@ -18,6 +18,8 @@ from connector.deliver.batch import Batch
 from connector.errors import Denied, Unavailable
 from connector.ports import Pending
 
+FIRST, AGAIN = "first", "again"
+"""The kinds of what is due (ports.Pending)."""
 PAGE = 1_000
 """How many events are looked at in one turn; and so many may be held back."""
 SHRINK_AFTER = 5
@@ -98,7 +100,7 @@ class Search:
 
 @frozen
 class Held:
-    """An event that is retried alone, from `until` on.
+    """An event that is retried alone, from `until` on. `kind` is that of its delivery.
 
     `proofs` counts failures with others of its tenant taken since the one before; `taken` is how many had been by then.
     """
@@ -109,6 +111,7 @@ class Held:
     failures: int
     proofs: int
     taken: int
+    kind: str = FIRST
 
     @property
     def stuck(self) -> bool:
@@ -138,11 +141,16 @@ def hold(
     return Held(event_id, now, until, was.failures + 1, was.proofs + proof, taken)
 
 
-def still_due(held: Mapping[int, Held], due: Sequence[Pending], *, complete: bool) -> dict[int, Held]:
-    """Without what is no longer due (released, forgotten). Unless `complete`, more may be due than was looked at."""
+def still_due(held: Mapping[int, Held], due: Sequence[Pending], kind: str, *, complete: bool) -> dict[int, Held]:
+    """Without what of this kind is no longer due (released, forgotten).
+
+    Unless `complete`, more may be due than was looked at.
+    """
     there = {p.seq for p in due}
     last = max(there, default=0)
-    return {seq: kept for seq, kept in held.items() if seq in there or not (complete or seq < last)}
+    return {
+        seq: kept for seq, kept in held.items() if kept.kind != kind or seq in there or not (complete or seq < last)
+    }
 
 
 def split(due: Sequence[Pending], held: Mapping[int, Held], now: datetime) -> tuple[list[Pending], Pending | None]:

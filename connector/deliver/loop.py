@@ -1,4 +1,7 @@
-"""When a sink's turns are taken: for ever until it is stopped, or until nothing is due. What a turn is: delivery.py."""
+"""When a sink's turns are taken: for ever until it is stopped, or until nothing is due or the time is over.
+
+What a turn is: delivery.py. Tenants that are apart are worked at beside it, by tasks of their own: lanes.py.
+"""
 
 import asyncio
 import logging
@@ -8,62 +11,90 @@ from attrs import evolve
 
 from connector.clock import first_of
 from connector.deliver.delivery import BACKOFF_BASE_S, IDLE_S, RETRY_LATER, RETRY_LATER_HINT, Delivery, Outcome
+from connector.deliver.lanes import Lanes
 from connector.errors import StoreError, Unavailable
 from connector.ports import Clock
 
 log = logging.getLogger("securescore.deliver")
 
 IDLE_CAP_S = 15.0
-"""An idle sink looks this often, and ever less often, for what an operator's command made due; commits wake it."""
+"""A sink that waits looks this often, and ever less often before, for what an operator's command made due; commits
+wake it."""
+OUT_OF_TIME = "the time was over before everything had been offered"
 
 
 async def drain(delivery: Delivery, deadline_s: float) -> Outcome:
-    """Offer until nothing is due or the deadline has passed; transient failures are retried within it."""
+    """Offer until nothing is due or the deadline has passed; transient failures are retried within it.
+
+    The time is looked at before every batch and every wait, and a batch is no larger than may be over in time. Only a
+    send that takes much longer than those before it outlives the deadline, and none of a tenant that is apart.
+    """
     clock = delivery.clock
     end = clock.now() + timedelta(seconds=deadline_s)
-    total = Outcome(delivery.sink.name, "idle")
-    while True:
-        turn = await delivery.turn()
-        total = evolve(
-            turn,
-            sent=total.sent + turn.sent,
-            parked=total.parked + turn.parked,
-            skipped=total.skipped + turn.skipped,
-        )
-        if turn.state == "idle":
-            return evolve(total, state="ok")
-        if turn.state == "ok" and not turn.wait_s:
-            continue
-        remaining_s = (end - clock.now()).total_seconds()
-        if turn.state == "denied" or turn.wait_s >= remaining_s:
-            if turn.state != "ok":
-                return total
-            return evolve(total, state="unavailable", error=RETRY_LATER, hint=RETRY_LATER_HINT)
-        await clock.sleep(turn.wait_s)
+
+    async def pause(seconds: float) -> bool:
+        if seconds and seconds >= (end - clock.now()).total_seconds():
+            return False
+        await clock.sleep(seconds)
+        return True
+
+    async def turn_of(queue: Delivery) -> Outcome:
+        return await queue.turn(end)
+
+    async with Lanes(delivery, turn_of, pause, end=end) as lanes:
+        turn = total = await delivery.turn(end)
+        lanes.start()
+        while turn.state != "idle" and await pause(turn.wait_s) and delivery.has_time(end):
+            turn = await delivery.turn(end)
+            total = total.plus(turn)
+            lanes.start()
+        await lanes.ended()
+    total = total.plus(lanes.total)
+    if turn.state in ("unavailable", "denied"):
+        return evolve(total, state=turn.state, error=turn.error, hint=turn.hint, wait_s=turn.wait_s)
+    if (said := delivery.words_of_those_apart()) is not None:
+        state, error, hint = said
+        return evolve(total, state=state, error=error, hint=hint)
+    if turn.wait_s and turn.state == "ok":
+        return evolve(total, state="unavailable", error=RETRY_LATER, hint=RETRY_LATER_HINT)
+    if delivery.apart or (turn.state == "ok" and await delivery.has_more()):
+        return evolve(total, state="unavailable", error=OUT_OF_TIME, hint=RETRY_LATER_HINT)
+    return evolve(total, state="ok")
 
 
 async def run(delivery: Delivery, stop: asyncio.Event, wake: asyncio.Event) -> None:
     """Offer for ever. `wake` ends an idle wait; after `stop` what is due is offered until the sink falters."""
-    idle_s = IDLE_S
-    while True:
-        wake.clear()  # before looking: a commit after this look wakes the wait below
-        turn = await _guarded_turn(delivery)
-        if stop.is_set() and (turn.state != "ok" or turn.wait_s):
-            return
-        idle_s = min(IDLE_CAP_S, idle_s * 2) if turn.state == "idle" else IDLE_S
-        if turn.wait_s and turn.state == "idle":
-            if await _wait(delivery.clock, idle_s, stop, wake):
-                idle_s = IDLE_S
-        elif turn.wait_s:
-            # Where only single events or tenants are waiting, a commit may bring what others are to have at once.
-            works = delivery.attempt == 0 and turn.state != "ok"
-            await _wait(delivery.clock, turn.wait_s, stop, wake if works else None)
+
+    async def pause(seconds: float) -> bool:
+        await _wait(delivery.clock, seconds, stop)
+        return not stop.is_set()
+
+    async with Lanes(delivery, _guarded_turn, pause, caught_up=wake.set) as lanes:
+        idle_s, early = IDLE_S, False
+        while True:
+            wake.clear()  # before looking: a commit after this look wakes the wait below
+            turn = await _guarded_turn(delivery, early=early)
+            lanes.start()
+            if stop.is_set() and (turn.state != "ok" or turn.wait_s):
+                return await lanes.ended()
+            early = False
+            idle_s = min(IDLE_CAP_S, idle_s * 2) if turn.state == "idle" else IDLE_S
+            if turn.wait_s and turn.state == "idle":
+                if await _wait(delivery.clock, idle_s, stop, wake):
+                    idle_s = IDLE_S
+            elif turn.wait_s and turn.state == "ok":
+                await _wait(delivery.clock, turn.wait_s, stop)
+            elif turn.wait_s:
+                # What failed rests, and something else may be due before that is over.
+                seconds = min(turn.wait_s, IDLE_CAP_S)
+                woken = await _wait(delivery.clock, seconds, stop, wake)
+                early = (woken or seconds < turn.wait_s) and not stop.is_set()
 
 
-async def _guarded_turn(delivery: Delivery) -> Outcome:
+async def _guarded_turn(delivery: Delivery, *, early: bool = False) -> Outcome:
     """A turn whose own bug stops this sink for a while, and no other."""
     try:
-        return await delivery.turn()
+        return await delivery.turn(early=early)
     except StoreError:
         raise
     except Exception as bug:

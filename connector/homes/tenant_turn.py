@@ -9,7 +9,8 @@ of observation can make the queue give a message up (`given_up`). No queue and n
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Protocol, cast
 
@@ -24,6 +25,7 @@ from connector.health.counters import Counters
 from connector.health.heartbeat import heartbeat, slot
 from connector.health.overview import open_problems, overview
 from connector.health.upkeep import CONNECTOR
+from connector.homes.circuit import Circuit
 from connector.loops import App, configuration_refused
 from connector.observe import memory
 from connector.observe.events import Origin, stamp
@@ -37,56 +39,30 @@ from connector.signin.credentials import ending
 log = logging.getLogger("securescore.turns")
 
 POLL_LIMIT_S = 480.0
-"""How long one poll may take: below the platform's own limit, which would end the turns beside it too."""
+"""How long one poll may take."""
 DELIVER_S = 30.0
-"""How long one turn retries a sink's transient faults; what is left goes with the next one."""
-AGAIN = frozenset({"unavailable", "bug", "conflict"})
-"""Reasons of a failed poll that another try may mend. The others wait for an operator, who has been told."""
-HELD_AFTER = 3
-HOLD_S = 120.0
-BEHIND_S = 3 * 3600.0
-"""A sink whose oldest event waits longer than this is a problem, although others may go through."""
-ONE_AT_A_TIME = frozenset({"splunk_hec"})
-"""Kinds whose sends must not overlap: acknowledgements hold within one channel."""
-
-
+"""How long one turn waits for others at a sink, and offers and retries there; what is left goes with the next one."""
+SEND_S = 300.0
+"""How long one send may take that was begun in that time: an acknowledgement is waited for longer than that."""
 TURN_LIMIT_S = 780.0
 """How long a turn may take, whatever hangs in it: below the platform's limit, which would end its neighbours, too."""
 SETTLE_LAG_S = TURN_LIMIT_S + 60.0
 """So long after a slot its heartbeat is told: longer than a turn may take. A worker writes what it settled a while
 after the moment that this is counted under, and what was written after the count would be in no heartbeat."""
+AGAIN = frozenset({"unavailable", "bug", "conflict"})
+"""Reasons of a failed poll that another try may mend. The others wait for an operator, who has been told."""
+BEHIND_S = 3 * 3600.0
+"""A sink whose oldest event waits longer than this is a problem, although others may go through."""
+ONE_AT_A_TIME = frozenset({"splunk_hec"})
+"""Kinds of which one turn sends at a time: it has one connection, and a send lasts until it is acknowledged."""
+HELD = "held: the sink fails for everybody"
+BUSY = "other turns were sending there all the time"
 
 
 class FleetStore(Store, Protocol):
     """A store that can look at all tenants at once (stores/documents.py)."""
 
     async def survey(self, since: str, until: str) -> Survey: ...
-
-
-@define
-class Circuit:
-    """Whether a sink is worth trying, as this process knows: it is not while tenant after tenant fails there.
-
-    Every `HOLD_S` one of them tries for all. One fault may be a tenant's own, so it takes HELD_AFTER different ones.
-    """
-
-    failing: dict[str, None] = Factory(dict)
-    until: datetime | None = None
-
-    def closed(self, now: datetime) -> bool:
-        if len(self.failing) < HELD_AFTER or self.until is None:
-            return True
-        if now < self.until:
-            return False
-        self.until = now + timedelta(seconds=HOLD_S)
-        return True
-
-    def note(self, tenant_id: str, outcome: Outcome, now: datetime) -> None:
-        if outcome.sent or outcome.parked:
-            self.failing.clear()
-        elif outcome.state in ("unavailable", "denied"):
-            self.failing[tenant_id] = None
-            self.until = now + timedelta(seconds=HOLD_S)
 
 
 @define
@@ -255,20 +231,35 @@ class TenantTurns:
         return list(await asyncio.gather(*(self._deliver(name, tenant_id) for name in self.app.deliveries)))
 
     async def _deliver(self, name: str, tenant_id: str) -> Outcome:
-        circuit = self._circuits.setdefault(name, Circuit())
-        if not circuit.closed(self.clock.now()):
-            return Outcome(name, "unavailable", error="held: the sink fails for everybody")
-        try:
-            async with self._sending(name):
-                outcome = await drain(self._delivery(name, tenant_id), self.deliver_s)
-        except StoreError as error:
-            log.warning("turn.not_delivered", extra={"sink": name, "error": error.what, "hint": error.hint})
-            return Outcome(name, "unavailable", error=error.what, hint=error.hint)
-        except Exception as bug:
-            log.exception("turn.bug", extra={"sink": name})
-            return Outcome(name, "unavailable", error=f"{type(bug).__name__}; the log has the traceback")
-        circuit.note(tenant_id, outcome, self.clock.now())
-        return outcome
+        """One sink's part, in bounded time: waiting for others there counts, and whether it is held is asked again."""
+        circuit = self._circuit(name, tenant_id)
+        began = self.clock.now()
+        if circuit.holds(began):
+            return Outcome(name, "unavailable", error=HELD)
+        async with _held(self._sending(name), self.deliver_s) as ours:
+            if not ours:
+                return Outcome(name, "unavailable", error=BUSY)
+            if not circuit.enter(tenant_id, self.clock.now()):
+                return Outcome(name, "unavailable", error=HELD)
+            outcome = None
+            try:
+                waited_s = max(0.0, (self.clock.now() - began).total_seconds())
+                outcome = await drain(self._delivery(name, tenant_id), max(0.0, self.deliver_s - waited_s))
+            except StoreError as error:
+                log.warning("turn.not_delivered", extra={"sink": name, "error": error.what, "hint": error.hint})
+                return Outcome(name, "unavailable", error=error.what, hint=error.hint)
+            except Exception as bug:
+                log.exception("turn.bug", extra={"sink": name})
+                return Outcome(name, "unavailable", error=f"{type(bug).__name__}; the log has the traceback")
+            finally:
+                circuit.leave(tenant_id, outcome, self.clock.now())
+            return outcome
+
+    def _circuit(self, name: str, tenant_id: str) -> Circuit:
+        """That of the sink; a tenant with a place of its own there counts for itself, and is tried at each turn."""
+        if tenant_id in self.app.deliveries[name].with_own_place:
+            return Circuit()
+        return self._circuits.setdefault(name, Circuit())
 
     def _sending(self, name: str) -> asyncio.Lock:
         """A lock of its own, or the one that all sends to this sink share."""
@@ -279,7 +270,7 @@ class TenantTurns:
         """The sink's loop for one tenant: what it learnt of single events lasts as long as this process."""
         key = (name, tenant_id)
         if key not in self._deliveries:
-            self._deliveries[key] = self.app.deliveries[name].of_tenant(tenant_id)
+            self._deliveries[key] = evolve(self.app.deliveries[name].of_tenant(tenant_id), send_limit_s=SEND_S)
         return self._deliveries[key]
 
     # ------------------------------------------------------------------------------------------------ looking after all
@@ -409,6 +400,21 @@ def read(body: bytes) -> Asked:
     if not isinstance(tenant_id, str) or not isinstance(poll, bool) or not tenant_id:
         raise ValueError("no message of ours: its fields are of other types")
     return Asked(tenant_id, poll, moment)
+
+
+@asynccontextmanager
+async def _held(lock: asyncio.Lock, within_s: float) -> AsyncIterator[bool]:
+    """Hold a lock; False when others had it all the time."""
+    try:
+        async with asyncio.timeout(within_s):
+            await lock.acquire()
+    except TimeoutError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def refuse_kinds(kinds: Sequence[str]) -> None:

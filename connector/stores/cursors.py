@@ -124,8 +124,9 @@ class Cursor:
         item = self.items.get(local)
         return local <= self.position and (item is None or item.state == settling.DISCARDED)
 
-    def again(self, locals_: Iterable[int]) -> "Cursor":
-        fresh = {n: evolve(self.items.get(n, Item(settling.AGAIN)), state=settling.AGAIN, at=None) for n in locals_}
+    def reopened(self, locals_: Iterable[int], state: str) -> "Cursor":
+        """With settled events offered once more, as `due` or `again`."""
+        fresh = {n: evolve(self.items.get(n, Item(state)), state=state, at=None) for n in locals_}
         return evolve(self, items={**self.items, **fresh})
 
 

@@ -220,9 +220,15 @@ class DocumentsStore:
         return tuple(s for s in (await self.stats()).sinks if s.abandoned and (s.backlog or s.parked))
 
     async def due(
-        self, sink: str, limit: int, tenant_id: str | None = None, without: Collection[str] = ()
+        self,
+        sink: str,
+        limit: int,
+        tenant_id: str | None = None,
+        without: Collection[str] = (),
+        *,
+        again: bool = False,
     ) -> list[Pending]:
-        return await steady(lambda: self._reader.due(sink, max(0, limit), tenant_id, without))
+        return await steady(lambda: self._reader.due(sink, max(0, limit), tenant_id, without, again=again))
 
     async def settle(self, sink: str, settlement: Settlement) -> None:
         named = settlement.accepted.union(settlement.attempted, settlement.skipped, settlement.parked)
@@ -284,7 +290,7 @@ class DocumentsStore:
                     left = None if left is None else left - 1
             return chosen
 
-        return await self._writer.offer_again(sink, await steady(choose))
+        return await self._writer.offer_again(sink, await steady(choose), settling.AGAIN)
 
     async def recent(self, sink: str, since: str) -> int:
         now = max(iso(self._clock.now()), since)
@@ -303,7 +309,7 @@ class DocumentsStore:
                 chosen[tenant.key] = sorted(n for n in found if cursor.settled(n) and tenant.exists(n))
             return chosen
 
-        count = await self._writer.offer_again(sink, await steady(choose))
+        count = await self._writer.offer_again(sink, await steady(choose), settling.DUE)
         for key in ahead:  # stamped by a clock that was wrong: settled now, so that it comes again once only
             await self._writer.alter_cursor(sink, key, partial(clamped, now=now))
         return count

@@ -205,22 +205,24 @@ class DocumentsReader:
                     found.append(((times[local >> INDEX_BITS], tenant.key, local, entry.name), parked))
         return [(place[1], place[2], parked) for place, parked in sorted(found, key=lambda pair: pair[0])]
 
-    async def due(self, sink: str, limit: int, tenant_id: str | None, without: Collection[str]) -> list[Pending]:
+    async def due(
+        self, sink: str, limit: int, tenant_id: str | None, without: Collection[str], *, again: bool
+    ) -> list[Pending]:
         view = await self.view(tenant_id)
         entry = view.sink(sink)
-        first: list[Iterator[Row]] = []
-        again: list[Iterator[Row]] = []
+        firsts: list[Iterator[Row]] = []
+        agains: list[Iterator[Row]] = []
         left_out = {key_of(tenant) for tenant in without}
         for tenant in view.tenants.values():
             if tenant.key in left_out:
                 continue
             cursor = await self.cursor(tenant, entry)
             row = partial(row_of, tenant.key, cursor, tenant.times())
-            first.append(map(row, chain(cursor.of(settling.DUE), fresh_of(tenant, cursor.position))))
-            again.append(map(row, cursor.of(settling.AGAIN)))
-        rows = list(islice(heapq.merge(*first, key=place_of), limit))
+            firsts.append(map(row, chain(cursor.of(settling.DUE), fresh_of(tenant, cursor.position))))
+            agains.append(map(row, cursor.of(settling.AGAIN)))
+        rows = [] if again else list(islice(heapq.merge(*firsts, key=place_of), limit))
         kind = "first" if rows else "again"
-        rows = rows or list(islice(heapq.merge(*again, key=place_of), limit))
+        rows = rows or list(islice(heapq.merge(*agains, key=place_of), limit))
         return [
             Pending(view.tenants[key].mark + n, await self.event(view.tenants[key], n), item.attempts, kind)
             for _, key, n, item in rows

@@ -154,10 +154,12 @@ class DocumentsWriter:
 
         return await steady(attempt)
 
-    async def offer_again(self, sink: str, chosen: Mapping[str, Sequence[int]]) -> int:
+    async def offer_again(self, sink: str, chosen: Mapping[str, Sequence[int]], state: str) -> int:
+        """Make items in this state (due, again) of settled events; returns how many."""
+
         def offered(tenant: Tenant, cursor: Cursor, locals_: Sequence[int]) -> tuple[Cursor, int]:
             mine = [n for n in locals_ if cursor.settled(n) and tenant.exists(n)]
-            return (cursor.again(mine) if mine else cursor), len(mine)
+            return (cursor.reopened(mine, state) if mine else cursor), len(mine)
 
         count = 0
         for key, locals_ in chosen.items():

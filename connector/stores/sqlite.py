@@ -123,9 +123,15 @@ class SqliteStore:
         return tuple(s for s in (await self.stats()).sinks if s.abandoned and (s.backlog or s.parked))
 
     async def due(
-        self, sink: str, limit: int, tenant_id: str | None = None, without: Collection[str] = ()
+        self,
+        sink: str,
+        limit: int,
+        tenant_id: str | None = None,
+        without: Collection[str] = (),
+        *,
+        again: bool = False,
     ) -> list[Pending]:
-        return await self._run(self._due, sink, limit, tenant_id, tuple(without))
+        return await self._run(self._due, sink, limit, tenant_id, tuple(without), again=again)
 
     async def settle(self, sink: str, settlement: Settlement) -> None:
         await self._run(sqlite_sinks.settle, sink, settlement)
@@ -313,10 +319,19 @@ class SqliteStore:
         )
 
     def _due(
-        self, connection: sqlite3.Connection, sink: str, limit: int, tenant_id: str | None, without: Sequence[str]
+        self,
+        connection: sqlite3.Connection,
+        sink: str,
+        limit: int,
+        tenant_id: str | None,
+        without: Collection[str],
+        *,
+        again: bool,
     ) -> list[Pending]:
+        if not again:
+            sqlite_sinks.pass_over(connection, sink, limit, without)
         with transaction(connection, "DEFERRED"):
-            rows = sqlite_sinks.due(connection, sink, limit, tenant_id, without)
+            rows = sqlite_sinks.due(connection, sink, limit, tenant_id, without, again=again)
         pending, unreadable = [], {}
         for seq, body, attempts, kind in rows:
             try:
@@ -328,7 +343,7 @@ class SqliteStore:
             for seq, why in unreadable.items():  # noted while the sinks that lack it are still known
                 sqlite_flaws.unreadable_event(connection, seq, why, iso(self._clock.now()))
             sqlite_sinks.settle(connection, sink, Settlement(at=iso(self._clock.now()), parked=unreadable))
-            return pending or self._due(connection, sink, limit, tenant_id, without)
+            return pending or self._due(connection, sink, limit, tenant_id, without, again=again)
         return pending
 
     def _stats(self, connection: sqlite3.Connection) -> Stats:

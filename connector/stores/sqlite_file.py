@@ -80,7 +80,14 @@ _SCHEMA_1 = (
     "CREATE INDEX ledger_settled ON ledger (sink, settled)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1,)
+# Whose event an item is, so that what one tenant has waiting is found, or passed over, without looking at the others'.
+_SCHEMA_2 = (
+    "ALTER TABLE item ADD COLUMN tenant TEXT NOT NULL DEFAULT ''",
+    "UPDATE item SET tenant = (SELECT e.tenant FROM event e WHERE e.seq = item.seq)",
+    "CREATE INDEX item_tenant ON item (sink, state, tenant, seq)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2)
 """Statements that lead from version n to n + 1, at index n. Released ones never change."""
 
 

@@ -4,8 +4,11 @@ What a settlement means is decided by settling.py and only written down here; no
 `stats_of` are steps of one transaction; every other function is a transaction of its own.
 """
 
+import heapq
+import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from connector.errors import StoreError
@@ -14,6 +17,8 @@ from connector.stores import settling
 from connector.stores.settling import Item
 from connector.stores.sqlite_events import EVENT_COLUMNS, event_of, selection
 from connector.stores.sqlite_file import bind, transaction, unbind
+
+_LONG_RUN = 1_000
 
 
 def _sink(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
@@ -43,31 +48,115 @@ def attach(connection: sqlite3.Connection, sinks: Sequence[Start]) -> None:
 
 
 def due(
-    connection: sqlite3.Connection, sink: str, limit: int, tenant_id: str | None, without: Sequence[str]
+    connection: sqlite3.Connection,
+    sink: str,
+    limit: int,
+    tenant_id: str | None,
+    without: Collection[str],
+    *,
+    again: bool,
 ) -> list[tuple[int, bytes, int, str]]:
     """(seq, body, attempts, kind) of what a sink is offered now: first deliveries, or else what comes again."""
     key, position = _sink(connection, sink)
     limit = max(0, limit)
-    tenant_term, tenant = ("", []) if tenant_id is None else (" AND e.tenant = ?", [bind(tenant_id)])
-    if without:
-        tenant_term += f" AND e.tenant NOT IN ({', '.join('?' * len(without))})"
-        tenant = [*tenant, *map(bind, without)]
-
-    def items(state: str, kind: str) -> list[tuple[int, bytes, int, str]]:
-        return connection.execute(
-            f"SELECT e.seq, CAST(e.body AS BLOB), i.attempts, ? FROM item i JOIN event e USING (seq)"  # noqa: S608
-            f" WHERE i.sink = ? AND i.state = ?{tenant_term} ORDER BY i.seq LIMIT ?",
-            [kind, key, state, *tenant, limit],
-        ).fetchall()
-
-    first = items(settling.DUE, "first")
-    if len(first) < limit:
+    first: list[tuple[int, bytes, int, str]] = []
+    if not again:
+        first = _items(connection, key, settling.DUE, "first", limit, tenant_id, without)
+    if not again and len(first) < limit:
+        terms, values = _of_tenants(tenant_id, without)
         first += connection.execute(
-            f"SELECT e.seq, CAST(e.body AS BLOB), 0, 'first' FROM event e WHERE e.seq > ?{tenant_term}"  # noqa: S608
+            f"SELECT e.seq, CAST(e.body AS BLOB), 0, 'first' FROM event e WHERE e.seq > ?{terms}"  # noqa: S608
             " ORDER BY e.seq LIMIT ?",
-            [position, *tenant, limit - len(first)],
+            [position, *values, limit - len(first)],
         ).fetchall()
-    return first or items(settling.AGAIN, "again")
+    return first or _items(connection, key, settling.AGAIN, "again", limit, tenant_id, without)
+
+
+def _of_tenants(tenant_id: str | None, without: Collection[str]) -> tuple[str, list[object]]:
+    """As further terms on `e`, with their values."""
+    terms = ""
+    values: list[object] = []
+    if tenant_id is not None:
+        terms = " AND e.tenant = ?"
+        values.append(bind(tenant_id))
+    if without:
+        terms += f" AND e.tenant NOT IN ({', '.join('?' * len(without))})"
+        values += map(bind, without)
+    return terms, values
+
+
+def _items(
+    connection: sqlite3.Connection,
+    key: int,
+    state: str,
+    kind: str,
+    limit: int,
+    tenant_id: str | None,
+    without: Collection[str],
+) -> list[tuple[int, bytes, int, str]]:
+    """The oldest items in a state. What tenants `without` have waiting costs nothing: it is not looked at."""
+    if not without:
+        terms, values = ("", []) if tenant_id is None else (" AND i.tenant = ?", [bind(tenant_id)])
+        return connection.execute(
+            "SELECT e.seq, CAST(e.body AS BLOB), i.attempts, ? FROM item i JOIN event e USING (seq)"  # noqa: S608
+            f" WHERE i.sink = ? AND i.state = ?{terms} ORDER BY i.seq LIMIT ?",
+            [kind, key, state, *values, limit],
+        ).fetchall()
+    left_out = set(map(bind, without))
+    those = (
+        connection.execute(
+            "SELECT seq FROM item WHERE sink = ? AND state = ? AND tenant = ? ORDER BY seq LIMIT ?",
+            (key, state, tenant, limit),
+        )
+        for tenant in _tenants_with(connection, key, state)
+        if tenant not in left_out and tenant_id in (None, unbind(tenant))
+    )
+    seqs = [seq for (seq,) in islice(heapq.merge(*those), limit)]
+    return connection.execute(
+        # CROSS: from these numbers to their rows, never the other way round.
+        "SELECT e.seq, CAST(e.body AS BLOB), i.attempts, ? FROM json_each(?) j"
+        " CROSS JOIN item i ON i.sink = ? AND i.seq = j.value JOIN event e ON e.seq = j.value ORDER BY e.seq",
+        (kind, json.dumps(seqs), key),
+    ).fetchall()
+
+
+def _tenants_with(connection: sqlite3.Connection, key: int, state: str) -> list[str | bytes]:
+    """The tenants that have items in a state: one step in the index for each, however many items it has."""
+    found: list[str | bytes] = []
+    while True:
+        beyond = "AND tenant > ?" if found else ""
+        (tenant,) = connection.execute(
+            f"SELECT min(tenant) FROM item WHERE sink = ? AND state = ? {beyond}",  # noqa: S608 (our own constants)
+            (key, state, *found[-1:]),
+        ).fetchone()
+        if tenant is None:
+            return found
+        found.append(tenant)
+
+
+def pass_over(connection: sqlite3.Connection, sink: str, limit: int, without: Collection[str]) -> None:
+    """Move a sink's position past a long run of events of tenants `without`, which stay due as items.
+
+    Else each look would walk all of it again.
+    """
+    if not without:
+        return
+    left_out = set(map(bind, without))
+    while True:
+        key, position = _sink(connection, sink)
+        run = connection.execute(
+            "SELECT seq, tenant FROM event WHERE seq > ? ORDER BY seq LIMIT ?", (position, _LONG_RUN)
+        ).fetchall()
+        if len(run) < _LONG_RUN or sum(tenant not in left_out for _, tenant in run) >= limit:
+            return
+        with transaction(connection):
+            last = run[-1][0]
+            made = connection.execute(
+                "INSERT INTO item (sink, seq, tenant, state, attempts) SELECT sink, e.seq, e.tenant, 'due', 0"
+                " FROM sink s JOIN event e ON e.seq > s.position AND e.seq <= ? WHERE s.sink = ? ORDER BY e.seq",
+                (last, key),
+            ).rowcount
+            connection.execute("UPDATE sink SET position = ?, beyond = beyond - ? WHERE sink = ?", (last, made, key))
 
 
 def settle(connection: sqlite3.Connection, sink: str, settlement: Settlement) -> None:
@@ -76,25 +165,25 @@ def settle(connection: sqlite3.Connection, sink: str, settlement: Settlement) ->
         return
     with transaction(connection):
         key, position = _sink(connection, sink)
-        fresh = [
-            seq
-            for (seq,) in connection.execute(
-                "SELECT seq FROM event WHERE seq > ? AND seq <= ? ORDER BY seq", (position, max(named))
-            )
-        ]
-        items = {
-            seq: Item(*item)
-            for seq, *item in connection.execute(
-                "SELECT seq, state, attempts, first_sent, at, reason FROM item"
-                " WHERE sink = ? AND seq BETWEEN ? AND ? AND state IN ('due', 'again')",
-                (key, min(named), max(named)),
-            )
-        }
+        whose = dict(
+            connection.execute(
+                "SELECT seq, tenant FROM event WHERE seq > ? AND seq <= ? ORDER BY seq", (position, max(named))
+            ).fetchall()
+        )
+        fresh = list(whose)
+        items = {}
+        for seq, tenant, *item in connection.execute(
+            "SELECT i.seq, i.tenant, i.state, i.attempts, i.first_sent, i.at, i.reason FROM json_each(?) j"
+            " CROSS JOIN item i ON i.sink = ? AND i.seq = j.value WHERE i.state IN ('due', 'again')",
+            (json.dumps(sorted(named)), key),
+        ):
+            whose[seq], items[seq] = tenant, Item(*item)
         outcome = settling.decide(fresh, items, settlement)
         connection.executemany(
-            "INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO item (sink, seq, tenant, state, attempts, first_sent, at, reason)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (key, seq, i.state, i.attempts, i.first_sent, i.at, None if i.reason is None else bind(i.reason))
+                (key, seq, whose[seq], i.state, i.attempts, i.first_sent, i.at, i.reason and bind(i.reason))
                 for seq, i in outcome.put.items()
             ],
         )
@@ -118,13 +207,15 @@ def _bounds(spans: str) -> tuple[int, int]:
     return ranges[0][0], ranges[-1][1]
 
 
-def _offer_again(connection: sqlite3.Connection, key: int, position: int, terms: str, values: Iterable[object]) -> int:
+def _offer_again(
+    connection: sqlite3.Connection, key: int, position: int, state: str, terms: str, values: Iterable[object]
+) -> int:
     """Make items of settled events that meet the terms; what is open or parked stays as it is. Returns how many."""
     return connection.execute(
-        "INSERT INTO item (sink, seq, state, attempts)"  # noqa: S608 (only our own constants are joined)
-        f" SELECT ?, e.seq, 'again', 0 FROM event e WHERE e.seq <= ? AND {terms}"
-        " ON CONFLICT (sink, seq) DO UPDATE SET state = 'again', at = NULL WHERE state = 'discarded'",
-        (key, position, *values),
+        "INSERT INTO item (sink, seq, tenant, state, attempts)"  # noqa: S608 (only our own constants are joined)
+        f" SELECT ?, e.seq, e.tenant, ?, 0 FROM event e WHERE e.seq <= ? AND {terms}"
+        " ON CONFLICT (sink, seq) DO UPDATE SET state = excluded.state, at = NULL WHERE state = 'discarded'",
+        (key, state, position, *values),
     ).rowcount
 
 
@@ -137,7 +228,7 @@ def replay(connection: sqlite3.Connection, sink: str, query: Query) -> int:
         )
         terms, values, tail = selection(query)
         chosen = f"e.seq IN (SELECT e.seq FROM event e WHERE {settled} AND {terms} {tail})"  # noqa: S608
-        return _offer_again(connection, key, position, chosen, [position, key, *values])
+        return _offer_again(connection, key, position, settling.AGAIN, chosen, [position, key, *values])
 
 
 def recent(connection: sqlite3.Connection, sink: str, since: str, now: str) -> int:
@@ -152,7 +243,7 @@ def recent(connection: sqlite3.Connection, sink: str, since: str, now: str) -> i
             "SELECT spans FROM ledger WHERE sink = ? AND outcome = 'accepted' AND settled >= ?", (key, bind(since))
         ).fetchall()
         return sum(
-            _offer_again(connection, key, position, "e.seq BETWEEN ? AND ?", bounds)
+            _offer_again(connection, key, position, settling.DUE, "e.seq BETWEEN ? AND ?", bounds)
             for (spans,) in rows
             for bounds in settling.ranges(spans)
         )

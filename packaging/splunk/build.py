@@ -51,6 +51,7 @@ LEFT_OUT = (
     "connector/config/yaml_file.py",
     "connector/health/endpoints.py",
     "connector/homes/azure.py",
+    "connector/homes/circuit.py",
     "connector/homes/functions.py",
     "connector/homes/tenant_turn.py",
     "connector/mapping/compile.py",

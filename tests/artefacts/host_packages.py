@@ -15,6 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from connector.stores.sqlite_file import MIGRATIONS
 from tests.needs import missing, program
 
 ROOT = Path(__file__).parents[2]
@@ -101,8 +102,9 @@ def repacked(deb: Path, made: Path, version: str, migration: str = "") -> Path:
     if migration:
         (source,) = folder.glob(f"{PREFIX}/lib/*/site-packages/connector/stores/sqlite_file.py")
         text = source.read_text()
-        assert "= (_SCHEMA_1,)\n" in text
-        source.write_text(text.replace("= (_SCHEMA_1,)\n", f"= (_SCHEMA_1, ({migration!r},))\n"))
+        last = f"_SCHEMA_{len(MIGRATIONS)})\n"
+        assert last in text
+        source.write_text(text.replace(last, f"{last[:-2]}, ({migration!r},))\n"))
         for stale in source.parent.glob("__pycache__/sqlite_file.*"):
             stale.unlink()  # it is not compared with its source
     subprocess.run(

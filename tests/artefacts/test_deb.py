@@ -9,6 +9,7 @@ from pathlib import Path
 from connector.clock import SystemClock
 from connector.simulator.server import serve, token_for
 from connector.simulator.world import World
+from connector.stores.sqlite_file import MIGRATIONS
 from tests.artefacts.host_packages import HOST, NAME, PREFIX, Built, build, machine, repacked
 from tests.real.receivers import rsyslog
 
@@ -136,7 +137,7 @@ ls /var/lib/{NAME} | grep bak
 echo "== downgrade"
 dpkg -i --force-downgrade /bench/new.deb
 start || echo "the older program refuses the newer layout"
-cp --preserve=ownership /var/lib/{NAME}/state.db.v1.bak /var/lib/{NAME}/state.db
+cp --preserve=ownership /var/lib/{NAME}/state.db.v{len(MIGRATIONS)}.bak /var/lib/{NAME}/state.db
 start
 stop
 told downgraded
@@ -201,8 +202,9 @@ async def test_a_life_on_a_machine_install_run_upgrade_remove_purge(host: Built,
     assert "configuration kept" in parts["upgrade"]
     assert "640 securescore securescore" in parts["upgrade"]
     assert "same layout" in parts["upgrade"]
-    assert "state.db.v1.bak" in parts["newer layout"]
-    assert "has state version 2, this program knows versions up to 1" in parts["downgrade"]
+    newest = len(MIGRATIONS)
+    assert f"state.db.v{newest}.bak" in parts["newer layout"]
+    assert f"has state version {newest + 1}, this program knows versions up to {newest}" in parts["downgrade"]
     assert "the older program refuses the newer layout" in parts["downgrade"]
     assert "program gone" in parts["remove"]
     assert f"/var/lib/{NAME}/state.db" in parts["remove"]

@@ -610,9 +610,43 @@ class StoreContract:
         assert await store.recent("siem", LATER) == 0
         assert await store.recent("siem", T1) == 2, "accepted at T1 and T2; neither older, skipped nor parked"
         assert await store.recent("siem", T1) == 0, "already on its way"
-        assert numbers(await settle(store, "siem", accept=[5])) == [5]
         due = await store.due("siem", 10)
-        assert [(p.event.data["number"], p.kind) for p in due] == [(1, "again"), (4, "again")]
+        assert [(p.event.data["number"], p.kind) for p in due] == [(1, "first"), (4, "first"), (5, "first")], (
+            "before what came later: who lost them gets everything in order"
+        )
+
+    async def test_what_is_offered_again_can_be_asked_for_while_others_wait(self, store: AnyStore) -> None:
+        await add(store, events(range(4)))
+        await add(store, events([10], tenant=FABRIKAM), FABRIKAM)
+        await settle(store, "siem", accept=[0, 1, 10], park={2: "no"})
+        await store.unpark([event(2).id], "siem", "retry")
+        assert await store.replay("siem", Query(ids=(event(0).id,))) == 1
+        assert await store.replay("siem", Query(tenant_id=FABRIKAM)) == 1
+        assert numbers(await store.due("siem", 10)) == [3], "it waits for the first time"
+        again = await store.due("siem", 10, again=True)
+        assert [(p.event.data["number"], p.kind) for p in again] == [(0, "again"), (2, "again"), (10, "again")]
+        assert numbers(await store.due("siem", 1, again=True)) == [0]
+        assert numbers(await store.due("siem", 10, FABRIKAM, again=True)) == [10]
+        assert numbers(await store.due("siem", 10, None, {CONTOSO}, again=True)) == [10]
+        assert numbers(await store.due("siem", 10)) == [3]
+
+    async def test_others_are_found_behind_any_number_of_a_tenant_that_is_left_out(self, store: AnyStore) -> None:
+        """Also behind those that were offered once, and each look leaves everything due as it was."""
+        await add(store, events(range(2500)))
+        await add(store, events([9000, 9001], tenant=FABRIKAM), FABRIKAM)
+        for _ in range(2):
+            assert numbers(await store.due("siem", 10, None, {CONTOSO})) == [9000, 9001]
+            assert (await stats_of(store, "siem")).backlog == 2502
+        await settle(store, "siem", accept=[9000], tenant=FABRIKAM)
+        await add(store, events(range(3000, 3010)))
+        assert numbers(await store.due("siem", 10, None, {CONTOSO})) == [9001]
+        assert await store.due("siem", 10, None, {CONTOSO, FABRIKAM}) == []
+        assert numbers(await store.due("siem", 3, CONTOSO)) == [0, 1, 2]
+        assert (await traced(store, 5))["state"] == "due"
+        taken = await take_all(store, "siem")
+        assert [n for n in taken if n != 9001] == [*range(2500), *range(3000, 3010)]
+        assert 9001 in taken
+        assert (await stats_of(store, "siem")).backlog == 0
 
     # ------------------------------------------------------------------------------------------ life of the sinks
 

@@ -1,13 +1,14 @@
 """A sink in memory that behaves as a test says, and the delivery loop around it. No assertions live here."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from connector.deliver.batch import Filter
-from connector.deliver.delivery import Delivery, DurableStore
+from connector.deliver.delivery import Delivery, DurableStore, Outcome
 from connector.mapping.load import load_mapping
 from connector.model import Receipt, Record, accept_all
 from connector.ports import Clock
@@ -46,3 +47,27 @@ def delivery(store: Any, sink: Any, clock: Clock, *, wants: Filter | None = None
     fields.setdefault("max_records", sink.max_records)
     fields.setdefault("max_bytes", sink.max_bytes)
     return Delivery(store=durable, sink=sink, clock=clock, wants=wants or Filter(), dice=Random(1), **fields)
+
+
+async def turn_of_all(loop: Delivery, until: dict[str, datetime]) -> Outcome:
+    """A turn of a sink's queue, then one of each tenant that is apart and has waited, as tasks of their own take them.
+
+    `until` remembers when that is.
+    """
+    turn = await loop.turn()
+    for tenant_id, tenant in list(loop.apart.items()):
+        now = loop.clock.now()
+        last = tenant.queue.last
+        until.setdefault(tenant_id, now + timedelta(seconds=last.wait_s if last else 0.0))
+        if now < until[tenant_id]:
+            continue
+        own = await tenant.queue.turn()
+        turn = turn.plus(own)
+        until[tenant_id] = now + timedelta(seconds=own.wait_s)
+        if own.state == "idle":
+            loop.rejoin(tenant_id)
+            del until[tenant_id]
+    if turn.state != "idle" or not loop.apart:
+        return turn
+    wait_s = (min(until.values()) - loop.clock.now()).total_seconds()
+    return evolve(turn, state="unavailable", wait_s=max(0.0, wait_s))

@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -33,6 +34,7 @@ from tests.fake_graph import JumpClock
 from tests.fakes import hec
 from tests.fakes.hec import NUMBERS, TEXTS, TOKEN, Fault, Splunk, Token
 from tests.fakes.loopback import serve
+from tests.fakes.sink import turn_of_all
 from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
@@ -90,6 +92,7 @@ class Books:
     state: State = Factory(State)
     outcomes: list[Outcome] = Factory(list)
     tenants: int = 0
+    until: dict[str, datetime] = Factory(dict)
 
     def route(self, tenants: int) -> None:
         """From now on the events are those of so many tenants in turn, and each has an index of its own: idx_0, …"""
@@ -112,6 +115,7 @@ class Books:
             ack=self.options.get("ack", "auto"),
             routes={f"t{n}": Route(index=f"idx_{n}") for n in range(self.tenants)},
         )
+        self.until.clear()
         self.witness = Witness(HecSink("splunk", collector, wire, self.clock), self.splunk)
         self.delivery = Delivery(
             store=cast("DurableStore", self.store),
@@ -133,7 +137,7 @@ class Books:
 
     async def turn(self) -> Outcome:
         delivery = self.delivery or self.start()
-        outcome = await delivery.turn()
+        outcome = await turn_of_all(delivery, self.until)
         self.outcomes.append(outcome)
         await self.clock.sleep(outcome.wait_s)
         return outcome

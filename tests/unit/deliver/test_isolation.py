@@ -187,11 +187,11 @@ async def test_a_flapping_sink_gets_everything_in_order(
 
 
 async def test_events_are_offered_for_the_first_time_in_order_whatever_the_weather(
-    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock
+    store: SqliteStore, sink: FakeSink, clock: JumpClock
 ) -> None:
     new = events(range(100))
     await add(store, new)
-    loop.max_records = loop._batch_size = 1
+    loop = delivery(store, sink, clock, max_records=1)
 
     def throttled(_: Sequence[Record]) -> Receipt:
         raise Unavailable("429", 5.0)

@@ -10,6 +10,7 @@ from connector.deliver.batch import Batch
 from connector.deliver.isolation import (
     BEHIND,
     FAR,
+    FIRST,
     ISOLATE_AFTER,
     PAGE,
     PARK_AFTER,
@@ -155,9 +156,9 @@ def test_the_queue_goes_on_without_what_is_held_back() -> None:
 
 def test_what_is_no_longer_due_is_forgotten_but_not_what_lies_beyond_the_look() -> None:
     known = {seq: held(seq) for seq in (1, 3, 9)}
-    assert still_due(known, pending(1, 2, 4), complete=True).keys() == {1}
-    assert still_due(known, pending(1, 2, 4), complete=False).keys() == {1, 9}
-    assert still_due(known, [], complete=True) == {}
+    assert still_due(known, pending(1, 2, 4), FIRST, complete=True).keys() == {1}
+    assert still_due(known, pending(1, 2, 4), FIRST, complete=False).keys() == {1, 9}
+    assert still_due(known, [], FIRST, complete=True) == {}
 
 
 # --------------------------------------------------------------------------------------------- what receipts leave out

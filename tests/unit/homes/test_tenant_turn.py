@@ -23,20 +23,10 @@ from connector.config.values import (
     StateConfig,
     TenantConfig,
 )
-from connector.deliver.delivery import Outcome
 from connector.errors import ConfigError, Denied, StoreError, Unavailable
 from connector.health.upkeep import CONNECTOR
-from connector.homes.tenant_turn import (
-    HELD_AFTER,
-    HOLD_S,
-    SETTLE_LAG_S,
-    Asked,
-    Circuit,
-    TenantTurns,
-    message,
-    read,
-    refuse_kinds,
-)
+from connector.homes.circuit import HELD_AFTER
+from connector.homes.tenant_turn import SETTLE_LAG_S, Asked, TenantTurns, message, read, refuse_kinds
 from connector.model import Receipt, Record, accept_all
 from connector.observe import memory
 from connector.ports import Query, Settlement, State
@@ -393,23 +383,6 @@ async def test_the_overview_is_that_of_the_command(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- circuit
-
-
-def test_a_sink_is_held_when_tenant_after_tenant_fails_and_tried_by_one_for_all() -> None:
-    circuit, now = Circuit(), NOW
-    down = Outcome("siem", "unavailable")
-    for _ in range(5):
-        circuit.note("a", down, now)
-        assert circuit.closed(now), "one tenant's fault may be its own"
-    for name in "bc"[: HELD_AFTER - 1]:
-        circuit.note(name, down, now)
-    assert not circuit.closed(now)
-    later = datetime.fromtimestamp(now.timestamp() + HOLD_S, UTC)
-    assert [circuit.closed(later) for _ in range(3)] == [True, False, False]
-    circuit.note("d", Outcome("siem", "ok", sent=0), later)
-    assert not circuit.closed(later), "nothing due proves nothing"
-    circuit.note("d", Outcome("siem", "ok", sent=1), later)
-    assert circuit.closed(later)
 
 
 async def test_a_held_sink_is_not_asked(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from connector.clock import SimulatedClock
 from connector.errors import StoreBusy, StoreError
+from connector.formats import cloudevents
 from connector.ports import Query, Settlement, Start, State
 from connector.stores import sqlite_file
 from connector.stores.sqlite import SqliteStore, open_store
@@ -416,6 +417,22 @@ async def test_a_migration_leaves_a_backup_beside_the_file(tmp_path: Path) -> No
     store = await opened(path)
     assert await store.load(CONTOSO) == State(1, {"head": b"1"})
     assert numbers(await store.due("siem", 10)) == [2, 3, 4]
+    await store.close()
+
+
+async def test_the_open_items_of_an_older_state_are_found_by_tenant(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with closing(sqlite_file.open_writer(path, 0o600, sqlite_file.MIGRATIONS[:1])) as old:
+        for seq, tenant in enumerate((CONTOSO, "other", CONTOSO), 1):
+            values = (event(seq, tenant).id, tenant, cloudevents.dumps(event(seq, tenant)))
+            old.execute(
+                "INSERT INTO event (id, tenant, type, subject, observed_at, body) VALUES (?, ?, '', '', '', ?)", values
+            )
+        old.execute("INSERT INTO sink (name, position, beyond) VALUES ('siem', 3, 0)")
+        old.execute("INSERT INTO item (sink, seq, state, attempts) SELECT 1, seq, 'due', 4 FROM event")
+    store = await opened(path)
+    assert numbers(await store.due("siem", 10, CONTOSO)) == [1, 3]
+    assert [(p.seq, p.attempts) for p in await store.due("siem", 10, None, {CONTOSO})] == [(2, 4)]
     await store.close()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from connector.app import Transports, graph_source, open_store, transports_for
 from connector.cli.terminal import plain, say
 from connector.clock import SystemClock
+from connector.config.account import act_as_owner
 from connector.config.trust import untrusted
 from connector.config.values import Config, TenantConfig
 from connector.config.yaml_file import find, load
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def config_of(args: Any) -> Config:
     """The configuration named on the command line or found in the usual places; which one was found is said on stderr.
 
+    As root, the command acts from here on as the account to whom the state belongs; that is said, too. `run` refuses.
     Raises ConfigError, as root also for files of the configuration that somebody else could change.
     """
     path = find(args.config, os.environ)
@@ -30,6 +32,8 @@ def config_of(args: Any) -> Config:
     config = load(path, sink_options=sink_options)
     if problems := untrusted(config):
         raise ConfigError(problems, "chown root and chmod go-w these files and their folders, or run as their owner")
+    if args.command != "fetch" and (name := act_as_owner(config, stays=args.command == "run")) is not None:
+        say(f"acting as {plain(name)}, to whom the state belongs", err=True)  # `fetch` writes where it is told alone
     return config
 
 

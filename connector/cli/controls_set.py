@@ -20,6 +20,7 @@ from connector.cli.common import graph_of, store_beside
 from connector.cli.controls_csv import read_csv
 from connector.cli.terminal import ask, complain, console, draw, dump, plain, progress, say, somebody_answers, table
 from connector.clock import SystemClock, iso
+from connector.config.account import came_as
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable
@@ -239,7 +240,7 @@ def _report(done: Sequence[_Done], tenant: TenantConfig, args: argparse.Namespac
 
 def _os_user() -> str:
     """The user of the process, and who became it through sudo: shared service accounts are common here."""
-    uid = os.getuid()
+    uid = came_as()
     try:
         user = pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -1,15 +1,15 @@
 """References to secrets: how they are written, and how one becomes text at the last moment.
 
-The configuration holds references only. Nothing here keeps, logs or prints a secret; errors name the reference.
-Literal secrets have no place anywhere. Grammar: `${env:NAME}`, `${file:/absolute/path}`, `${credential:name}`; the last
-is a file in $CREDENTIALS_DIRECTORY (systemd.exec(5), LoadCredential).
+The configuration holds references only. Nothing here logs or prints a secret, or keeps one but for `hold`; errors name
+the reference. Literal secrets have no place anywhere. Grammar: `${env:NAME}`, `${file:/absolute/path}`,
+`${credential:name}`; the last is a file in $CREDENTIALS_DIRECTORY (systemd.exec(5), LoadCredential).
 """
 
 import contextlib
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -113,7 +113,12 @@ def resolve(
     match = _ANY.fullmatch(reference)
     assert match is not None
     kind, name = match.groups()
-    environ = os.environ if environ is None else environ
+    if environ is None:
+        if (held := _held.get(reference)) is not None:
+            if isinstance(held, ConfigError):
+                raise held
+            return held
+        environ = os.environ
     if kind == "env":
         return _from_environment(reference, name, environ)
     if kind == "credential":
@@ -125,6 +130,20 @@ def resolve(
             )
         return read_file(str(Path(folder, name)), what=reference, warn=warn)
     return read_file(name, what=reference, warn=warn)
+
+
+_held: dict[str, str | ConfigError] = {}
+
+
+def hold(texts: Iterable[str]) -> None:
+    """Read every reference in these texts now, and keep what came of it: for a process that is about to become an
+    account which may not read them. Nothing else keeps a secret.
+    """
+    for reference in {match[0] for text in texts for match in _ANY.finditer(text)}:
+        try:
+            _held[reference] = resolve(reference)
+        except ConfigError as error:
+            _held[reference] = error
 
 
 def resolve_url(

@@ -37,7 +37,10 @@ async def listening(app: web.Application, host: str, port: int, head_s: float = 
     loop = asyncio.get_running_loop()
     try:
         serve = cast("Callable[[], asyncio.Protocol]", runner.server)
-        server = await loop.create_server(lambda: _Caller(serve(), callers, loop, head_s), host, port)
+        # As many as may wait are accepted at one go, before any of them can be made to give way.
+        server = await loop.create_server(
+            lambda: _Caller(serve(), callers, loop, head_s), host, port, backlog=MAX_CONNECTIONS
+        )
         try:
             yield server.sockets[0].getsockname()[1]
         finally:

@@ -177,7 +177,8 @@ def relp(answer: bytes) -> Way:
     return way
 
 
-OPENED = b"1 rsp 40 200 OK\nrelp_version=0\ncommands=syslog\n\n"
+OFFERS = b"200 OK\nrelp_version=0\ncommands=syslog\n"
+OPENED = b"1 rsp %d %b\n" % (len(OFFERS), OFFERS)
 STREAMS: Mapping[str, Way] = {
     "a receiver that never reads": never_reads,
     "a receiver that never stops": never_stops,
@@ -185,7 +186,7 @@ STREAMS: Mapping[str, Way] = {
     "RELP, rubbish": relp(b"\x1b[2J\x00 nothing of this is RELP\n"),
     "RELP, answers that nobody asked for": relp(OPENED + b"".join(b"%d rsp 6 200 OK\n" % n for n in range(900, 990))),
     "RELP, an answer in pieces": relp(b"1 rs"),
-    "RELP, no such command": relp(b"1 rsp 27 200 OK\nrelp_version=0\n\x1b[2J\n"),
+    "RELP, no such command": relp(b"1 rsp 25 200 OK\nrelp_version=0\n\x1b[2\n"),
 }
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
@@ -41,9 +42,12 @@ from connector.config.values import (
 )
 from connector.errors import ConfigError
 from connector.model import STREAM_OF_TYPE, STREAMS
-from connector.options import Option
+from connector.options import Option, is_loopback
 from connector.plugins.installed import plugin_names
 from connector.registry import ANY_OPTIONS, SINKS, source_options
+
+LEAST_INTERVAL_S = 60
+"""How often Microsoft's hosts may be asked at most; it publishes one score a day. A host on loopback: any time."""
 
 SinkOptions = Callable[[str], Mapping[str, Option] | None]
 """Kind of a sink → its OPTIONS, or None for a kind that does not exist."""
@@ -130,9 +134,23 @@ def parse(
         tenants_file=v["tenants_file"],
         base_dir=base_dir,
     )
+    _interval(reader, config)
     if reader.problems:
         raise ConfigError([p.text for p in sorted(reader.problems, key=lambda p: (p.file, p.line))])
     return config
+
+
+def _interval(reader: Reader, config: Config) -> None:
+    """Nobody means to ask Microsoft every few seconds; a bare number, which counts seconds, may be meant as minutes."""
+    asked = [tenant for tenant in config.tenants if tenant.source == "graph" and not _is_ours(tenant.graph.base_url)]
+    if asked and config.poll.interval_s < LEAST_INTERVAL_S:
+        told = f"every {config.poll.interval_s:g} s is too often for Microsoft's hosts"
+        reader.note(("poll", "interval"), f"{told}: at least {LEAST_INTERVAL_S} s; write a unit, such as 10m or 1h")
+
+
+def _is_ours(base_url: str | None) -> bool:
+    """Whether a Graph host is on this machine, such as the simulator."""
+    return base_url is not None and is_loopback(urlsplit(base_url).hostname or "")
 
 
 def _state(reader: Reader, v: Mapping[str, Any]) -> StateConfig:

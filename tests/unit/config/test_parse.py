@@ -706,3 +706,25 @@ def test_no_key_is_taken_and_forgotten() -> None:
     whole = ("state.blob.", "state.kvstore.")  # handed on as they stand
     known = [key for key in {**TOP, **TENANT, **SINK} if not key.startswith(whole) and key not in OVERRIDES]
     assert [key for key in known if f'"{key}"' not in text] == [], "read it in connector/config/parse.py"
+
+
+@pytest.mark.parametrize("interval", [10, "30s", 59])
+def test_microsofts_hosts_are_not_asked_every_few_seconds(interval: Any) -> None:
+    told = problem(minimal(poll={"interval": interval}))
+    assert told.startswith("poll.interval")
+    assert "write a unit, such as 10m or 1h" in told
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        minimal(poll={"interval": "60s"}),
+        minimal(poll={"interval": "1s"}, graph={"base_url": "http://127.0.0.1:8099"}),
+        minimal(
+            poll={"interval": "1s"}, tenants=[{"name": "t", "tenant_id": TENANT_ID, "source": "files", "path": "."}]
+        ),
+    ],
+    ids=["a minute", "the simulator", "files"],
+)
+def test_hosts_of_ones_own_and_files_may_be_asked_at_any_time(raw: Any) -> None:
+    parsed(raw)

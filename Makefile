@@ -56,6 +56,7 @@ lock: ## resolve the lock files again (maintainers; needs uv)
 	  | $(LOCK) --constraint requirements-dev.lock - -o requirements-build.lock
 	@$(LOCK) --constraint requirements-dev.lock --group bench -o tests/bench/requirements.lock
 	@$(LOCK) --constraint requirements-dev.lock --group msgraph -o tests/requirements-msgraph.lock
+	@$(LOCK) --group trestle -o tests/real/requirements-trestle.lock
 	@$(LOCK) --group kusto -o tests/real/requirements-kusto.lock
 	@$(LOCK) packaging/tools/requirements-arm-shapes.in -o packaging/tools/requirements-arm-shapes.lock
 	@$(UV) pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate-hashes \

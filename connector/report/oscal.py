@@ -45,6 +45,7 @@ def _results(report: TenantReport) -> dict[str, Any]:
     day, who = str(report.summary.newest_day), report.summary
     moment = f"{day}T00:00:00Z"
     scored = report.scored
+    reviewed = [{"control-id": _token(one.control)} for one in scored]
     plan, subject = _id(report, "plan"), _id(report, "tenant")
     proof = [{"href": f"#{_id(report, 'file', e.day, e.name)}"} for e in report.evidence if e.day == day]
     return {
@@ -88,11 +89,7 @@ def _results(report: TenantReport) -> dict[str, Any]:
                     "control-selections": [
                         {
                             "description": "The controls that Microsoft scores for this tenant.",
-                            **(
-                                {"include-controls": [{"control-id": _token(c.control)} for c in scored]}
-                                if scored
-                                else {}
-                            ),
+                            **({"include-controls": reviewed} if reviewed else {"include-all": {}}),
                         }
                     ]
                 },

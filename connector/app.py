@@ -5,10 +5,11 @@ events is made here.
 """
 
 import asyncio
+import logging
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
@@ -22,9 +23,11 @@ from connector.config.values import AuthConfig, Config, NetworkConfig, TenantCon
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore
 from connector.deliver.prepare import Prepared, prepare, refuse, resolved_network
+from connector.deliver.unwritten import PatientStore
 from connector.errors import ConfigError
 from connector.health.counters import Counted, Counters, Measured
 from connector.health.heartbeat import Heart
+from connector.health.state_watch import StateWatch
 from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.loops import App
 from connector.mapping.resources import load_data
@@ -59,6 +62,10 @@ MANY_TENANTS = 50
 LAST_RESERVE_BYTES = 8 * 1024**2
 """What the store still takes beyond `state.max_bytes`, where polling pauses: the connector's own words."""
 USER_AGENT = "secure-score-connector"
+CLOSE_S, STORE_CLOSE_S = 2.0, 10.0
+"""How long sinks and transports may take to close, and the state, whose log is then worked into its file."""
+
+log = logging.getLogger("securescore.app")
 
 
 @asynccontextmanager
@@ -89,18 +96,17 @@ async def open_app(
         sinks = [p.sink for p in prepared if p.sink is not None]
         refuse(prepared)
         store = await open_store(config, clock=clock, writer=writer, collection=collection)
-        if writer:
-            await store.attach([Start(s.name, whole_history=s.start == "all") for s in config.sinks])
-        watch = ExpiryWatch(config)
+        expiries = ExpiryWatch(config)
+        watch = StateWatch(clock)
         poller = evolve(
             build_poller(config, store, transports),
             archive=evidence(config),
-            watch=watch,
+            watch=expiries,
             storms=Storms(len(config.tenants), config.poll.interval_s),
         )
         bound, keep = config.state.max_bytes, config.state.keep_days
         name = called or instance()
-        upkeep = Upkeep(store, clock, poller.severity, bound, keep, name, watch)
+        upkeep = Upkeep(store, clock, poller.severity, bound, keep, name, expiries)
         beat_s = config.health.heartbeat_s
         heart = Heart(store, clock, poller.severity, beat_s, name, CONNECTOR) if beat_s else None
         app = App(
@@ -108,21 +114,37 @@ async def open_app(
             clock=clock,
             store=store,
             poller=poller,
-            deliveries={p.config.name: _delivery(p, store, clock, config, counters) for p in prepared},
+            deliveries={
+                p.config.name: _delivery(p, PatientStore(store, watch), clock, config, counters) for p in prepared
+            },
             upkeep=upkeep,
             concurrency=concurrency(config.poll, len(config.tenants)),
             counters=counters,
+            watch=watch,
             heart=heart,
         )
         upkeep.more = app.faults
         upkeep.names = lambda: {t.tenant_id: t.name for t in app.config.tenants}
+        if writer:  # last: what is refused until here leaves no trace in the state
+            await store.attach([Start(s.name, whole_history=s.start == "all") for s in config.sinks])
         yield app
     finally:
-        for sink in sinks:
-            await sink.close()
-        await transports.close()
+        await _closed(CLOSE_S, *(sink.close for sink in sinks))
+        await _closed(CLOSE_S, transports.close)
         if store is not None:
-            await store.close()
+            await _closed(STORE_CLOSE_S, store.close)
+
+
+async def _closed(limit_s: float, *closes: Callable[[], Awaitable[None]]) -> None:
+    """Close side by side. Nothing that closing meets is worth more than what follows it: it is logged, and bounded."""
+
+    async def one(close: Callable[[], Awaitable[None]]) -> None:
+        async with asyncio.timeout(limit_s):
+            await close()
+
+    for ended in await asyncio.gather(*(one(close) for close in closes), return_exceptions=True):
+        if isinstance(ended, Exception):
+            log.warning("close.failed", extra={"error": f"{type(ended).__name__}: {ended}"})
 
 
 def build_poller(config: Config, store: Store, transports: "Transports") -> Poller:
@@ -251,12 +273,12 @@ def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
     )
 
 
-def _delivery(prepared: Prepared, store: DurableStore, clock: Clock, config: Config, counters: Counters) -> Delivery:
+def _delivery(prepared: Prepared, store: PatientStore, clock: Clock, config: Config, counters: Counters) -> Delivery:
     of_sink, sink, mapping = prepared.config, prepared.sink, prepared.mapping
     assert sink is not None
     assert mapping is not None
     return Delivery(
-        store=store,
+        store=cast("DurableStore", store),
         sink=Measured(sink, counters, asyncio.get_running_loop().time),
         mapping=mapping,
         clock=clock,

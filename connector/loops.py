@@ -5,8 +5,8 @@ Nothing is built here (app.py does that), nothing is decided about events, and n
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from attrs import define, evolve, field
 
@@ -14,10 +14,12 @@ from connector.clock import first_of
 from connector.config.values import Config, TenantConfig
 from connector.deliver import loop as deliver
 from connector.deliver.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Outcome
-from connector.errors import ConfigError, Conflict, StoreError
+from connector.deliver.unwritten import PatientStore
+from connector.errors import ConfigError, Conflict, StateRefused, StoreError
 from connector.health.counters import Counters
 from connector.health.heartbeat import Heart, tell_new, until_next_slot_s
 from connector.health.overview import Facts, SinkFacts
+from connector.health.state_watch import RETRY_CAP_S, StateWatch
 from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.observe.poller import READ_LIMIT_S, Poller, PollOutcome
 from connector.observe.schedule import Schedule, concurrency
@@ -26,10 +28,18 @@ from connector.problems import Fault
 
 log = logging.getLogger("securescore.loops")
 
+_T = TypeVar("_T")
+
 ONCE_DEADLINE_S = 45.0
 """How long `once` retries a sink's transient faults."""
+ONCE_LIMIT_S = 3_600.0
+"""How long `once` offers to one sink as a whole, however well that goes: the rest waits for the next time."""
 STOP_S = 20.0
-"""How long a graceful stop may take: polls and batches in flight end, and what is due is offered. Then it is cut."""
+"""How long a graceful stop may take: polls in flight end, then what is due is offered. Then it is cut."""
+STOP_POLLS_S = 15.0
+"""How much of it the polls may take, so that sinks can take what they committed."""
+REOPEN_S = 60.0
+"""After so long a state that cannot be read is closed and opened anew: its disk may have been mounted again."""
 LOOK_S = 60.0
 """How often the daemon looks after its outbox (health/upkeep.py)."""
 MAX_REFUSAL_CHARS = 1_000
@@ -50,6 +60,7 @@ class App:
     upkeep: Upkeep
     concurrency: int
     counters: Counters
+    watch: StateWatch
     heart: Heart | None = None
     full: bool = False
     stopping: bool = False
@@ -80,12 +91,16 @@ class App:
         tenants = self.tenants(names)
         await self.announce()  # before a look makes the state its own
         await self.look()
-        if self.full:
-            return [self._paused(tenant) for tenant in tenants]
-        outcomes = await self.poller.poll_all(tenants, self.concurrency, on_poll)
-        for outcome in outcomes:
+        gate = asyncio.Semaphore(self.concurrency)
+
+        async def poll(tenant: TenantConfig) -> PollOutcome:
+            async with gate:
+                outcome = await self._poll(tenant)
             self._note(outcome)
-        return outcomes
+            on_poll(outcome)
+            return outcome
+
+        return await _all_of(poll(tenant) for tenant in tenants)
 
     def tenants(self, names: Sequence[str] = ()) -> list[TenantConfig]:
         """The selected tenants. Raises ConfigError for a name that is not configured."""
@@ -103,10 +118,28 @@ class App:
 
         What concerns many tenants at once is told before: a process that ends now delivers nothing later.
         """
-        await self.look()
-        outcomes = list(await asyncio.gather(*(deliver.drain(d, deadline_s) for d in self.deliveries.values())))
-        await self.look(purge=True)
+        await self.look_or_wait()
+        outcomes = await _all_of(self._drain(name, deadline_s) for name in self.deliveries)
+        await self.look_or_wait(purge=True)
         return outcomes
+
+    async def _drain(self, name: str, deadline_s: float) -> Outcome:
+        """A state that fails one sink's loop ends that one; the others go on."""
+        delivery = self.deliveries[name]
+        try:
+            async with asyncio.timeout(ONCE_LIMIT_S):
+                outcome = await deliver.drain(delivery, deadline_s)
+        except StoreError as error:
+            self.watch.failed(f"deliver:{name}", error)
+            outcome = Outcome(name, "unavailable", error=error.what, hint=error.hint)
+        except TimeoutError:
+            what = f"not everything was offered within {ONCE_LIMIT_S:g} s"
+            outcome = Outcome(name, "unavailable", error=what, hint="the rest waits in the state for the next time")
+        if isinstance(delivery.store, PatientStore) and (n := await delivery.store.write(name, last=True)):
+            what = f"{n} events were delivered, but the state could not note it: they come again"
+            trouble = self.watch.trouble(f"settle:{name}")
+            outcome = evolve(outcome, state="unavailable", error=what, hint=trouble.hint if trouble else "")
+        return outcome
 
     async def visit(self, deadline_s: float = ONCE_DEADLINE_S) -> tuple[list[PollOutcome], list[Outcome]]:
         """Poll every tenant, tell the heartbeat that is due, deliver: for a process that is started anew each time.
@@ -125,17 +158,28 @@ class App:
         """Tell problems of sinks and of the disk bound, and purge when it is time; whether anything was told."""
         seen = await self.upkeep.look([d.health() for d in self.deliveries.values()], purge=purge)
         self.full = seen.full
+        self.watch.told()
         return seen.events > 0
+
+    async def look_or_wait(self, *, purge: bool = False) -> bool:
+        """A look that a failing state does not end; whether anything was told. Raises a StateRefused."""
+        try:
+            told = await self.look(purge=purge)
+        except StoreError as error:
+            self.watch.failed("upkeep", error)
+            return False
+        self.watch.well("upkeep")
+        return told
 
     async def run(self, stop: asyncio.Event, on_poll: Callable[[PollOutcome], None] = lambda _: None) -> None:
         """Both loops until `stop`: polls spread over the interval, one delivery loop a sink.
 
         After `stop` what is under way may end, for STOP_S at most; what is not delivered by then stays and is offered
-        after the next start. Raises StoreError: without durability nothing goes on.
+        after the next start. A state that fails is waited for. Raises a StateRefused; and a StoreError when the state
+        could not be read for REOPEN_S: then it is to be opened anew.
         """
-        await self.announce()
-        await self.look()
-        loops = asyncio.ensure_future(self._loops(stop, on_poll))
+        last = asyncio.Event()
+        loops = asyncio.ensure_future(self._loops(stop, last, on_poll))
         cut = asyncio.ensure_future(self._cut(stop))
         try:
             await asyncio.wait((loops, cut), return_when=asyncio.FIRST_COMPLETED)
@@ -145,28 +189,77 @@ class App:
             loops.cancel()
             cut.cancel()
             ended = (await asyncio.gather(loops, cut, return_exceptions=True))[0]
+            await self._leave()
         if isinstance(ended, BaseExceptionGroup):
             raise _first(ended) from ended
-        if self.heart is not None:
-            try:
+
+    async def _leave(self) -> None:
+        """Write down what waits in memory, as far as the state takes it."""
+        try:
+            for name, delivery in self.deliveries.items():
+                if isinstance(delivery.store, PatientStore):
+                    await delivery.store.write(name, last=True)
+            if self.heart is not None:
                 await self.heart.save_uncounted(self._delivered())
-            except StoreError as error:  # only the next heartbeat's figures suffer
-                log.warning("heartbeat.uncounted", extra={"error": error.what})
+        except StoreError as error:  # what was delivered comes again; of the heartbeat, the next one's figures suffer
+            log.warning("run.unwritten", extra={"error": error.what})
 
     async def _cut(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self.stopping = True
         await self.clock.sleep(STOP_S)
 
-    async def _loops(self, stop: asyncio.Event, on_poll: Callable[[PollOutcome], None]) -> None:
+    async def _loops(self, stop: asyncio.Event, last: asyncio.Event, on_poll: Callable[[PollOutcome], None]) -> None:
+        """What gives rise to events ends first, then the sinks (at `last`): they get what was committed meanwhile."""
         wake = {name: asyncio.Event() for name in self.deliveries}
         async with asyncio.TaskGroup() as tasks:
             for name, delivery in self.deliveries.items():
-                tasks.create_task(deliver.run(delivery, stop, wake[name]), name=f"deliver:{name}")
-            tasks.create_task(self._observe(stop, on_poll, list(wake.values())), name="observe")
-            tasks.create_task(self._look_after(stop, list(wake.values())), name="upkeep")
-            if self.heart is not None:
-                tasks.create_task(self._beat(stop, self.heart, list(wake.values())), name="heartbeat")
+                tasks.create_task(deliver.run(delivery, last, wake[name], self.watch), name=f"deliver:{name}")
+            await self._sources_of_events(stop, on_poll, list(wake.values()))
+            last.set()
+
+    async def _sources_of_events(
+        self, stop: asyncio.Event, on_poll: Callable[[PollOutcome], None], wake: Sequence[asyncio.Event]
+    ) -> None:
+        """Polls, upkeep and heartbeat, until `stop` and STOP_POLLS_S more at most."""
+
+        async def work() -> None:
+            if not await self._begin(stop):
+                return
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._observe(stop, on_poll, wake), name="observe")
+                tasks.create_task(self._look_after(stop, wake), name="upkeep")
+                if self.heart is not None:
+                    tasks.create_task(self._beat(stop, self.heart, wake), name="heartbeat")
+
+        async def limit() -> None:
+            await stop.wait()
+            await self.clock.sleep(STOP_POLLS_S)
+
+        working, limited = asyncio.ensure_future(work()), asyncio.ensure_future(limit())
+        try:
+            await asyncio.wait((working, limited), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                log.warning("run.polls_cut", extra={"after_s": STOP_POLLS_S})
+        finally:
+            limited.cancel()
+            working.cancel()
+            ended = (await asyncio.gather(working, limited, return_exceptions=True))[0]
+        if isinstance(ended, BaseException) and not isinstance(ended, asyncio.CancelledError):
+            raise ended
+
+    async def _begin(self, stop: asyncio.Event) -> bool:
+        """Before anything is observed: say that the state is new, if it is. Waits for the state; False after `stop`."""
+        while not stop.is_set():
+            self._moving("upkeep")
+            try:
+                await self.announce()
+            except StoreError as error:
+                await _pause(self.clock, self.watch.failed("upkeep", error), stop)
+                continue
+            await self.look_or_wait()
+            return True
+        return False
 
     async def announce(self) -> None:
         """Say once that the state is new."""
@@ -179,19 +272,22 @@ class App:
         """A heartbeat a slot. Waits are short, so that a clock that jumped or slept does not delay the next one."""
         while not stop.is_set():
             wait_s = min(LOOK_S, until_next_slot_s(self.clock.now(), heart.interval_s) + 0.01)
-            await _pause(self.clock, wait_s, stop)
+            await _pause(self.clock, self.watch.wait_s("heartbeat") or wait_s, stop)
             if not stop.is_set() and await self._beat_now(heart):
                 for event in wake:
                     event.set()
 
     async def _beat_now(self, heart: Heart) -> bool:
+        """Whether a heartbeat was told. One that the state does not take is tried again while its slot lasts."""
         try:
-            return await heart.beat(self.counters.states(self.clock.now()), self._delivered())
-        except StoreError:
-            await self.look()
+            told = await heart.beat(self.counters.states(self.clock.now()), self._delivered())
+        except StoreError as error:
+            await self.look_or_wait()
             if not self.full:
-                raise
+                self.watch.failed("heartbeat", error)
             return False
+        self.watch.well("heartbeat")
+        return told
 
     def _delivered(self) -> dict[str, int]:
         return {name: sum(delivery.delivered.values()) for name, delivery in self.deliveries.items()}
@@ -229,6 +325,7 @@ class App:
             stats=stats,
             max_bytes=self.config.state.max_bytes,
             full=self.full,
+            trouble=self.watch.words(),
             stopping=self.stopping,
             stalled=self.stalled(),
             sinks=sinks,
@@ -236,23 +333,37 @@ class App:
         )
 
     def faults(self, known: Mapping[str, Any]) -> list[Fault]:
-        """What concerns many tenants at once, and a new configuration that could not be taken."""
-        storms, found = self.poller.storms, []
+        """What concerns many tenants at once, the state itself, and what this process could not be given."""
+        storms, found = self.poller.storms, list(self.watch.faults())
         if storms is not None:
             storms.resume(known)
-            found = storms.faults(self.counters.states(self.clock.now())["pending"])
-        if self.counters.refused is None:
-            return found
-        hint = "`securescore check` names every mistake; correct them and reload again"
-        return [*found, configuration_refused(self.counters.refused, hint)]
+            found += storms.faults(self.counters.states(self.clock.now())["pending"])
+        if self.counters.refused is not None:
+            hint = "`securescore check` names every mistake; correct them and reload again"
+            found.append(configuration_refused(self.counters.refused, hint))
+        if fault := self.counters.port_fault():
+            summary = "Problem: nobody can ask how this connector is doing, its health port is not to be had"
+            hint = "free the port, or choose another (`health.listen`); it is tried again until it can be had"
+            found.append(Fault("connector.problem", "health_port", "health_port", summary, detail=fault, hint=hint))
+        return found
 
     async def _look_after(self, stop: asyncio.Event, wake: Sequence[asyncio.Event]) -> None:
         while not stop.is_set():
             self._moving("upkeep")
-            await _pause(self.clock, LOOK_S, stop)
-            if not stop.is_set() and await self.look():
+            await _pause(self.clock, self.watch.wait_s("upkeep") or LOOK_S, stop)
+            if stop.is_set():
+                return
+            if await self.look_or_wait():
                 for event in wake:
                     event.set()
+            await self._readable()
+
+    async def _readable(self) -> None:
+        """Raises a StoreError when the state could not even be read for REOPEN_S."""
+        trouble = self.watch.trouble("upkeep")
+        if trouble is None or (self.clock.now() - trouble.since).total_seconds() < REOPEN_S:
+            return
+        await self.store.stats()
 
     def _note(self, outcome: PollOutcome) -> None:
         reason, day = outcome.reason, outcome.newest_day
@@ -264,16 +375,26 @@ class App:
         return PollOutcome(tenant.name, "failed", error=what, hint=hint, reason="outbox_full")
 
     async def _poll(self, tenant: TenantConfig) -> PollOutcome:
-        """One poll, unless the disk bound is reached: before it, or by it."""
+        """One poll, unless the state takes nothing, for its bound or for a fault: before it, or by it."""
         if self.full:
             return self._paused(tenant)
+        if not self.watch.may_try("polls"):
+            return self._refused(tenant)
         try:
-            return await self.poller.poll(tenant)
-        except StoreError:
-            await self.look()
-            if not self.full:
-                raise
-            return self._paused(tenant)
+            outcome = await self.poller.poll(tenant)
+        except StoreError as error:
+            await self.look_or_wait()
+            if self.full:
+                return self._paused(tenant)
+            self.watch.failed("polls", error)
+            return self._refused(tenant)
+        self.watch.well("polls")
+        return outcome
+
+    def _refused(self, tenant: TenantConfig) -> PollOutcome:
+        trouble = self.watch.trouble("polls")
+        what, hint = (trouble.what, trouble.hint) if trouble else ("the state takes nothing", "")
+        return PollOutcome(tenant.name, "failed", error=what, hint=hint, reason="state_unavailable")
 
     async def _observe(
         self, stop: asyncio.Event, on_poll: Callable[[PollOutcome], None], wake: Sequence[asyncio.Event]
@@ -289,7 +410,7 @@ class App:
             self._moving("observe")
             self._note(outcome)
             # Without room in the outbox a tenant comes to its turn again as soon as there is some.
-            again_in_s = LOOK_S if outcome.reason == "outbox_full" else None
+            again_in_s = {"outbox_full": LOOK_S, "state_unavailable": self.watch.wait_s("polls")}.get(outcome.reason)
             schedule.done(tenant.tenant_id, self.clock.now(), outcome.retry_after_s, again_in_s)
             running -= 1
             self._turn.set()
@@ -304,10 +425,14 @@ class App:
                     self._moving("observe")
                 self._turn.clear()
                 now = self.clock.now()
-                while running < self.concurrency and (tenant := schedule.take(now)) is not None:
+                # While the state fails nobody is read in vain: the next one in turn tries for all.
+                held_s = self.watch.wait_s("polls")
+                while not held_s and running < self.concurrency and (tenant := schedule.take(now)) is not None:
                     running += 1
                     tasks.create_task(poll(tenant), name=f"observe:{tenant.name}")
+                    held_s = RETRY_CAP_S if self.watch.trouble("polls") else 0.0
                 wait_s = schedule.wait_s(now) if running < self.concurrency else None
+                wait_s = None if wait_s is None else max(wait_s, held_s)
                 # Never long: a clock that jumped, or a machine that slept, must not keep anybody waiting.
                 await _pause(self.clock, LOOK_S if wait_s is None else min(wait_s, LOOK_S), stop, self._turn)
 
@@ -332,7 +457,20 @@ def _asked_for_s(last: object) -> float:
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that ended the loops; of several, one that an operator can act on."""
     leaves = [_first(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
-    return next((error for error in leaves if isinstance(error, StoreError)), leaves[0])
+    for kind in (StateRefused, StoreError):
+        for error in leaves:
+            if isinstance(error, kind):
+                return error
+    return leaves[0]
+
+
+async def _all_of(works: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Side by side, each to its end, whatever becomes of the others; then the worst that was raised is raised."""
+    ended = await asyncio.gather(*works, return_exceptions=True)
+    errors = [one for one in ended if isinstance(one, BaseException)]
+    if errors:
+        raise _first(BaseExceptionGroup("", errors))
+    return [one for one in ended if not isinstance(one, BaseException)]
 
 
 async def _pause(clock: Clock, seconds: float | None, *events: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from connector import __version__
-from connector.cli import terminal
+from connector.cli import process, terminal
 from connector.cli.examples import EXAMPLES
 from connector.errors import ConfigError, SecureScoreError, StoreError
 
@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return complain(error)
     name = next((w for w in words if not w.startswith("-")), None)
+    if name == "run":
+        process.expect_hup()
     if name is None and not words:
         terminal.say(parser([]).format_help().rstrip(), err=True)
         return USAGE
@@ -147,5 +149,10 @@ def complain(error: SecureScoreError) -> int:
     return USAGE if isinstance(error, ConfigError) and not isinstance(error, StoreError) else FAILED
 
 
+def entry() -> NoReturn:
+    """The command `securescore`: as `main`, and the end of the process."""
+    process.leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -2,7 +2,8 @@
 
 What a reload changes: when only tenants differ they are replaced while everything goes on; in every other case (also
 when nothing differs: secrets and certificates are then read anew) the loops end as in a stop and are built again in
-this process. A configuration that cannot be used is refused, and the old one keeps running.
+this process. A configuration that cannot be used is refused, and the old one keeps running. A state that cannot be
+opened is waited for; only one that is not ours ends the process.
 """
 
 import argparse
@@ -10,25 +11,29 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 
-from attrs import Factory, define, evolve
+from aiohttp import web
+from attrs import Factory, define, evolve, field
 
 from connector import __version__
 from connector.app import open_app
+from connector.cli import process
 from connector.cli.common import config_of
-from connector.clock import first_of
+from connector.clock import SystemClock, first_of
 from connector.config.values import Config
 from connector.config.yaml_file import find
 from connector.deliver.prepare import check_sinks
-from connector.errors import ConfigError, SecureScoreError
-from connector.health import endpoints, listener
+from connector.errors import ConfigError, SecureScoreError, StateRefused, StoreError
+from connector.health import endpoints
+from connector.health.counters import Counters
 from connector.health.logs import log_to_stderr
+from connector.health.overview import Facts
+from connector.health.state_watch import StateWatch
 from connector.health.systemd import Notifier
+from connector.health.window import Window
 from connector.loops import MAX_REFUSAL_CHARS, App
 from connector.observe.poller import PollOutcome
-from connector.options import is_loopback
 
 HELP = "the daemon: poll and deliver until stopped"
 STATUS_S = 30.0
@@ -46,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     log_to_stderr(config.log)
     log.info("run.configuration", extra={"file": args.config})
-    return asyncio.run(_run(args, config))
+    return process.to_end(_run(args, config))
 
 
 async def _run(args: argparse.Namespace, config: Config) -> int:
@@ -55,6 +60,8 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop.set)
     loop.add_signal_handler(signal.SIGHUP, daemon.hup.set)
+    if process.hup_came():
+        daemon.hup.set()
     await daemon.run()
     return 0
 
@@ -68,35 +75,74 @@ class Daemon:
     notifier: Notifier
     stop: asyncio.Event = Factory(asyncio.Event)
     hup: asyncio.Event = Factory(asyncio.Event)
+    _app: App | None = None
+    _told_up: bool = False
     _good: Config | None = None
     _refused: str | None = None
     _reloads: dict[str, int] = Factory(dict)
+    _window: Window = field(init=False)
+    _state: StateWatch = field(factory=lambda: StateWatch(SystemClock()), init=False)
+    """Of opening the state; what the loops meet is the App's to know."""
+
+    def __attrs_post_init__(self) -> None:
+        self._window = Window(self._answers)
 
     async def run(self) -> None:
-        """Until `stop`. Raises what open_app and App.run raise, except for a configuration that can be gone back on."""
-        while not self.stop.is_set():
-            async with AsyncExitStack() as stack:
+        """Until `stop`. Raises ConfigError for a configuration that cannot be gone back on, and a StateRefused."""
+        reporting = asyncio.ensure_future(self._report())
+        try:
+            while not self.stop.is_set():
+                await self._window.show(self.config.health.listen)
                 try:
-                    app = await stack.enter_async_context(open_app(self.config))
-                    await stack.enter_async_context(listening(app))
+                    await self._open_and_run()
                 except SecureScoreError as error:
-                    if self._good is None or self._good == self.config:
-                        raise
-                    self._refuse(error)
-                    self.config = self._good
-                    continue
-                self._good = self.config
-                app.counters.refused, app.counters.reloads = self._refused, self._reloads
+                    await self._after(error)
+        finally:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+            await self._window.close()
+        log.info("run.stopped")
+
+    def _up(self, status: str) -> None:
+        """It runs, or waits for its state: either way the service manager has no reason to end it."""
+        self._told_up = True
+        self.notifier.ready(status)
+
+    async def _open_and_run(self) -> None:
+        async with open_app(self.config) as app:
+            self._good = self.config
+            self._state.well("open")
+            app.counters.refused, app.counters.reloads = self._refused, self._reloads
+            app.counters.port_fault = lambda: self._window.fault
+            self._app = app
+            try:
                 facts = {"tenants": len(self.config.tenants), "sinks": len(self.config.sinks)}
                 log.info("run.started", extra=facts)
-                self.notifier.ready(_status(app))
+                self._up(_status(app))
                 await self._until_end(app)
-        log.info("run.stopped")
+            finally:
+                self._app = None
+
+    async def _after(self, error: SecureScoreError) -> None:
+        """Go back to the configuration that worked; where there is none other, wait for the state, or give up."""
+        if self._good is not None and self._good != self.config:
+            self._refuse(error)
+            self.config = self._good
+            return
+        if not isinstance(error, StoreError) or isinstance(error, StateRefused):
+            raise error
+        wait_s = self._state.failed("open", error)
+        self._up(_waiting(self._state))  # and its status line says what it waits for
+        await first_of(asyncio.sleep(wait_s), self.stop.wait(), self.hup.wait())
+        if self.hup.is_set() and not self.stop.is_set():
+            self.hup.clear()
+            if (new := await self._read()) is not None:
+                self._good, self.config = self.config, new
 
     async def _until_end(self, app: App) -> None:
         """Both loops, until a stop or a reload that needs everything built anew."""
         end = asyncio.Event()
-        beside = [asyncio.ensure_future(self._obey(app, end)), asyncio.ensure_future(self._report(app))]
+        beside = [asyncio.ensure_future(self._obey(app, end))]
         loops = asyncio.ensure_future(app.run(end, _tell))
         try:
             await asyncio.wait((loops, *beside), return_when=asyncio.FIRST_COMPLETED)
@@ -128,15 +174,11 @@ class Daemon:
 
     async def _reload(self, app: App) -> bool:
         """Read the configuration again; whether everything must be built anew for it."""
-        try:
-            new = await asyncio.to_thread(self.load)
-            await check_sinks(new)
-        except SecureScoreError as error:
-            self._refuse(error)
+        new = await self._read()
+        if new is None:
             app.counters.refused = self._refused
-            await app.look()
+            await app.look_or_wait()
             return False
-        log_to_stderr(new.log)
         old, self.config, self._refused = self.config, new, None
         if tenants_differ_only(old, new):
             app.counters.refused = None
@@ -144,11 +186,31 @@ class Daemon:
             app.replace_tenants(new.tenants)
             self._good = new
             log.info("reload.tenants", extra={"tenants": len(new.tenants)})
-            await app.look()
+            await app.look_or_wait()
             return False
         self._count("rebuilt")
         log.info("reload.rebuilding")
         return True
+
+    async def _read(self) -> Config | None:
+        """The configuration as it is now; None when it is refused, or a stop came while its files did not answer."""
+        reading = asyncio.ensure_future(self._load())
+        await first_of(asyncio.wait([reading]), self.stop.wait())
+        if not reading.done():
+            reading.cancel()
+            return None
+        try:
+            new = reading.result()
+        except SecureScoreError as error:
+            self._refuse(error)
+            return None
+        log_to_stderr(new.log)
+        return new
+
+    async def _load(self) -> Config:
+        new = await asyncio.to_thread(self.load)
+        await check_sinks(new)
+        return new
 
     def _refuse(self, error: SecureScoreError) -> None:
         problems = error.problems if isinstance(error, ConfigError) else [error.what]
@@ -159,19 +221,44 @@ class Daemon:
     def _count(self, outcome: str) -> None:
         self._reloads[outcome] = self._reloads.get(outcome, 0) + 1
 
-    async def _report(self, app: App) -> None:
-        """Tell the service manager that both loops are alive, but only while they are."""
+    async def _report(self) -> None:
+        """Tell the service manager that all loops are alive, but only while they are."""
         period_s = self.notifier.watchdog_s / 2 if self.notifier.watchdog_s else STATUS_S
         while True:
-            stalled = app.stalled()
+            if not self._told_up:  # before that nobody counts
+                await asyncio.sleep(0.1)
+                continue
+            app = self._app
+            stalled = app.stalled() if app else []
+            status = _status(app) if app else _waiting(self._state)
             if stalled:
                 log.error("run.stalled", extra={"loops": stalled})
                 self.notifier.status(f"no progress: {', '.join(stalled)}")
             elif self.notifier.watchdog_s:
-                self.notifier.alive(_status(app))
+                self.notifier.alive(status)
             else:
-                self.notifier.status(_status(app))
+                self.notifier.status(status)
             await asyncio.sleep(period_s)
+
+    def _answers(self) -> web.Application:
+        return endpoints.application(self._standing, __version__)
+
+    async def _standing(self) -> tuple[Counters, Facts]:
+        """How everything stands, also while nothing is open."""
+        if self._app is not None:
+            return self._app.counters, await self._app.facts()
+        counters = Counters(self.config.changes.stale_after_s, refused=self._refused, reloads=self._reloads)
+        facts = Facts(
+            now=SystemClock().now(),
+            stats=None,
+            max_bytes=self.config.state.max_bytes,
+            full=False,
+            stopping=self.stop.is_set(),
+            stalled=(),
+            sinks={},
+            trouble=self._state.words(),
+        )
+        return counters, facts
 
 
 def tenants_differ_only(old: Config, new: Config) -> bool:
@@ -181,34 +268,17 @@ def tenants_differ_only(old: Config, new: Config) -> bool:
     return evolve(new, tenants=old.tenants, tenants_file=old.tenants_file, log=old.log) == old
 
 
-@asynccontextmanager
-async def listening(app: App) -> AsyncIterator[None]:
-    """The health endpoints, where the configuration wants them. Raises ConfigError when the address cannot be had."""
-    address = app.config.health.listen
-    if address is None:
-        yield
-        return
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    if not is_loopback(host):
-        log.warning(
-            "health.exposed", extra={"listen": address, "hint": "there is no sign-in; keep it behind a firewall"}
-        )
-    async with AsyncExitStack() as stack:
-        answers = endpoints.application(app.counters, app.facts, __version__)
-        try:
-            await stack.enter_async_context(listener.listening(answers, host, int(port)))
-        except OSError as error:
-            what = f"health.listen: {address}: {os.strerror(error.errno) if error.errno else error}"
-            raise ConfigError([what], "choose a free port, or `health: {listen: off}`") from error
-        yield
-
-
 def _status(app: App) -> str:
     states = app.counters.states(app.clock.now())
     parts = [f"{n} {state}" for state, n in states.items() if n]
     waiting = [name for name, d in app.deliveries.items() if d.health().state in ("unavailable", "denied")]
-    return f"tenants: {', '.join(parts) or 'none'}; sinks that take nothing: {', '.join(waiting) or 'none'}"
+    troubles = [f"the state takes nothing: {what}; " for what in app.watch.words()]
+    words = f"tenants: {', '.join(parts) or 'none'}; sinks that take nothing: {', '.join(waiting) or 'none'}"
+    return "".join(troubles) + words
+
+
+def _waiting(state: StateWatch) -> str:
+    return "; ".join(f"waiting for the state: {what}" for what in state.words()) or "opening the state"
 
 
 def _tell(outcome: PollOutcome) -> None:

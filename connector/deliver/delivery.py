@@ -58,7 +58,10 @@ class DurableStore(Store, Operator):
 
 @frozen
 class Outcome:
-    """What one turn of a sink came to. `state` is ok, idle, unavailable or denied; ok may ask for a wait, too."""
+    """What one turn of a sink came to. `state` is ok, idle, unavailable or denied; ok may ask for a wait, too.
+
+    A sink that no turn came to is untried.
+    """
 
     sink: str
     state: str
@@ -185,13 +188,18 @@ class Delivery:
         self.last = self._failed(error, Outcome(self.sink.name, "ok"))
         return self.last
 
+    def held_up(self, wait_s: float) -> Outcome:
+        """As a turn in which the state could not be read: nothing is known of the sink that was not known before."""
+        self.last = evolve(self.last or Outcome(self.sink.name, "untried"), wait_s=wait_s)
+        return Outcome(self.sink.name, "unavailable", error="the state cannot be read", wait_s=wait_s)
+
     def health(self) -> SinkHealth:
         """How the sink is doing, for whoever reports problems."""
         stuck = tuple(held.event_id for held in self._held.values() if held.stuck)
         for tenant in self.apart.values():
             stuck += tenant.queue.health().stuck
         last = self._refused or self.last
-        if last is None:
+        if last is None or last.state == "untried":
             return SinkHealth(self.sink.name, "untried")
         state = last.state if last.state in ("unavailable", "denied") else "ok"
         if state != "ok" and self.attempt == 0:

@@ -13,6 +13,7 @@ from connector.clock import first_of
 from connector.deliver.delivery import BACKOFF_BASE_S, IDLE_S, RETRY_LATER, RETRY_LATER_HINT, Delivery, Outcome
 from connector.deliver.lanes import Lanes
 from connector.errors import StoreError, Unavailable
+from connector.health.state_watch import StateWatch
 from connector.ports import Clock
 
 log = logging.getLogger("securescore.deliver")
@@ -62,18 +63,30 @@ async def drain(delivery: Delivery, deadline_s: float) -> Outcome:
     return evolve(total, state="ok")
 
 
-async def run(delivery: Delivery, stop: asyncio.Event, wake: asyncio.Event) -> None:
-    """Offer for ever. `wake` ends an idle wait; after `stop` what is due is offered until the sink falters."""
+async def run(delivery: Delivery, stop: asyncio.Event, wake: asyncio.Event, watch: StateWatch) -> None:
+    """Offer for ever. `wake` ends an idle wait; after `stop` what is due is offered until the sink falters.
+
+    A state that cannot be read is waited for, and `watch` knows of it. Raises a StateRefused.
+    """
+    name = f"deliver:{delivery.sink.name}"
 
     async def pause(seconds: float) -> bool:
         await _wait(delivery.clock, seconds, stop)
         return not stop.is_set()
 
-    async with Lanes(delivery, _guarded_turn, pause, caught_up=wake.set) as lanes:
+    async def turn_of(queue: Delivery, *, early: bool = False) -> Outcome:
+        try:
+            turn = await _guarded_turn(queue, early=early)
+        except StoreError as error:
+            return queue.held_up(watch.failed(name, error))
+        watch.well(name)
+        return turn
+
+    async with Lanes(delivery, turn_of, pause, caught_up=wake.set) as lanes:
         idle_s, early = IDLE_S, False
         while True:
             wake.clear()  # before looking: a commit after this look wakes the wait below
-            turn = await _guarded_turn(delivery, early=early)
+            turn = await turn_of(delivery, early=early)
             lanes.start()
             if stop.is_set() and (turn.state != "ok" or turn.wait_s):
                 return await lanes.ended()

@@ -55,6 +55,8 @@ class Counters:
     reloads: dict[str, int] = Factory(dict)
     refused: str | None = None
     """Why the latest new configuration was refused, while the old one keeps running."""
+    port_fault: Callable[[], str] = lambda: ""
+    """Why nobody can ask at the health port, "" when they can."""
 
     def polled(self, tenant: str, status: str, reason: str, newest_day: str | None, events: int, now: datetime) -> None:
         """A poll has ended."""

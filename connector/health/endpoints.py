@@ -26,6 +26,7 @@ def unready(counters: Counters, facts: Facts) -> list[str]:
         reasons.append("stopping")
     if facts.stats is None:
         reasons.append("the state cannot be read")
+    reasons += [f"the state takes nothing: {what}"[:MAX_REASON_CHARS] for what in facts.trouble]
     if facts.full:
         reasons.append("the outbox is full: polling pauses")
     states = counters.states(facts.now)
@@ -149,21 +150,22 @@ def _families(counters: Counters, facts: Facts, version: str) -> Iterator["Metri
     yield gauge("sink_oldest_due_seconds", "How long the oldest waiting event has waited.", ["sink"], oldest)
 
 
-def application(counters: Counters, gather: Callable[[], Awaitable[Facts]], version: str) -> web.Application:
+def application(gather: Callable[[], Awaitable[tuple[Counters, Facts]]], version: str) -> web.Application:
     """The endpoints: GET only, nothing is read from a request but its path."""
 
     async def healthz(_: web.Request) -> web.Response:
-        facts = await gather()
+        facts = (await gather())[1]
         body = {"status": "stalled" if facts.stalled else "ok", "stalled": list(facts.stalled)}
         return _json(body, 503 if facts.stalled else 200)
 
     async def readyz(_: web.Request) -> web.Response:
-        reasons = unready(counters, await gather())
+        counters, facts = await gather()
+        reasons = unready(counters, facts)
         body = {"ready": not reasons, "reasons": reasons, "warnings": warnings(counters)}
         return _json(body, 503 if reasons else 200)
 
     async def scrape(_: web.Request) -> web.Response:
-        text = metrics(counters, await gather(), version)
+        text = metrics(*await gather(), version)
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     app = web.Application(client_max_size=1024)

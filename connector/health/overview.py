@@ -111,7 +111,10 @@ class SinkFacts:
 
 @frozen
 class Facts:
-    """Everything the endpoints tell, at one moment. `stalled` names loops that make no progress."""
+    """Everything the endpoints tell, at one moment.
+
+    `stalled` names loops that make no progress; `trouble` says what the state refuses now.
+    """
 
     now: datetime
     stats: Stats | None
@@ -121,3 +124,4 @@ class Facts:
     stalled: Sequence[str]
     sinks: Mapping[str, SinkFacts]
     expiries: Sequence[Expiry] = ()
+    trouble: Sequence[str] = ()

@@ -119,20 +119,6 @@ class Poller:
             tenant.name, "failed", error="another process keeps committing this tenant", reason="conflict"
         )
 
-    async def poll_all(
-        self, tenants: Sequence[TenantConfig], concurrency: int, on_poll: Callable[[PollOutcome], None] = lambda _: None
-    ) -> list[PollOutcome]:
-        """Poll every tenant once, at most `concurrency` at a time; the order of the outcomes is that of the tenants."""
-        gate = asyncio.Semaphore(concurrency)
-
-        async def one(tenant: TenantConfig) -> PollOutcome:
-            async with gate:
-                outcome = await self.poll(tenant)
-                on_poll(outcome)
-                return outcome
-
-        return list(await asyncio.gather(*(one(t) for t in tenants)))
-
     async def _poll_sound(self, tenant: TenantConfig) -> PollOutcome:
         """A poll, which goes on without what cannot be read."""
         try:

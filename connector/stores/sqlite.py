@@ -184,7 +184,7 @@ class SqliteStore:
         try:
             await self._on_worker(self._close)
         finally:
-            self._worker.shutdown()
+            self._worker.shutdown(wait=False)  # it has nothing left to do, or hangs
 
     # ---------------------------------------------------------------------------------------------------- Operator
 

@@ -30,6 +30,19 @@ def test_systemd_has_nothing_to_say_about_it(analyze: str, tmp_path: Path) -> No
     assert verify(analyze, UNIT.read_text(), tmp_path) == ""
 
 
+def test_no_fault_that_time_heals_makes_systemd_give_it_up() -> None:
+    """A disk that is full for a night fails any number of starts; only a wrong configuration is left alone."""
+    values = dict(re.findall(r"(?m)^(\w+)=(.*)$", UNIT.read_text()))
+    assert values["StartLimitIntervalSec"] == "0"
+    assert "StartLimitBurst" not in values
+    assert (values["Restart"], values["RestartPreventExitStatus"]) == ("on-failure", "2")
+
+
+def test_there_is_a_thread_for_every_sink_of_a_large_configuration() -> None:
+    """One a sink, one for the state, those of the pools for disks, sign-ins and evidence."""
+    assert int(dict(re.findall(r"(?m)^(\w+)=(\d+)$", UNIT.read_text()))["TasksMax"]) >= 4 * (28 + 34)
+
+
 def test_a_misspelt_key_would_be_seen(analyze: str, tmp_path: Path) -> None:
     assert "Unknown key" in verify(analyze, UNIT.read_text().replace("ProtectHome=", "ProtectHomes="), tmp_path)
 

@@ -1,4 +1,4 @@
-"""The disk under the state fills up: the daemon stops and says so, nothing is claimed, and all goes on with space.
+"""The disk under the state fills up: the daemon stays and says so, nothing is claimed, and all goes on with space.
 
 A real file system of a few megabytes, in a mount namespace of its own; run as a program this file is what lives there.
 """
@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ DISK = Path("/mnt")
 BALLAST = DISK / "ballast"
 
 
-def test_a_full_disk_stops_cleanly_says_so_and_resumes_without_loss(tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_waited_for_and_nothing_is_lost(tmp_path: Path) -> None:
     mount = f"mount -t tmpfs -o size=24m none {DISK} && exec "
     enter = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
     if shutil.which("unshare") is None:
@@ -47,10 +48,22 @@ def test_a_full_disk_stops_cleanly_says_so_and_resumes_without_loss(tmp_path: Pa
 # ----------------------------------------------------------------------------------------------------- in the namespace
 
 
-async def run(folder: Path, *words: str) -> tuple[int | None, str]:
-    process = await securescore(folder, *words)
-    _, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode, err.decode()
+async def once(folder: Path) -> tuple[int | None, str]:
+    process = await securescore(folder, "once")
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, (out + err).decode()
+
+
+def fill(left_bytes: int) -> None:
+    BALLAST.unlink(missing_ok=True)
+    BALLAST.write_bytes(b"\0" * (shutil.disk_usage(DISK).free - left_bytes))
+
+
+async def until(true: Callable[[], bool], daemon: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(60):
+        while not true():
+            assert daemon.returncode is None, "a full disk ends no daemon"
+            await asyncio.sleep(0.1)
 
 
 def whole(path: Path) -> None:
@@ -71,26 +84,35 @@ async def committed(folder: Path) -> list[Event]:
 async def main(calm: Path) -> None:
     recorder, undisturbed = Recorder(), Recorder()
     async with surroundings(calm, undisturbed, tenants=2):
-        assert (await run(calm, "once"))[0] == 0
+        assert (await once(calm))[0] == 0
         async with surroundings(DISK, recorder, tenants=2):
-            for command, left_bytes in (("once", 400_000), ("run", 1_000_000), ("run", 200_000)):
-                BALLAST.unlink(missing_ok=True)
-                BALLAST.write_bytes(b"\0" * (shutil.disk_usage(DISK).free - left_bytes))
-                code, said = await run(DISK, command)  # `run` stops by itself: never without durability
-                assert code == 1, (command, code, said)
-                assert "no space left" in said, said
-                assert "next: Free space" in said, said
-                assert "Traceback" not in said, said
-                whole(DISK / "state.db")
-            halfway = len(await committed(DISK))
-            sent_halfway = len(recorder.contents)
-            BALLAST.unlink()
-            assert (await run(DISK, "once")) == (0, "configuration: securescore.yaml\n")
-        expected, got = await committed(calm), await committed(DISK)
-        assert {e.id for e in got} == {e.id for e in expected}, "observed again, with the same ids"
-        assert halfway, "it was full in the middle of the work"
-        assert sent_halfway < len(got)
-        assert {e.id for e in got} <= recorder.contents.keys()
+            fill(400_000)
+            code, said = await once(DISK)
+            assert code == 1, (code, said)
+            assert "no space left" in said, said
+            assert "next: Free space" in said, said
+            assert "Traceback" not in said, said
+            whole(DISK / "state.db")
+            fill(200_000)
+            log: list[str] = []
+            daemon = await securescore(DISK, "run")
+
+            async def read() -> None:
+                assert daemon.stderr is not None
+                while line := await daemon.stderr.readline():
+                    log.append(line.decode())
+
+            reading = asyncio.ensure_future(read())
+            await until(lambda: sum("no space left" in line for line in log) >= 2, daemon)
+            whole(DISK / "state.db")
+            BALLAST.unlink()  # and no hand on the daemon
+            wanted = {e.id for e in await committed(calm)}
+            await until(lambda: wanted <= recorder.contents.keys(), daemon)
+            daemon.terminate()
+            assert await asyncio.wait_for(daemon.wait(), 30) == 0
+            await reading
+            assert not any("Traceback" in line for line in log), log
+        assert {e.id for e in await committed(DISK)} == wanted, "observed again, with the same ids"
         assert all(len(contents) == 1 for contents in recorder.contents.values())
     sys.stdout.write("well\n")
 

@@ -24,6 +24,7 @@ from connector.config.values import Config, SinkConfig, StateConfig
 from connector.deliver.delivery import Delivery
 from connector.deliver.loop import drain, run
 from connector.errors import Unavailable
+from connector.health.state_watch import StateWatch
 from connector.health.upkeep import Upkeep
 from connector.loops import App
 from connector.model import Event, Receipt, Record, accept_all
@@ -192,7 +193,10 @@ async def test_a_sink_that_hangs_delays_no_other(tmp_path: Path) -> None:
         hanging, well = Hanging(name="hanging"), FakeSink(name="well")
         await add(store, events(range(50)))
         stop, wake = asyncio.Event(), asyncio.Event()
-        tasks = [asyncio.create_task(run(delivery(store, s, Real()), stop, wake)) for s in (hanging, well)]
+        tasks = [
+            asyncio.create_task(run(delivery(store, s, Real()), stop, wake, StateWatch(Real())))
+            for s in (hanging, well)
+        ]
         async with asyncio.timeout(5):
             while len(well.got) < 50:
                 await asyncio.sleep(0.01)

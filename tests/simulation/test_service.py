@@ -5,121 +5,9 @@ import json
 import re
 import signal
 import socket
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-from attrs import Factory, define
-
-from connector.formats import cloudevents
-from connector.model import Event
-from tests.fakes.daemon import ROOT, Recorder, surroundings
-
-CANARY = "canary-7f3b9c"
-
-
-@define
-class Manager:
-    """A service manager's end of NOTIFY_SOCKET. The address is abstract."""
-
-    address: str
-    words: list[str] = Factory(list)
-    _end: socket.socket | None = None
-
-    def open(self) -> None:
-        self._end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._end.bind("\0" + self.address[1:])
-        self._end.setblocking(False)
-        asyncio.get_running_loop().add_reader(self._end, self._hear)
-
-    def _hear(self) -> None:
-        assert self._end is not None
-        self.words.append(self._end.recv(4096).decode())
-
-    def close(self) -> None:
-        assert self._end is not None
-        asyncio.get_running_loop().remove_reader(self._end)
-        self._end.close()
-
-    def count(self, beginning: str) -> int:
-        return sum(word.startswith(beginning) for word in self.words)
-
-
-@define
-class Daemon:
-    folder: Path
-    manager: Manager
-    process: Process
-    port: int
-    log: list[str] = Factory(list)
-
-    async def get(self, path: str) -> tuple[int, str]:
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}{path}") as answer:
-            return answer.status, await answer.text()
-
-    async def until(self, true: Callable[[], bool], what: str) -> None:
-        for _ in range(600):
-            if true():
-                return
-            assert self.process.returncode is None, "\n".join(self.log)
-            await asyncio.sleep(0.05)
-        raise AssertionError(what + "\n" + "\n".join([*self.log[-20:], *self.manager.words[-20:]]))
-
-    def events(self) -> list[Event]:
-        path = self.folder / "events.jsonl"
-        return [cloudevents.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def entries(self, event: str) -> list[dict[str, Any]]:
-        return [entry for line in self.log if (entry := json.loads(line))["event"] == event]
-
-    def rewrite(self, old: str, new: str) -> None:
-        path = self.folder / "securescore.yaml"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-
-
-@asynccontextmanager
-async def daemon(folder: Path, tenants: int = 2) -> AsyncIterator[Daemon]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    async with surroundings(folder, Recorder(), tenants=tenants) as _:
-        path = folder / "securescore.yaml"
-        text = path.read_text().replace("listen: off", f'listen: "127.0.0.1:{port}"')
-        path.write_text(text.replace("raw:", "log: {level: debug, format: json}\n            raw:"))
-        manager = Manager(f"@securescore-test-{port}")
-        manager.open()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "connector.cli.main", "run",
-            cwd=folder,
-            env={
-                "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": manager.address,
-                "WATCHDOG_USEC": "400000", "CANARY": CANARY,
-            },
-            stdout=DEVNULL,
-            stderr=PIPE,
-        )  # fmt: skip
-        running = Daemon(folder, manager, process, port)
-
-        async def read() -> None:
-            assert process.stderr is not None
-            async for line in process.stderr:
-                running.log.append(line.decode().rstrip())
-
-        reader = asyncio.ensure_future(read())
-        try:
-            yield running
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            await reader
-            manager.close()
+from tests.fakes.service import CANARY, daemon
 
 
 async def test_the_service_manager_hears_every_word_and_reloads_take_or_refuse_the_new_configuration(
@@ -205,19 +93,19 @@ async def test_no_secret_is_anywhere_but_where_the_operator_put_it(tmp_path: Pat
         assert not [p for p in kept if secret.encode() in p.read_bytes()]
 
 
-async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+async def test_a_port_that_is_taken_is_weather_told_and_had_as_soon_as_it_is_free(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        async with daemon(tmp_path) as run:
-            run.process.kill()
-            await run.process.wait()
-            run.rewrite(str(run.port), str(taken.getsockname()[1]))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "connector.cli.main", "run",
-                cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, stdout=DEVNULL, stderr=PIPE,
-            )  # fmt: skip
-            _, err = await asyncio.wait_for(process.communicate(), 30)
-            assert process.returncode == 2
-            assert b"Address already in use" in err
-            assert b"next: choose a free port" in err
+        async with daemon(tmp_path, port=taken.getsockname()[1]) as run:
+            await run.until(lambda: run.manager.count("READY=1") == 1, "READY")
+            await run.until(lambda: len(run.entries("poll.done")) >= 2, "polls")
+            (refused,) = run.entries("health.not_listening")[:1]
+            assert "Address already in use" in refused["error"]
+            told = {("connector.problem", "health_port")}
+            await run.until(lambda: told <= {(e.type, e.data.get("reason")) for e in run.events()}, "the problem")
+            taken.close()
+            await run.until(lambda: len(run.entries("health.listening")) == 1, "the port")
+            assert (await run.get("/healthz"))[0] == 200
+            run.process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(run.process.wait(), 30) == 0

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connector.deliver.delivery import Outcome
+from connector.health.state_watch import StateWatch
 from connector.health.upkeep import Seen
 from connector.loops import STALLED_OTHER_S, STALLED_S, App
 from connector.model import Receipt, Record, accept_all
@@ -21,7 +22,8 @@ from tests.fakes.sink import FakeSink, delivery
 def app(**fields: Any) -> App:
     """An application of which only the loops are looked at."""
     parts = dict.fromkeys(("config", "store", "poller", "upkeep", "counters"))
-    return App(**{**parts, "clock": JumpClock(), "concurrency": 1, "deliveries": {}, **fields})
+    watch = StateWatch(JumpClock())
+    return App(**{**parts, "clock": JumpClock(), "concurrency": 1, "deliveries": {}, "watch": watch, **fields})
 
 
 @pytest.mark.parametrize(

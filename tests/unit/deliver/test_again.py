@@ -11,6 +11,7 @@ from attrs import define
 from connector.deliver.delivery import AGAIN_EVERY, HOLD_S, Delivery
 from connector.deliver.loop import drain, run
 from connector.errors import Denied, Unavailable
+from connector.health.state_watch import StateWatch
 from connector.model import Receipt, Record, accept_all
 from connector.ports import Query, Start
 from connector.stores import directory, sqlite
@@ -48,7 +49,7 @@ async def bench(family: str, *, work: bool = True) -> AsyncIterator[Bench]:
         await store.attach([Start("siem")])
         sink = FakeSink()
         found = Bench(store, sink, delivery(store, sink, clock), asyncio.Event())
-        task = asyncio.create_task(run(found.loop, asyncio.Event(), found.wake)) if work else None
+        task = asyncio.create_task(run(found.loop, asyncio.Event(), found.wake, StateWatch(clock))) if work else None
         yield found
         if task is not None:
             task.cancel()

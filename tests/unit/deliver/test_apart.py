@@ -12,6 +12,7 @@ from connector.deliver.delivery import HOLD_S, Delivery
 from connector.deliver.isolation import PARK_AFTER
 from connector.deliver.loop import OUT_OF_TIME, drain, run
 from connector.errors import Denied, StoreError, Unavailable
+from connector.health.state_watch import StateWatch
 from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Query, Settlement, Start
 from connector.stores.sqlite import SqliteStore, open_store
@@ -115,7 +116,7 @@ async def bench(own: Iterable[str] = (CONTOSO, FABRIKAM), **fields: int) -> Asyn
 
 @asynccontextmanager
 async def at_work(found: Bench) -> AsyncIterator[None]:
-    task = asyncio.create_task(run(found.loop, found.stop, found.wake))
+    task = asyncio.create_task(run(found.loop, found.stop, found.wake, StateWatch(found.loop.clock)))
     try:
         yield
     finally:
@@ -383,7 +384,7 @@ def test_stop_lets_what_is_being_sent_end_and_asks_no_failing_place_again() -> N
             await b.commit(CONTOSO, range(5))
             await b.commit(FABRIKAM, [1])
             b.sink.hung = {"contoso"}
-            task = asyncio.create_task(run(b.loop, b.stop, b.wake))
+            task = asyncio.create_task(run(b.loop, b.stop, b.wake, StateWatch(b.loop.clock)))
             while b.sink.sending or len(b.sink.got) < 1:
                 await asyncio.sleep(0.5)
             while not b.sink.sending:  # contoso's own
@@ -412,7 +413,7 @@ def test_a_loop_that_is_cut_leaves_no_task_behind() -> None:
     virtually(scenario())
 
 
-def test_a_state_that_fails_under_a_tenant_of_its_own_is_raised() -> None:
+def test_a_state_that_fails_under_a_tenant_of_its_own_is_waited_for_by_the_daemon_and_raised_by_a_drain() -> None:
     async def scenario() -> None:
         async with bench() as b:
             await b.commit(CONTOSO, range(5))
@@ -426,8 +427,13 @@ def test_a_state_that_fails_under_a_tenant_of_its_own_is_raised() -> None:
                 await settle(sink, settlement)
 
             b.store.settle = full  # type: ignore[method-assign]
-            with pytest.raises(StoreError, match="no space"):
-                await run(b.loop, b.stop, b.wake)
+            watch = StateWatch(b.loop.clock)
+            running = asyncio.create_task(run(b.loop, b.stop, b.wake, watch))
+            while not watch.words():
+                await asyncio.sleep(1)
+            assert not running.done()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
             with pytest.raises(StoreError, match="no space"):
                 await drain(b.loop, 45)
 

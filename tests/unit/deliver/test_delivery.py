@@ -15,6 +15,7 @@ from connector.deliver.isolation import PAGE
 from connector.deliver.loop import drain
 from connector.deliver.loop import run as deliver
 from connector.errors import Denied, MappingError, StoreError, Unavailable
+from connector.health.state_watch import StateWatch
 from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Query, Settlement
 from connector.stores.sqlite import SqliteStore
@@ -435,7 +436,7 @@ async def test_a_second_outage_right_after_the_first_replays_again(
 
 
 async def run(loop: Delivery, stop: asyncio.Event, wake: asyncio.Event) -> None:
-    await asyncio.wait_for(deliver(loop, stop, wake), 20)
+    await asyncio.wait_for(deliver(loop, stop, wake, StateWatch(loop.clock)), 20)
 
 
 async def test_a_commit_wakes_an_idle_sink_at_once(store: SqliteStore, sink: FakeSink, loop: Delivery) -> None:

@@ -228,10 +228,10 @@ async def test_a_measured_sink_behaves_as_the_sink_and_is_counted(clock: JumpClo
 async def test_a_stalled_loop_is_ill_health(clock: JumpClock) -> None:
     stalled: list[str] = []
 
-    async def gather() -> Facts:
-        return facts(clock, stalled=stalled)
+    async def gather() -> tuple[Counters, Facts]:
+        return counters(clock), facts(clock, stalled=stalled)
 
-    async with TestClient(TestServer(application(counters(clock), gather, "1"))) as client:
+    async with TestClient(TestServer(application(gather, "1"))) as client:
         assert (await client.get("/healthz")).status == 200
         assert (await client.get("/readyz")).status == 200
         stalled.append("observe")

@@ -5,7 +5,7 @@ comes with msal and is imported where a certificate is read.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,14 +55,12 @@ def load_key_pair(path: str, password: str | None) -> KeyPair:
     key, certificates = _from_pem(path, data, secret) if pem else _from_pfx(path, data, secret)
     if not isinstance(key, RSAPrivateKey):
         raise ConfigError([f"{path}: Microsoft Entra takes RSA keys only"], "create the certificate with an RSA key")
-    public = key.public_key().public_numbers()
-    fitting = [c for c in certificates if getattr(c.public_key(), "public_numbers", lambda: None)() == public]
-    if not fitting:
+    certificate = _fitting(key, certificates)
+    if certificate is None:
         raise ConfigError(
             [f"{path}: holds no certificate that belongs to its private key"],
             "put certificate and private key into one file: cat certificate.pem key.pem > both.pem",
         )
-    certificate = fitting[0]
     return KeyPair(
         private_key=key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -73,18 +71,39 @@ def load_key_pair(path: str, password: str | None) -> KeyPair:
     )
 
 
-def not_after(path: str, password: str | None = None) -> datetime | None:
-    """When the first certificate of a PEM file, or that of a PFX file, expires; None when it cannot be told."""
+def _fitting(key: "PrivateKeyTypes", certificates: "Sequence[Certificate]") -> "Certificate | None":
+    """Of the certificates that belong to the key the one that ends last: a file may still hold the one it replaced."""
+    public = getattr(key.public_key(), "public_numbers", lambda: None)()
+    fitting = [c for c in certificates if getattr(c.public_key(), "public_numbers", lambda: None)() == public]
+    return max(fitting, key=lambda c: c.not_valid_after_utc, default=None)
+
+
+def signs_in_until(path: str, password: str | None = None) -> datetime | None:
+    """When the certificate that `load_key_pair` takes from this file expires; None when it cannot be told."""
+    try:
+        data = _read(path)
+        secret = password.encode() if password else None
+        key, certificates = _from_pem(path, data, secret) if b"-----BEGIN " in data else _from_pfx(path, data, secret)
+    except ConfigError:  # the sign-in itself will say what is wrong with the file
+        alone = _certificates(path)
+        return alone[0].not_valid_after_utc if len(alone) == 1 else None
+    certificate = _fitting(key, certificates) if key is not None else None
+    return None if certificate is None else certificate.not_valid_after_utc
+
+
+def not_after(path: str) -> datetime | None:
+    """When the first certificate of a PEM file, which TLS shows, expires; None when it cannot be told."""
+    certificates = _certificates(path)
+    return certificates[0].not_valid_after_utc if certificates else None
+
+
+def _certificates(path: str) -> "Sequence[Certificate]":
     from cryptography import x509  # noqa: PLC0415
 
     try:
-        data = _read(path)
-        if b"-----BEGIN " in data:
-            return x509.load_pem_x509_certificates(data)[0].not_valid_after_utc
-        _, certificates = _from_pfx(path, data, password.encode() if password else None)
+        return x509.load_pem_x509_certificates(_read(path))
     except (ConfigError, ValueError):
-        return None  # the sign-in itself will say what is wrong with the file
-    return certificates[0].not_valid_after_utc if certificates else None
+        return []
 
 
 def _read(path: str) -> bytes:
@@ -233,7 +252,7 @@ def _of_auth(auth: AuthConfig, place: str) -> Credential | None:
             password = secrets.resolve(str(reference)) if reference else None
         except ConfigError:
             return Credential(place, "certificate", None)
-        return Credential(place, "certificate", not_after(str(auth.options["file"]), password))
+        return Credential(place, "certificate", signs_in_until(str(auth.options["file"]), password))
     if auth.expires_on is None:
         return Credential(place, "secret", None) if auth.kind == "client_secret" else None
     # The portal shows a day; the secret dies during it, so it counts as expired from its beginning.

@@ -113,9 +113,11 @@ class Keys:
     pfx_encrypted: bytes = field(repr=False)
 
 
-def keys(password: str, *, days: int = 90, curve: bool = False) -> Keys:
-    """A new key pair whose certificate ends in so many days (it has ended when that is negative)."""
-    key = ec.generate_private_key(ec.SECP256R1()) if curve else rsa.generate_private_key(65537, 2048)
+def keys(password: str, *, days: int = 90, curve: bool = False, of: bytes | None = None) -> Keys:
+    """A key pair whose certificate ends in so many days (negative: it has ended); `of`: its key in PEM, else a new one."""
+    key: Any = ec.generate_private_key(ec.SECP256R1()) if curve else rsa.generate_private_key(65537, 2048)
+    if of is not None:
+        key = serialization.load_pem_private_key(of, None)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "connector")])
     now = datetime.now(UTC)
     certificate = (
@@ -132,7 +134,7 @@ def keys(password: str, *, days: int = 90, curve: bool = False) -> Keys:
     plain, locked = serialization.NoEncryption(), serialization.BestAvailableEncryption(password.encode())
 
     def private(encryption: serialization.KeySerializationEncryption) -> bytes:
-        return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        return bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
 
     def pfx(encryption: serialization.KeySerializationEncryption) -> bytes:
         return pkcs12.serialize_key_and_certificates(b"connector", key, certificate, None, encryption)

@@ -24,6 +24,7 @@ from connector.signin.credentials import (
     fault,
     load_key_pair,
     not_after,
+    signs_in_until,
 )
 from connector.stores.sqlite import open_store
 from tests.config_example import CLIENT_ID, TENANT_ID, minimal, parsed
@@ -50,7 +51,31 @@ def test_key_pair_in_every_form(tmp_path: Path, form: str) -> None:
     assert pair.certificate == made.certificate
     assert pair.private_key.encode().startswith(BEGIN)
     assert "PRIVATE" not in repr(pair)
-    assert not_after(file, PASSWORD if form == "pfx_encrypted" else None) == pair.not_after
+    assert signs_in_until(file, PASSWORD if form == "pfx_encrypted" else None) == pair.not_after
+
+
+@pytest.mark.parametrize("case", ["authority first", "old pair first", "renewed with the same key"])
+def test_of_several_certificates_the_one_that_signs_in_is_the_one_that_is_told(tmp_path: Path, case: str) -> None:
+    """Of those that belong to the key the one that ends last, wherever it stands."""
+    old, new = keys(PASSWORD, days=-3), keys(PASSWORD, days=60)
+    if case == "authority first":
+        content = keys(PASSWORD, days=3650).certificate.encode() + new.pem
+    elif case == "old pair first":
+        content = old.certificate.encode() + new.pem
+    else:
+        key = old.pem[old.pem.index(BEGIN) :]
+        new = keys(PASSWORD, days=60, of=key)
+        content = old.certificate.encode() + new.certificate.encode() + key
+    file = write(tmp_path / "key.pem", content)
+    assert load_key_pair(file, None).certificate == new.certificate
+    assert signs_in_until(file) == load_key_pair(file, None).not_after
+
+
+def test_whose_password_is_unknown_is_told_only_where_one_certificate_can_be_meant(tmp_path: Path) -> None:
+    made, other = keys(PASSWORD), keys(PASSWORD, days=3650)
+    file = write(tmp_path / "key.pem", made.pem_encrypted)
+    assert signs_in_until(file) == load_key_pair(file, PASSWORD).not_after
+    assert signs_in_until(write(tmp_path / "two.pem", other.certificate.encode() + made.pem_encrypted)) is None
 
 
 def test_password_for_a_file_without_one_does_no_harm(tmp_path: Path) -> None:
@@ -100,9 +125,10 @@ def test_key_file_that_everybody_reads_is_refused(tmp_path: Path) -> None:
 
 
 def test_expiry_of_an_unreadable_file_is_unknown(tmp_path: Path) -> None:
-    assert not_after(str(tmp_path / "absent")) is None
-    assert not_after(write(tmp_path / "key", b"rubbish")) is None
-    assert not_after(write(tmp_path / "pem", b"-----BEGIN CERTIFICATE-----\nrubbish")) is None
+    for told in (not_after, signs_in_until):
+        assert told(str(tmp_path / "absent")) is None
+        assert told(write(tmp_path / "key", b"rubbish")) is None
+        assert told(write(tmp_path / "pem", b"-----BEGIN CERTIFICATE-----\nrubbish")) is None
 
 
 # -------------------------------------------------------------------------------------------------------------- expiry

@@ -114,7 +114,7 @@ class Keys:
 
 
 def keys(password: str, *, days: int = 90, curve: bool = False, of: bytes | None = None) -> Keys:
-    """A key pair whose certificate ends in so many days (negative: it has ended); `of`: its key in PEM, else a new one."""
+    """A key pair whose certificate ends in so many days (negative: it has ended); `of`: the PEM of its key."""
     key: Any = ec.generate_private_key(ec.SECP256R1()) if curve else rsa.generate_private_key(65537, 2048)
     if of is not None:
         key = serialization.load_pem_private_key(of, None)

@@ -3,11 +3,16 @@
 import asyncio
 import json
 import os
+import re
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from attrs import Factory, define
 
 from connector.cli.main import main
 from connector.observe import memory
@@ -177,6 +182,67 @@ async def test_a_dead_endpoint_poisons_nothing(tmp_path: Path, app: Path, on: Gr
         await host.until_empty()
         assert len(azure.sim.requests) == asked, "only delivered, not polled"
         assert once_an_id(azure) >= events
+
+
+@define
+class Slow:
+    """A receiver of webhooks that takes so long for each event; `ids` are those that it answered for."""
+
+    an_event_s: float = 1.0
+    ids: Counter[str] = Factory(Counter)
+    url: str = ""
+
+    async def _take(self, request: web.Request) -> web.Response:
+        found = re.findall(rb'"specversion":"1.0","id":"([^"]+)"', await request.read())
+        await asyncio.sleep(self.an_event_s * len(found))
+        self.ids.update(each.decode() for each in found)
+        return web.Response(status=204)
+
+    @asynccontextmanager
+    async def serve(self, context: ssl.SSLContext) -> AsyncIterator["Slow"]:
+        application = web.Application(client_max_size=2**24)
+        application.router.add_post("/", self._take)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+            self.url = f"https://127.0.0.1:{runner.addresses[0][1]}/"
+            yield self
+        finally:
+            await runner.cleanup()
+
+
+async def test_a_slow_sink_ends_no_turn_late_and_brings_no_message_twice(tmp_path: Path, app: Path, on: Ground) -> None:
+    """A second an event, and hundreds of events: each turn delivers what fits into its time, and ends."""
+    async with cloud(tmp_path, app, on, 3) as azure, Slow().serve(on.context) as slow:
+        azure.settings = without(azure.settings, "SECURESCORE__sinks__0") | {
+            "SECURESCORE__sinks__0__name": "hook",
+            "SECURESCORE__sinks__0__kind": "webhook",
+            "SECURESCORE__sinks__0__url": slow.url,
+            "SECURESCORE__sinks__0__format": "cloudevents",
+            "SECURESCORE__sinks__0__streams__0": "score",
+            "SECURESCORE__sinks__0__streams__1": "inventory",
+            "SECURESCORE__sinks__0__start": "backfill",
+        }
+        host = await azure.host(SECURESCORE_DELIVER_S="10")
+        await host.timer("plan")
+        await host.until_empty(most_s=120)
+        events = await tenant_events(azure)
+        assert len(events) > 200
+        assert 0 < len(slow.ids) < len(events), "a part was delivered, the rest waits"
+        await host.timer("tend")
+        await host.until_empty(most_s=120)
+        assert len(host.ended) == 6, "no message came twice"
+        assert {ok for _, ok, _ in host.ended} == {True}
+        late_s = 35  # the poll, and one batch of a pace that nobody knew yet: bounded by the network's time limit
+        assert max(host.seconds) < 10 + late_s, host.seconds
+        slow.an_event_s = 0.0
+        for _ in range(2):
+            await host.timer("tend")
+            await host.until_empty(most_s=120)
+        async with azure.store() as store:
+            wanted = {e.id for e in await store.history(Query()) if e.tenant_id and e.stream in ("score", "inventory")}
+        assert wanted <= slow.ids.keys(), "nothing is missing in the end"
 
 
 async def test_many_tenants_and_a_slow_one_that_blocks_nobody(tmp_path: Path, app: Path, on: Ground) -> None:

@@ -147,7 +147,11 @@ def with_head(state: State, values: Mapping[str, Any]) -> State:
 
 
 def decode(state: State | None, since: str = "") -> Memory:
-    """The memory of a tenant; without the closed days of months before `since` (a day)."""
+    """The memory of a tenant; without the closed days of months before `since` (a day). Raises TenantDamaged."""
+    lost = {} if state is None else state.lost
+    for part, why in lost.items():
+        if not part.startswith("days/") or part[5:] >= since[:7]:
+            raise damaged(f"part {part or 'of everything'!r} of a tenant", ValueError(why))
     if state is None or not state.parts:
         return Memory()
     try:

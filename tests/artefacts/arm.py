@@ -187,7 +187,14 @@ class Deployment:
         return {one for raw, made in self._copies() for one in made.value(raw.get("dependsOn", []))}
 
     def outputs(self) -> dict[str, Any]:
-        return {name: self.value(output["value"]) for name, output in self.template["outputs"].items()}
+        return {name: self._output(output) for name, output in self.template["outputs"].items()}
+
+    def _output(self, output: Mapping[str, Any]) -> Any:
+        if "copy" not in output:
+            return self.value(output["value"])
+        count = self.value(output["copy"]["count"])
+        each = [evolve(self, index=index, values=self._values) for index in range(count)]
+        return [one.value(output["copy"]["input"]) for one in each]
 
     def nested(self, raw: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         inner = raw["properties"]

@@ -58,6 +58,8 @@ VERSIONS = {
 
 ROLES = {
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Storage Blob Data Owner",
+    "ba92f5b4-2d11-453d-a403-e96b0029c9fe": "Storage Blob Data Contributor",
+    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": "Storage Blob Data Reader",
     "974c5e8b-45b9-4653-ba55-5f855dd0fb88": "Storage Queue Data Contributor",
     "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3": "Storage Table Data Contributor",
     "3913510d-42f4-4e42-8a64-420c390055eb": "Monitoring Metrics Publisher",
@@ -296,33 +298,60 @@ def test_an_existing_workspace_gets_its_tables_where_it_is() -> None:
 # ---------------------------------------------------------------------------------------------------- least privilege
 
 
-def test_roles_are_those_the_app_needs_each_on_one_resource() -> None:
+def test_roles_are_those_the_app_needs_each_on_what_it_uses() -> None:
+    """On containers and queues, never on an account that others use, too; on the one secret, not on its vault."""
     assert set(TEMPLATE["variables"]["roles"].values()) == set(ROLES)
 
-    def assigned(scenario: str) -> set[tuple[str, str]]:
+    def assigned(scenario: str) -> set[tuple[str, str, str]]:
         found = set()
         for one in of_type(scenario, "Microsoft.Authorization/roleAssignments"):
             assert one["properties"]["principalId"] == PRINCIPAL
             assert one["properties"]["principalType"] == "ServicePrincipal"
-            found.add((one["scope"].split("/")[-2], ROLES[one["properties"]["roleDefinitionId"].rpartition("/")[2]]))
+            kind, name = one["scope"].split("/")[-2:]
+            own = name if kind in ("containers", "queues", "secrets") else ""
+            found.add((kind, own, ROLES[one["properties"]["roleDefinitionId"].rpartition("/")[2]]))
         return found
 
-    plain = {
-        ("storageAccounts", "Storage Blob Data Owner"),
-        ("storageAccounts", "Storage Queue Data Contributor"),
-        ("storageAccounts", "Storage Table Data Contributor"),
-        ("dataCollectionRules", "Monitoring Metrics Publisher"),
-        ("components", "Monitoring Metrics Publisher"),
+    everywhere = {
+        ("containers", "app-package", "Storage Blob Data Contributor"),
+        ("containers", "azure-webjobs-hosts", "Storage Blob Data Owner"),
+        ("containers", "azure-webjobs-secrets", "Storage Blob Data Owner"),
+        ("containers", "config", "Storage Blob Data Reader"),
+        ("containers", "state", "Storage Blob Data Contributor"),
+        ("queues", "securescore-tenants", "Storage Queue Data Contributor"),
+        ("queues", "securescore-tenants-poison", "Storage Queue Data Contributor"),
+        ("dataCollectionRules", "", "Monitoring Metrics Publisher"),
+        ("components", "", "Monitoring Metrics Publisher"),
     }
-    assert assigned("defaults") == plain
-    assert assigned("a secret") == plain | {("vaults", "Key Vault Secrets User")}
+    diagnostics = {
+        ("storageAccounts", "", "Storage Table Data Contributor")
+    }  # a table a month, in an account of its own
+    secret = {("secrets", "graph-client-secret", "Key Vault Secrets User")}
+    assert assigned("defaults") == everywhere | diagnostics
+    assert assigned("a secret") == everywhere | diagnostics | secret
+    assert assigned("existing") == everywhere
+    assert assigned("existing with a secret") == everywhere | secret
     assert assigned("no right to assign roles") == set()
+
+
+def test_a_role_waits_for_what_it_is_given_on() -> None:
+    nested = [one for one in TEMPLATE["resources"] if one["type"] == "Microsoft.Resources/deployments"]
+    roles = [
+        each
+        for one in nested
+        for each in one["properties"]["template"]["resources"]
+        if each["type"] == "Microsoft.Authorization/roleAssignments"
+    ]
+    waits = {str(each["scope"]).split("/")[-2]: each.get("dependsOn") for each in roles}
+    assert waits["containers"] == ["containers"]
+    assert waits["queues"] == ["queues"]
+    assert "vaults/secrets" in waits["secrets"][0]
 
 
 def test_whoever_may_assign_roles_gets_the_commands() -> None:
     assert deployed("defaults")[0].outputs()["roleAssignments"] == []
     commands = deployed("no right to assign roles")[0].outputs()["roleAssignments"]
-    assert len(commands) == 6
+    assert len(commands) == 11
     wanted = {
         (one["scope"].rpartition("/")[2], one["properties"]["roleDefinitionId"].rpartition("/")[2])
         for one in of_type("a secret", "Microsoft.Authorization/roleAssignments")
@@ -448,7 +477,8 @@ def test_queues_and_containers_are_those_of_the_code() -> None:
     }
     assert made == {queue[1], f"{queue[1]}-poison"}
     kept = of_type("defaults", "Microsoft.Storage/storageAccounts/blobServices/containers")
-    assert {c["name"].rpartition("/")[2] for c in kept} == {"app-package", "state", "config"}
+    hosts = {"azure-webjobs-hosts", "azure-webjobs-secrets"}  # what the Functions host would make, if it might
+    assert {c["name"].rpartition("/")[2] for c in kept} == {"app-package", "state", "config"} | hosts
     assert {f"%{name}%" for name in ("SECURESCORE_SCHEDULE", "SECURESCORE_TEND_SCHEDULE")} <= set(
         re.findall(r"%\w+%", code)
     )

@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -37,10 +37,10 @@ class Apps:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._apps: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._apps: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[str, ...], build: Callable[[], Any]) -> Any:
+    def get(self, key: Hashable, build: Callable[[], Any]) -> Any:
         """The application of a key; built outside the lock, because building asks the sign-in host."""
         with self._lock:
             if key in self._apps:
@@ -75,7 +75,7 @@ def acquire(
     client_id = str(auth.options["client_id"])
     with msal_errors(target.what, secret.hide):
         app = apps.get(
-            (target.authority, client_id, secret.fingerprint),
+            (target.authority, client_id, secret.fingerprint, http),  # each goes its own way: it keeps that for life
             lambda: msal_module().ConfidentialClientApplication(
                 client_id,
                 client_credential=secret.credential,

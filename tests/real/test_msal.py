@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
@@ -16,9 +17,10 @@ from attrs import evolve
 from msal.managed_identity import _supported_arc_platforms_and_their_prefixes  # type: ignore[import-untyped]
 
 from connector.clock import SystemClock
-from connector.config.values import AuthConfig
+from connector.config.values import AuthConfig, NetworkConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.net.clouds import CLOUDS
+from connector.net.http import Response
 from connector.signin.claims import Claims, read_claims
 from connector.signin.msal_calls import Target
 from connector.signin.refusals import SignInRefused
@@ -508,6 +510,28 @@ async def test_a_host_that_hangs_keeps_nobody_of_another_cloud_waiting(tmp_path:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
     silent.close()
+
+
+async def test_an_application_signs_in_over_the_network_of_who_asks(entra: Bench) -> None:
+    """Two ways out for one application, such as two proxies: neither is taken for the other."""
+    asked: list[NetworkConfig] = []
+
+    class Seen:
+        def __init__(self, network: NetworkConfig) -> None:
+            self.network = network
+
+        async def request(self, *words: Any, **options: Any) -> Response:
+            asked.append(self.network)
+            return await entra.transports.get(entra.network).request(*words, **options)
+
+    other = evolve(entra.network, no_proxy=("elsewhere.example",))
+    sign_in = SignIn(SystemClock(), Seen)
+    auth = AuthConfig("client_secret", {"client_id": CLIENT, "client_secret": entra.secret()})
+    for network in (entra.network, other):
+        asked.clear()
+        await sign_in.held(auth, entra.target(), network).token()
+        assert set(asked) == {network}
+    await sign_in.close()
 
 
 async def test_closing_ends_a_sign_in_under_way(tmp_path: Path) -> None:

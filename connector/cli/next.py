@@ -17,6 +17,7 @@ from connector.cli.selection import HELP as TENANT_HELP
 from connector.cli.selection import selected
 from connector.cli.terminal import complain, console, draw, dump, plain, plural, progress, table, write_document
 from connector.config.values import Config, TenantConfig
+from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, SecureScoreError
 from connector.formats.spreadsheet import document
 from connector.observe import memory
@@ -56,17 +57,18 @@ def run(args: argparse.Namespace) -> int:
     if args.csv and args.what_if:
         raise ConfigError(["--what-if is no table: --csv has no place for it"], "say --json, or neither")
     tenants = selected(config, args.tenant)
-    units, silent = asyncio.run(collect(config, tenants, args.what_if))
+    limit = args.limit or (None if args.json or args.csv else SHOWN)
+    units, silent = asyncio.run(collect(config, tenants, args.what_if, limit))
     if not units:
         who = tenants[0].name if len(tenants) == 1 else f"any of {len(tenants)} tenants"
         raise SecureScoreError(f"nothing is known of {who} yet", "run `securescore once` first")
     _refuse_unknown(units, args.what_if)
     if args.json:
-        dump(listing.document(units, silent, args.limit))
+        dump(listing.document(units, silent, limit))
     elif args.csv:
-        write_document(document([listing.COLUMNS, *listing.rows(listing.ranked(units, args.limit))]))
+        write_document(document([listing.COLUMNS, *listing.rows(listing.ranked(units, limit))]))
     else:
-        show(units, args.limit or SHOWN)
+        show(units, limit or SHOWN)
     if silent:
         more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
         complain([f"nothing is known yet of {', '.join(map(plain, silent[:NAMED]))}{more}"], "run `securescore once`")
@@ -74,23 +76,42 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def collect(
-    config: Config, tenants: Sequence[TenantConfig], what_if: Sequence[str] = ()
+    config: Config, tenants: Sequence[TenantConfig], what_if: Sequence[str] = (), limit: int | None = None
 ) -> tuple[list[Advised], list[str]]:
-    """The advice for every tenant of which a day is known, and the names of the others."""
-    units: list[Advised] = []
+    """The advice for every tenant of which a day is known, and the names of the others.
+
+    Since when a control is open takes all the days of a tenant to find out; with a limit they are read of those tenants
+    only that have an action among the best.
+    """
+    units: dict[str, Advised] = {}
     silent: list[str] = []
     async with store_beside(config) as store:
         with progress("Reading tenants", len(tenants)) as done:
             for count, tenant in enumerate(tenants, 1):
-                known = memory.decode(await store.load(tenant.tenant_id))
-                done(count)
-                if known.newest is None:
+                unit = await _advised(store, tenant, what_if, all_days=limit is None)
+                if unit is None:
                     silent.append(tenant.name)
-                    continue
-                earlier = known.before(known.newest.day.day)
-                advice = advise(known.newest, known.profiles, earlier, tenant.targets, what_if)
-                units.append(Advised(tenant.name, tenant.tenant_id, advice))
-    return units, silent
+                else:
+                    units[tenant.tenant_id] = unit
+                done(count)
+        if limit is not None:
+            best = {place.of.tenant_id for place in listing.ranked(list(units.values()), limit)}
+            for tenant in tenants:
+                if tenant.tenant_id in best and (unit := await _advised(store, tenant, what_if, all_days=True)):
+                    units[tenant.tenant_id] = unit
+    return list(units.values()), silent
+
+
+async def _advised(
+    store: DurableStore, tenant: TenantConfig, what_if: Sequence[str], *, all_days: bool
+) -> Advised | None:
+    known = memory.decode(await store.load(tenant.tenant_id))
+    if known.newest is None:
+        return None
+    earlier = known.before(known.newest.day.day) if all_days else ()
+    return Advised(
+        tenant.name, tenant.tenant_id, advise(known.newest, known.profiles, earlier, tenant.targets, what_if)
+    )
 
 
 def _refuse_unknown(units: Sequence[Advised], names: Sequence[str]) -> None:

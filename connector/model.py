@@ -11,7 +11,7 @@ from itertools import compress
 from operator import is_not
 from typing import Any
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 STREAMS = ("score", "inventory", "change", "health")
 
@@ -319,7 +319,11 @@ class Event:
 
 @frozen
 class Record:
-    """An event as one sink will see it. `payload` is text for text formats, a JSON-able dict otherwise."""
+    """An event as one sink will see it. `payload` is text for text formats, a JSON-able dict otherwise.
+
+    `encoded` is such a dict as jsonl.dumps writes it (ASCII), made once for all who need its bytes or its size; None
+    where nobody made it. It says what the payload said then: who alters the payload encodes it anew.
+    """
 
     event_id: str
     stream: str
@@ -327,6 +331,7 @@ class Record:
     time: str
     severity: int
     payload: str | Mapping[str, Any]
+    encoded: bytes | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

@@ -494,7 +494,7 @@ class SentinelSink:
             try:
                 if whose not in known:
                     known[whose] = by_place.setdefault(place(self._rules, *whose), [])
-                known[whose].append(Line(record.event_id, ingestion.row(record.payload)))
+                known[whose].append(Line(record.event_id, ingestion.row(record.payload, encoded=record.encoded)))
             except ValueError as error:
                 ledger.rejected[record.event_id] = str(error)
         return by_place

@@ -186,7 +186,7 @@ def line(collector: Collector, record: Record) -> Line:
     found |= {key: value for key, value in own.items() if value and not found.get(key)}
     if index:
         found["index"] = index
-    return Line(record.event_id, token, index, hec.encode(found))
+    return Line(record.event_id, token, index, hec.encode(found, record.payload, record.encoded))
 
 
 def _place(collector: Collector, record: Record, asked: str | None) -> tuple[str, str | None]:

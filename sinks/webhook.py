@@ -185,10 +185,10 @@ def item(record: Record) -> Item:
     payload = record.payload
     if not isinstance(payload, str):
         try:
-            text = jsonl.dumps(dict(payload))
+            data = record.encoded or jsonl.dumps(dict(payload)).encode("ascii")
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"not JSON: {error}") from error
-        return Item(record.event_id, CLOUDEVENT if "specversion" in payload else JSON, text.encode("ascii"))
+        return Item(record.event_id, CLOUDEVENT if "specversion" in payload else JSON, data)
     found = None
     if payload.startswith("{"):
         try:

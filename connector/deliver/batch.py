@@ -142,10 +142,12 @@ class Packer:
 
 
 def octets_of(record: Record) -> int:
-    """The record's size in UTF-8 octets, and of an object nearly so: its sink alone knows how it is written."""
+    """The record's size in octets: of UTF-8 for text, of JSON for an object; its sink may write a little more."""
     payload = record.payload
     if isinstance(payload, str):
         return len(payload) if payload.isascii() else len(payload.encode("utf-8", "surrogatepass"))
+    if record.encoded is not None:
+        return len(record.encoded)
     text = repr(payload)
     plain = len(text.encode("ascii", "ignore"))
     return plain + len("\\uffff") * (len(text) - plain)

@@ -38,15 +38,32 @@ def envelope(payload: str | Mapping[str, Any], moment: str) -> dict[str, Any]:
     return found
 
 
-def encode(found: Mapping[str, Any]) -> bytes:
-    """An envelope's octets: ASCII, without line feeds. Raises ValueError when it is no JSON or too large."""
+def encode(
+    found: Mapping[str, Any], payload: str | Mapping[str, Any] | None = None, encoded: bytes | None = None
+) -> bytes:
+    """An envelope's octets: ASCII, without line feeds. Raises ValueError when it is no JSON or too large.
+
+    Where the envelope is a `payload` whose octets are known and keys behind it, only these are written anew.
+    """
     try:
-        data = jsonl.dumps(found).encode("ascii")
+        more = _behind(found, payload) if encoded and isinstance(payload, Mapping) else None
+        if encoded is None or more is None:
+            data = jsonl.dumps(found).encode("ascii")
+        else:
+            data = encoded if not more else encoded[:-1] + b"," + jsonl.dumps(more).encode("ascii")[1:]
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if len(data) > MAX_EVENT_BYTES:
         raise ValueError(f"{len(data)} bytes, collectors take events of up to {MAX_EVENT_BYTES}")
     return data
+
+
+def _behind(found: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What stands behind the payload's own keys in an envelope; None where they are not there as they were."""
+    own = list(payload)
+    if not own or list(found)[: len(own)] != own or any(found[key] is not payload[key] for key in own):
+        return None
+    return {key: value for key, value in found.items() if key not in payload}
 
 
 def _is_flat(fields: object) -> bool:

@@ -22,13 +22,16 @@ SHORTENED = "Shortened"
 _LEAST_FIELD_BYTES = 250
 
 
-def row(payload: str | Mapping[str, Any], max_bytes: int = MAX_BODY_BYTES - 2) -> bytes:
+def row(
+    payload: str | Mapping[str, Any], max_bytes: int = MAX_BODY_BYTES - 2, *, encoded: bytes | None = None
+) -> bytes:
     """The octets (ASCII JSON) of one record, shortened and marked where the service would cut or refuse it.
 
-    `payload` is an object, or the text of one. Raises ValueError with the reason when no row can be made of it.
+    `payload` is an object, or the text of one; `encoded` its octets where they are known. Raises ValueError with the
+    reason when no row can be made of it.
     """
     found = _object(payload)
-    data = _dumps(found)
+    data = _dumps(found) if encoded is None else encoded
     limit = MAX_FIELD_BYTES
     if len(data) <= min(limit, max_bytes):
         return data

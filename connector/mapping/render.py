@@ -11,6 +11,7 @@ from attrs import field, frozen
 from jmespath.exceptions import JMESPathError
 
 from connector.errors import ConfigError, MappingError
+from connector.formats import jsonl
 from connector.formats.text import as_text
 from connector.mapping.generate import Renderer, generate
 from connector.mapping.interpret import COMPILED, ENCODERS, Plan, merged, plan_of
@@ -67,13 +68,15 @@ class Mapping:
         tenant = data.get("tenant")
         name = (tenant.get("name") or tenant.get("id") or "") if isinstance(tenant, abc.Mapping) else ""
         severity = data.get("severity")
+        payload = payload_of(event, stream)
         return Record(
             event_id=event.id,
             stream=stream,
             tenant=name if isinstance(name, str) else as_text(name),
             time=event.time,
             severity=severity if type(severity) is int else 0,
-            payload=payload_of(event, stream),
+            payload=payload,
+            encoded=None if isinstance(payload, str) else _encoded(payload),
         )
 
     def _payload(self, event: Event, stream: str) -> str | dict[str, Any]:
@@ -103,3 +106,11 @@ class Mapping:
         except (ValueError, TypeError, RecursionError, JMESPathError) as error:
             what = f"mapping {self.name!r}, event {event.id} ({event.type}): {type(error).__name__}: {error}"
             raise MappingError(what, f"correct the mapping {self.name!r}; the event is kept") from error
+
+
+def _encoded(payload: abc.Mapping[str, Any]) -> bytes | None:
+    """The bytes of an object; None where it is too deep to be JSON, which its sink will say of it."""
+    try:
+        return jsonl.dumps(payload).encode("ascii")
+    except (TypeError, ValueError, RecursionError):
+        return None

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connector.formats import hec
 from connector.mapping.load import load_mapping
@@ -108,3 +110,19 @@ def test_an_ecs_document_is_the_event_itself() -> None:
     document = load_mapping("ecs").render(samples.event("feed.gap")).payload
     found = hec.envelope(document, "2026-11-22T09:12:03Z")
     assert found == {"event": document, "time": "1795338723.000"}
+
+
+@given(st.sampled_from(samples.names()), st.sampled_from(["splunk", "ocsf", "ecs", "graphsecurity"]), st.data())
+def test_octets_that_are_known_are_not_made_again_and_none_differs(name: str, form: str, data: st.DataObject) -> None:
+    """However a sink completes the envelope: as if it were written whole."""
+    event = samples.event(name)
+    record = load_mapping(form).render(event)
+    if not record.payload:
+        return
+    found = hec.envelope(record.payload, record.time)
+    for key in data.draw(st.lists(st.sampled_from(["host", "source", "sourcetype", "index"]), unique=True)):
+        if data.draw(st.booleans()):
+            found[key] = "own"
+        else:
+            found.pop(key, None)
+    assert hec.encode(found, record.payload, record.encoded) == hec.encode(found)

@@ -134,3 +134,10 @@ def test_packed_bodies_are_exactly_within_the_limit_and_no_smaller_than_need_be(
 def test_a_body_is_a_json_array() -> None:
     assert ingestion.body([Row(b'{"a":1}'), Row(b'{"b":2}')]) == b'[{"a":1},{"b":2}]'
     assert ingestion.body([]) == b"[]"
+
+
+def test_octets_that_are_known_are_taken_and_a_row_that_is_too_long_is_still_shortened() -> None:
+    short, long = {"a": 1}, {"a": "x" * (2 * ingestion.MAX_FIELD_BYTES)}
+    known = json.dumps(short, separators=(",", ":")).encode()
+    assert ingestion.row(short, encoded=known) is known
+    assert ingestion.row(long, encoded=json.dumps(long, separators=(",", ":")).encode()) == ingestion.row(long)

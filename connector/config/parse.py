@@ -22,7 +22,7 @@ from connector.config.keys import (
     TENANT,
     TOP,
 )
-from connector.config.read import Path, Problem, Reader, dotted, group, nearest, not_one_of
+from connector.config.read import Path, Problem, Reader, dotted, group, in_order, nearest, not_one_of
 from connector.config.values import (
     OLD_ADD_ON,
     AuthConfig,
@@ -136,7 +136,7 @@ def parse(
     )
     _interval(reader, config)
     if reader.problems:
-        raise ConfigError([p.text for p in sorted(reader.problems, key=lambda p: (p.file, p.line))])
+        raise ConfigError(in_order(reader.problems))
     return config
 
 

@@ -9,7 +9,7 @@ import math
 import os.path
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -20,6 +20,7 @@ from attrs import Factory, define, frozen
 
 from connector.config import secrets
 from connector.config.keys import CLOUDS, LANGUAGES, OTHER_CLOUDS
+from connector.errors import ConfigError
 from connector.options import TYPES, Option, is_loopback
 
 Path = tuple[str | int, ...]
@@ -84,9 +85,18 @@ def nearest(word: object, known: Collection[str]) -> str:
     return f"; did you mean {by_fold[found[0]]}?" if found else ""
 
 
+MAX_PROBLEMS = 2_000
+"""Nobody reads so many; and what makes more of them is no configuration and would only take time."""
+
+
+def in_order(problems: Sequence[Problem]) -> list[str]:
+    """The problems as their readers want them: by file and line."""
+    return [problem.text for problem in sorted(problems, key=lambda problem: (problem.file, problem.line))]
+
+
 @define
 class Reader:
-    """Checks values and collects problems.
+    """Checks values and collects problems; raises ConfigError when there are too many to go on.
 
     `where` gives the line of a path (None = unknown), `file` names another file than the configuration, `base_dir` is
     what relative paths are relative to, `environ` what `${env:NAME}` means in values that are no secrets.
@@ -106,6 +116,9 @@ class Reader:
         else:
             place = dotted(path) if line is None else f"{dotted(path)} (line {line})"
         self.problems.append(Problem(self.file, line or 0, f"{place}: {text}"))
+        if len(self.problems) > MAX_PROBLEMS:
+            told = in_order(self.problems)
+            raise ConfigError([*told, f"more than {MAX_PROBLEMS} problems: the rest was not looked at"])
 
     def mapping(self, raw: object, path: Path) -> Mapping[str, Any]:
         """The value when it is a mapping with text keys; otherwise a problem and an empty one."""

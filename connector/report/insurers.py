@@ -10,13 +10,18 @@ from connector.report.words import ANSWERS, STANDINGS
 
 def insurers(insurance: Insurance) -> Content:
     """A row a question, with its answer and how far the controls that decide it are."""
+    verb = "has" if len(insurance.evidence) == 1 else "have"
     return (
         el(
             "p",
             "As of ",
             day(insurance.day),
             ". Indicative: which control bears on which question is an assignment of ours. “Yes” takes full, measured "
-            "points of every control that decides; what was only declared is called so.",
+            "points of every control that decides; what was only declared is called so. Content hash of the day: ",
+            el("code", insurance.sha256),
+            f"; {count(len(insurance.evidence), 'archived response')} of it {verb} the hash recorded."
+            if insurance.evidence
+            else ".",
             class_="small",
         ),
         table(

@@ -5,12 +5,16 @@ Nothing about any particular place.
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 
+from connector.clock import SimulatedClock
 from connector.errors import Conflict
-from connector.ports import Documents
+from connector.ports import Documents, Query, Start, State
+from connector.stores.documents import DocumentsStore
+from tests.contract.store_contract import CONTOSO, event, events, numbers, settle
 
 BODIES = {"empty": b"", "small": b"\x00\xff\r\n", "large": bytes(range(256)) * 16_000}
 
@@ -71,3 +75,35 @@ class DocumentsContract:
         assert await documents.get("a/1") is None
         assert set(await documents.list("")) == {"a/12"}
         assert await documents.get("a/12") == BODIES["large"]
+
+    @pytest.mark.parametrize("damage", [b"torn", b"", None], ids=["torn", "empty", "missing"])
+    async def test_a_store_in_it_counts_what_is_damaged_before_it_is_forgotten(
+        self, documents: Documents, damage: bytes | None
+    ) -> None:
+        """Another process meets it, tells it, and goes on with what is sound; the count outlives that."""
+
+        def opened() -> DocumentsStore:
+            return DocumentsStore(documents, SimulatedClock(datetime(2026, 11, 22, 9, tzinfo=UTC)))
+
+        store = opened()
+        await store.attach([Start("siem"), Start("dead")])
+        for n in range(3):
+            await store.commit(CONTOSO, State(n, {"head": b"{}", f"days/{n}": b"1"}), events([2 * n, 2 * n + 1]))
+        await settle(store, "siem", accept=range(3), limit=3)
+        name = f"{CONTOSO}/000000000002"
+        await documents.delete(name)
+        if damage is not None:
+            await documents.create(name, damage)
+        store = opened()
+        assert [e.data["number"] for e in await store.history(Query())] == [0, 1, 4, 5]
+        (flaw,) = await store.flaws()
+        assert (flaw.reason, flaw.document, flaw.tenant_id) == ("state_damaged", name, CONTOSO)
+        assert (flaw.events, flaw.sinks) == (2, {"siem": 1, "dead": 2})
+        assert [f.document for f in await store.verify()] == [name]
+        await settle(store, "dead", accept=[0, 1, 4, 5])
+        state = await store.load(CONTOSO)
+        assert state is not None
+        await store.commit(CONTOSO, State(state.generation, {"head": b"new"}), [event(9)])
+        (noted,) = await opened().flaws()
+        assert (noted.events, noted.sinks) == (2, {"siem": 1, "dead": 2})
+        assert numbers(await opened().due("siem", 10)) == [4, 5, 9]

@@ -203,3 +203,18 @@ async def test_what_cannot_be_noted_is_not_forgotten(clock: JumpClock) -> None:
     assert await store.due("soc", 10) == due
     (flaw,) = await store.flaws()
     assert flaw.sinks == {"soc": 1}
+
+
+async def test_a_sink_that_left_the_configuration_is_a_problem_until_it_is_back_or_released(clock: JumpClock) -> None:
+    store = store_of(Memory(), clock)
+    await store.attach([Start("soc"), Start("old")])
+    await add(store, events(range(3)))
+    await store.attach([Start("soc")])
+    care = upkeep(store, clock)
+    await care.look([])
+    (problem,) = await told(store)
+    assert (problem.subject, problem.data["reason"], problem.data["sink"]) == ("sink:old", "sink_removed", "old")
+    assert "holds 3 events" in problem.data["summary"]
+    await store.release("old")
+    await care.look([])
+    assert short(await told(store)) == [("problem", "sink_removed"), ("recovered", "sink_removed")]

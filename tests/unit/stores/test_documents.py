@@ -17,6 +17,7 @@ from connector.errors import Conflict, StoreBusy, StoreError
 from connector.ports import Documents, Query, Start, State
 from connector.stores.directory import open_store
 from connector.stores.documents import DocumentsStore
+from connector.stores.numbered import Logs
 from tests.contract.documents_contract import DocumentsContract
 from tests.contract.store_contract import (
     AFTER_ALL,
@@ -640,3 +641,19 @@ async def test_the_connectors_own_words_have_room_beyond_the_bound() -> None:
     with pytest.raises(StoreError, match="bound"):
         await add(store, events([6]))
     await store.commit("", State(parts={"head": b"{}"}), [event(1, tenant=None, type="connector.problem")])
+
+
+async def test_a_number_further_on_does_not_count_beside_the_next_one() -> None:
+    """Of two writers one knew of a sink's place and the other did not: they chose different numbers."""
+    memory = Memory()
+    logs = Logs(memory)
+    assert await logs.append("a", {}, None, {})
+    root = await logs.root("a", {1: 0})
+    assert await logs.append("a", {1: 0}, root, {"who": "next"})
+    assert not await logs.append("a", {1: 0}, root, {"who": "further"}, number=7)
+    assert sorted(memory.kept) == ["a/000000000001", "a/000000000002"], "and what it wrote is gone"
+    now = await logs.list("a/")
+    root = await logs.root("a", now["a"])
+    assert await logs.append("a", now["a"], root, {"who": "further"}, number=7)
+    assert await logs.append("a", (await logs.list("a/"))["a"], await logs.root("a", {7: 0}), {})
+    assert "a/000000000008" in memory.kept

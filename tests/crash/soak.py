@@ -128,8 +128,11 @@ class Round:
         self.figures.while_sending += self.hook.heard.is_set() or self.syslog.heard.is_set()
 
     async def last_life(self) -> None:
-        """Let it work until nothing is due, then stop it as a service manager does."""
-        process = await securescore(self.home, "run")
+        """One that is left in peace."""
+        await self.to_rest(await securescore(self.home, "run"))
+
+    async def to_rest(self, process: Process) -> None:
+        """Until nothing is due; then a stop as a service manager does it."""
         await started(process)
         quiet, deadline = 0, time.monotonic() + 120
         while quiet < 3:

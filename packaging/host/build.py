@@ -269,7 +269,8 @@ def deb(tree: Path, work: Path, out: Path, python: str) -> Path:
     put(root / "DEBIAN/control", control)
     put(root / "DEBIAN/conffiles", f"{CONFIG}\n")
     for script in ("postinst", "prerm", "postrm"):
-        put(root / "DEBIAN" / script, (HERE / "deb" / script).read_text(), 0o755)
+        text = (HERE / "deb" / script).read_text().replace("@account.sh@\n", (HERE / "account.sh").read_text())
+        put(root / "DEBIAN" / script, text, 0o755)
     stamp(root)
     made = out / f"{NAME}_{number}_{arch}.deb"
     run("dpkg-deb", "--root-owner-group", "-Zzstd", "-z9", "-b", root, made)  # xz: 7 % smaller, five times the work
@@ -282,6 +283,7 @@ def rpm(tree: Path, work: Path, out: Path, python: str) -> Path:
     number = version(work / "wheels")
     defines = {
         "tree": tree,
+        "account": HERE / "account.sh",
         "upstream_version": number,
         "interpreter": f"python{major}.{small}",
         "_topdir": work / "rpm",

@@ -17,6 +17,7 @@ from connector.cli.explain import show as show_waterfall
 from connector.cli.terminal import cell_len, console, fit, plain, plural, progress, styled
 from connector.clock import SimulatedClock
 from connector.config.values import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
+from connector.durable import creating, replacing
 from connector.errors import ConfigError
 from connector.health.logs import log_to_stderr
 from connector.loops import App
@@ -62,7 +63,8 @@ def prepare(folder: Path) -> Path:
             for name in FILES:
                 (folder / name).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MARKER).touch()
+        with creating(folder / MARKER):
+            pass
     except OSError as error:
         raise ConfigError([f"cannot write {folder}: {error.strerror}"], "name another folder: --out DIR") from error
     return folder
@@ -78,8 +80,8 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
     clock = SimulatedClock(live_from)
     async with serve(world, clock, budget=Budget()) as sim:
         token = folder / "token"
-        token.touch(0o600)
-        token.write_text(token_for(tenant.id))
+        with replacing(token) as file:
+            file.write(token_for(tenant.id).encode())
         config = _config(folder, sim.base_url, tenant.id, tenant.name, token)
         out.print("Simulated tenant", styled(tenant.name, "bold"), f"at {sim.base_url}: no credentials, real HTTP.")
         async with open_app(config, clock=clock) as app:

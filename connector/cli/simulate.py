@@ -17,6 +17,7 @@ from pathlib import Path
 from connector.cli.terminal import say
 from connector.cli.times import day_of
 from connector.clock import SystemClock, iso
+from connector.durable import replacing
 from connector.errors import SecureScoreError
 from connector.simulator.authority import Authority, Registration, serve_authority
 from connector.simulator.certificates import server_context, write_private
@@ -209,7 +210,8 @@ def _write(sim: Simulation, authority: Authority | None, out: Path, ca_file: Pat
     if authority:
         write_private(out / "client.secret", _secret(authority).encode())
     path = out / "securescore.yaml"
-    path.write_text(_configuration(sim, authority, out.resolve(), ca_file, len(sim.world.tenants)))
+    with replacing(path) as file:
+        file.write(_configuration(sim, authority, out.resolve(), ca_file, len(sim.world.tenants)).encode())
     return path
 
 

@@ -4,7 +4,6 @@ Not for production: the keys lie in a folder, readable by their owner only. The 
 """
 
 import ipaddress
-import os
 import ssl
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from connector.durable import replacing
 
 LIFETIME = timedelta(days=30)
 
@@ -31,8 +32,9 @@ def server_context(folder: Path, now: datetime) -> tuple[ssl.SSLContext, Path]:
     )
     folder.mkdir(parents=True, exist_ok=True)
     ca_file = folder / "ca.pem"
-    ca_file.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    for path, certificate in ((ca_file, authority), (folder / "server.pem", server)):
+        with replacing(path, 0o644) as file:
+            file.write(certificate.public_bytes(serialization.Encoding.PEM))
     write_private(folder / "server.key", secret)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -42,9 +44,7 @@ def server_context(folder: Path, now: datetime) -> tuple[ssl.SSLContext, Path]:
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner may read, whatever the umask and whatever was there."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with replacing(path) as file:
         file.write(content)
 
 

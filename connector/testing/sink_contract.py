@@ -11,6 +11,7 @@ lines:
         def far_end(self) -> Iterator[FarEnd]: ...
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -99,6 +100,17 @@ class SinkContract:
             records = batch(far_end, range(start, start + 20))
             assert await sink.send(records) == accepted(records)
         assert ids(await far_end.received(40)) == [f"id-{n:04}" for n in range(40)]
+
+    async def test_several_callers_at_once_get_each_their_own_answer(self, far_end: FarEnd, sink: Sink) -> None:
+        """Tenants with a place of their own are sent beside the others, and homes that are called send side by side."""
+        batches = [batch(far_end, range(start, start + 5)) for start in (0, 10, 20, 30)]
+        receipts = await asyncio.gather(*(sink.send(records) for records in batches))
+        assert receipts == [accepted(records) for records in batches]
+        arrived = ids(await far_end.received(20))
+        assert sorted(arrived) == sorted(r.event_id for records in batches for r in records)
+        for records in batches:
+            mine = [r.event_id for r in records]
+            assert [event_id for event_id in arrived if event_id in mine] == mine, "each in order"
 
     async def test_takes_an_empty_batch(self, far_end: FarEnd, sink: Sink) -> None:
         assert await sink.send([]) == Receipt()

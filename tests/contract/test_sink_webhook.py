@@ -106,7 +106,7 @@ class Receiver:
 
     def sink(self, secrets: str = NEW, authorization: str = "", **network: Any) -> WebhookSink:
         keys = tuple(signing_key(text) for text in secrets.split())
-        http = Http(clock=Clock(), timeout_s=5, max_connections=1, **network)
+        http = Http(clock=Clock(), max_connections=1, **{"timeout_s": 5, **network})
         return WebhookSink("casb", Endpoint(self.url, keys, authorization, self.mode), http)
 
     def payload(self, event_id: str, text: str) -> Any:
@@ -297,6 +297,22 @@ async def test_a_wish_to_be_left_alone_comes_with_what_was_taken_before_it() -> 
         assert len(receiver.requests) == 3, "the rest of the batch is not tried"
         assert await made.send(batch[2:]) == accepted(batch[2:])
         await made.close()
+
+
+async def test_many_at_once_wait_for_each_other_not_for_the_receivers_time_limit(far_end: Receiver) -> None:
+    """A healthy receiver of 0.1 s a post, one connection, half a second of patience, eight tenants side by side."""
+
+    async def slow(_request: web.Request, _data: bytes) -> web.Response:
+        await asyncio.sleep(0.1)
+        return web.Response(status=204)
+
+    far_end.answer = slow
+    sink = far_end.sink(timeout_s=0.5)
+    batches = [[cloud(10 * n + k) for k in range(4)] for n in range(8)]
+    receipts = await asyncio.gather(*(sink.send(batch) for batch in batches))
+    assert receipts == [accepted(batch) for batch in batches]
+    assert len(far_end.requests) == (32 if far_end.mode == "single" else 8)
+    await sink.close()
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals

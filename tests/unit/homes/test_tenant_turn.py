@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve, field
 
 from connector.app import open_app
 from connector.clock import SimulatedClock
@@ -23,16 +23,18 @@ from connector.config.values import (
     StateConfig,
     TenantConfig,
 )
+from connector.deliver.batch import Filter
 from connector.errors import ConfigError, Denied, StoreError, Unavailable
 from connector.health.upkeep import CONNECTOR
-from connector.homes.circuit import HELD_AFTER
-from connector.homes.tenant_turn import SETTLE_LAG_S, Asked, TenantTurns, message, read, refuse_kinds
+from connector.homes.circuit import HELD_AFTER, HOLD_S
+from connector.homes.tenant_turn import BUSY, HELD, SETTLE_LAG_S, Asked, TenantTurns, message, read, refuse_kinds
 from connector.model import Receipt, Record, accept_all
 from connector.observe import memory
 from connector.ports import Query, Settlement, State
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve
 from connector.simulator.world import World
+from tests.fake_graph import JumpClock
 from tests.fakes.simulated import tenants_of
 from tests.fakes.sink import FakeSink, delivery
 
@@ -67,6 +69,26 @@ async def events(turns: TenantTurns, kind: str = "") -> list[dict[str, Any]]:
 async def one_round(turns: TenantTurns) -> None:
     for text in await turns.plan():
         await turns.turn(text.encode())
+
+
+async def one_round_without_delivery(turns: TenantTurns) -> None:
+    deliveries, turns.app.deliveries = turns.app.deliveries, {}
+    await one_round(turns)
+    turns.app.deliveries = deliveries
+
+
+@define
+class Hanging(FakeSink):
+    """Takes so long, then does not answer; of whom it was asked is in `tried`."""
+
+    hang_s: float = 0.0
+    behave: Any = field(factory=lambda: refuse(Unavailable("no answer")))
+    tried: set[str | None] = field(factory=set)
+
+    async def send(self, records: Sequence[Record]) -> Receipt:
+        self.tried |= {r.tenant for r in records}
+        await asyncio.sleep(self.hang_s)
+        return await FakeSink.send(self, records)
 
 
 def refuse(error: Exception) -> Any:
@@ -390,6 +412,75 @@ async def test_a_held_sink_is_not_asked(tmp_path: Path) -> None:
         sink.behave = refuse(Unavailable("down"))
         await one_round(turns)
         assert len(sink.offered) == HELD_AFTER
+
+
+async def test_whether_a_sink_is_held_is_asked_again_by_those_that_waited_for_others(tmp_path: Path) -> None:
+    """Fifteen turns at once, where one sends at a time and each finds that nobody answers."""
+    async with home(tmp_path, 15) as (turns, _, _):
+        await one_round_without_delivery(turns)
+        turns.app.config = evolve(turns.app.config, sinks=(SinkConfig("siem", "splunk_hec"),))
+        hanging = Hanging(hang_s=0.05)
+        turns.app.deliveries = {"siem": delivery(turns.app.store, hanging, JumpClock())}
+        turns.deliver_s = 5.0
+        found = await asyncio.gather(*(turns.deliver(t.tenant_id) for t in turns.app.config.tenants))
+        assert len(hanging.tried) == HELD_AFTER
+        assert [o.error for (o,) in found].count(HELD) == 15 - HELD_AFTER
+
+
+async def test_a_turn_waits_for_others_at_a_sink_in_bounded_time(tmp_path: Path) -> None:
+    async with home(tmp_path, 4) as (turns, _, _):
+        await one_round_without_delivery(turns)
+        turns.app.config = evolve(turns.app.config, sinks=(SinkConfig("siem", "splunk_hec"),))
+        hanging = Hanging(hang_s=3.0)
+        turns.app.deliveries = {"siem": delivery(turns.app.store, hanging, JumpClock())}
+        turns.deliver_s = 0.2
+        tasks = [asyncio.create_task(turns.deliver(t.tenant_id)) for t in turns.app.config.tenants]
+        done, first = await asyncio.wait(tasks, timeout=2.0)
+        assert len(first) == 1
+        assert [o.error for task in done for o in task.result()] == [BUSY] * 3
+        for task in first:
+            task.cancel()
+        await asyncio.gather(*first, return_exceptions=True)
+        hanging.hang_s = 0.0
+        hanging.behave = accept_all
+        for tenant in turns.app.config.tenants:
+            (outcome,) = await turns.deliver(tenant.tenant_id)
+            assert (outcome.state, outcome.sent > 0) == ("ok", True), "a turn that was cut leaves nothing locked"
+
+
+async def test_who_has_nothing_to_send_does_not_use_up_the_try_for_all(tmp_path: Path) -> None:
+    async with home(tmp_path, 6) as (turns, sink, sim):
+        assert isinstance(sim.clock, SimulatedClock)
+        turns.app.deliveries = {
+            "siem": delivery(turns.app.store, sink, sim.clock, wants=Filter(streams=frozenset({"score", "inventory"})))
+        }
+        sink.behave = refuse(Denied("no role"))
+        await one_round(turns)
+        sink.behave = accept_all
+        await sim.clock.advance(HOLD_S + 1)
+        waiting = await turns.tend()
+        assert len(waiting) == 6
+        for text in waiting:
+            await turns.turn(text.encode())
+        assert await turns.tend() == []
+
+
+async def test_tenants_whose_own_place_fails_hold_the_sink_for_nobody_else(tmp_path: Path) -> None:
+    """One message at a time, and the first three are refused by rules of their own."""
+    async with home(tmp_path, 12) as (turns, sink, _):
+        denied = turns.app.config.tenants[:3]
+        own = frozenset(t.tenant_id for t in turns.app.config.tenants)
+        turns.app.deliveries = {"siem": delivery(turns.app.store, sink, turns.clock, with_own_place=own)}
+
+        def behave(records: Sequence[Record]) -> Receipt:
+            if records[0].tenant in {t.name for t in denied}:
+                raise Denied("403 from its rule")
+            return accept_all(records)
+
+        sink.behave = behave
+        await one_round(turns)
+        waiting = {read(text.encode()).tenant_id for text in await turns.tend()}
+        assert waiting == {t.tenant_id for t in denied}
 
 
 def test_kinds_that_need_a_process_are_refused() -> None:

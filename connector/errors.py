@@ -4,6 +4,8 @@ Every error carries `what` (the fact), `hint` (the operator's next step) and typ
 where they are met; any other exception is a bug.
 """
 
+import errno
+
 
 class SecureScoreError(Exception):
     """Base of the taxonomy: `what` happened and the `hint` that says what to do next."""
@@ -82,3 +84,28 @@ class TenantDamaged(StoreError):
 
 class Conflict(SecureScoreError):
     """Another writer committed this tenant first: load again and repeat the observation."""
+
+
+_EXHAUSTED = {
+    errno.EMFILE: ("no more files and connections can be opened", "raise LimitNOFILE of the service (`ulimit -n`)"),
+    errno.ENFILE: ("this machine can open no more files", "see who holds so many open, or raise fs.file-max"),
+    errno.ENOMEM: ("there is no memory left", "raise MemoryMax of the service, or free memory on this machine"),
+}
+_NO_THREAD = ("no further thread can be started", "raise TasksMax of the service (`ulimit -u`)")
+
+
+def exhausted(error: BaseException | None) -> Unavailable | None:
+    """What this machine had no more of, where that is behind an error: the operator's matter. None for all others."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        found = _EXHAUSTED.get(error.errno or 0) if isinstance(error, OSError) else None
+        if isinstance(error, MemoryError):
+            found = _EXHAUSTED[errno.ENOMEM]
+        if isinstance(error, RuntimeError) and "start new thread" in str(error):
+            found = _NO_THREAD
+        if found is not None:
+            what, hint = found
+            return Unavailable(what, hint=f"{hint}; it is tried again by itself")
+        error = error.__cause__ or error.__context__
+    return None

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from connector.errors import Denied, Unavailable
+from connector.errors import Denied, Unavailable, exhausted
 from connector.formats.lines import octets, one_line
 from connector.model import Receipt, Record
 from connector.options import Init, Option
@@ -141,7 +141,8 @@ class FileSink:
 
 def _failure(path: str, error: OSError) -> Denied | Unavailable:
     what = f"{path}: {error.strerror or error}"
-    hint = _HINTS.get(error.errno or 0, "")
+    lacking = exhausted(error)
+    hint = lacking.hint if lacking else _HINTS.get(error.errno or 0, "")
     if error.errno in _OPERATOR_MUST_ACT:
         return Denied(what, hint or "let the connector's user read and write this file and its folder")
     return Unavailable(what, hint=hint)

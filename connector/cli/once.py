@@ -7,15 +7,22 @@ from typing import Any
 
 from connector.app import open_app
 from connector.cli.common import config_of
+from connector.cli.process import to_end
 from connector.cli.terminal import console, draw, draw_notes, plain, progress, table
 from connector.config.values import Config
 from connector.deliver.delivery import Outcome
+from connector.errors import StoreError
 from connector.health.logs import log_to_stderr
+from connector.health.overview import open_problems, overview, unwell
+from connector.health.upkeep import CONNECTOR
 from connector.loops import App
+from connector.observe import memory
 from connector.observe.poller import PollOutcome
 
 HELP = "poll every selected tenant now, offer everything unsettled to every sink, exit"
 LOOK_S = 0.2
+WELL = ("ok", "unchanged")
+"""What becomes of a poll that met nothing wrong."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,17 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     log_to_stderr(config.log)
-    return asyncio.run(_once(config, args.tenant, deliver=not args.no_deliver))
+    return to_end(_once(config, args.tenant, deliver=not args.no_deliver))
 
 
 async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
     async with open_app(config) as app:
         app.tenants(names)  # a wrong name is an error before anything is read
+        heard = await _heard(app)
         polls = await _poll(app, names)
         sinks = await _deliver(app) if deliver else []
         if not deliver:
-            await app.look()  # what the polls found wrong with the state
-        flawed = app.upkeep.flawed
+            await app.look_or_wait()  # what the polls found wrong with the state
+        open_now = await _unwell(
+            app, [poll.tenant for poll in polls if poll.status in WELL], heard
+        )  # the others say it
     out = console()
     shown = table("tenant", "newest day", "events>", "result")
     for poll in polls:
@@ -49,13 +59,38 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
         for sink in sinks:
             shown.add_row(plain(sink.sink), str(sink.sent), str(sink.parked), _words(sink.state, sink))
         draw(shown, out)
-    good = [p.status in ("ok", "unchanged") for p in polls] + [
-        s.state in ("ok", "idle") and not s.parked for s in sinks
-    ]
+    good = [p.status in WELL for p in polls] + [s.state in ("ok", "idle") and not s.parked for s in sinks]
     done = [p.status != "failed" for p in polls] + [s.state in ("ok", "idle") for s in sinks]
-    if flawed:
-        out.print("The state is not as it was left: `securescore status` says what is lost or comes again.")
-    return 0 if all(good) and not flawed else 3 if any(done) else 1
+    if open_now:
+        out.print()
+        for words in open_now:
+            out.print(plain(words))
+        out.print("next: `securescore status` says of each what to do.")
+    return 0 if all(good) and not open_now else 3 if any(done) else 1
+
+
+async def _heard(app: App) -> list[str]:
+    """What is open already, in words."""
+    try:
+        return [p["summary"] for p in await open_problems(app.store, CONNECTOR)]
+    except StoreError:
+        return []  # the poll says it
+
+
+async def _unwell(app: App, tenants: list[str], heard: list[str]) -> list[str]:
+    """What stands open after this visit although it went well; and what the state could not even be told."""
+    troubles = [f"The state took nothing: {what}" for what in app.watch.words()]
+    try:
+        heads = {
+            t.name: memory.readable_head(await app.store.load(t.tenant_id))
+            for t in app.config.tenants
+            if t.name in tenants
+        }
+        problems = await open_problems(app.store, CONNECTOR)
+        status = overview(app.config, heads, await app.store.stats(), app.clock.now(), problems, ())
+    except StoreError as error:
+        return [*troubles, f"The state cannot be read: {error.what}"]
+    return [*troubles, *unwell(status, tenants, heard)]
 
 
 async def _poll(app: App, names: list[str]) -> list[PollOutcome]:

@@ -24,7 +24,7 @@ from connector.clock import SystemClock, first_of
 from connector.config.values import Config
 from connector.config.yaml_file import find
 from connector.deliver.prepare import check_sinks
-from connector.errors import ConfigError, SecureScoreError, StateRefused, StoreError
+from connector.errors import ConfigError, SecureScoreError, StateRefused, StoreError, exhausted
 from connector.health import endpoints
 from connector.health.counters import Counters
 from connector.health.logs import log_to_stderr
@@ -97,6 +97,11 @@ class Daemon:
                     await self._open_and_run()
                 except SecureScoreError as error:
                     await self._after(error)
+                except Exception as error:
+                    lacking = exhausted(error)
+                    if lacking is None:
+                        raise
+                    await self._after(StoreError(lacking.what, lacking.hint))
         finally:
             reporting.cancel()
             await asyncio.gather(reporting, return_exceptions=True)

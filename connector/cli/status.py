@@ -9,6 +9,7 @@ from connector.cli.common import config_of, store_beside
 from connector.cli.terminal import console, draw, draw_notes, dump, plain, plural, table
 from connector.clock import SystemClock
 from connector.config.values import Config
+from connector.health.ask import readiness
 from connector.health.overview import open_problems, overview
 from connector.health.upkeep import CONNECTOR
 from connector.observe import memory
@@ -32,13 +33,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def collect(config: Config) -> dict[str, Any]:
-    """The document of health.overview."""
+    """The document of health.overview, and what the running daemon says of itself (None: nobody answers)."""
     now = SystemClock().now()
     credentials = await asyncio.to_thread(ending, config)
     async with store_beside(config) as store:
         heads = {t.name: memory.readable_head(await store.load(t.tenant_id)) for t in config.tenants}
         problems = await open_problems(store, CONNECTOR)
-        return overview(config, heads, await store.stats(), now, problems, credentials)
+        status = overview(config, heads, await store.stats(), now, problems, credentials)
+    return {**status, "daemon": await readiness(config.health.listen)}
 
 
 def show(status: dict[str, Any]) -> None:
@@ -54,6 +56,10 @@ def show(status: dict[str, Any]) -> None:
     draw_notes(((name, t["notes"]) for name, t in status["tenants"].items()), out)
     out.print()
     draw(sink_table(status["sinks"]), out)
+    said = status["daemon"] or {"reasons": [], "warnings": []}
+    for words_of, style in ((said["reasons"], "red"), (said["warnings"], "yellow")):
+        for text in words_of:
+            out.print(f"\nThe daemon says: {plain(text)}", style=style)
     others = [p for p in status["problems"] if p["subject"].removeprefix("sink:") not in status["sinks"]]
     if others:
         problems = table("problem", "since", "what")

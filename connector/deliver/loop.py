@@ -12,7 +12,7 @@ from attrs import evolve
 from connector.clock import first_of
 from connector.deliver.delivery import BACKOFF_BASE_S, IDLE_S, RETRY_LATER, RETRY_LATER_HINT, Delivery, Outcome
 from connector.deliver.lanes import Lanes
-from connector.errors import StoreError, Unavailable
+from connector.errors import StoreError, Unavailable, exhausted
 from connector.health.state_watch import StateWatch
 from connector.ports import Clock
 
@@ -111,8 +111,10 @@ async def _guarded_turn(delivery: Delivery, *, early: bool = False) -> Outcome:
     except StoreError:
         raise
     except Exception as bug:
-        log.exception("deliver.bug", extra={"sink": delivery.sink.name})
-        error = Unavailable(f"{type(bug).__name__} in the delivery loop", hint="this is a bug: report the log")
+        error = exhausted(bug)
+        if error is None:
+            log.exception("deliver.bug", extra={"sink": delivery.sink.name})
+            error = Unavailable(f"{type(bug).__name__} in the delivery loop", hint="this is a bug: report the log")
         failed = delivery.fail(error)
         return evolve(failed, wait_s=max(failed.wait_s, BACKOFF_BASE_S))
 

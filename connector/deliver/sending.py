@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 
 from connector.deliver.batch import Batch
-from connector.errors import Denied, Unavailable
+from connector.errors import Denied, Unavailable, exhausted
 from connector.model import Receipt, Record
 from connector.ports import Sink
 
@@ -51,5 +51,7 @@ async def _send(sink: Sink, records: Sequence[Record], limit_s: float) -> tuple[
     except TimeoutError:
         return Receipt(), Unavailable(f"the sink gave no answer within {limit_s:g} s")
     except Exception as bug:
+        if (lacking := exhausted(bug)) is not None:
+            return Receipt(), lacking
         log.exception("deliver.bug", extra={"sink": sink.name})
         return Receipt(), Unavailable(f"{type(bug).__name__} inside the sink", hint="this is a bug: report the log")

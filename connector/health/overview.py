@@ -3,7 +3,7 @@
 What HTTP makes of it is in endpoints.py; nothing is counted here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -97,6 +97,34 @@ def sink_rows(
     for sink in config.sinks:
         rows.setdefault(sink.name, {"state": "new", **new})
     return rows
+
+
+HARMLESS = frozenset({"state_new", "secret_expiring", "stale"})
+"""Problems that mean no loss, no refusal and nothing that is kept back."""
+
+
+ONCE_ONLY = frozenset({"state_damaged", "cursor_ahead", "state_restored", "state_copied"})
+"""What happened once, and is told for a while: nothing about it could be over."""
+
+
+def unwell(status: Mapping[str, Any], tenants: Collection[str], heard: Collection[str] = ()) -> list[str]:
+    """What is lost, skipped, damaged, pinned or refused now, in words; of the tenants, of the named ones alone.
+
+    `status` is an overview. `once` ends with it, and whoever looks at `status` sees the same. What happened once does
+    not count where it was `heard` in the same words before.
+    """
+    problems = [p for p in status["problems"] if p["reason"] not in HARMLESS]
+    now = [p for p in problems if p["reason"] not in ONCE_ONLY or p["summary"] not in heard]
+    found = [p["summary"] or f"{p['subject']}: {p['reason']}" for p in now]
+    for name, tenant in status["tenants"].items():
+        if name in tenants:
+            reasons = [reason for reason in tenant["problems"] if reason not in HARMLESS]
+            refused = [f"{r['part']} refused ({r['reason']})" for r in tenant["refused"]]
+            found += [f"tenant {name}: {words}" for words in (*reasons, *refused)]
+    for name, sink in status["sinks"].items():
+        if sink["parked"]:
+            found.append(f"sink {name} has refused {sink['parked']} events for good: `securescore parked list`")
+    return found
 
 
 @frozen

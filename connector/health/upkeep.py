@@ -38,7 +38,6 @@ DAYS_LOOKED_AT = 50
 PURGE_WHEN_FILLING = timedelta(minutes=10)
 COMMIT_TRIES = 5
 
-PROBLEM = "connector.problem"
 FLAWS = frozenset({"state_damaged", "cursor_ahead", "state_restored"})
 """Reasons after which `once` does not end well: something is lost, or comes twice."""
 
@@ -80,8 +79,6 @@ class Upkeep:
     """Further faults of the connector's own scope, given what is open."""
     names: Callable[[], Mapping[str, str]] = dict
     """What the tenants are called, by id."""
-    flawed: bool = False
-    """Whether this process has told that something of the state is not as it was left."""
     _purged_at: datetime | None = None
     _shed: Mapping[str, Any] | None = None
 
@@ -164,7 +161,6 @@ class Upkeep:
             except Conflict:
                 continue  # another part of the connector told something at the same time
             self._shed = None
-            self.flawed = self.flawed or any(e.type == PROBLEM and e.data["reason"] in FLAWS for e in events)
             for event in events:
                 log.warning(event.type, extra={"subject": event.subject, "summary": event.data["summary"]})
             return Seen(full, len(events))

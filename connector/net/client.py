@@ -19,7 +19,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from connector.clock import Threads
-from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
+from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable, exhausted
 from connector.net.http import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES, USER_AGENT, Response, printable
 from connector.ports import Clock
 
@@ -352,6 +352,8 @@ def _mapped(error: Exception, origin: str, limit_s: float, *, proxied: bool) -> 
             f"the name of {origin} cannot be resolved",
             hint="Check DNS" + ("." if proxied else ", or set network.proxy if only a proxy may leave this network."),
         )
+    if (lacking := exhausted(getattr(error, "os_error", None) or error)) is not None:
+        return lacking
     if isinstance(error, (aiohttp.ClientConnectionError, OSError)):
         return Unavailable(f"no connection to {origin}: {_plain(error)}", hint=network)
     if isinstance(error, ValueError):  # a header that cannot be sent

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
-from connector.errors import Denied, SecureScoreError, Unavailable
+from connector.errors import Denied, SecureScoreError, Unavailable, exhausted
 
 BATCH_S = 60.0  # a whole batch, however slowly it trickles
 PIECE_BYTES = 64 * 1024
@@ -225,6 +225,8 @@ def _listen(sock: ssl.SSLSocket, seconds: float, until: Callable[[ssl.SSLSocket]
 
 def failure(far: Far, error: OSError) -> SecureScoreError:
     """The operator's error for anything the network raised."""
+    if (lacking := exhausted(error)) is not None:
+        return lacking
     what = f"{far.place}: {_words(error)}"
     ours = f"must accept {far.cert_file}" if far.cert_file else "may want a client certificate (tls.cert_file)"
     if isinstance(error, ssl.SSLCertVerificationError):

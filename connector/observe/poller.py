@@ -22,6 +22,7 @@ from connector.errors import (
     TenantDamaged,
     Unavailable,
     WrongTenant,
+    exhausted,
 )
 from connector.ids import event_id
 from connector.model import Absent, Change, EvidenceFile, Known, Snapshot, Unchanged
@@ -112,6 +113,8 @@ class Poller:
             except StoreError:
                 raise
             except Exception as bug:  # one tenant's bug must not stop the others; nothing of it was committed
+                if (lack := exhausted(bug)) is not None:
+                    return PollOutcome(tenant.name, "failed", error=lack.what, hint=lack.hint, reason="unavailable")
                 log.exception("poll.bug", extra={"tenant": tenant.name})
                 what = f"{type(bug).__name__} while observing; the log has the traceback"
                 return PollOutcome(tenant.name, "failed", error=what, hint="this is a bug: report it", reason="bug")

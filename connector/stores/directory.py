@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from connector.clock import Threads
 from connector.durable import creating, sync_folder
-from connector.errors import Conflict, StoreError
+from connector.errors import Conflict, StoreError, exhausted
 from connector.ports import Clock, Flaw
 from connector.stores.documents import DocumentsStore
 from connector.stores.lock import Mark, WriterLock, real_path, take_lock
@@ -236,5 +236,6 @@ async def in_thread(folder: Path, work: Callable[[], _T]) -> _T:
         hint = "See that its disk answers (kernel log); what was not stored is observed or sent again."
         raise StoreError(f"the state cannot be used: {folder} does not answer: {error}", hint) from error
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, _PERMISSION)
+        lacking = exhausted(error)
+        hint = lacking.hint if lacking else _HINTS.get(error.errno or 0, _PERMISSION)
         raise StoreError(f"the state cannot be used: {error.filename or folder}: {error.strerror}", hint) from error

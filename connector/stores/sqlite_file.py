@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from connector.durable import sync_folder
-from connector.errors import StateRefused, StoreError
+from connector.errors import StateRefused, StoreError, exhausted
 
 APPLICATION_ID = 0x53536331
 """Written into the file's header ("SSc1"), so that another program's database is never touched."""
@@ -278,7 +278,8 @@ _ERRNO_HINTS = {
 def store_error(error: sqlite3.Error | OSError, path: Path) -> StoreError:
     """A foreign error as ours: what happened to the state, and what to do."""
     if isinstance(error, OSError):
-        hint = _ERRNO_HINTS.get(error.errno or 0, _PERMISSION)
+        lacking = exhausted(error)
+        hint = lacking.hint if lacking else _ERRNO_HINTS.get(error.errno or 0, _PERMISSION)
         return StoreError(f"the state cannot be used: {error.filename or path}: {error.strerror}", hint)
     code = getattr(error, "sqlite_errorname", "")
     fact, hint = next((v for k, v in _CODES.items() if code.startswith(k)), ("cannot be used", _DISK))

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from connector.health.overview import overview
+import pytest
+
+from connector.health.overview import overview, unwell
 from connector.ports import SinkStats, Stats
 from connector.signin.credentials import Credential
 from tests.config_example import minimal, parsed
@@ -37,3 +39,40 @@ def test_ages_and_states_follow_from_what_is_known() -> None:
     (tenant,) = found["tenants"].values()
     assert (tenant["newest_day"], tenant["data_age_s"]) == ("2026-11-22", 86_400)
     assert {sink["state"] for sink in found["sinks"].values()} == {"new", "abandoned"}
+
+
+PROBLEM = {"subject": "outbox", "reason": "outbox_filling", "summary": "Problem: the state is 85% full"}
+
+
+DAMAGE = {
+    "subject": "state:damaged",
+    "reason": "state_damaged",
+    "summary": "Problem: 1 part is damaged",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, []),
+        ({"problems": [PROBLEM]}, ["Problem: the state is 85% full"]),
+        ({"problems": [{"subject": "state", "reason": "secret_expiring", "summary": "soon"}]}, []),
+        ({"problems": [DAMAGE]}, []),
+        ({"problems": [{**DAMAGE, "summary": "Problem: 2 are"}]}, ["Problem: 2 are"]),
+        ({"tenant": {"problems": ["stale"]}}, []),
+        ({"tenant": {"problems": ["evidence"]}}, ["tenant contoso: evidence"]),
+        (
+            {"tenant": {"refused": [{"part": "day 2026-11-22", "reason": "controls_lost"}]}},
+            ["tenant contoso: day 2026-11-22 refused (controls_lost)"],
+        ),
+        ({"sink": {"parked": 2}}, ["sink soc has refused 2 events for good: `securescore parked list`"]),
+    ],
+)
+def test_what_is_lost_pinned_or_refused_is_named_and_what_is_not_is_not(changes: Any, words: list[str]) -> None:
+    status = {
+        "tenants": {"contoso": {"problems": [], "refused": [], **changes.get("tenant", {})}},
+        "sinks": {"soc": {"parked": 0, **changes.get("sink", {})}},
+        "problems": changes.get("problems", []),
+    }
+    assert unwell(status, ["contoso"], ["Problem: 1 part is damaged"]) == words
+    assert [w for w in unwell(status, []) if w.startswith("tenant")] == []

@@ -53,7 +53,6 @@ async def test_a_loss_is_told_once_with_its_counts_and_closed_after_a_week(clock
     }  # fmt: skip
     assert "with 5 events; sink soc had still to take 3" in problem.data["summary"]
     assert "doc/1 of contoso: torn" in problem.data["detail"]
-    assert care.flawed
     await clock.sleep(2 * DAY)
     await care.look([])
     assert short(await told(store)) == [("problem", "state_damaged"), ("recovered", "state_damaged")]

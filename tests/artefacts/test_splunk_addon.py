@@ -301,7 +301,7 @@ async def test_ends_by_itself_while_splunkd_does_not_read(bench: Bench) -> None:
     folders = [str(bench.tree / "lib"), str(bench.tree / "bin")]
     script = str(bench.tree / "bin/secure_score.py")
     code = f"import runpy, sys\nsys.argv = [{script!r}]\nsys.path[:0] = {folders!r}\nimport secure_score_input as run\n"
-    code += f"run.SHARE, run.LEASE_SHARE = 2 / 3600, 6 / 3600\nrunpy.run_path({script!r}, run_name='__main__')"
+    code += f"run.LEASE_SHARE = 10 / 3600\nrunpy.run_path({script!r}, run_name='__main__')"
     command = [bench.python, "-c", code]
     with subprocess.Popen(
         command, stdin=PIPE, stdout=PIPE, stderr=PIPE, pipesize=4096, env=bench.env, cwd="/"
@@ -310,7 +310,7 @@ async def test_ends_by_itself_while_splunkd_does_not_read(bench: Bench) -> None:
         assert process.stderr is not None
         process.stdin.write(bench.stdin("prod").encode())
         process.stdin.close()
-        assert await asyncio.to_thread(process.wait, 30) == 1
+        assert await asyncio.to_thread(process.wait, 50) == 1
         assert b"not to be ended" in process.stderr.read()
     assert (await bench.poll()).code == 0
 

@@ -9,7 +9,6 @@ from attrs import define, field
 from tests.crash.recording import shim
 
 _NUMBERS = struct.Struct("=8I")
-FULL = 10_000
 
 
 @define

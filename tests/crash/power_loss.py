@@ -8,16 +8,16 @@ import json
 import random
 import shutil
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import Factory, define
 
 from connector.formats import cloudevents
 from connector.model import Event
-from connector.observe.evidence import Evidence
+from connector.observe.evidence import SUMS, Evidence
 from connector.ports import Query
 from tests.crash.disk import Disk, Tree, states
+from tests.crash.order import out_of_order
 from tests.crash.recording import Note
 from tests.crash.scene import Scene, open_state
 from tests.fakes.daemon import ask
@@ -78,18 +78,6 @@ class Truth:
         of_tenants = (event.data["tenant"] for event in self.events.values() if event.tenant_id)
         return {tenant["id"]: tenant["name"] for tenant in of_tenants}
 
-    def out_of_order(self, ids: Sequence[str]) -> list[str]:
-        """The ids that come behind a later one of the same tenant and stream."""
-        places = {known: place for place, known in enumerate(self.events)}
-        last: dict[tuple[str, str], int] = {}
-        late = []
-        for known in ids:
-            queue = (self.events[known].tenant_id, self.events[known].stream)
-            if places[known] < last.get(queue, -1):
-                late.append(known)
-            last[queue] = max(places[known], last.get(queue, -1))
-        return late
-
 
 def lines_of(path: Path) -> list[str]:
     """The whole lines of the file sink's file. What a power cut tore is cut when the sink goes on."""
@@ -100,7 +88,7 @@ def lines_of(path: Path) -> list[str]:
 async def check(home: Path, store_kind: str, truth: Truth, outside: Outside) -> None:
     """A crash state keeps what was promised. Opening it is what the connector does first."""
     written = dict.fromkeys(truth.ids[line] for line in lines_of(home / "events.jsonl"))  # KeyError: no true line
-    assert truth.out_of_order(list(written)) == [], "first arrivals in the order of their commits"
+    assert out_of_order(truth.events, written) == [], "first arrivals in the order of their commits"
 
     store = await open_state(home, store_kind, writer=True)
     try:
@@ -125,6 +113,8 @@ async def check(home: Path, store_kind: str, truth: Truth, outside: Outside) -> 
         for tenant in root.iterdir():
             found = await Evidence(root, 400).verified(tenant.name, [day.name for day in tenant.iterdir()])
             assert {state for *_, state in found} <= {"verified", "unlisted"}, "nobody altered or took evidence"
+    for tenant_id, name in truth.tenants().items():
+        assert not outside.said[name] or list(home.glob(f"evidence/{tenant_id}/*/{SUMS}")), "what a poll kept is there"
 
 
 async def go_on(home: Path, scene: Scene, outside: Outside) -> None:

@@ -76,7 +76,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def recorded(folder: Path, store: str, *, tenants: int = 2) -> AsyncIterator[Scene]:
+async def recorded(folder: Path, store: str) -> AsyncIterator[Scene]:
     home = folder / "home"
     (home / "data").mkdir(parents=True)
     recording = Recording(home, folder / "notes", shim("recorder", folder))
@@ -88,5 +88,5 @@ async def recorded(folder: Path, store: str, *, tenants: int = 2) -> AsyncIterat
         "changes": "{inventory: baseline}",
         "log": "{format: json}",
     }
-    async with surroundings(home, hook, tenants=tenants, settings=settings) as clock:
+    async with surroundings(home, hook, tenants=2, settings=settings) as clock:
         yield Scene(home, store, clock, hook, recording)

@@ -23,8 +23,8 @@ from pathlib import Path
 from attrs import Factory, asdict, define
 
 from connector.clock import SimulatedClock, SystemClock
-from connector.model import Event
 from connector.ports import Query
+from tests.crash.order import out_of_order
 from tests.crash.scene import STORES, open_state
 from tests.fakes.daemon import ROOT, Recorder, securescore, started, surroundings
 from tests.fakes.hec import TOKEN, Splunk, Token
@@ -172,25 +172,13 @@ class Round:
             self.figures.never_committed += len(contents.keys() - committed.keys())
             self.figures.two_contents += sum(len(texts) > 1 for texts in contents.values())
             self.figures.duplicates[sink] = len(arrived) - len(contents)
-            self.figures.inversions += inversions(committed, list(contents))
+            self.figures.inversions += len(out_of_order(committed, [known for known in contents if known in committed]))
 
 
 def _id_in(frame: str) -> str:
     found = _EXTERNAL_ID.search(frame)
     assert found, frame
     return found[1]
-
-
-def inversions(committed: dict[str, Event], first: list[str]) -> int:
-    places = {known: place for place, known in enumerate(committed)}
-    last: dict[tuple[str, str], int] = {}
-    count = 0
-    for known in first:
-        if known in places:
-            queue = (committed[known].tenant_id, committed[known].stream)
-            count += places[known] < last.get(queue, -1)
-            last[queue] = max(places[known], last.get(queue, -1))
-    return count
 
 
 @asynccontextmanager

@@ -310,7 +310,10 @@ async def test_ends_by_itself_while_splunkd_does_not_read(bench: Bench) -> None:
         assert process.stderr is not None
         process.stdin.write(bench.stdin("prod").encode())
         process.stdin.close()
-        assert await asyncio.to_thread(process.wait, 50) == 1
+        try:
+            assert await asyncio.to_thread(process.wait, 50) == 1
+        finally:
+            process.kill()
         assert b"not to be ended" in process.stderr.read()
     assert (await bench.poll()).code == 0
 

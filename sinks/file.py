@@ -111,7 +111,7 @@ class FileSink:
         rejected: dict[str, str] = {}
         for record in records:
             try:
-                lines.append(octets(one_line(record.payload)))
+                lines.append(record.encoded or octets(one_line(record.payload)))
                 accepted.append(record.event_id)
             except (TypeError, ValueError, RecursionError) as error:
                 rejected[record.event_id] = f"not JSON: {error}"

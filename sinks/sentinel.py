@@ -93,6 +93,8 @@ _STREAM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
 _ONE_DIRECTORY = frozenset({"managed_identity", "device_code", "token"})
 _MAX_ANSWER_BYTES = 64 * 1024  # an error and a few words; more would only fill the memory
 _LEAST_BODY_BYTES = 10_000  # what calls less than this too large (413) is broken, and no row is at fault
+ENDPOINTS_AT_ONCE = 8
+"""To so many endpoints one batch is sent at a time: one that hangs delays few others of the same batch."""
 _LONE_REFUSALS = 20  # rows refused one by one with none taken in between, before the stream itself is blamed
 _THREADS = Threads("gzip", 4)  # their own: what blocks elsewhere must not hold up what only has to be computed
 _GZIP_LEVEL = 1  # 27:1 against 32:1 at level 6, for a third of the CPU
@@ -441,22 +443,22 @@ class SentinelSink:
         Raises Unavailable or Denied (the first fault there was) when nothing was accepted and nothing rejected.
         """
         ledger = _Ledger()
-        unreachable: set[str] = set()
-        busy: set[Rule] = set()
         by_place = self._lines(records, ledger)
-        for at, lines in by_place.items():
-            if at.rule.endpoint in unreachable or at.rule in busy:
-                continue
-            try:
-                await self._deliver(at, lines, ledger)
-            except Denied as error:
-                ledger.faults.append(error)  # of this stream: another one, or another customer's, may be well
-            except _Busy as error:
-                ledger.faults.append(error)  # of this rule: it has limits of its own
-                busy.add(at.rule)
-            except Unavailable as error:
-                ledger.faults.append(error)
-                unreachable.add(at.rule.endpoint)
+        by_endpoint: dict[str, list[Place]] = {}
+        for at in by_place:
+            by_endpoint.setdefault(at.rule.endpoint, []).append(at)
+        free = asyncio.Semaphore(ENDPOINTS_AT_ONCE)
+
+        async def one(places: Sequence[Place]) -> _Ledger:
+            async with free:
+                return await self._deliver_at({at: by_place[at] for at in places})
+
+        async with asyncio.TaskGroup() as tasks:
+            each = [tasks.create_task(one(places)) for places in by_endpoint.values()]
+        for found in (task.result() for task in each):
+            ledger.accepted |= found.accepted
+            ledger.rejected |= found.rejected
+            ledger.faults += found.faults
         if ledger.faults and not ledger.accepted and not ledger.rejected:
             raise ledger.faults[0]
         for fault in ledger.faults:
@@ -498,6 +500,25 @@ class SentinelSink:
             except ValueError as error:
                 ledger.rejected[record.event_id] = str(error)
         return by_place
+
+    async def _deliver_at(self, by_place: Mapping[Place, Sequence[Line]]) -> _Ledger:
+        """What goes to one endpoint, place by place."""
+        ledger = _Ledger()
+        busy: set[Rule] = set()
+        for at, lines in by_place.items():
+            if at.rule in busy:
+                continue
+            try:
+                await self._deliver(at, lines, ledger)
+            except Denied as error:
+                ledger.faults.append(error)  # of this stream: another one, or another customer's, may be well
+            except _Busy as error:
+                ledger.faults.append(error)  # of this rule: it has limits of its own
+                busy.add(at.rule)
+            except Unavailable as error:
+                ledger.faults.append(error)
+                break
+        return ledger
 
     async def _deliver(self, at: Place, lines: Sequence[Line], ledger: _Ledger) -> None:
         """Post the rows of one stream, in order, until each is taken or refused. Raises for a fault of the whole."""

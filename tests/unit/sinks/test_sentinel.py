@@ -1,5 +1,6 @@
 """The Sentinel sink against the endpoint in memory, with Microsoft's real client: every answer and what follows."""
 
+import asyncio
 import sys
 from typing import Any
 
@@ -13,10 +14,11 @@ from connector.model import Receipt, Record
 from connector.net.http import Response
 from connector.options import TYPES
 from sinks import sentinel
-from sinks.sentinel import OPTIONS, Rule, Rules, SentinelSink, build, judge, root, scope
+from sinks.sentinel import ENDPOINTS_AT_ONCE, OPTIONS, Rule, Rules, SentinelSink, build, judge, root, scope
 from tests.config_example import minimal
 from tests.fake_graph import JumpClock
 from tests.fakes.ingestion import RULE, TOKEN, Credential, Fault, Service, Wire, declared
+from tests.fakes.virtual_time import virtually
 
 ENDPOINT = "https://dce.westeurope-1.ingest.monitor.azure.com"
 STREAMS = {"change": "Custom-Change_CL", "health": "Custom-Health_CL"}
@@ -343,6 +345,27 @@ async def test_an_endpoint_that_is_away_is_asked_once_a_batch() -> None:
     bench.service.load = 503
     assert isinstance(await bench.fails(rec(1), rec(2, "health")), Unavailable)
     assert len(bench.service.asked) == 1
+
+
+def test_endpoints_that_hang_delay_a_batch_by_one_of_them_not_by_all() -> None:
+    async def scenario() -> None:
+        own = {f"t{n}": Rule(f"https://hung{n}.ingest.monitor.azure.com", OTHER) for n in range(ENDPOINTS_AT_ONCE - 1)}
+        bench = Bench()
+
+        class Slow(Wire):
+            async def request(self, method: str, url: str, **more: Any) -> Response:
+                if "hung" in url:
+                    await asyncio.sleep(30)
+                    raise Unavailable("no answer within 30 s")
+                return await Wire.request(self, method, url, **more)
+
+        sink = SentinelSink("s", Rules(Rule(ENDPOINT, RULE), STREAMS, own), Slow(bench.service), bench.credential)
+        records = [rec(n, tenant=f"t{n}") for n in range(len(own))]
+        assert await sink.send([*records, rec(100)]) == taken(100)
+        assert asyncio.get_running_loop().time() <= 31
+        await sink.close()
+
+    virtually(scenario())
 
 
 async def test_after_closing_nothing_is_sent() -> None:

@@ -123,7 +123,7 @@ async def open_app(
             watch=watch,
             heart=heart,
         )
-        upkeep.more = app.faults
+        upkeep.more, upkeep.strangers = app.faults, app.stranger_faults
         upkeep.names = lambda: {t.tenant_id: t.name for t in app.config.tenants}
         if writer:  # last: what is refused until here leaves no trace in the state
             await store.attach([Start(s.name, whole_history=s.start == "all") for s in config.sinks])

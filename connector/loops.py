@@ -20,6 +20,7 @@ from connector.health.counters import Counters
 from connector.health.heartbeat import Heart, tell_new, until_next_slot_s
 from connector.health.overview import Facts, SinkFacts
 from connector.health.state_watch import RETRY_CAP_S, StateWatch
+from connector.health.tenant_faults import stranger_faults, strangers
 from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.observe.poller import READ_LIMIT_S, Poller, PollOutcome
 from connector.observe.schedule import Schedule, concurrency
@@ -64,6 +65,7 @@ class App:
     heart: Heart | None = None
     full: bool = False
     stopping: bool = False
+    _strange: dict[str, str] | None = field(default=None, init=False)
     _schedule: Schedule | None = field(default=None, init=False)
     _turn: asyncio.Event = field(factory=asyncio.Event, init=False)
     _moved: dict[str, tuple[float, object]] = field(factory=dict, init=False)
@@ -74,6 +76,7 @@ class App:
         What is kept of a tenant that is gone stays until it is forgotten by command.
         """
         self.config = evolve(self.config, tenants=tuple(tenants))
+        self._strange = None
         self.counters.replace([t.name for t in tenants])
         if self.poller.storms is not None:
             self.poller.storms.replace([t.name for t in tenants])
@@ -331,6 +334,12 @@ class App:
             sinks=sinks,
             expiries=self.upkeep.expiries.known() if self.upkeep.expiries else (),
         )
+
+    async def stranger_faults(self) -> Sequence[Fault]:
+        """What waits of tenants that are not configured any more. Raises StoreError."""
+        if self._strange is None:
+            self._strange = await strangers(self.store, self.config)
+        return await stranger_faults(self.store, self._strange, self.config)
 
     def faults(self, known: Mapping[str, Any]) -> list[Fault]:
         """What concerns many tenants at once, the state itself, and what this process could not be given."""

@@ -6,7 +6,7 @@ same. Nothing here sends or polls; whoever does is told whether polling must pau
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -64,6 +64,10 @@ class Seen:
     events: int = 0
 
 
+async def _none() -> Sequence[Fault]:
+    return ()
+
+
 @define
 class Upkeep:
     """Looks after the outbox. `instance` names this connector in its events until the state has a name of its own."""
@@ -79,6 +83,8 @@ class Upkeep:
     """Further faults of the connector's own scope, given what is open."""
     names: Callable[[], Mapping[str, str]] = dict
     """What the tenants are called, by id."""
+    strangers: Callable[[], Awaitable[Sequence[Fault]]] = _none
+    """Faults of tenants that are remembered and not configured."""
     _purged_at: datetime | None = None
     _shed: Mapping[str, Any] | None = None
 
@@ -147,6 +153,7 @@ class Upkeep:
             shed = _recent_shed(head.get("shed"), self._shed, now)
             faults += [shed_fault(shed, self.max_bytes)] if shed else []
             faults += await self.expiries.shared(now) if self.expiries else []
+            faults += await self.strangers()
             faults += self.more(known)
             faults += [f for s in sinks if (f := sink_fault(s, known, failing.get(s.sink), now)) is not None]
             problems, told = advance(known, faults, iso(now), scope=origin.urn)

@@ -1,6 +1,7 @@
 """The systemd unit: no key that systemd does not know, a command that exists, and little that it may do."""
 
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def test_no_fault_that_time_heals_makes_systemd_give_it_up() -> None:
     assert values["StartLimitIntervalSec"] == "0"
     assert "StartLimitBurst" not in values
     assert (values["Restart"], values["RestartPreventExitStatus"]) == ("on-failure", "2")
+
+
+def test_a_sighup_before_the_program_runs_ends_nothing(tmp_path: Path) -> None:
+    """What the unit puts before the program is there and does that: the program inherits an ignored SIGHUP."""
+    (command,) = re.findall(r"(?m)^ExecStart=(.+) /opt/\S+ run -c ", UNIT.read_text())
+    shown = subprocess.run([*command.split(), "grep", "SigIgn", "/proc/self/status"], capture_output=True, check=True)
+    assert int(shown.stdout.split()[1], 16) & 1 << signal.SIGHUP - 1
 
 
 def test_there_is_a_thread_for_every_sink_of_a_large_configuration() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connector import loops
 from connector.app import severity_rules
 from connector.config.values import Config, PollConfig, SinkConfig, TenantConfig
 from connector.deliver.unwritten import PatientStore
@@ -29,6 +30,13 @@ from tests.fakes.sink import FakeSink, delivery
 SPEED = 200.0
 FULL = StoreError("no space left", "free some")
 NAMES = ("contoso", "fabrikam", "litware")
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine is slow: a stop may take long here, unless a test is about that."""
+    monkeypatch.setattr(loops, "STOP_S", 4_000.0)
+    monkeypatch.setattr(loops, "STOP_POLLS_S", 2_000.0)
 
 
 class FastClock:
@@ -177,7 +185,10 @@ async def test_sinks_take_what_polls_commit_while_it_stops(caplog: pytest.LogCap
         assert "cut" not in caplog.text
 
 
-async def test_a_poll_that_does_not_end_is_cut_and_the_sinks_have_the_rest_of_the_time() -> None:
+async def test_a_poll_that_does_not_end_is_cut_and_the_sinks_have_the_rest_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loops, "STOP_POLLS_S", STOP_POLLS_S)
     async with home() as made:
 
         async def endless() -> None:

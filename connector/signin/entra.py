@@ -19,7 +19,7 @@ from connector.config.values import AuthConfig
 from connector.errors import ConfigError, SecureScoreError, Unavailable
 from connector.signin import files
 from connector.signin.credentials import KeyPair, load_key_pair
-from connector.signin.entra_http import Bridge, identity_http, login_http
+from connector.signin.entra_http import Bridge, asked, identity_http, login_http
 from connector.signin.msal_calls import (
     CAPABILITIES,
     Target,
@@ -53,6 +53,10 @@ class Apps:
                 self._apps.popitem(last=False)
         return app
 
+    def forget(self, key: Hashable) -> None:
+        with self._lock:
+            self._apps.pop(key, None)
+
     def __len__(self) -> int:
         return len(self._apps)
 
@@ -74,8 +78,9 @@ def acquire(
     secret = _secret_of(auth, target, direct, now)
     client_id = str(auth.options["client_id"])
     with msal_errors(target.what, secret.hide):
+        key = (target.authority, client_id, secret.fingerprint, http)  # each goes its own way: it keeps that for life
         app = apps.get(
-            (target.authority, client_id, secret.fingerprint, http),  # each goes its own way: it keeps that for life
+            key,
             lambda: msal_module().ConfidentialClientApplication(
                 client_id,
                 client_credential=secret.credential,
@@ -86,11 +91,16 @@ def acquire(
                 http_client=login_http(http, target.cloud.login),
             ),
         )
-        app.remove_tokens_for_client()
-        result = app.acquire_token_for_client([f"{target.audience}/.default"], claims_challenge=claims or None)
-        if "access_token" not in result:
-            raise _refusal(result, target, secret, now)
-        return token_of(result, now, target.what)
+        asked.set(True)  # whoever built it has asked: what fails from here on is no fault of the configuration
+        try:
+            app.remove_tokens_for_client()
+            result = app.acquire_token_for_client([f"{target.audience}/.default"], claims_challenge=claims or None)
+            if "access_token" in result:
+                return token_of(result, now, target.what)
+        except Exception:
+            apps.forget(key)  # MSAL keeps what it was answered, unchecked, and would stumble over it for ever
+            raise
+        raise _refusal(result, target, secret, now)
 
 
 def _refusal(result: Mapping[str, Any], target: Target, secret: "_Secret", now: datetime) -> SecureScoreError:

@@ -75,7 +75,7 @@ def msal_errors(what: str, hide: Sequence[str] = ()) -> Iterator[None]:
         error.what = without_secrets(error.what, hide)
         error.args = (error.what,)
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         # What a far end answers reaches MSAL unchecked. Its exceptions quote that, so text and chain are dropped.
         if not asked.get():
             refused = f"{what}: refused on this machine, before anybody was asked ({type(error).__name__})"

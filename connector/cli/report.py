@@ -119,10 +119,12 @@ async def save(
     full = [t for t in (tenants if form.every or len(tenants) <= MAX_DETAILED else named) if t.tenant_id in known]
     ordered = sorted(summaries, key=lambda s: (s.percent is None, s.percent or 0.0, s.name))
     cover = Cover(__version__, iso(now), when, tuple(ordered), tuple(t.name for t in full))
+    spans = {s.tenant_id: _span(form, when, s) for s in summaries}
     with writing(out) as write, progress("Writing tenants", len(full)) as done:
         write(form.writes.opening(cover))
         for number, tenant in enumerate(full):
-            write(form.writes.tenant(build.build(await material(store, tenant, when, archive), when), number))
+            span = spans[tenant.tenant_id]
+            write(form.writes.tenant(build.build(await material(store, tenant, span, archive), span), number))
             done(number + 1)
         write(form.writes.closing(cover))
     return summaries, len(full)
@@ -150,12 +152,19 @@ async def save_each(
         for number, (tenant, summary) in enumerate(zip(tenants, summaries, strict=True), 1):
             if summary.error is None:
                 cover = Cover(__version__, iso(now), when, (summary,), (tenant.name,))
-                report = build.build(await material(store, tenant, when, archive), when)
+                span = _span(form, when, summary)
+                report = build.build(await material(store, tenant, span, archive), span)
                 with writing(str(folder / f"{tenant.name}{form.suffix}")) as write:
                     for part in (form.writes.opening(cover), form.writes.tenant(report, 0), form.writes.closing(cover)):
                         write(part)
             done(number)
     return summaries
+
+
+def _span(form: Form, when: Period, summary: Summary) -> Period:
+    """The days that a form needs of a tenant."""
+    last = summary.newest_day
+    return build.period(last, last) if form.last_day and last is not None else when
 
 
 def _make(folder: Path) -> None:

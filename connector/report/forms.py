@@ -26,19 +26,22 @@ class Writes(Protocol):
 
 @frozen
 class Form:
-    """`suffix` ends its files. `single`: its documents are of one tenant; `every`: it has all tenants in full."""
+    """`suffix` ends its files. `single`: its documents are of one tenant; `every`: it has all tenants in full;
+    `last_day`: it needs no day but the last one, so that thousands of tenants take a fraction of the time.
+    """
 
     name: str
     suffix: str
     writes: Writes
     single: bool = False
     every: bool = False
+    last_day: bool = False
 
 
 _FORMS = (
     Form("html", ".html", page),
     Form("json", ".json", document),
-    Form("csv", ".csv", table.Form(), every=True),
+    Form("csv", ".csv", table.Form(), every=True, last_day=True),
     Form("oscal", ".oscal.json", oscal, single=True),
     Form("hdf", ".hdf.json", hdf, single=True),
 )
@@ -73,7 +76,7 @@ def choose(name: str | None, out: str, table_name: str | None = None) -> Form:
             [f"--table is of --format csv, not of {form.name}"], "name the file .csv, or say --format csv"
         )
     suffix = form.suffix if table_name == "controls" else f".{table_name}.csv"
-    return Form("csv", suffix, table.Form(table_name), every=True)
+    return Form("csv", suffix, table.Form(table_name), every=True, last_day=table_name in table.OF_ONE_DAY)
 
 
 def implied_by(out: str) -> str | None:

@@ -191,3 +191,5 @@ TABLES: Mapping[str, Table] = {
     "evidence": _plain(_EVIDENCE, lambda report: report.evidence),
 }
 """Every table by its name; `controls` comes where none is named."""
+OF_ONE_DAY = ("controls", "questions")
+"""Those that tell of the last observed day alone."""

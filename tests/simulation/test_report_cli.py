@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,11 @@ from connector.cli.main import main
 from connector.clock import SystemClock
 from connector.observe import memory
 from connector.ports import State
+from connector.report import build
+from connector.report.table import OF_ONE_DAY, Form
 from connector.report.values import Material
 from connector.stores.sqlite import open_store
-from tests.fakes.posture import simulated
+from tests.fakes.posture import simulated, whole
 
 EMPTY = "99999999-9999-9999-9999-999999999999"
 
@@ -214,3 +217,46 @@ def test_a_place_that_cannot_be_written_is_named(home: Path, capsys: pytest.Capt
     said = capsys.readouterr().err
     assert "cannot write" in said
     assert "next: name another file" in said
+
+
+def test_next_the_report_explain_and_controls_tell_the_same(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One question, one answer: score, percent, asserted points, points to win, states."""
+
+    def told(*words: str) -> Any:
+        capsys.readouterr()
+        assert main([*words, "-c", str(home / "one.yaml")]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    (unit,) = told("next", "--json")["tenants"]
+    (report,) = told("report", "--format", "json", "--out", "-")["tenants"]
+    after = told("explain", "--json")["after"]
+    listed = {row["control"]: row for row in told("controls", "list", "--json")}
+    score, summary = unit["score"], report["summary"]
+    assert score["current"] == summary["score"] == after["current"]
+    assert score["max"] == summary["max_score"] == after["max"]
+    assert score["percent"] == summary["percent"]
+    assert round(score["percent"], 2) == round(after["percent"], 2)
+    assert (score["measured"], score["asserted"]) == (summary["measured"], summary["asserted"])
+    assert {k: v for k, v in unit.items() if k in ("day", "score", "to_win", "not_scored", "targets", "what_if")} == {
+        k: v for k, v in report["advice"].items() if k != "actions"
+    }
+    assert [{k: v for k, v in a.items() if k != "place"} for a in unit["actions"]] == report["advice"]["actions"]
+    for one in report["scored"]:
+        row = listed[one["control"]]
+        assert (one["state"], one["max_score"]) == (row["state"], row["max_score"])
+        assert one["score"] == pytest.approx(row["score"])
+    held = {row["control"]: row["state"] for row in listed.values() if row["state"] not in ("Default", "unknown")}
+    assert {one["control"]: one["state"] for one in report["exceptions"]} == held
+
+
+@pytest.mark.parametrize("name", OF_ONE_DAY)
+def test_a_table_of_the_last_day_alone_is_the_same_as_that_of_the_whole_period(
+    name: str,
+) -> None:
+    """Some tables need no other day; that they are made faster must not show."""
+    made = simulated(7)
+    last = list(made.memory.versions())[-1]
+    whole_table, short = (
+        Form(name).tenant(build.build(made, span), 0) for span in (whole(made), build.period(last, last))
+    )
+    assert whole_table == short

@@ -131,7 +131,7 @@ def config_of(file: str) -> Config:
 async def once(file: str) -> tuple[list[PollOutcome], dict[str, Outcome]]:
     async with open_app(config_of(file)) as app:
         polls = await app.poll_once()
-        return polls, {outcome.sink: outcome for outcome in await app.deliver_once(0)}
+        return polls, {outcome.sink: outcome for outcome in await app.deliver_once(10.0)}
 
 
 # -------------------------------------------------------------------------------------------------------------- sinks

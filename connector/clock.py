@@ -64,7 +64,7 @@ class Threads:
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             if future.done() and not future.cancelled():
-                raise  # its own
+                return future.result()  # over at the last moment, or a time-out of its own
             raise TimeoutError(f"not over after {limit_s:g} s") from None
         finally:
             self._leave(future, key)
@@ -76,7 +76,7 @@ class Threads:
             return future.result(limit_s)
         except TimeoutError:
             if future.done():
-                raise
+                return future.result()
             raise TimeoutError(f"not over after {limit_s:g} s") from None
         finally:
             self._leave(future, key)

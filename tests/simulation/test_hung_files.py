@@ -79,7 +79,7 @@ async def polled(app: App, clock: SimulatedClock) -> dict[str, PollOutcome]:
 async def test_hung_evidence_stops_that_evidence_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evidence, "SAVE_LIMIT_S", 0.5)
+    monkeypatch.setattr(evidence, "SAVE_LIMIT_S", 5.0)
     async with opened(tmp_path) as (app, clock):
         day = NOW.date().isoformat()
         lists = [tmp_path / "evidence" / t.tenant_id / day / evidence.SUMS for t in app.config.tenants[:HUNG]]
@@ -105,7 +105,7 @@ async def test_hung_evidence_stops_that_evidence_and_nothing_else(
 
 
 async def test_hung_token_files_stop_their_tenants_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "LIMIT_S", 0.3)
+    monkeypatch.setattr(files, "LIMIT_S", 3.0)
     async with opened(tmp_path, keep=False) as (app, clock):
         hung = app.config.tenants[:HUNG]
         with hanging(*(Path(str(t.auth.options["file"])) for t in hung if t.auth)):

@@ -73,6 +73,7 @@ def act_as_owner(config: Config, *, stays: bool = False) -> str | None:
             os.initgroups(name, gid := entry.pw_gid)
         os.setgid(gid)
         os.setuid(uid)
+        secrets.keep_out_of_core_files()  # another account is another process to the kernel, with a setting of its own
         os.listdir(Path(__file__).parent)  # noqa: PTH208 - only whether it may be read
         Path(os.__file__).stat()
     except OSError as error:

@@ -156,6 +156,18 @@ def test_secrets_that_root_alone_may_read_are_taken_along(python: list[str], ins
     assert "No such file" in told["lost"]
 
 
+def test_no_core_file_holds_the_secrets_that_were_taken_along(python: list[str], installed: Path) -> None:
+    code = (
+        "import ctypes, resource, types; from connector.cli.common import config_of; "
+        f"config_of(types.SimpleNamespace(config={str(installed / 'c.yaml')!r}, command='status')); "
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(4))"
+    )
+    packages = next(path for path in map(Path, sys.path) if path.name == "site-packages")
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{packages}"}
+    done = subprocess.run([python[0], "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "0 (0, 0)\n"
+
+
 @pytest.mark.parametrize("link", ["state.db", "events.jsonl", "state.db.lock"])
 def test_links_that_the_account_made_reach_nothing_of_roots(link: str, python: list[str], installed: Path) -> None:
     target = installed / "of-root"

@@ -291,8 +291,9 @@ class Delivery:
         if isolation.failed_alone(batch, self.attempt):
             line.search = line.search.failed_again()
             if line.search.on and len(self._held) < PAGE:
-                batches += await self._try_behind(fresh, line)
-                if batches[-1].moved:
+                behind = await self._try_behind(fresh, line)
+                batches += behind
+                if any(tried.moved for tried in behind):
                     batch.error = None
         self._skimming = not batch.records
         result = await self._settle(batches, now)
@@ -410,7 +411,8 @@ class Delivery:
     async def _try_behind(self, fresh: Sequence[Pending], line: Line) -> list[Batch]:
         """Offer events behind those that failed alone in this row of failures, one by one, each further than the last.
 
-        If one is taken, those before it are held back. Thus every event is offered for the first time in commit order.
+        If one is taken, those before it are held back, unless the first of them is taken now: then an outage is just
+        over. Thus every event is offered for the first time in commit order.
         """
         line.search = line.search.resumed()
         passed = await self._packer.passed(fresh, line.search.tried + 1)
@@ -424,6 +426,10 @@ class Delivery:
             tried.append(candidate)
             line.search = line.search.stepped(ended=not candidate.records)
             if candidate.moved:
+                first = await self._offer(before[:1], 1)
+                tried.append(first)
+                if first.moved:
+                    break
                 log.warning("deliver.set_aside", extra={"sink": self.sink.name, "ids": [p.event.id for p in before]})
                 for pending in before:
                     self._hold(pending)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -184,6 +185,29 @@ async def test_a_flapping_sink_gets_everything_in_order(
     sink.behave = flaps
     await work(loop, clock, 3600)
     assert sink.got == [e.id for e in new]
+
+
+@pytest.mark.parametrize("failures", range(5, 45))
+async def test_an_outage_that_ends_in_the_middle_of_a_search_sets_nothing_aside(
+    store: SqliteStore, sink: FakeSink, loop: Delivery, clock: JumpClock, failures: int
+) -> None:
+    """What failed a moment ago is offered once more when one behind it is taken; only that one has overtaken."""
+    new = events(range(60))
+    await add(store, new)
+
+    def over_soon(records: Sequence[Record]) -> Receipt:
+        if len(sink.offered) <= failures:
+            raise Unavailable("connection refused")
+        return accept_all(records)
+
+    sink.behave = over_soon
+    for _ in range(60):
+        await clock.sleep((await loop.turn()).wait_s)
+        assert not loop._held
+    assert sorted(sink.got) == sorted(e.id for e in new)
+    order = {e.id: n for n, e in enumerate(new)}
+    numbers = [order[e] for e in sink.got]
+    assert sum(a > b for a, b in pairwise(numbers)) <= 1
 
 
 async def test_events_are_offered_for_the_first_time_in_order_whatever_the_weather(

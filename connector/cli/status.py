@@ -9,7 +9,6 @@ from connector.cli.common import config_of, store_beside
 from connector.cli.terminal import console, draw, draw_notes, dump, plain, plural, table
 from connector.clock import SystemClock
 from connector.config.values import Config
-from connector.health.ask import readiness
 from connector.health.overview import open_problems, overview
 from connector.health.upkeep import CONNECTOR
 from connector.observe import memory
@@ -34,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
 async def collect(config: Config) -> dict[str, Any]:
     """The document of health.overview, and what the running daemon says of itself (None: nobody answers)."""
+    from connector.health.ask import readiness  # noqa: PLC0415 - it brings an HTTP client, which no start waits for
+
     now = SystemClock().now()
     credentials = await asyncio.to_thread(ending, config)
     async with store_beside(config) as store:

@@ -70,7 +70,7 @@ class Spoiling:
         if number(event.id) not in self.bad:
             return record
         assert isinstance(record.payload, Mapping)
-        return evolve(record, payload={**record.payload, "Severity": "high"})
+        return evolve(record, payload={**record.payload, "Severity": "high"}, encoded=None)
 
 
 @define

@@ -18,7 +18,7 @@ from connector.cli.selection import selected
 from connector.cli.terminal import complain, console, draw, dump, plain, plural, progress, table, write_document
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
-from connector.errors import ConfigError, SecureScoreError
+from connector.errors import ConfigError, SecureScoreError, TenantDamaged
 from connector.formats.spreadsheet import document
 from connector.observe import memory
 from connector.observe.explain import number, signed
@@ -71,7 +71,10 @@ def run(args: argparse.Namespace) -> int:
         show(units, limit or SHOWN)
     if silent:
         more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
-        complain([f"nothing is known yet of {', '.join(map(plain, silent[:NAMED]))}{more}"], "run `securescore once`")
+        complain(
+            [f"nothing is known yet, or can be read, of {', '.join(map(plain, silent[:NAMED]))}{more}"],
+            "run `securescore once`",
+        )
     return 3 if silent else 0
 
 
@@ -105,7 +108,10 @@ async def collect(
 async def _advised(
     store: DurableStore, tenant: TenantConfig, what_if: Sequence[str], *, all_days: bool
 ) -> Advised | None:
-    known = memory.decode(await store.load(tenant.tenant_id))
+    try:
+        known = memory.decode(await store.load(tenant.tenant_id))
+    except TenantDamaged:  # one tenant's matter: the next poll mends it
+        return None
     if known.newest is None:
         return None
     earlier = known.before(known.newest.day.day) if all_days else ()

@@ -22,7 +22,7 @@ from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.durable import replacing
-from connector.errors import ConfigError, SecureScoreError
+from connector.errors import ConfigError, SecureScoreError, TenantDamaged
 from connector.observe import memory
 from connector.observe.evidence import Evidence
 from connector.ports import Query
@@ -178,7 +178,10 @@ async def _summaries(store: DurableStore, tenants: Sequence[TenantConfig], when:
     found: list[Summary] = []
     with progress("Reading tenants", len(tenants)) as done:
         for tenant in tenants:
-            found.append(build.summarise(await material(store, tenant, when), when))
+            try:
+                found.append(build.summarise(await material(store, tenant, when), when))
+            except TenantDamaged as error:  # one tenant's matter: the next poll mends it
+                found.append(build.unread(tenant.name, tenant.tenant_id, tenant.labels, when, error.what))
             done(len(found))
     return found
 

@@ -113,16 +113,7 @@ def summarise(material: Material, when: Period) -> Summary:
     if not versions:
         known = list(material.memory.versions())
         why = f"no day of the period is known (known: {known[0]} to {known[-1]})" if known else "nothing is known yet"
-        return Summary(
-            material.name,
-            material.tenant_id,
-            material.labels,
-            newest_day=known[-1] if known else None,
-            days_observed=0,
-            days_in_period=when.days,
-            issues=("gaps",),
-            error=why,
-        )
+        return unread(material.name, material.tenant_id, material.labels, when, why, known[-1] if known else None)
     ends = (versions[0], versions[-1]) if len(versions) > 1 else (versions[0],)
     profiles = material.memory.profiles
     points = tuple(_point(v, totals.of_day(v, profiles)) for v in ends)
@@ -130,6 +121,22 @@ def summarise(material: Material, when: Period) -> Summary:
     held = None if profiles is None else _exceptions(profiles, ends[-1], when, material)
     bridge, _ = _bridge(ends, _Known(profiles or {}, ()), profiles)
     return _summary(material, when, points, _quality(material, when, versions, events), bridge, held)
+
+
+def unread(
+    name: str, tenant_id: str, labels: Mapping[str, str], when: Period, why: str, newest_day: str | None = None
+) -> Summary:
+    """The line of a tenant of which nothing can be said for the period, and why."""
+    return Summary(
+        name,
+        tenant_id,
+        labels,
+        newest_day=newest_day,
+        days_observed=0,
+        days_in_period=when.days,
+        issues=("gaps",),
+        error=why,
+    )
 
 
 def _observed(material: Material, when: Period) -> list[Version]:

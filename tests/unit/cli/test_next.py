@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import sqlite3
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -178,3 +180,25 @@ def test_a_tenant_without_data_is_named(config: str, capsys: pytest.CaptureFixtu
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["next", "--help"]) == 0
     assert "securescore next --tenant contoso --what-if AdminMFAV2" in capsys.readouterr().out
+
+
+def test_what_is_damaged_of_one_tenant_keeps_no_other_from_being_told(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Path(config)
+    with closing(sqlite3.connect(whole.parent / "s.db")) as file, closing(sqlite3.connect(tmp_path / "s.db")) as copy:
+        file.backup(copy)
+        changed = copy.execute("UPDATE state SET body = x'00' WHERE tenant = ? AND part = 'newest'", (OTHER,)).rowcount
+        copy.commit()
+    assert changed == 1
+    own = tmp_path / "c.yaml"
+    own.write_text(whole.read_text(encoding="utf-8"), encoding="utf-8")
+    rows = json.loads(said(str(own), capsys, "--json", code=3))
+    assert [each["tenant"]["name"] for each in rows["tenants"]] == ["one"]
+    capsys.readouterr()
+    out = tmp_path / "r.json"
+    assert main(["report", "-c", str(own), "--all-tenants", "--from", "2026-11-20", "--out", str(out)]) == 3
+    told = capsys.readouterr()
+    assert "two: " in told.err
+    assert "damaged" in told.err
+    assert [each["tenant"]["name"] for each in json.loads(out.read_text(encoding="utf-8"))["tenants"]] == ["one"]

@@ -201,4 +201,8 @@ def test_what_is_damaged_of_one_tenant_keeps_no_other_from_being_told(
     told = capsys.readouterr()
     assert "two: " in told.err
     assert "damaged" in told.err
-    assert [each["tenant"]["name"] for each in json.loads(out.read_text(encoding="utf-8"))["tenants"]] == ["one"]
+    assert [(one["name"], bool(one["error"])) for one in json.loads(out.read_text(encoding="utf-8"))["summaries"]] == [
+        ("one", False),
+        ("none", True),
+        ("two", True),
+    ]

@@ -92,6 +92,7 @@ def show_status() -> None:
     sink |= {"error": None, "hint": None}
     status.show(
         {
+            "daemon": {"ready": False, "reasons": NASTY, "warnings": NASTY},
             "tenants": {f"{text}{n}": {**tenant, "error": text} for n, text in enumerate(NASTY)},
             "sinks": {f"{text}{n}": sink for n, text in enumerate(NASTY)},
             "problems": [{"subject": t, "reason": "r", "first_seen": None, "summary": t, "hint": t} for t in NASTY],

@@ -5,6 +5,7 @@ It stays alive, polls and delivers for whoever is well, and says of each of the 
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -27,15 +28,17 @@ CGROUP = Path("/sys/fs/cgroup/memory")
 
 
 @pytest.fixture
-def cgroup(tmp_path: Path) -> Path | None:
+def cgroup() -> Iterator[Path | None]:
     """A memory cgroup (version 1) of that size where this machine lets us make one."""
     made = CGROUP / f"securescore-{os.getpid()}"
     try:
         made.mkdir()
         (made / "memory.limit_in_bytes").write_text(str(MOST_MB * 1024**2))
     except OSError:
-        return None
-    return made
+        yield None
+        return
+    yield made
+    made.rmdir()
 
 
 def named(way: str) -> str:
@@ -112,5 +115,3 @@ async def test_whoever_is_well_is_served(tmp_path: Path, cgroup: Path | None) ->
         assert "Traceback" not in log, "a far end's answer is never our bug"
         kept = b"".join(path.read_bytes() for path in tmp_path.glob("state.db*"))
         assert SECRET.encode() not in kept
-    if cgroup is not None:
-        cgroup.rmdir()

@@ -109,13 +109,15 @@ async def open_app(
         upkeep = Upkeep(store, clock, poller.severity, bound, keep, name, expiries)
         beat_s = config.health.heartbeat_s
         heart = Heart(store, clock, poller.severity, beat_s, name, CONNECTOR) if beat_s else None
+        by_id = {tenant.tenant_id: tenant for tenant in config.tenants}
         app = App(
             config=config,
             clock=clock,
             store=store,
             poller=poller,
             deliveries={
-                p.config.name: _delivery(p, PatientStore(store, watch), clock, config, counters) for p in prepared
+                p.config.name: _delivery(p, PatientStore(store, watch), clock, config, counters, by_id)
+                for p in prepared
             },
             upkeep=upkeep,
             concurrency=concurrency(config.poll, len(config.tenants)),
@@ -273,7 +275,14 @@ def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
     )
 
 
-def _delivery(prepared: Prepared, store: PatientStore, clock: Clock, config: Config, counters: Counters) -> Delivery:
+def _delivery(
+    prepared: Prepared,
+    store: PatientStore,
+    clock: Clock,
+    config: Config,
+    counters: Counters,
+    tenants: Mapping[str, TenantConfig],
+) -> Delivery:
     of_sink, sink, mapping = prepared.config, prepared.sink, prepared.mapping
     assert sink is not None
     assert mapping is not None
@@ -289,6 +298,7 @@ def _delivery(prepared: Prepared, store: PatientStore, clock: Clock, config: Con
             include=of_sink.include,
             exclude=of_sink.exclude,
             min_severity=of_sink.min_severity,
+            configured=tenants,
         ),
         max_records=min(of_sink.max_records or sink.max_records, sink.max_records),
         max_bytes=min(of_sink.max_bytes or sink.max_bytes, sink.max_bytes),

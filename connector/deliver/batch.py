@@ -6,12 +6,13 @@ settled here (sending.py, delivery.py).
 
 import asyncio
 import logging
+from collections import abc
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
-from connector.config.values import selects
+from connector.config.values import TenantConfig, selects
 from connector.errors import Denied, MappingError, Unavailable
 from connector.mapping.render import Mapping
 from connector.model import Event, Record
@@ -25,7 +26,11 @@ STEP = 50
 
 @frozen
 class Filter:
-    """Which events concern a sink. Globs match types; `tenants` are name globs or "label=value" (glob on the value)."""
+    """Which events concern a sink. Globs match types; `tenants` are name globs or "label=value" (glob on the value).
+
+    A tenant is who the configuration says it is now (`configured`, by id): one that was renamed while events of it
+    waited keeps its sinks and its own place there. One that is not configured any more is who its events say.
+    """
 
     streams: frozenset[str] = frozenset({"score", "inventory", "change", "health"})
     backfilled: bool = True
@@ -33,6 +38,7 @@ class Filter:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     min_severity: int = 0
+    configured: abc.Mapping[str, TenantConfig] = field(factory=dict, repr=False, eq=False)
 
     def wants(self, event: Event) -> bool:
         if event.stream not in self.streams or (event.backfilled and not self.backfilled):
@@ -44,7 +50,11 @@ class Filter:
         if any(fnmatchcase(event.type, glob) for glob in self.exclude):
             return False
         tenant = event.data["tenant"]  # None for the connector's own events, which concern every sink
-        return tenant is None or selects(self.tenants, tenant["name"], tenant["labels"])
+        if tenant is None or not self.tenants:
+            return True
+        now = self.configured.get(tenant["id"])
+        name, labels = (tenant["name"], tenant["labels"]) if now is None else (now.name, now.labels)
+        return selects(self.tenants, name, labels)
 
 
 @define
@@ -133,7 +143,11 @@ class Packer:
     def _render(self, event: Event) -> tuple[Record | None, str]:
         """The record of an event; or why there can be none; or neither, when it does not concern this sink."""
         try:
-            return (self.mapping.render(event), "") if self.wants.wants(event) else (None, "")
+            if not self.wants.wants(event):
+                return None, ""
+            record = self.mapping.render(event)
+            now = self.wants.configured.get(event.tenant_id)
+            return (record if now is None or record.tenant == now.name else evolve(record, tenant=now.name)), ""
         except MappingError as error:
             return None, error.what
         except Exception as bug:  # this event's, not the queue's: kept, with a traceback, where people look

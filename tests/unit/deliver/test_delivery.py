@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from connector.clock import iso
+from connector.config.values import TenantConfig
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import BACKOFF_CAP_S, HOLD_S, Delivery
 from connector.deliver.isolation import PAGE
@@ -377,6 +378,29 @@ def test_filters(wants: Filter, fields: dict[str, Any], taken: bool) -> None:
     if fields is LABELLED:
         given = evolve(given, data={**given.data, **LABELLED})
     assert wants.wants(given) is taken
+
+
+RENAMED = {CONTOSO: TenantConfig("acme-eu", CONTOSO, labels={"customer": "acme"})}
+
+
+@pytest.mark.parametrize(
+    ("tenants", "taken"), [(("acme-*",), True), (("customer=acme",), True), (("contoso",), False), ((), True)]
+)
+async def test_a_tenant_is_who_the_configuration_says_it_is_now(
+    tenants: tuple[str, ...], taken: bool, store: SqliteStore, sink: FakeSink, clock: JumpClock
+) -> None:
+    """Events that waited while it was renamed go where it goes now: to its sinks, and there to its own place."""
+    places: list[str] = []
+
+    def behave(records: Sequence[Record]) -> Receipt:
+        places.extend(record.tenant for record in records)
+        return accept_all(records)
+
+    sink.behave = behave
+    loop = delivery(store, sink, clock, wants=Filter(tenants=tenants, configured=RENAMED))
+    await add(store, [event(1)])
+    assert (await loop.turn()).sent == int(taken)
+    assert places == ["acme-eu"] * taken
 
 
 # ------------------------------------------------------------------------------------------------------- replay window

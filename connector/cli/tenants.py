@@ -8,6 +8,7 @@ from typing import Any
 
 from connector.app import evidence
 from connector.cli.common import config_of, store_beside
+from connector.cli.confirm import add_yes, confirmed
 from connector.cli.terminal import console, draw, dump, plain, table
 from connector.config.values import Config
 from connector.deliver.delivery import DurableStore
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="with list: the same as one JSON document")
     parser.add_argument("--export", metavar="FILE", help="with forget: where its events go first (default NAME.jsonl)")
+    add_yes(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_list(config, as_json=args.json))
     if not args.name:
         raise ConfigError(["forget needs the NAME of the tenant"], "see `securescore tenants list`")
-    return asyncio.run(_forget(config, args.name, Path(args.export or f"{args.name}.jsonl")))
+    return asyncio.run(_forget(config, args.name, Path(args.export or f"{args.name}.jsonl"), yes=args.yes))
 
 
 async def collect(config: Config) -> list[dict[str, Any]]:
@@ -75,10 +77,13 @@ async def _list(config: Config, *, as_json: bool) -> int:
     return 0
 
 
-async def _forget(config: Config, name: str, export: Path) -> int:
+async def _forget(config: Config, name: str, export: Path, *, yes: bool) -> int:
     """The events are on disk before anything is deleted; a tenant that is no longer configured is found, too."""
     async with store_beside(config) as store:
         wanted = await _remembered(config, store, name)
+        all_of_it = f"state, events, evidence and backlog of {plain(name)} ({wanted})"
+        if not confirmed(f"This deletes {all_of_it}; its events go to {plain(export)} first.", yes=yes):
+            return 1
         count = await export_and_forget(store, wanted, export)
     archive = evidence(config)
     if archive is not None:

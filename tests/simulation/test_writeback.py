@@ -452,7 +452,7 @@ async def test_forget_takes_evidence_too_and_finds_who_is_no_longer_configured(
         assert code == 2
         assert "nobody" in error
         exported = tmp_path / "lab.jsonl"
-        code, out, _ = await bench.run("tenants", "forget", "lab", "--export", str(exported))
+        code, out, _ = await bench.run("tenants", "forget", "lab", "--yes", "--export", str(exported))
         assert code == 0
         assert "exported" in out
         assert len(exported.read_text().splitlines()) > 10

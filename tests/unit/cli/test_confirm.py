@@ -25,13 +25,14 @@ def configured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     return tmp_path / "c.yaml"
 
 
-ASKED = [["sinks", "release", "soc"], ["replay", "--sink", "soc"]]
+ASKED = [["sinks", "release", "soc"], ["replay", "--sink", "soc"], ["tenants", "forget", "lab"]]
 
 
 @pytest.mark.parametrize("words", ASKED, ids=" ".join)
 def test_without_a_terminal_and_without_yes_it_refuses(
-    configured: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+    configured: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(configured.parent)
     assert main([*words, "-c", str(configured)]) == 2
     told = capsys.readouterr()
     assert "needs a yes" in told.err

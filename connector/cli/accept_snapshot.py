@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 
-from connector.cli.common import config_of, store_beside, tenant_id
+from connector.cli.common import config_of, store_beside
+from connector.cli.selection import ONE_HELP, ids
 from connector.cli.terminal import console
 from connector.config.values import Config
 from connector.errors import ConfigError
@@ -14,14 +15,16 @@ REFUSALS = (("refusal", "day"), ("catalogue_refusal", "catalogue"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tenant", required=True, metavar="T")
+    parser.add_argument("--tenant", action="append", required=True, metavar="T", help=ONE_HELP)
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
-    wanted = tenant_id(config, args.tenant)
-    assert wanted is not None
-    return asyncio.run(_accept(config, args.tenant, wanted))
+    found = ids(config, args.tenant)
+    name = " ".join(args.tenant)
+    if len(found) != 1:
+        raise ConfigError([f"{name!r} selects {len(found)} tenants: a day is believed of one at a time"], "name one")
+    return asyncio.run(_accept(config, name, found[0]))
 
 
 async def _accept(config: Config, name: str, wanted: str) -> int:

@@ -58,15 +58,3 @@ async def graph_of(
         yield graph_source(tenant, config, transports, clock, write=write), transports
     finally:
         await transports.close()
-
-
-def tenant_id(config: Config, name: str | None) -> str | None:
-    """The id of a configured tenant by name or id; None for None. A GUID that is not configured is taken as it is."""
-    if name is None:
-        return None
-    for tenant in config.tenants:
-        if name in (tenant.name, tenant.tenant_id):
-            return tenant.tenant_id
-    if len(name) == 36:
-        return name.lower()
-    raise ConfigError([f"no tenant named {name!r} is configured"], "see `securescore tenants list`")

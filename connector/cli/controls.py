@@ -11,6 +11,7 @@ from typing import Any
 
 from connector.cli.common import config_of, graph_of, store_beside
 from connector.cli.controls_set import asked_for, set_states
+from connector.cli.selection import add_tenant, one, selected
 from connector.cli.terminal import cell_len, console, draw, dump, plain, plural, table
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
@@ -28,7 +29,7 @@ WIDE = 120
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "show", "set"))
     parser.add_argument("name", nargs="?", metavar="NAME", help="the control, as `list` shows it")
-    parser.add_argument("--tenant", metavar="T", help="which tenant (needed when there are several)")
+    add_tenant(parser, "which tenants (list), or which one (show, set): names, globs or label=value")
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
     reading = parser.add_argument_group("list, show")
     reading.add_argument("--live", action="store_true", help="list: ask Graph now, instead of the last poll")
@@ -76,24 +77,18 @@ def _check_usage(args: argparse.Namespace) -> None:
         raise ConfigError(problems, "see `securescore controls --help`")
 
 
-def _tenants(config: Config, args: argparse.Namespace) -> list[TenantConfig]:
-    """The named tenant, or all. Asking Graph is for one tenant at a time."""
-    if args.tenant is None and not args.live:
-        return list(config.tenants)
-    return [_tenant(config, args.tenant, live=args.live)]
+def _tenants(config: Config, args: argparse.Namespace) -> Sequence[TenantConfig]:
+    """The selected tenants, or all. Asking Graph is for one tenant at a time."""
+    return [_tenant(config, args.tenant, live=True)] if args.live else selected(config, args.tenant)
 
 
-def _tenant(config: Config, name: str | None, *, live: bool = False) -> TenantConfig:
-    if name is None and len(config.tenants) > 1:
-        raise ConfigError([f"{len(config.tenants)} tenants are configured: say which, with --tenant"])
-    found = [t for t in config.tenants if name in (None, t.name, t.tenant_id)]
-    if not found:
-        raise ConfigError([f"no tenant named {name!r} is configured"], "see `securescore tenants list`")
-    if live and found[0].source != "graph":
+def _tenant(config: Config, patterns: Sequence[str], *, live: bool = False) -> TenantConfig:
+    found = one(config, patterns)
+    if live and found.source != "graph":
         raise ConfigError(
-            [f"tenant {found[0].name} is read from saved files: nobody can be asked, and nothing can be set"]
+            [f"tenant {found.name} is read from saved files: nobody can be asked, and nothing can be set"]
         )
-    return found[0]
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------ list and show

@@ -5,7 +5,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from connector.cli.common import config_of, store_beside, tenant_id
+from attrs import evolve
+
+from connector.cli.common import config_of, store_beside
+from connector.cli.selection import add_tenant, ids
 from connector.cli.terminal import console, draw, dump, plain, table, write_document
 from connector.cli.times import FORMS, moment
 from connector.clock import SystemClock
@@ -43,7 +46,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     """--since, --until, --tenant, --type: what other commands select events by, too."""
     parser.add_argument("--since", metavar="WHEN", help=f"observed at or after: {FORMS}")
     parser.add_argument("--until", metavar="WHEN", help="observed before; in the same forms")
-    parser.add_argument("--tenant", metavar="T", help="only this tenant")
+    add_tenant(parser)
     parser.add_argument(
         "--type",
         action="append",
@@ -53,23 +56,23 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def selection(config: Config, args: argparse.Namespace, **more: Any) -> Query:
-    """The query of `add_selection`'s options. Raises ConfigError."""
+def selection(config: Config, args: argparse.Namespace, **more: Any) -> list[Query]:
+    """The queries of `add_selection`'s options, one for each selected tenant, or one for all. Raises ConfigError."""
     now = SystemClock().now()
-    return Query(
-        tenant_id=tenant_id(config, args.tenant),
+    whole = Query(
         types=tuple(t.removeprefix(cloudevents.TYPE_PREFIX) for t in args.type),
         since=moment(args.since, "--since", now),
         until=moment(args.until, "--until", now),
         **more,
     )
+    return [evolve(whole, tenant_id=tenant_id) for tenant_id in ids(config, args.tenant)] or [whole]
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     if args.trace and not args.id:
         raise ConfigError(["--trace needs --id ID"])
-    query = selection(
+    queries = selection(
         config,
         args,
         subject=args.control,
@@ -77,12 +80,14 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit or None,
         newest_first=True,
     )
-    return asyncio.run(_events(config, query, args))
+    return asyncio.run(_events(config, queries, args))
 
 
-async def _events(config: Config, query: Query, args: argparse.Namespace) -> int:
+async def _events(config: Config, queries: Sequence[Query], args: argparse.Namespace) -> int:
     async with store_beside(config) as store:
-        found = list(reversed(await store.history(query)))
+        found = list(reversed([event for query in queries for event in await store.history(query)]))
+        if len(queries) > 1:  # each tenant's newest, in the order in which they were observed, as far as --limit goes
+            found = sorted(found, key=lambda event: str(event.data["observed_at"]))[-(args.limit or len(found)) :]
         trace = await store.trace(args.id) if args.trace else []
     if args.id is not None and not found:
         raise SecureScoreError(f"no event has the id {args.id}", "events older than state.keep_days are gone")

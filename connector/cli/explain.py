@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector.cli.common import config_of, store_beside
+from connector.cli.selection import ONE_HELP, add_tenant, one
 from connector.cli.terminal import cell_len, console, dump, fit, plain, styled
 from connector.cli.times import day
 from connector.clock import SystemClock
@@ -23,7 +24,7 @@ EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tenant", metavar="T", help="which tenant (needed when there are several)")
+    add_tenant(parser, ONE_HELP)
     parser.add_argument(
         "--from", dest="start", metavar="DAY", help="earlier day, also 7d or yesterday (default: the one before --to)"
     )
@@ -35,16 +36,7 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     now = SystemClock().now()
     start, end = day(args.start, "--from", now), day(args.end, "--to", now)
-    return asyncio.run(_explain(config, _tenant(config, args.tenant), start, end, as_json=args.json))
-
-
-def _tenant(config: Config, name: str | None) -> TenantConfig:
-    found = [t for t in config.tenants if name in (None, t.name, t.tenant_id)]
-    if not found:
-        raise ConfigError([f"no tenant named {name!r} is configured"], "see `securescore tenants list`")
-    if len(found) > 1:
-        raise ConfigError([f"{len(found)} tenants are configured"], "say which one: --tenant NAME")
-    return found[0]
+    return asyncio.run(_explain(config, one(config, args.tenant), start, end, as_json=args.json))
 
 
 async def _explain(config: Config, tenant: TenantConfig, start: str | None, end: str | None, *, as_json: bool) -> int:

@@ -11,9 +11,10 @@ from attrs import frozen
 
 from connector.app import Transports, open_source, transports_for
 from connector.cli.common import config_of
+from connector.cli.selection import add_tenant, selected
 from connector.cli.terminal import console, draw, draw_notes, plain, plural, progress, table
 from connector.clock import SystemClock
-from connector.config.values import Config, TenantConfig, selects
+from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError, Unavailable
 from connector.health.logs import log_to_stderr
 from connector.model import Known
@@ -39,16 +40,13 @@ class Saved:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    words = "only these tenants: names, globs or label=value (may be repeated)"
-    parser.add_argument("--tenant", action="append", default=[], metavar="T", help=words)
+    add_tenant(parser)
     parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="folder to save into; made if need be")
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
-    tenants = [t for t in config.tenants if selects(args.tenant, t.name, t.labels) or t.tenant_id in args.tenant]
-    if not tenants:
-        raise ConfigError([f"--tenant {' '.join(args.tenant)} selects no tenant"], "see `securescore tenants list`")
+    tenants = selected(config, args.tenant)
     log_to_stderr(config.log)
     saved = asyncio.run(fetch(config, tenants, args.out))
     show(saved)

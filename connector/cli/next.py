@@ -13,8 +13,7 @@ from connector.advice.advise import advise
 from connector.advice.listing import Advised, Place
 from connector.advice.values import Action, TargetStanding, WhatIf
 from connector.cli.common import config_of, store_beside
-from connector.cli.selection import HELP as TENANT_HELP
-from connector.cli.selection import selected
+from connector.cli.selection import add_tenant, selected
 from connector.cli.terminal import complain, console, draw, dump, plain, plural, progress, table, write_document
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
@@ -36,7 +35,7 @@ STAGES: Mapping[str, str] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tenant", action="append", default=[], metavar="T", help=TENANT_HELP)
+    add_tenant(parser)
     limit = f"the best N over all tenants (default: {SHOWN}; --json and --csv: all)"
     parser.add_argument("--limit", type=_limit, metavar="N", help=limit)
     what_if = "say the exact score if this control were full (may be repeated)"

@@ -8,6 +8,7 @@ from typing import Any
 from connector.app import open_app
 from connector.cli.common import config_of
 from connector.cli.process import to_end
+from connector.cli.selection import add_tenant, selected
 from connector.cli.terminal import console, draw, draw_notes, plain, progress, table
 from connector.config.values import Config
 from connector.deliver.delivery import Outcome
@@ -26,19 +27,19 @@ WELL = ("ok", "unchanged")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tenant", action="append", default=[], metavar="T", help="only this tenant (may be repeated)")
+    add_tenant(parser)
     parser.add_argument("--no-deliver", action="store_true", help="observe only; events wait in the outbox")
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     log_to_stderr(config.log)
-    return to_end(_once(config, args.tenant, deliver=not args.no_deliver))
+    names = [tenant.name for tenant in selected(config, args.tenant)] if args.tenant else []
+    return to_end(_once(config, names, deliver=not args.no_deliver))
 
 
 async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
     async with open_app(config) as app:
-        app.tenants(names)  # a wrong name is an error before anything is read
         heard = await _heard(app)
         polls = await _poll(app, names)
         sinks = await _deliver(app) if deliver else []

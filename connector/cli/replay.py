@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 
 from connector.cli.common import config_of, store_beside
 from connector.cli.confirm import add_yes, confirmed
@@ -29,15 +30,15 @@ def run(args: argparse.Namespace) -> int:
     names = [s.name for s in config.sinks]
     if args.sink not in names:
         raise ConfigError([f"no sink named {args.sink!r} is configured"], f"sinks: {', '.join(names)}")
-    query = selection(config, args)
-    if query == Query() and not confirmed(_EVERYTHING.format(sink=plain(args.sink)), yes=args.yes):
+    queries = selection(config, args)
+    if queries == [Query()] and not confirmed(_EVERYTHING.format(sink=plain(args.sink)), yes=args.yes):
         return 1
-    return asyncio.run(_replay(config, args.sink, query))
+    return asyncio.run(_replay(config, args.sink, queries))
 
 
-async def _replay(config: Config, sink: str, query: Query) -> int:
+async def _replay(config: Config, sink: str, queries: Sequence[Query]) -> int:
     async with store_beside(config) as store:
-        count = await store.replay(sink, query)
+        count = sum([await store.replay(sink, query) for query in queries])
     console().print(
         f"{count} events will be offered to {sink} again, at the daemon's next turn or by `securescore once`"
     )

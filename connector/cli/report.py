@@ -14,8 +14,7 @@ from pathlib import Path
 from connector import __version__
 from connector.app import evidence
 from connector.cli.common import config_of, store_beside
-from connector.cli.selection import HELP as TENANT_HELP
-from connector.cli.selection import selected
+from connector.cli.selection import add_tenant, selected
 from connector.cli.terminal import complain, console, plain, progress, write_document
 from connector.cli.times import day
 from connector.clock import SystemClock, iso
@@ -37,7 +36,7 @@ MAX_DETAILED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tenant", action="append", default=[], metavar="T", help=TENANT_HELP)
+    add_tenant(parser)
     all_help = f"compare all tenants; up to {MAX_DETAILED} follow in full, of more only those named with --tenant"
     parser.add_argument("--all-tenants", action="store_true", help=all_help)
     parser.add_argument(

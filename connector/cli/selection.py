@@ -1,5 +1,7 @@
 """Which tenants `--tenant` means: names, globs of names, label=value, or ids; the same in every command that has it."""
 
+import argparse
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -7,6 +9,14 @@ from connector.config.values import Config, TenantConfig, selects
 from connector.errors import ConfigError
 
 HELP = "only these tenants: names, globs or label=value (may be repeated)"
+SHOWN = 5
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+ONE_HELP = "which tenant, needed when there are several: a name, or what selects one"
+
+
+def add_tenant(parser: argparse.ArgumentParser, words: str = HELP) -> None:
+    """--tenant, as every command has it."""
+    parser.add_argument("--tenant", action="append", default=[], metavar="T", help=words)
 
 
 def selected(config: Config, patterns: Sequence[str]) -> tuple[TenantConfig, ...]:
@@ -31,3 +41,25 @@ def _takes(pattern: str, tenant: TenantConfig) -> bool:
         or pattern.casefold() == tenant.name.casefold()
         or pattern.lower() == tenant.tenant_id
     )
+
+
+def one(config: Config, patterns: Sequence[str]) -> TenantConfig:
+    """The one tenant that is selected. Raises ConfigError when it is none, or several."""
+    found = selected(config, patterns)
+    if len(found) > 1:
+        names = ", ".join(t.name for t in found[:SHOWN]) + (" …" if len(found) > SHOWN else "")
+        raise ConfigError([f"{len(found)} tenants are selected ({names}): say which one"], "say --tenant NAME")
+    if not found:
+        raise ConfigError(["no tenant is configured"], "see `securescore check`")
+    return found[0]
+
+
+def ids(config: Config, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The ids of the selected tenants, () = all; an id of one that is not configured any more counts as it is.
+
+    Raises ConfigError as `selected`.
+    """
+    configured = {tenant.tenant_id for tenant in config.tenants}
+    gone = [p.lower() for p in patterns if _GUID.fullmatch(p) and p.lower() not in configured]
+    rest = [p for p in patterns if p.lower() not in gone]
+    return (*(tenant.tenant_id for tenant in (selected(config, rest) if rest else ())), *gone)

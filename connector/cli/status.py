@@ -5,7 +5,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from connector.cli.common import config_of, store_beside
+from connector.cli.selection import add_tenant, selected
 from connector.cli.terminal import console, draw, draw_notes, dump, plain, plural, table
 from connector.clock import SystemClock
 from connector.config.values import Config
@@ -18,12 +21,13 @@ HELP = "tenants: newest day, data age, last success; sinks: backlog, parked; wha
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_tenant(parser)
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
-    status = asyncio.run(collect(config))
+    status = asyncio.run(collect(evolve(config, tenants=selected(config, args.tenant))))
     if args.json:
         dump(status)
     else:

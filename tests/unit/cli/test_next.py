@@ -206,3 +206,23 @@ def test_what_is_damaged_of_one_tenant_keeps_no_other_from_being_told(
         ("none", True),
         ("two", True),
     ]
+
+
+def test_events_of_several_tenants_come_in_the_order_in_which_they_were_observed(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asked(*words: str) -> list[dict[str, Any]]:
+        capsys.readouterr()
+        assert main(["events", "-c", config, "--format", "json", *words]) == 0
+        found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+        return found
+
+    every = asked("--limit", "0")
+    both = asked("--limit", "0", "--tenant", "one", "--tenant", "t*")
+    assert {e["data"]["tenant"]["name"] for e in both} == {"one", "two"}
+    assert sorted(e["id"] for e in both) == sorted(
+        e["id"] for e in every if (e["data"]["tenant"] or {}).get("name") in ("one", "two")
+    )
+    moments = [e["data"]["observed_at"] for e in both]
+    assert moments == sorted(moments)
+    assert asked("--limit", "3", "--tenant", "one", "--tenant", "two") == both[-3:]

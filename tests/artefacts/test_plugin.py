@@ -62,7 +62,7 @@ def test_the_package_is_small_and_passes_the_shipped_suite(home: Path, tmp_path:
     shutil.copy(PLUGIN / "suite.py", tmp_path)
     done = run(home, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "suite.py", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 passed, 1 skipped" in done.stdout
+    assert "13 passed, 1 skipped" in done.stdout
 
 
 async def test_check_lists_it_and_once_delivers_with_it(

@@ -87,7 +87,9 @@ def between(
             return _step(before, after, part.control, units, profiles, ours)
 
         ends = (first.day.day, last.day.day)
-        across = [t for t in ours if (t.before, t.after) == ends and t.units == part.delta] if len(path) > 2 else []
+        across = [t for t in ours if (t.before, t.after) == ends and t.units == part.delta]
+        if len(path) == 2:  # of a day told in several revisions, what was told of this one's whole move
+            across = [t for t in across if t.revision == last.revision]
         return across[-1].cause if across else over(path, part.control, step)
 
     context, decomposition = _context(first, last, profiles), diff.decompose(first.day, last.day)

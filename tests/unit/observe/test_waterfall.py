@@ -155,3 +155,16 @@ def test_an_event_that_knows_no_points_tells_nothing() -> None:
     told = event("control.score_changed", DAYS[0], DAYS[1], 0.0, SETTING)
     told = evolve(told, data={**told.data, "delta": None})
     assert waterfall.recorded([told]) == {}
+
+
+def test_a_whole_move_that_a_later_revision_told_holds_as_it_was_told() -> None:
+    """A day whose total was unknown at first: its revision is compared with the day before, and says so of each."""
+    steps = Cause("unknown", "none", ("in 2 steps since 2026-11-20",))
+    told = (
+        event("score.changed", DAYS[0], DAYS[1], -4.0, SETTING),
+        event("score.changed", DAYS[0], DAYS[1], -6.0, steps, revision=1),
+        event("control.score_changed", DAYS[1], DAYS[1], -2.0, UNKNOWN, revision=1),
+    )
+    before = version(DAYS[0], control(10))
+    assert cause(before, version(DAYS[1], control(4), revision=1), told=told) == steps
+    assert cause(before, version(DAYS[1], control(6)), told=told[:1]) == SETTING

@@ -352,7 +352,10 @@ async def test_operators_commands_work_on_the_apps_state(
     listed = await command("parked", "list")
     assert first.event.id[:8] in listed
     await command("parked", "retry", first.event.id)
-    await host.timer("tend")
-    await host.until_empty()
-    again = Counter(azure.service.ids())
+    for _ in range(10):  # what does not fit into one turn on a busy machine comes with the next tend
+        await host.timer("tend")
+        await host.until_empty()
+        again = Counter(azure.service.ids())
+        if min(again[i] for i in before) > 1:
+            break
     assert {again[i] for i in before} == {2}

@@ -10,7 +10,6 @@ from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.observe import memory
 
-HELP = "believe the suspicious day of a tenant"
 REFUSALS = (("refusal", "day"), ("catalogue_refusal", "catalogue"))
 
 

@@ -46,8 +46,6 @@ from connector.signin.credentials import expiries, fault
 from connector.signin.tokens import azure_credential
 from connector.stores.trial import TrialStore, writable
 
-HELP = "whether `run` would start and its first poll succeed; what to do about each fault"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the findings as one JSON document")

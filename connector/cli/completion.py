@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from connector.cli.describe import Argument, Command, commands
 from connector.cli.terminal import write_document
 
-HELP = "the completion script of a shell: bash, zsh or fish"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell reads the script")
@@ -109,11 +107,9 @@ def fish(known: Sequence[Command]) -> str:
 
 
 def _all(command: Command) -> list[Argument]:
-    """The arguments of a command and of the commands below it, each option once."""
-    below = [each for inner in command.inner for each in inner.arguments]
+    """Every argument of a command; where there are commands below it, their names are one."""
     names = Argument((), "action", "", tuple(inner.name for inner in command.inner))
-    found = [*command.arguments, *([names] if command.inner else []), *below]
-    return list({each.flags or (each.value,): each for each in found}.values())
+    return [*([names] if command.inner else []), *command.every_argument()]
 
 
 def _words(command: Command) -> list[str]:

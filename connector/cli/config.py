@@ -8,8 +8,6 @@ from connector.config.reference import Key
 from connector.errors import ConfigError
 from connector.registry import SINKS, sink_options
 
-HELP = "what a key means, its default, an example; the JSON Schema for editors"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("explain", "schema"))

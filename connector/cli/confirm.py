@@ -21,7 +21,12 @@ def confirmed(what: str, *, yes: bool) -> bool:
     if not somebody_is_there():
         raise ConfigError([f"{what} This needs a yes, and nobody is there to ask"], "repeat the command with --yes")
     say(what, err=True)
-    if ask("Go on? [y/N] ", err=True).strip().casefold() in ("y", "yes"):
+    if agreed("Go on?"):
         return True
     say("Nothing was done.", err=True)
     return False
+
+
+def agreed(question: str) -> bool:
+    """Whether somebody answers a question with yes; anything else, and the end of input, is no."""
+    return ask(f"{question} [y/N] ", err=True).strip().casefold() in ("y", "yes")

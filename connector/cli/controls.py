@@ -20,7 +20,6 @@ from connector.observe import memory
 from connector.observe.diff import effective_state, max_of, ordered_updates
 from connector.writeback.plan import STATES, is_completed, state_of
 
-HELP = "list and show controls; set a control's state at Microsoft"
 MAX_CHANGES = 25
 WIDE = 120
 """From so many cells on `list` has a column for everything."""

@@ -17,8 +17,9 @@ from attrs import evolve, frozen
 
 from connector.app import severity_rules, token_provider
 from connector.cli.common import graph_of, store_beside
+from connector.cli.confirm import agreed
 from connector.cli.controls_csv import read_csv
-from connector.cli.terminal import ask, complain, console, draw, dump, plain, progress, say, somebody_answers, table
+from connector.cli.terminal import complain, console, draw, dump, plain, progress, say, somebody_answers, table
 from connector.clock import SystemClock, iso
 from connector.config.account import came_as
 from connector.config.values import Config, TenantConfig
@@ -207,8 +208,7 @@ def _confirmed(tenant: TenantConfig, plans: Sequence[tuple[int | None, Plan]], t
     if full:
         out.print("  Resolved controls get full points without being measured.")
     noun = "this change" if to_send == 1 else f"these {to_send} changes"
-    answer = ask(f"Send {noun} to Microsoft for tenant {plain(tenant.name)}? [y/N] ", err=True)
-    return answer.strip().casefold() in ("y", "yes")
+    return agreed(f"Send {noun} to Microsoft for tenant {plain(tenant.name)}?")
 
 
 def _words(state: str) -> str:

@@ -27,8 +27,6 @@ from connector.report.forms import FORMS
 from connector.simulator.server import Budget, serve, token_for
 from connector.simulator.world import World
 
-HELP = "no credentials: a simulated tenant → events, table, explanation, files"
-
 BACKFILL_DAYS = 90
 POLLS_A_DAY = 4
 MARKER = ".securescore-demo"

@@ -37,6 +37,11 @@ class Command:
     examples: tuple[str, ...] = ()
     inner: tuple["Command", ...] = ()
 
+    def every_argument(self) -> list[Argument]:
+        """Its own arguments and those of the commands below it, each once."""
+        below = [each for command in self.inner for each in command.arguments]
+        return list({each.flags or (each.value,): each for each in (*self.arguments, *below)}.values())
+
 
 def commands() -> list[Command]:
     """Every command of the command line, in the order of `--help`."""

@@ -19,7 +19,6 @@ from connector.mapping.load import load_mapping
 from connector.model import Event
 from connector.ports import Query
 
-HELP = "committed events: search, show, trace"
 LIMIT = 100
 
 

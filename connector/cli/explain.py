@@ -18,7 +18,6 @@ from connector.observe.explain import NOTHING_MOVED, number, signed
 from connector.observe.memory import Memory
 from connector.ports import Query
 
-HELP = "exact waterfall of a score change, with causes"
 BAR, NARROW_BAR = 20, 8
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 

@@ -21,7 +21,6 @@ from connector.model import Known
 from connector.observe.evidence import SUMS, Evidence
 from connector.observe.schedule import concurrency
 
-HELP = "save the complete responses of one read, as `source: files` reads them"
 KEEP_DAYS = 100 * 365
 """Nothing that was fetched before expires by fetching again."""
 

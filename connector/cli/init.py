@@ -23,8 +23,6 @@ from connector.options import Init, Option
 from connector.plugins.installed import plugin_names
 from connector.registry import SINKS, sink_module
 
-HELP = "write a commented configuration; print app registration and consent steps"
-
 PERMISSION = "SecurityEvents.Read.All"
 ROLE_ID = "bf394140-e372-4bf9-a898-299cfc7564e5"
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"

@@ -15,8 +15,6 @@ from connector.config.values import AuthConfig, Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.signin.claims import read_claims
 
-HELP = "sign in by device code, for tenants read on behalf of a user"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

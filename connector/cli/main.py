@@ -1,7 +1,7 @@
 """`securescore`: finds the command, and turns errors into words and exit codes.
 
-A command is one module with HELP, `add_arguments(parser)` and `run(args) -> int`; only the one asked for is imported,
-so that `--help` is instant. How anything reaches a terminal is in terminal.py.
+A command is one module with `add_arguments(parser)` and `run(args) -> int`; only the one asked for is imported, so
+that `--help` is instant. How anything reaches a terminal is in terminal.py.
 """
 
 import argparse

@@ -32,7 +32,7 @@ def page(known: Sequence[Command], version: str, date: str) -> str:
     ]
     for command in known:
         lines += [f".SS {_roff(_usage(command))}", _roff(_sentence(command.summary))]
-        for each in _told(command):
+        for each in command.every_argument():
             lines += [".TP", f".B {_roff(_form(each))}", _roff(_meaning(each)) or "\\&"]
         for example in command.examples:
             lines += [".PP", ".EX", f"    {_roff(example)}", ".EE"]
@@ -48,7 +48,7 @@ def markdown(known: Sequence[Command]) -> str:
     parts = [_HEAD]
     for command in known:
         parts += [f"## {command.name}\n", _sentence(command.summary) + "\n", f"```\n{_usage(command)}\n```\n"]
-        rows = [f"| `{_cell(_form(each))}` | {_cell(_meaning(each))} |" for each in _told(command)]
+        rows = [f"| `{_cell(_form(each))}` | {_cell(_meaning(each))} |" for each in command.every_argument()]
         if rows:
             parts.append("\n".join(["| argument | meaning |", "|---|---|", *rows]) + "\n")
         if command.examples:
@@ -56,15 +56,12 @@ def markdown(known: Sequence[Command]) -> str:
     return "\n".join(parts)
 
 
-def _told(command: Command) -> list[Argument]:
-    below = [each for inner in command.inner for each in inner.arguments]
-    return list({(each.flags, each.value): each for each in (*command.arguments, *below)}.values())
-
-
 def _usage(command: Command) -> str:
     actions = [" | ".join(inner.name for inner in command.inner)] if command.inner else []
     positionals = [
-        " | ".join(each.choices) if each.choices else f"[{each.value}]" for each in _told(command) if not each.flags
+        " | ".join(each.choices) if each.choices else f"[{each.value}]"
+        for each in command.every_argument()
+        if not each.flags
     ]
     return " ".join(["securescore", command.name, *actions, *positionals])
 

@@ -22,7 +22,6 @@ from connector.formats.spreadsheet import document
 from connector.observe import memory
 from connector.observe.explain import number, signed
 
-HELP = "what to do next, best first; the score if some of it were done"
 SHOWN = 20
 NAMED = 20
 STAGES: Mapping[str, str] = {

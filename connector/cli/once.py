@@ -20,7 +20,6 @@ from connector.loops import App
 from connector.observe import memory
 from connector.observe.poller import PollOutcome
 
-HELP = "poll every selected tenant now, offer everything unsettled to every sink, exit"
 LOOK_S = 0.2
 WELL = ("ok", "unchanged")
 """What becomes of a poll that met nothing wrong."""

@@ -10,8 +10,6 @@ from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.formats import cloudevents
 
-HELP = "events a sink refused for good: list, show, retry, discard"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|retry|discard")

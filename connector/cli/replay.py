@@ -16,8 +16,6 @@ _EVERYTHING = (
     "The whole kept history will be sent to {sink} once more; --since, --until, --tenant and --type say how much of it."
 )
 
-HELP = "deliver committed events again, same ids, behind first deliveries"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sink", required=True, metavar="S", help="the sink that gets them")

@@ -30,7 +30,6 @@ from connector.report.forms import FORMS, Form, choose
 from connector.report.table import TABLES
 from connector.report.values import Cover, EvidenceFile, Material, Period, Summary
 
-HELP = "the posture of a tenant, or of many, over a period: HTML, JSON, CSV, OSCAL or HDF"
 MAX_DETAILED = 20
 """Up to so many tenants `--all-tenants` reports each in full; of more, only those that --tenant names."""
 

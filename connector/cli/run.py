@@ -35,7 +35,6 @@ from connector.health.window import Window
 from connector.loops import MAX_REFUSAL_CHARS, App
 from connector.observe.poller import PollOutcome
 
-HELP = "the daemon: poll and deliver until stopped"
 STATUS_S = 30.0
 """How often the service manager gets a status line when it expects no watchdog."""
 

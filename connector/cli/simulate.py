@@ -28,8 +28,6 @@ from connector.simulator.pace import PacedClock
 from connector.simulator.server import READ, Budget, Caller, Simulation, plain_tokens, serve, token_for
 from connector.simulator.world import HISTORY_DAYS, World
 
-HELP = "the simulated Graph as a server"
-
 SHOWN_TENANTS = 20
 CLIENT_ID = "5c0e5c0e-0000-4000-8000-000000000001"
 

@@ -12,8 +12,6 @@ from connector.errors import ConfigError
 from connector.health.overview import open_problems, sink_rows
 from connector.health.upkeep import CONNECTOR
 
-HELP = "list sinks; release one that holds history"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "release"))

@@ -17,8 +17,6 @@ from connector.health.upkeep import CONNECTOR
 from connector.observe import memory
 from connector.signin.credentials import ending
 
-HELP = "tenants: newest day, data age, last success; sinks: backlog, parked; what expires"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tenant(parser)

@@ -19,7 +19,6 @@ from connector.model import Event
 from connector.observe import memory
 from connector.ports import Query
 
-HELP = "list tenants; forget one"
 FORGET_TRIES = 20
 
 

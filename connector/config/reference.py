@@ -153,10 +153,8 @@ def _nested(path: str, value: str) -> str:
     """YAML of one key; entries of lists of entries begin with what names them."""
     root, *rest = path.split(".")
     if root == "sinks":
-        kind = (
-            [f"kind: {rest.pop(0)}"] if len(rest) > 1 and rest[0] not in {name.split(".")[0] for name in SINK} else []
-        )
-        return _entry("sinks", [*kind], rest, value)
+        kind = [f"kind: {rest.pop(0)}"] if _kind_of(path) else []
+        return _entry("sinks", kind, rest, value)
     if root == "tenants":
         if rest[:1] == ["auth"] and len(rest) > 2:
             return f"tenants:\n  - auth: {{kind: {rest[1]}, {rest[2]}: {value}}}"
@@ -199,8 +197,8 @@ def _sections(known: list[Key]) -> list[tuple[str, str, list[tuple[str, Key]]]]:
         members = [(key.path.removeprefix(prefix), key) for key in of_tenants if key.path.startswith(prefix)]
         found.append((f"`auth` of kind `{kind}`", "", members))
     rest = [key for key in known if key.path.startswith("sinks.")]
-    kinds = list(dict.fromkeys(key.path.split(".")[1] for key in rest if _of_kind(key)))
-    common = [(key.path.removeprefix("sinks."), key) for key in rest if not _of_kind(key)]
+    kinds = list(dict.fromkeys(kind for key in rest if (kind := _kind_of(key.path))))
+    common = [(key.path.removeprefix("sinks."), key) for key in rest if not _kind_of(key.path)]
     found.append(("`sinks`: one entry a sink", "These keys are every sink's.", common))
     for kind in kinds:
         prefix = f"sinks.{kind}."
@@ -209,9 +207,10 @@ def _sections(known: list[Key]) -> list[tuple[str, str, list[tuple[str, Key]]]]:
     return found
 
 
-def _of_kind(key: Key) -> bool:
-    first = key.path.split(".")[1]
-    return key.path.count(".") > 1 and first not in {name.split(".")[0] for name in SINK}
+def _kind_of(path: str) -> str:
+    """The kind in the path of a sink's own key; "" in that of a key which every sink has."""
+    _, first, *rest = path.split(".")
+    return first if rest and first not in {name.split(".")[0] for name in SINK} else ""
 
 
 def _cell(text: str) -> str:

@@ -49,9 +49,10 @@ STREAM_OF_TYPE: Mapping[str, str] = {
 
 @frozen
 class Control:
-    """One scored control of one day, keyed by `name` (Graph `controlName`, byte for byte).
+    """One scored control of one day, keyed by `name` (Graph `controlName`, byte for byte; Defender for Cloud: a GUID).
 
     `on`, `count`, `total` and `status` exist only while the day is the newest one; Graph strips them afterwards.
+    `not_applicable` (resources) and `max_score` (of this day, which may be 0) are stated by Defender for Cloud alone.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Control:
     count: int | None = None
     total: int | None = None
     status: str | None = None
+    not_applicable: int | None = None
+    max_score: float | None = None
 
 
 @frozen
@@ -78,7 +81,8 @@ class Day:
     """One daily `secureScore` document. `services` is sorted and free of duplicates.
 
     `flags` name what is odd about the data (sorted): "inconsistent" (control scores do not sum to the total),
-    "duplicate_control", "date_mismatch", "future_dated", "bad_date", "bad_number", "sentinel".
+    "duplicate_control", "date_mismatch", "future_dated", "bad_date", "bad_number", "sentinel". `weight` is what a
+    subscription counts for in the aggregate; it is no part of the content hash.
     """
 
     id: str
@@ -92,6 +96,7 @@ class Day:
     averages: tuple[Average, ...] = ()
     flags: tuple[str, ...] = ()
     detailed: bool = False
+    weight: float | None = None
 
     @property
     def percent(self) -> float | None:
@@ -140,7 +145,10 @@ class StateUpdate:
 
 @frozen
 class Profile:
-    """One catalogue entry. Long texts are kept as SHA-256 of their bytes: enough to see that they changed."""
+    """One catalogue entry. Long texts are kept as SHA-256 of their bytes: enough to see that they changed.
+
+    `assessments` are the ids of the recommendations behind it, sorted (Defender for Cloud alone).
+    """
 
     id: str
     title: str
@@ -158,6 +166,7 @@ class Profile:
     remediation_sha256: str = ""
     remediation_impact_sha256: str = ""
     updates: tuple[StateUpdate, ...] = ()
+    assessments: tuple[str, ...] = ()
 
 
 @frozen
@@ -238,11 +247,66 @@ class Known:
 
 
 @frozen
+class Unit:
+    """What has a score of its own below a tenant. A Graph tenant is one unit and has none of these.
+
+    `kind` is subscription, aggregate, organization or device_group; `id` is in lower case (a subscription's GUID, the
+    tenant's GUID for an aggregate or organization, a device group's id); `name` is what people call it, "" if nothing
+    does; `score` is the score's own name (ascScore, exposureScore), `model` how it is computed (classic, unknown).
+    """
+
+    kind: str
+    id: str
+    name: str = ""
+    score: str = ""
+    model: str = "unknown"
+
+    @property
+    def key(self) -> str:
+        """What it is remembered under: the same whatever it is called."""
+        return f"{self.id}/{self.score}"
+
+
+WHOLE = frozenset({"aggregate", "organization"})
+"""The kinds of units that stand for all of a tenant's entry: what is said of the entry is said of them."""
+
+OF_UNITS = frozenset({"defender_cloud", "defender_endpoint"})
+"""The sources that bring several units. An entry of one of them may have the tenant_id of another entry."""
+
+
+def entry_key(tenant_id: str, source: str) -> str:
+    """Under which key a store keeps the state and events of an entry of `tenants`."""
+    return f"{tenant_id}.{source}" if source in OF_UNITS else tenant_id
+
+
+@frozen
+class Standard:
+    """What a regulatory compliance standard says of one subscription: how many of its controls are in which state."""
+
+    id: str
+    state: str = ""
+    passed: int | None = None
+    failed: int | None = None
+    skipped: int | None = None
+    unsupported: int | None = None
+
+
+@frozen
+class Listed:
+    """A subscription as it is listed, whether or not it has a score; `state` as sent (Enabled, Disabled, Warned, …)."""
+
+    id: str
+    name: str = ""
+    state: str = ""
+
+
+@frozen
 class Snapshot:
     """Everything a source held at one moment. Each part is complete, unchanged or absent; days run oldest first.
 
     A part named in `partial` ("days", "catalogue") is there, but not whole, for the reason given: every entry of it
     counts, and what it lacks proves nothing. Its `pages` are as known before, so that it is read again.
+    `unit` is None for a source of one unit. `standards` by id, None where they were not asked for.
     """
 
     source: str
@@ -252,12 +316,33 @@ class Snapshot:
     evidence: tuple[EvidenceFile, ...] = ()
     notes: tuple[Note, ...] = ()
     partial: Mapping[str, Absent] = Factory(dict)
+    unit: Unit | None = None
+    standards: Mapping[str, Standard] | Absent | None = None
 
     @property
     def incomplete(self) -> dict[str, Absent]:
         """Why parts are absent or not whole, by the part's name."""
         parts = {"days": self.days, "catalogue": self.catalogue}
         return {**self.partial, **{name: part for name, part in parts.items() if isinstance(part, Absent)}}
+
+
+@frozen
+class Reading:
+    """What a source of several units held at one moment.
+
+    `units` are those that were read, each a snapshot with its unit (never the aggregate, which is computed). `listed`
+    are all subscriptions that can be seen now, by id, scored or not; None where the source has no such list. `partial`
+    says why what is missing from `units` proves nothing; Unchanged as `units` means that no byte differs from the last
+    complete read of the same day. Pages, evidence and notes are those of the whole.
+    """
+
+    source: str
+    units: tuple[Snapshot, ...] | Unchanged | Absent
+    listed: Mapping[str, Listed] | Unchanged | Absent | None = None
+    partial: Absent | None = None
+    pages: Mapping[str, str] = Factory(dict)
+    evidence: tuple[EvidenceFile, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 # --------------------------------------------------------------------------------------------- what the engine makes
@@ -304,6 +389,11 @@ class Event:
         """The tenant's GUID; "" for a connector-scope event."""
         tenant = self.data["tenant"]
         return str(tenant["id"]) if tenant else ""
+
+    @property
+    def entry(self) -> str:
+        """The key of the entry of `tenants` it belongs to (`entry_key`); "" for a connector-scope event."""
+        return entry_key(self.tenant_id, str(self.data["source"])) if self.data.get("unit") else self.tenant_id
 
     @property
     def severity(self) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
+from connector.model import entry_key
+
 
 @frozen
 class StateConfig:
@@ -126,6 +128,11 @@ class TenantConfig:
     exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
     overrides: Mapping[str, str] = Factory(dict)  # per-tenant sink columns: index, endpoint, rule_id
     options: Mapping[str, Any] = field(factory=dict, repr=False)  # the keys of a source that a plug-in brings
+
+    @property
+    def key(self) -> str:
+        """Under which key the store keeps its state and events; unlike the tenant_id, no two entries share it."""
+        return entry_key(self.tenant_id, self.source)
 
 
 @frozen

@@ -6,7 +6,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from connector.ids import event_id
-from connector.model import STREAM_OF_TYPE, Change, Event
+from connector.model import STREAM_OF_TYPE, WHOLE, Change, Event, Unit
 from connector.observe.severity import SeverityRules, severity
 
 DAY_TIMED = frozenset({"score.observed", "control.observed"})
@@ -15,18 +15,31 @@ DAY_TIMED = frozenset({"score.observed", "control.observed"})
 
 @frozen
 class Origin:
-    """Whose events these are. A connector-scope origin has tenant_id None and its instance as `name`."""
+    """Whose events these are. A connector-scope origin has tenant_id None and its instance as `name`.
+
+    `unit` is None for a tenant that is one unit: then neither ids nor documents know of units.
+    """
 
     tenant_id: str | None
     name: str
     labels: Mapping[str, str] = Factory(dict)
     source: str = "graph"
+    unit: Unit | None = None
 
     @property
     def urn(self) -> str:
-        return (
-            f"urn:secure-score:tenant:{self.tenant_id}" if self.tenant_id else f"urn:secure-score:connector:{self.name}"
-        )
+        if not self.tenant_id:
+            return f"urn:secure-score:connector:{self.name}"
+        if self.unit is None:
+            return f"urn:secure-score:tenant:{self.tenant_id}"
+        whose = f"tenant:{self.tenant_id}" if self.unit.kind in WHOLE else self.unit.id
+        score = "" if self.unit.score in ("", "ascScore", "exposureScore") else f":{self.unit.score}"
+        return f"urn:secure-score:{self.source.replace('_', '-')}:{whose}{score}"
+
+    @property
+    def scope(self) -> str:
+        """What makes the ids of its events its own: the tenant's GUID alone where that is one unit."""
+        return self.tenant_id if self.tenant_id and self.unit is None else self.urn
 
 
 def stamp(change: Change, origin: Origin, observed_at: str, rules: SeverityRules) -> Event:
@@ -45,15 +58,16 @@ def stamp(change: Change, origin: Origin, observed_at: str, rules: SeverityRules
         **change.data,
         "source": origin.source,
     }
+    if origin.unit is not None:
+        unit = origin.unit
+        data["unit"] = {"kind": unit.kind, "id": unit.id, "name": unit.name or None, "score": unit.score or None}
     data["severity"] = severity(rules, change.type, data)
     if (
         "contributions" in data
     ):  # last: the one part without a bound, and some receivers read no further than 5,000 bytes
         data["contributions"] = data.pop("contributions")
     return Event(
-        id=event_id(
-            origin.tenant_id or origin.urn, change.type, change.subject, change.before, change.after, change.occurrence
-        ),
+        id=event_id(origin.scope, change.type, change.subject, change.before, change.after, change.occurrence),
         source=origin.urn,
         type=change.type,
         subject=change.subject,

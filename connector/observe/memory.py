@@ -223,7 +223,7 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
         baselines = []
         for b in new.baselines.values():
             place = (b.day, b.ref, services.setdefault(b.services, len(services)))
-            baselines.append([control_row(b.control)[:7], refs.setdefault(place, len(refs))])
+            baselines.append([_reported_row(b.control), refs.setdefault(place, len(refs))])
         parts["newest"] = dumps(
             {
                 "version": version_data(new.newest) if new.newest else None,
@@ -279,11 +279,18 @@ def slim(version: Version) -> Version:
     """A closed day without its status texts (tenant names and policies): counts stay, prose is evidence elsewhere."""
     if not any(map(_status, version.day.controls.values())):
         return version
-    controls = {
-        n: c if c.status is None else Control(c.name, c.category, c.score, c.percent, c.on, c.count, c.total)
-        for n, c in version.day.controls.items()
-    }
+    controls = {n: c if c.status is None else _without_status(c) for n, c in version.day.controls.items()}
     return evolve(version, day=evolve(version.day, controls=controls))
+
+
+def _without_status(c: Control) -> Control:
+    return Control(c.name, c.category, c.score, c.percent, c.on, c.count, c.total, None, c.not_applicable, c.max_score)
+
+
+def _reported_row(control: Control) -> list[Any]:
+    """A control's row without its status text."""
+    row = control_row(control)
+    return row[:7] if len(row) <= 8 else [*row[:7], None, *row[8:]]
 
 
 def _newest_of(memory: Memory) -> tuple[Any, ...]:
@@ -301,7 +308,7 @@ def _refusal(data: Mapping[str, Any] | None) -> Refusal | None:
     return Refusal(**{**data, "lost": tuple(data["lost"])}) if data else None
 
 
-_PROFILE_FIELDS = tuple(f.name for f in fields(Profile) if f.name != "updates")
+_PROFILE_FIELDS = tuple(f.name for f in fields(Profile) if f.name not in ("updates", "assessments"))
 _profile_values = attrgetter(*_PROFILE_FIELDS)
 
 
@@ -310,10 +317,12 @@ def _profile_data(profile: Profile) -> dict[str, Any]:
     updates = [
         [u.state, u.at, u.by, u.comment, u.assigned_to, *([True] if u.at_unusable else [])] for u in profile.updates
     ]
-    return {**dict(zip(_PROFILE_FIELDS, _profile_values(profile), strict=True)), "updates": updates}
+    data = {**dict(zip(_PROFILE_FIELDS, _profile_values(profile), strict=True)), "updates": updates}
+    return {**data, "assessments": profile.assessments} if profile.assessments else data
 
 
 def _profile(data: Mapping[str, Any]) -> Profile:
     updates = tuple(StateUpdate(*u) for u in data["updates"])
     link = web_address(data["action_url"])  # version 0.1.0 remembered any scheme
-    return Profile(**{**data, "threats": tuple(data["threats"]), "action_url": link, "updates": updates})
+    lists = {"threats": tuple(data["threats"]), "updates": updates, "assessments": tuple(data.get("assessments", ()))}
+    return Profile(**{**data, **lists, "action_url": link})

@@ -119,6 +119,8 @@ def control_row(control: Control) -> list[Any]:
         control.count,
         control.total,
         control.status,
+        control.not_applicable,
+        control.max_score,
     ]
     while row[-1] is None and len(row) > 4:
         row.pop()
@@ -163,6 +165,7 @@ def version_data(version: Version, *, with_controls: bool = True) -> dict[str, A
         "hash": version.hash,
         "revision": version.revision,
         **({"seen": version.seen} if version.seen else {}),
+        **({"weight": day.weight} if day.weight is not None else {}),
     }
 
 
@@ -179,6 +182,7 @@ def version_of(data: Mapping[str, Any], controls: Sequence[Control]) -> Version:
         averages=tuple(Average(*a) for a in data["averages"]),
         flags=tuple(data["flags"]),
         detailed=data["detailed"],
+        weight=data.get("weight"),
     )
     return Version(day, data["hash"], data["revision"], data.get("seen", ""))
 

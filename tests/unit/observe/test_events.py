@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.model import STREAM_OF_TYPE, Change
+from connector.model import STREAM_OF_TYPE, Change, Unit
 from connector.observe.events import Origin, event_time, stamp
 from connector.observe.severity import SeverityRules
 
@@ -85,3 +85,23 @@ def test_backfilled_is_severity_0() -> None:
 def test_occurred_at_is_what_graph_states() -> None:
     event = stamp(change("control.state_changed", occurred_at="2026-11-20T08:00:00Z"), ORIGIN, NOW, RULES)
     assert event.data["occurred_at"] == "2026-11-20T08:00:00Z"
+
+
+def test_an_event_of_a_unit_names_it_and_has_ids_of_its_own() -> None:
+    units = {
+        None: f"urn:secure-score:tenant:{TENANT}",
+        Unit("aggregate", TENANT): f"urn:secure-score:defender-cloud:tenant:{TENANT}",
+        Unit("subscription", "20ff", "Prod", "ascScore"): "urn:secure-score:defender-cloud:20ff",
+        Unit("subscription", "20ff", "Prod", "own"): "urn:secure-score:defender-cloud:20ff:own",
+    }
+    seen = {
+        unit: stamp(change(), evolve(ORIGIN, source="defender_cloud" if unit else "graph", unit=unit), NOW, RULES)
+        for unit in units
+    }
+    assert {unit: event.source for unit, event in seen.items()} == units
+    assert len({event.id for event in seen.values()}) == len(units)
+    assert "unit" not in seen[None].data
+    assert seen[None].entry == TENANT
+    named = seen[Unit("subscription", "20ff", "Prod", "own")]
+    assert named.data["unit"] == {"kind": "subscription", "id": "20ff", "name": "Prod", "score": "own"}
+    assert named.entry == f"{TENANT}.defender_cloud"

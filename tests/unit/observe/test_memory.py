@@ -35,11 +35,12 @@ def version(date: str, revision: int = 0, status: str | None = None) -> Version:
         "Admin\ud800\n|": Control("Admin\ud800\n|", "Identity", 7.5, 75.0, on=False, count=3, total=4, status=status),
         "bare": Control("bare", "", None, None),
         "on": Control("on", "Apps", 0.0, 0.0, on=True),
+        "cloud": Control("cloud", "", 2.0, 50.0, count=1, total=2, not_applicable=3, max_score=4.0),
     }
     day = Day(
         f"t_{date}", date, 300.5, 700.0, controls, ("A", "B"), 85, 90,
         (Average("AllTenants", 40.5, {"low": 1.0, "word": "x", "none": None}), Average("x", None)),
-        ("future_dated",), detailed=status is not None,
+        ("future_dated",), detailed=status is not None, weight=67.0,
     )  # fmt: skip
     return Version(day, content_hash(day), revision, seen=f"{date}T09:00:00Z")
 
@@ -48,6 +49,7 @@ PROFILE = Profile(
     "Admin\ud800\n|", "Ask", "Identity", "AzureAD", "Core", 10.0, 3, "Config", "https://x", "Low", "High",
     ("Account Breach",), False, "aa", "bb",
     (StateUpdate("Default", at_unusable=True), StateUpdate("Ignored", "2026-11-01T00:00:00Z", "a", "b", "c")),
+    ("/providers/microsoft.security/assessmentmetadata/x",),
 )  # fmt: skip
 REFUSAL = Refusal("2026-11-22T09:00:00Z", "p1", ("a", "b"), approved=True)
 
@@ -62,6 +64,7 @@ def full() -> Memory:
         baselines={
             "bare": Baseline(newest.day.controls["bare"], "2026-11-20", "r1"),
             "on": Baseline(newest.day.controls["on"], "2026-11-21", "r2"),
+            "cloud": Baseline(newest.day.controls["cloud"], "2026-11-21", "r2"),
         },
         profiles={PROFILE.id: PROFILE, "b": Profile("b", "B")},
         language="en-US",

@@ -26,13 +26,18 @@ def language(tag: str = DEFAULT) -> Language:
     code = code.lower()
     if code not in LANGUAGES:
         raise ConfigError([f"there are no texts in the language {tag!r}"], _hint(tag))
-    from connector.language.cldr import has  # noqa: PLC0415 - Babel is loaded by who writes in a language
 
     file = json.loads((FOLDER / f"{code}.json").read_text("utf-8"))
     region = next((part.upper() for part in rest if len(part) == 2), None)
-    if region and has(f"{code}_{region}"):
+    if region and _in_cldr(f"{code}_{region}"):
         return Language(f"{code}-{region}", f"{code}_{region}", file["texts"])
     return Language(code, file["locale"], file["texts"])
+
+
+def _in_cldr(locale: str) -> bool:
+    from connector.language.cldr import has  # noqa: PLC0415 - Babel is loaded by who writes in a language
+
+    return has(locale)
 
 
 def names() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """What cyber-insurers ask, answered from the last observed day: yes, partly, no, asserted, or not from this data. Pure.
 
 A wrong "yes" voids a claim. So "yes" takes a scored control for everything that decides, and points that were measured;
-what was declared, or what nobody knows, never says it. The questions are data (mappings/insurance.yaml).
+what was declared, or what nobody knows, never says it. Which control decides what is data (mappings/insurance.yaml).
+The questions are texts of connector/language, in English here: files for programs have no other language.
 """
 
 import re
@@ -13,6 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from connector.errors import ConfigError
+from connector.language.choice import language
 from connector.mapping.resources import load_data
 from connector.model import UNKNOWN, Control, Profile, Version
 from connector.observe import diff
@@ -22,7 +24,7 @@ ANSWERS = ("yes", "partly", "no", "asserted", "not_answerable")
 POINTS = frozenset({"full", "asserted", "part"})
 """Standings of a control that has points."""
 _INSTANCE = re.compile(r"^\d+\.")
-_KEYS = {"id", "question", "decides", "beside", "limits"}
+_KEYS = {"id", "decides", "beside"}
 
 
 @frozen
@@ -30,8 +32,6 @@ class Asked:
     """One question of the table; `decides` are groups of globs, each of which needs a control."""
 
     id: str
-    question: str
-    limits: str
     decides: tuple[tuple[str, ...], ...]
     beside: tuple[str, ...]
 
@@ -55,14 +55,12 @@ def compile_table(data: Any) -> Table:
     for place, row in enumerate(data["questions"], 1):
         where = f"questions.{place} ({row.get('id', '?')})"
         problems += [f"{where}: unknown key {key!r}" for key in sorted(set(row) - _KEYS)]
-        problems += [f"{where}: lacks {key}" for key in ("id", "question", "limits") if not row.get(key)]
+        keys = [f"insurance.{row.get('id')}.{part}" for part in ("question", "limits")]
+        problems += [f"{where}: no text {key} in connector/language" for key in keys if key not in language().texts]
         if row.get("id") in [one.id for one in found]:
             problems.append(f"{where}: the id is taken")
         decides = tuple(tuple(group) for group in row.get("decides", ()))
-        asked = Asked(
-            str(row.get("id")), str(row.get("question")), str(row.get("limits")), decides, tuple(row.get("beside", ()))
-        )
-        found.append(asked)
+        found.append(Asked(str(row.get("id")), decides, tuple(row.get("beside", ()))))
     if problems:
         raise ConfigError(problems, "correct mappings/insurance.yaml")
     return Table(int(data["version"]), str(data["label"]), tuple(found))
@@ -93,9 +91,9 @@ def _answer(asked: Asked, controls: Mapping[str, Control], profiles: Mapping[str
     beside = tuple(one for one in _bearing(asked.beside, controls, profiles) if one.control not in names)
     return Question(
         id=asked.id,
-        question=asked.question,
+        question=language().text(f"insurance.{asked.id}.question"),
         answer=_verdict(groups, beside),
-        limits=asked.limits,
+        limits=language().text(f"insurance.{asked.id}.limits"),
         deciding=deciding,
         beside=beside,
         missing=tuple(" or ".join(globs) for globs, group in zip(asked.decides, groups, strict=True) if not group),

@@ -375,7 +375,7 @@ def test_situations_show_every_cause() -> None:
     engine = Path(explain.__file__).parent
     texts = "".join(path.read_text("utf-8") for path in engine.glob("*.py"))
     named = set(re.findall(r'Cause\(\s*"(\w+)"', texts))
-    assert named == set(CAUSES), "connector/report/words.py has other causes than the engine names"
+    assert named == set(CAUSES), "connector/language/en.json has other causes than the engine names"
     scripts = [yaml.safe_load(path.read_text("utf-8")) for path in FILES]
     shown = {label for script in scripts for wanted in script["expect"] for label in labels(wanted)}
     named -= {"nothing_moved"}  # said of a whole period, in reports

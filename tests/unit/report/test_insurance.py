@@ -32,9 +32,7 @@ def asked(
         {
             "version": 1,
             "label": "indicative",
-            "questions": [
-                {"id": "q", "question": "?", "limits": "!", "decides": decides or [], "beside": beside or []}
-            ],
+            "questions": [{"id": "backup", "decides": decides or [], "beside": beside or []}],
         }
     )
     controls = {n: Control(n, "Identity", None if p is None else p / 10, p) for n, p in percents.items()}
@@ -104,15 +102,14 @@ def test_what_stands_beside_says_partly_at_most_and_only_where_nothing_decides()
 
 
 def test_the_table_names_every_mistake() -> None:
-    row = {"id": "q", "question": "?", "limits": "!"}
+    row = {"id": "backup"}
     with pytest.raises(ConfigError) as caught:
-        compile_table(
-            {"version": 1, "label": "x", "questions": [row, {**row, "deices": []}, {"id": "r", "limits": "!"}]}
-        )
+        compile_table({"version": 1, "label": "x", "questions": [row, {**row, "deices": []}, {"id": "r"}]})
     assert caught.value.problems == [
-        "questions.2 (q): unknown key 'deices'",
-        "questions.2 (q): the id is taken",
-        "questions.3 (r): lacks question",
+        "questions.2 (backup): unknown key 'deices'",
+        "questions.2 (backup): the id is taken",
+        "questions.3 (r): no text insurance.r.question in connector/language",
+        "questions.3 (r): no text insurance.r.limits in connector/language",
     ]
 
 

@@ -21,12 +21,16 @@ COLUMNS = (
 
 @frozen
 class Advised:
-    """The advice for one unit of a tenant; `unit` is None where the tenant itself is the unit."""
+    """The advice for one unit of a tenant; `unit` is None where the tenant itself is the unit.
+
+    `texts` is the language of what Microsoft wrote.
+    """
 
     tenant: str
     tenant_id: str
     advice: Advice
     unit: None = None
+    texts: str = "en-US"
 
 
 @frozen

@@ -1,5 +1,6 @@
 """What commands share: the configuration, the store beside a daemon, arguments. No command logic, no words."""
 
+import argparse
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from connector.config.values import Config, TenantConfig
 from connector.config.yaml_file import find, load
 from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError
+from connector.language.choice import DEFAULT, LANGUAGES, language
 from connector.registry import sink_options
 
 if TYPE_CHECKING:
@@ -58,3 +60,11 @@ async def graph_of(
         yield graph_source(tenant, config, transports, clock, write=write), transports
     finally:
         await transports.close()
+
+
+def add_language(parser: argparse.ArgumentParser) -> None:
+    """`--language`, as a Language: what people read. What programs read is the same in every language."""
+    languages = f"of what people read: {', '.join(LANGUAGES)}; with a region for its numbers and days, such as de-AT"
+    parser.add_argument(
+        "--language", type=language, default=DEFAULT, metavar="L", help=f"{languages} (default: {DEFAULT})"
+    )

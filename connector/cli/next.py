@@ -12,25 +12,26 @@ from connector.advice import listing
 from connector.advice.advise import advise
 from connector.advice.listing import Advised, Place
 from connector.advice.values import Action, TargetStanding, WhatIf
-from connector.cli.common import config_of, store_beside
+from connector.cli.common import add_language, config_of, store_beside
 from connector.cli.selection import add_tenant, selected
-from connector.cli.terminal import complain, console, draw, dump, plain, plural, progress, table, write_document
+from connector.cli.terminal import complain, console, draw, dump, plain, progress, table, write_document
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, SecureScoreError, TenantDamaged
 from connector.formats.spreadsheet import document
+from connector.language.spoken import Language
 from connector.observe import memory
-from connector.observe.explain import number, signed
 
 SHOWN = 20
 NAMED = 20
 STAGES: Mapping[str, str] = {
-    "quick_win": "Quick wins: low cost, low impact",
-    "project": "Next, by points to win per effort",
-    "other": "Next, by points to win per effort",
-    "licence": "Needs a licence that Microsoft does not name for the tenant",
-    "asserted": "Declared: risk accepted, or solved elsewhere",
+    "quick_win": "quick_win",
+    "project": "project",
+    "other": "project",
+    "licence": "licence",
+    "asserted": "asserted",
 }
+"""Under which heading the actions of a group stand."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=_limit, metavar="N", help=limit)
     what_if = "say the exact score if this control were full (may be repeated)"
     parser.add_argument("--what-if", action="append", default=[], metavar="CONTROL", help=what_if)
+    add_language(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="all of it as one JSON document")
     form.add_argument("--csv", action="store_true", help="the actions as a table for spreadsheets")
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.csv:
         write_document(document([listing.COLUMNS, *listing.rows(listing.ranked(units, limit))]))
     else:
-        show(units, limit or SHOWN)
+        show(units, limit or SHOWN, args.language)
     if silent:
         more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
         complain(
@@ -114,7 +116,10 @@ async def _advised(
         return None
     earlier = known.before(known.newest.day.day) if all_days else ()
     return Advised(
-        tenant.name, tenant.tenant_id, advise(known.newest, known.profiles, earlier, tenant.targets, what_if)
+        tenant.name,
+        tenant.tenant_id,
+        advise(known.newest, known.profiles, earlier, tenant.targets, what_if),
+        texts=known.language or tenant.language,
     )
 
 
@@ -136,97 +141,118 @@ def _refuse_unknown(units: Sequence[Advised], names: Sequence[str]) -> None:
 # --------------------------------------------------------------------------------------------------------------- words
 
 
-def show(units: Sequence[Advised], limit: int) -> None:
+def show(units: Sequence[Advised], limit: int, speak: Language) -> None:
     """Where the tenants stand, the actions by stage, and what the projection says."""
     out = console()
     places = listing.ranked(units, limit)
     count = sum(len(unit.advice.actions) for unit in units)
     if len(units) == 1:
-        out.print(_standing(units[0]))
+        out.print(_standing(units[0], speak))
     else:
-        out.print(f"{len(units)} tenants, {plural(count, 'open control')}, ranked over all")
+        out.print(speak.text("next.tenants", tenants=len(units), n=count))
     for stage in dict.fromkeys(STAGES.values()):
         found = [place for place in places if STAGES[place.action.group] == stage]
         if found:
             out.print()
-            out.print(stage)
-            _draw(found, several=len(units) > 1)
+            out.print(speak.text(f"next.stage.{stage}"))
+            _draw(found, speak, several=len(units) > 1)
     out.print()
     if count > len(places):
-        out.print(f"{count - len(places)} more: --limit {count} shows all")
-    out.print("Cost and impact are Microsoft's words; `securescore controls show NAME` has the link.")
+        out.print(speak.text("next.more", n=count - len(places), all=str(count)))
+    out.print(speak.text("next.legend"))
+    others = dict.fromkeys(speak.name_of(unit.texts) for unit in units if not speak.is_of(unit.texts))
+    if others:
+        out.print(speak.text("microsofts_texts", language=speak.listing(others)))
     projected = [(unit, unit.advice.what_if) for unit in units if unit.advice.what_if is not None]
     for unit, then in projected:
         if then.controls or len(units) == 1:
-            _say_projection(unit, then)
+            _say_projection(unit, then, speak)
 
 
-def _standing(unit: Advised) -> str:
+def _standing(unit: Advised, speak: Language) -> str:
     advice, score = unit.advice, unit.advice.score
-    asserted = f", {number(score.asserted)} of them asserted" if score.asserted else ""
-    return (
-        f"{plain(unit.tenant)}  {advice.day}  {number(score.current)} of {number(score.max)} points "
-        f"({_percent(score.percent)}){asserted}. {plural(len(advice.actions), 'open control')}, "
-        f"{number(advice.to_win)} points to win."
+    score_words = speak.text(
+        "next.score_asserted" if score.asserted else "next.score",
+        tenant=plain(unit.tenant),
+        day=speak.day(advice.day),
+        score=speak.number(score.current),
+        most=speak.number(score.max),
+        percent=speak.percent(score.percent),
+        asserted=speak.number(score.asserted),
     )
+    return f"{score_words} {speak.text('next.open', n=len(advice.actions), points=speak.number(advice.to_win))}"
 
 
-def _draw(places: Sequence[Place], *, several: bool) -> None:
+def _draw(places: Sequence[Place], speak: Language, *, several: bool) -> None:
     """One row an action: its title with the id and what else there is to know below."""
-    shown = table(
-        "#>", *(["tenant"] if several else []), "points>", "of max>", "control", "cost", "impact", "open since"
-    )
+    named = ("#>", *(["tenant"] if several else []), "points>", "share>", "control", "cost", "impact", "since")
+    shown = table(*(_heading(name, speak) for name in named))
     for place in places:
         one = place.action
-        share = "unknown" if one.share_percent is None else f"{one.share_percent:.2f} %"
+        since = speak.day(one.since)
         shown.add_row(
-            str(place.number),
+            speak.count(place.number),
             *([plain(place.of.tenant)] if several else []),
-            number(one.points),
-            share,
-            _control(one),
-            plain(one.cost),
-            plain(one.impact),
-            one.since if one.since_exact else f"at least {one.since}",
+            speak.number(one.points),
+            speak.percent(one.share_percent),
+            _control(one, speak),
+            plain(speak.word("level", one.cost)),
+            plain(speak.word("level", one.impact)),
+            since if one.since_exact else speak.text("next.at_least", day=since),
         )
     draw(shown)
 
 
-def _control(one: Action) -> str:
-    lines = [plain(one.title), f"{plain(one.control)}, {plain(one.service)}"]
+def _heading(name: str, speak: Language) -> str:
+    """The heading of a column; a sign at the end says how `table` draws it."""
+    bare = name.rstrip(">")
+    return name if bare == "#" else f"{speak.text(f'next.column.{bare}')}{name[len(bare) :]}"
+
+
+def _control(one: Action, speak: Language) -> str:
+    lines = [plain(one.title), f"{plain(one.control)}, {plain(speak.word('service', one.service))}"]
     if one.licences and one.group == "licence":
-        lines.append(f"needs {' or '.join(map(plain, one.licences))}")
+        lines.append(speak.text("next.needs", licences=speak.listing(map(plain, one.licences), "or")))
     if one.declared is not None:
         held = one.declared
-        who = f" by {held.by}" if held.by else ""
-        since = f" since {held.at[:10]}" if held.at else ""
-        lines.append(plain(f"{held.portal}{who}{since}: {held.comment or 'no comment'}"))
+        told = (speak.word("state", held.state), held.by, held.at and speak.day(held.at[:10]))
+        what = ", ".join(plain(part) for part in told if part)
+        lines.append(speak.text("next.declared", what=what, comment=plain(held.comment or speak.text("next.silent"))))
     return "\n".join(lines)
 
 
-def _say_projection(unit: Advised, then: WhatIf) -> None:
+def _say_projection(unit: Advised, then: WhatIf, speak: Language) -> None:
     out = console()
     score = unit.advice.score
     out.print()
-    out.print(f"{plain(unit.tenant)}, if {', '.join(map(plain, then.controls)) or 'nothing'} had all points:")
-    out.print(
-        f"  {number(score.current)} → {number(then.score)} of {number(score.max)} points ({signed(then.points)}), "
-        f"{_percent(score.percent)} → {_percent(then.percent)}"
+    controls = speak.listing(map(plain, then.controls))
+    out.print(speak.text("next.if_full", tenant=plain(unit.tenant), controls=controls))
+    projection = speak.text(
+        "next.projection",
+        before=speak.number(score.current),
+        after=speak.number(then.score),
+        most=speak.number(score.max),
+        change=speak.signed(then.points),
+        percent_before=speak.percent(score.percent),
+        percent_after=speak.percent(then.percent),
     )
+    out.print(f"  {projection}")
     for target in then.targets:
-        out.print(f"  target {_target(target)}")
+        out.print(f"  {_target(target, speak)}")
     if then.undetermined:
-        out.print(f"  unknown is how many points {' and '.join(map(plain, then.undetermined))} would add")
+        names = speak.listing(map(plain, then.undetermined))
+        out.print(f"  {speak.text('next.undetermined', controls=names)}")
     for one in then.unknown:
-        near = f"; did you mean {' or '.join(map(plain, one.suggestions))}?" if one.suggestions else ""
-        out.print(f"  {plain(one.name)} is not scored here{near}")
+        near = speak.listing(map(plain, one.suggestions), "or")
+        key = "next.not_scored_near" if near else "next.not_scored"
+        out.print(f"  {speak.text(key, control=plain(one.name), near=near)}")
 
 
-def _target(target: TargetStanding) -> str:
-    met = {True: "met", False: "missed", None: "unknown"}[target.met]
-    what = plain(target.control) if target.control else target.kind
-    return f"{what}: {number(target.value)} against {number(target.threshold)}, {met}"
-
-
-def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f} %"
+def _target(target: TargetStanding, speak: Language) -> str:
+    return speak.text(
+        "next.target",
+        target=plain(target.control) if target.control else target.kind,
+        value=speak.number(target.value),
+        threshold=speak.number(target.threshold),
+        met=speak.text({True: "next.met", False: "next.missed", None: "unknown"}[target.met]),
+    )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
+from typing import Literal
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_interval, format_skeleton, get_datetime_format
@@ -67,9 +68,10 @@ def moment(name: str, iso: str) -> str:
     return pattern.replace("'", "").replace("{0}", iso[11:16]).replace("{1}", day(name, iso[:10], "yMMMd"))
 
 
-def listed(name: str, amount: int) -> Sequence[str | int]:
+def listed(name: str, amount: int, style: Literal["and", "or"]) -> Sequence[str | int]:
     """What stands between that many items of a list, and the place of each item as its number."""
-    shape = format_list([f"\0{number}\0" for number in range(amount)], locale=locale_of(name))
+    items = [f"\0{number}\0" for number in range(amount)]
+    shape = format_list(items, style="standard" if style == "and" else "or", locale=locale_of(name))
     return [int(part) if at % 2 else part for at, part in enumerate(re.split("\0", shape)) if part]
 
 

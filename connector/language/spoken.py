@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from types import ModuleType
+from typing import Literal
 
 from attrs import frozen
 
@@ -16,6 +17,7 @@ MINUS = "\N{MINUS SIGN}"
 DECIMALS = 4
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
+ListStyle = Literal["and", "or"]
 Value = str | int | None | Iterable["Value"]
 """What may stand in a sentence: text, markup (which is text), or several of them one after another."""
 
@@ -48,7 +50,7 @@ class Language:
 
     def word(self, group: str, code: str) -> str:
         """A stable code in words; a code without words stays what it is."""
-        found = self.texts.get(f"{group}.{code}", code)
+        found = self.texts.get(f"{group}.{code}") or self.texts.get(f"{group}.{code.casefold()}", code)
         return found if isinstance(found, str) else code
 
     def _piece(self, value: Value | float) -> Value:
@@ -107,10 +109,18 @@ class Language:
         """An ISO moment in UTC: day, hour and minute."""
         return f"{_cldr().moment(self.locale, value)} UTC"
 
-    def listed(self, items: Iterable[Value]) -> tuple[Value, ...]:
+    def listed(self, items: Iterable[Value], style: ListStyle = "and") -> tuple[Value, ...]:
         """Items one after another, as the language lists them, each left as it is."""
         found = list(items)
-        return tuple(found[at] if isinstance(at, int) else at for at in _cldr().listed(self.locale, len(found)))
+        return tuple(found[at] if isinstance(at, int) else at for at in _cldr().listed(self.locale, len(found), style))
+
+    def listing(self, items: Iterable[str], style: ListStyle = "and") -> str:
+        """Texts as one list."""
+        return "".join(str(part) for part in self.listed(items, style))
+
+    def is_of(self, tag: str) -> bool:
+        """Whether a tag means this language, in whatever region."""
+        return tag.replace("_", "-").partition("-")[0].lower() == self.code
 
     def name_of(self, tag: str) -> str:
         """What this language calls another one; of an unknown one its tag."""

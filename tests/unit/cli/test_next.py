@@ -128,11 +128,35 @@ def test_the_table_holds_what_the_document_holds(config: str, capsys: pytest.Cap
 def test_words_for_people(config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "140")
     text = said(config, capsys, "--tenant", "one", "--what-if", "a")
-    assert "one  2026-11-21  20.0 of 40.0 points (50.00 %). 3 open controls, 20.0 points to win." in text
+    assert "one, 21 Nov 2026: 20.0 of 40.0 points (50.00%). 3 open controls, 20.0 points to win." in text
     assert text.index("Quick wins") < text.index("Next, by points") < text.index("Declared")
-    assert "at least 2026-11-20" in text
-    assert "20.0 → 25.0 of 40.0 points (+5.0), 50.00 % → 62.50 %" in text
+    assert "at least 20 Nov 2026" in text
+    assert "Risk accepted, =cmd|' /C calc'!A0, 1 Oct 2026: ü" in text
+    assert "20.0 → 25.0 of 40.0 points (+5.0), 50.00% → 62.50%" in text
     assert "target percent_min: 62.5 against 60.0, met" in text
+
+
+def test_a_region_has_its_own_days_and_what_programs_read_is_the_same(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "one, Nov 21, 2026: 20.0" in said(config, capsys, "--tenant", "one", "--language", "en-US")
+    for form in ("--json", "--csv"):
+        plain = said(config, capsys, form, code=3)
+        assert said(config, capsys, form, "--language", "en-US", code=3) == plain
+
+
+def test_texts_of_microsoft_in_another_language_are_called_so(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Microsoft's own" not in said(config, capsys, "--tenant", "one")
+    whole = json.loads(Path(config).read_text("utf-8"))
+    home = Path(config).parent
+    for tenant in whole["tenants"]:
+        tenant["path"] = str(home / tenant["path"])
+    other = tmp_path / "c.yaml"
+    other.write_text(json.dumps({**whole, "poll": {"language": "de-DE"}}))
+    assert main(["once", "-c", str(other)]) == 3
+    assert "Titles and texts of controls are Microsoft's own, in German." in said(str(other), capsys, "--tenant", "one")
 
 
 def test_a_name_that_one_tenant_has_is_told_of_the_others(config: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +185,7 @@ def test_a_name_that_nobody_has_is_refused_with_those_that_come_near(
         (["--limit", "0"], 2, "1 or more"),
         (["--csv", "--json"], 2, "not allowed with"),
         (["--csv", "--what-if", "A"], 2, "--what-if is no table"),
+        (["--language", "klingon"], 2, "no texts in the language 'klingon'"),
     ],
 )
 def test_what_cannot_be_answered_is_named(

@@ -18,6 +18,7 @@ from connector.cli.main import NEXT, complain, main
 from connector.cli.terminal import cell_len, fit
 from connector.config.values import TargetsConfig
 from connector.errors import ConfigError, SecureScoreError
+from connector.language.choice import language
 from connector.model import Control, Day, Event, Profile, StateUpdate, Version
 
 NASTY = (
@@ -123,7 +124,7 @@ def show_next() -> None:
         t: Profile(t, t, t, t, t, 10.0, implementation_cost=t, updates=(held,) * (n % 2)) for n, t in enumerate(NASTY)
     }
     advice = advise(newest, words, (), TargetsConfig(controls=NASTY), [*NASTY[:3], "zzz"])
-    next_.show([Advised(text, str(n), advice) for n, text in enumerate(NASTY)], 40)
+    next_.show([Advised(text, str(n), advice) for n, text in enumerate(NASTY)], 40, language())
 
 
 DRAWN = (show_explain, show_events, show_status, show_controls, show_check, show_next)

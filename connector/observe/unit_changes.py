@@ -1,0 +1,60 @@
+"""The content of the events of units: values in, `Change` out. Pure; one function a type.
+
+Whether and when to tell is decided in estate.py.
+"""
+
+from typing import Any
+
+from connector.model import Change, Snapshot, Unit
+from connector.observe.changes import score_info
+
+KINDS = {
+    "subscription": "Subscription",
+    "aggregate": "All subscriptions",
+    "organization": "Organization",
+    "device_group": "Device group",
+}
+
+
+def called(unit: Unit) -> str:
+    """A unit in words, e.g. "contoso-prod (20ff7fc3-…)"."""
+    return f"{unit.name} ({unit.id})" if unit.name else unit.id
+
+
+def unit_added(unit: Unit, state: str, snapshot: Snapshot, now: str) -> Change:
+    """A unit that is met after first contact; what it has then is its baseline."""
+    day = snapshot.days[-1] if isinstance(snapshot.days, tuple) and snapshot.days else None
+    data: dict[str, Any] = {
+        "direction": "unchanged",
+        "summary": f"{KINDS.get(unit.kind, unit.kind)} added: {called(unit)}",
+        "before": None,
+        "after": {"state": state or None, "score_name": unit.score or None},
+        "cause": _scope(unit, f"{called(unit)} is listed{f' as {state}' if state else ''}"),
+        "score": score_info(day) if day else None,
+        "snapshot": day.id if day else None,
+    }
+    return Change("unit.added", unit.key, "", now[:10], now[:10], data)
+
+
+def unit_removed(unit: Unit, state: str, since: str, now: str) -> Change:
+    """A unit that is gone for good; `state` is that of a subscription still listed, which is then not enabled."""
+    why = f"is listed as {state}" if state else "is not listed any more"
+    data: dict[str, Any] = {
+        "direction": "unchanged",
+        "summary": f"{KINDS.get(unit.kind, unit.kind)} removed: {called(unit)} {why}, without a score since {since}",
+        "reason": "disabled" if state else "not_listed",
+        "gone_since": since,
+        "before": {"state": None, "score_name": unit.score or None},
+        "after": {"state": state, "score_name": None} if state else None,
+        "cause": _scope(unit, f"{called(unit)} {why}"),
+    }
+    return Change("unit.removed", unit.key, since, "", now[:10], data)
+
+
+def _scope(unit: Unit, evidence: str) -> dict[str, Any]:
+    return {
+        "label": "scope",
+        "confidence": "high",
+        "evidence": [f"{KINDS.get(unit.kind, unit.kind).lower()} {evidence}"],
+        "also": [],
+    }

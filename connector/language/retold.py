@@ -1,0 +1,116 @@
+"""Sentences of the engine in another language: summaries of events and evidence of causes, which are written in English.
+
+They are recognised by the English texts of the group `said`, tried in their order, and told again by those of the
+language, with numbers, days and codes its own way. The name of a placeholder says what may stand there. A sentence that
+is not recognised stays as it is: the words of others, and what an older version wrote.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from connector.language.choice import language
+from connector.language.spoken import Language
+
+NESTED = 3
+"""So deep a sentence may stand in another one."""
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_NUMBER = r"[-+]?\d+(?:\.\d+)?|unknown"
+_KINDS: Mapping[str, str] = {
+    **dict.fromkeys(("n", "before", "after", "change", "points", "most", "whole", "count", "total", "days"), _NUMBER),
+    "percent": rf"(?:{_NUMBER})(?: %)?",
+    "day": r"\d{4}-\d\d-\d\d|unknown",
+    "moment": r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.]*Z",
+    "state": r"\w+",
+    "answer": "yes|no",
+}
+"""What may stand at a placeholder, by the first word of its name; anything may at the others."""
+
+Recognised = tuple[str, tuple[tuple[str, "str | Recognised"], ...]]
+"""The key of a text, and what stands at its placeholders."""
+
+
+def retold(speak: Language, sentence: str) -> str:
+    """The sentence in the language; as it is where it is not one of the engine's."""
+    found = _recognised(sentence, 0)
+    return sentence if found is None else _told(speak, found)
+
+
+def _told(speak: Language, found: Recognised) -> str:
+    key, values = found
+    return speak.text(key, **{name: _value(speak, name, value) for name, value in values})
+
+
+def _value(speak: Language, name: str, value: "str | Recognised") -> str | float:
+    if not isinstance(value, str):
+        return _told(speak, value)
+    kind = name.partition("_")[0]
+    if value == "unknown":
+        return speak.text("unknown")
+    if kind == "n":
+        return int(value)
+    if kind in _KINDS and _KINDS[kind] == _NUMBER:
+        return _number(speak, value)
+    return _RENDERED[kind](speak, value) if kind in _RENDERED else value
+
+
+def _number(speak: Language, value: str) -> str:
+    if value.startswith("+"):
+        return speak.signed(float(value))
+    return speak.count(int(value)) if value.isdecimal() else speak.number(float(value))
+
+
+def _group(speak: Language, value: str) -> str:
+    """A category, a service or a tier."""
+    return next((said for kind in ("category", "service", "tier") if (said := speak.word(kind, value)) != value), value)
+
+
+_RENDERED: Mapping[str, Callable[[Language, str], str]] = {
+    "percent": lambda speak, value: speak.percent(float(value.removesuffix(" %"))),
+    "day": lambda speak, value: speak.day(value),
+    "moment": lambda speak, value: speak.moment(value),
+    "state": lambda speak, value: speak.word("state", value),
+    "answer": lambda speak, value: speak.text(f"word.{value}"),
+    "group": _group,
+}
+
+
+# --------------------------------------------------------------------------------------------------------- recognising
+
+
+@lru_cache(maxsize=4096)
+def _recognised(sentence: str, depth: int) -> Recognised | None:
+    if depth > NESTED:
+        return None
+    for key, pattern in _patterns():
+        match = pattern.fullmatch(sentence)
+        if match is None:
+            continue
+        values: dict[str, str | Recognised] = dict(match.groupdict())
+        for name in [name for name in values if name.startswith("sentence")]:
+            inner = _recognised(match[name], depth + 1)
+            if inner is None:
+                break
+            values[name] = inner
+        else:
+            return key, tuple(values.items())
+    return None
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    found = []
+    for key, text in language().texts.items():
+        if key.startswith("said."):
+            forms = dict.fromkeys([text] if isinstance(text, str) else text.values())
+            found += [(key, _pattern(form)) for form in forms]
+    return tuple(found)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    pieces = _PLACEHOLDER.split(text)
+    parts = [
+        f"(?P<{piece}>{_KINDS.get(piece.partition('_')[0], '.+?')})" if at % 2 else re.escape(piece)
+        for at, piece in enumerate(pieces)
+    ]
+    return re.compile("".join(parts))

@@ -1,0 +1,84 @@
+"""Sentences that the engine wrote in English are told again in a report's language, and nothing else is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from connector.language.choice import language
+from connector.language.retold import _recognised, retold
+
+ENGLISH = language("en")
+GOLDEN = Path(__file__).parents[2] / "golden"
+NOT_OF_REPORTS = (
+    *("Control evidence changed: ", "Control profile changed: ", "Secure Score of ", "Heartbeat: ", "Problem: "),
+    *("Recovered: ", "Write-back: ", "Control mdo_safelinks: ", "Control scid_2010: "),
+)
+"""Summaries of events that no report shows in their words."""
+
+
+def sentences(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key == "summary" and isinstance(each, str):
+                yield each
+            elif key in ("evidence", "top") and isinstance(each, list):
+                yield from (one for one in each if isinstance(one, str))
+            yield from sentences(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from sentences(each)
+
+
+def test_every_sentence_of_the_situations_is_recognised() -> None:
+    found = {one for file in GOLDEN.rglob("*.yaml") for one in sentences(yaml.safe_load(file.read_text("utf-8")))}
+    assert len(found) > 70
+    unknown = [one for one in found if _recognised(one, 0) is None and not one.startswith(NOT_OF_REPORTS)]
+    assert unknown == [], "give them a text in the group `said` of every language"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("users 800 → 1000", "users 800 → 1,000"),
+        ("maximum 10 → 9 explains -1.0 of -10.0 points", "maximum 10 → 9 explains −1.0 of −10.0 points"),
+        (
+            "state Default → ThirdParty by a@b at 2026-11-21T20:00:00Z",
+            "state To address → Third party by a@b at 21 Nov 2026, 20:00 UTC",
+        ),
+        (
+            "Target missed: Secure Score 42.9 % against at least 43.0 %",
+            "Target missed: Secure Score 42.90% against at least 43.00%",
+        ),
+        (
+            "Secure Score dropped: 2.0 → 1.0 (-1.0 points), maximum 7.0 → 8.0; 1 control, unknown points, Apps → Data",
+            "Secure Score dropped: 2.0 → 1.0 (−1.0 points), maximum 7.0 → 8.0; 1 control, unknown points, Apps → Data",
+        ),
+        ("Feed gap: 1 day without a score, 2026-11-19", "Feed gap: 1 day without a score, 19 Nov 2026"),
+        ("in 3 steps since 2026-11-19", "in 3 steps since 19 Nov 2026"),
+    ],
+)
+def test_numbers_days_and_codes_are_those_of_the_language(sentence: str, told: str) -> None:
+    assert retold(ENGLISH, sentence) == told
+
+
+def test_words_of_others_stay_as_they_are() -> None:
+    for text in (
+        "",
+        "Ignored",
+        "control",
+        "users many → few",
+        "Target missed: by a mile",
+        "in 3 steps since yesterday",
+    ):
+        assert retold(ENGLISH, text) == text
+    nested = "Target missed: " * 500 + "without a comment"
+    assert retold(ENGLISH, nested) == nested
+
+
+def test_what_stands_in_a_sentence_is_not_read_as_text() -> None:
+    who = "{control} by 3 → 4 (+1.0 points)"
+    told = retold(ENGLISH, f"state Default → Ignored by {who} at 2026-11-21T20:00:00Z")
+    assert told == f"state To address → Risk accepted by {who} at 21 Nov 2026, 20:00 UTC"

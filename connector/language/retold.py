@@ -1,4 +1,4 @@
-"""Sentences of the engine in another language: summaries of events and evidence of causes, which are written in English.
+"""Sentences of the engine, which are English, told again in a language: summaries of events, evidence of causes.
 
 They are recognised by the English texts of the group `said`, tried in their order, and told again by those of the
 language, with numbers, days and codes its own way. The name of a placeholder says what may stand there. A sentence that

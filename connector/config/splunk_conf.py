@@ -60,8 +60,11 @@ def interval_s(params: Mapping[str, str]) -> int:
     return int(text)
 
 
-def home_kind(params: Mapping[str, str], *, clustered: bool) -> str:
-    """The kind of home, files or kvstore: as chosen, or by where splunkd runs. Raises ConfigError."""
+def home_kind(params: Mapping[str, str], *, clustered: bool, windows: bool = False) -> str:
+    """The kind of home, files or kvstore: as chosen, or by where splunkd runs. Raises ConfigError.
+
+    On Windows there are no files: what makes a commit one whole there (links, locks, synced folders) is POSIX's.
+    """
     chosen = params.get("state_store") or "auto"
     if chosen not in HOMES:
         raise ConfigError([f"state: {chosen[:40]!r} is none of {', '.join(HOMES)}"])
@@ -70,7 +73,9 @@ def home_kind(params: Mapping[str, str], *, clustered: bool) -> str:
             ["state: files cannot move with the input between the members of a search head cluster"],
             "choose KV store, or automatic",
         )
-    return chosen if chosen != "auto" else "kvstore" if clustered else "files"
+    if windows and chosen == "files":
+        raise ConfigError(["state: files are kept on Linux only"], "choose KV store, or automatic")
+    return chosen if chosen != "auto" else "kvstore" if clustered or windows else "files"
 
 
 def resend_since(params: Mapping[str, str]) -> str | None:

@@ -22,9 +22,10 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from connector.mapping.load import compile_mapping
 from connector.mapping.resources import load_data
@@ -66,12 +67,28 @@ LEFT_OUT = (
 )
 """What of the wheel needs packages that lib/ has not, and is never reached inside Splunk (the driven tests show it)."""
 
+UNMET = {
+    "splunktaucclib wants urllib3<2": "1.26 is no longer maintained and has known weaknesses; what is used of it "
+    "(solnlib: Retry) is the same in 2, and the driven handlers show it",
+    "solnlib wants grpcio": "compiled, and reached from solnlib.observability alone, which nothing here imports",
+    "solnlib wants opentelemetry-api": "likewise",
+    "solnlib wants opentelemetry-exporter-otlp-proto-grpc": "likewise",
+    "solnlib wants opentelemetry-sdk": "likewise",
+    "msal wants cryptography": "compiled; only certificates need it, and where Splunk's Python brings it they work",
+    "secure-score-connector wants babel": "for reports, which the add-on makes none of",
+    "secure-score-connector wants prometheus-client": "for the service's endpoint",
+    "secure-score-connector wants pyyaml": "for configuration files and mappings, which come compiled",
+    "secure-score-connector wants rich": "for the command line",
+}
+"""Requirements of what is in lib/ that lib/ does not meet, each with the reason; a test finds all others."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the Splunk packages.")
     parser.add_argument("kinds", nargs="+", choices=KINDS)
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--ucc", default="ucc-gen", help="splunk-add-on-ucc-framework's command")
+    parser.add_argument("--no-pages", action="store_true", help="the add-on is set up by conf files alone")
     args = parser.parse_args()
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix="securescore-splunk-") as name:
@@ -80,7 +97,10 @@ def main() -> int:
             lock(work)
         args.out.mkdir(parents=True, exist_ok=True)
         if "addon" in args.kinds:
-            print(pack(addon(work, str(Path(shutil.which(args.ucc) or args.ucc).absolute())), args.out))
+            tree = addon(work, str(Path(shutil.which(args.ucc) or args.ucc).absolute()))
+            if args.no_pages:
+                without_pages(tree)
+            print(pack(tree, args.out))
         if "knowledge" in args.kinds:
             print(pack(knowledge_only(work), args.out))
     return 0
@@ -133,6 +153,8 @@ def addon(work: Path, ucc: str) -> Path:
     for made in ("default/inputs.conf", "default/restmap.conf", "bin/secure_score.py", "app.manifest"):
         if not (tree / made).is_file():
             raise SystemExit(f"ucc-gen made no {made}:\n{said}")
+    guard_pages(tree / "bin/import_declare_test.py")
+    (tree / "README/inputs.conf.spec").write_text(spec(json.loads((HERE / "globalConfig.json").read_text())))
     install_lib(work, tree / "lib")
     put_knowledge(tree, ADDON)
     app_conf = tree / "default/app.conf"
@@ -142,6 +164,51 @@ def addon(work: Path, ucc: str) -> Path:
         base_html.write_text(re.sub(r"\b1[0-9]{9}\b", str(epoch()), base_html.read_text()))
     (tree / "lib/bom.json").write_text(bill(tree / "lib"))
     return tree
+
+
+PAGES = ("configuration", "inputs", "dashboard")
+
+
+def without_pages(tree: Path) -> None:
+    """Take UCC's pages and what serves only them: for a Splunk, or an AppInspect, that takes no templates any more."""
+    shutil.rmtree(tree / "appserver")
+    (tree / "default/web.conf").unlink()
+    navigation = tree / "default/data/ui/nav/default.xml"
+    for name in PAGES:
+        (tree / f"default/data/ui/views/{name}.xml").unlink(missing_ok=True)
+        navigation.write_text(navigation.read_text().replace(f'  <view name="{name}"/>\n', ""))
+
+
+def guard_pages(declare: Path) -> None:
+    """Let the file that every handler imports first ask for the Python before it looks for packages."""
+    made = declare.read_text()
+    declare.write_text(f"import secure_score_python\n\nsecure_score_python.refuse_pages()\n{made}")
+
+
+def spec(pages: Mapping[str, Any]) -> str:
+    """README/inputs.conf.spec with types and defaults, which ucc-gen's own has not."""
+    (service,) = pages["pages"]["inputs"]["services"]
+    lines = [
+        f"[{service['name']}://<name>]",
+        "python.required = 3.13",
+        "* Splunk's newer Python: set by the add-on.",
+        "",
+    ]
+    for entity in service["entity"]:
+        if entity["field"] == "name":
+            continue
+        kind = "boolean" if entity["type"] == "checkbox" else "string"
+        checks = {check["type"]: check for check in entity.get("validators", ())}
+        if "number" in checks:
+            kind = "integer" if checks["number"].get("isInteger") else "number"
+        options = entity.get("options", {})
+        choices = [each["value"] for each in (*options.get("autoCompleteFields", ()), *options.get("items", ()))]
+        lines.append(f"{entity['field']} = <{kind}>")
+        lines += [f"* {sentence}" for sentence in (entity.get("help", entity["label"]),) if sentence]
+        lines += [f"* One of: {', '.join(choices)}"] if choices and entity["type"] == "singleSelect" else []
+        lines += [f"* Any of, separated by |: {', '.join(choices)}"] if entity["type"] == "multipleSelect" else []
+        lines += [f"* Default: {entity['defaultValue']}" if "defaultValue" in entity else "* Default: not set", ""]
+    return "\n".join(lines)
 
 
 def fill_source(package: Path) -> None:

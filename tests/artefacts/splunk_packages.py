@@ -71,6 +71,15 @@ def python313() -> str:
     return path
 
 
+def older_python() -> str:
+    """The interpreter of a Splunk that is too old: 3.9 where this machine has it, else one that is merely too old."""
+    pyenv = sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/3.9*/bin/python3.9"))
+    for path in (os.environ.get("SECURESCORE_PYTHON39"), *pyenv, shutil.which("python3.9"), "/usr/bin/python3"):
+        if path and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
+            return str(path)
+    missing("neither Python 3.9 nor /usr/bin/python3 is installed; name one in SECURESCORE_PYTHON39")
+
+
 def build(into: Path, *kinds: str) -> None:
     command = [
         sys.executable,
@@ -169,7 +178,7 @@ class Bench:
         }
         self.splunkd.secrets += stored_secret(ADDON, conf, name, {"client_secret": secret})
 
-    def stdin(self, name: str, member: Splunkd | None = None, **params: str) -> str:
+    def stdin(self, name: str, member: Splunkd | None = None, /, **params: str) -> str:
         """What splunkd writes to an input's process."""
         given = {**DEFAULTS, **self.params, **params}
         each = "".join(f'<param name="{key}">{escape(value)}</param>' for key, value in given.items())
@@ -219,7 +228,6 @@ DEFAULTS: Mapping[str, str] = {
     "state_store": "auto",
     "resend_since": "",
     "accept_suspicious": "0",
-    "run_only_one": "1",
     "disabled": "0",
     "host": "sh1",
     "python.version": "python3",

@@ -16,8 +16,18 @@ from subprocess import PIPE
 import pytest
 import pytest_asyncio
 
-from tests.artefacts import splunk_packages
-from tests.artefacts.splunk_packages import ADDON, SECRET, Bench, Ended, Packages, ended, events_of, python313
+from tests.artefacts import splunk_packages, splunk_pages
+from tests.artefacts.splunk_packages import (
+    ADDON,
+    SECRET,
+    Bench,
+    Ended,
+    Packages,
+    ended,
+    events_of,
+    older_python,
+    python313,
+)
 from tests.fakes.kvstore import splunkd, stored_secret
 
 DAY_S = 86_400.0
@@ -48,23 +58,54 @@ async def test_describes_itself(bench: Bench) -> None:
     page = json.loads((splunk_packages.SPLUNK / "globalConfig.json").read_text())
     entities = {entity["field"] for entity in page["pages"]["inputs"]["services"][0]["entity"]}
     assert offered | {"name", "interval", "index"} == entities, "the page and the scheme name the same arguments"
-    assert "run_only_one" in offered
+    assert "run_only_one" not in offered, "Splunk calls it unsupported; the lease is what guards"
 
 
-def test_parses_and_explains_itself_on_older_pythons(splunk: Packages) -> None:
+def parses_on_39(script: Path) -> None:
+    ast39 = "import ast,sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 9))"
+    subprocess.run([python313(), "-c", ast39, str(script)], check=True)
+
+
+def test_the_input_explains_itself_on_older_pythons(splunk: Packages) -> None:
     """A Splunk before 10.2 runs it on 3.9: one clear line instead of a syntax error."""
     script = splunk.addon_tree / "bin/secure_score.py"
-    run = subprocess.run(
-        ["/usr/bin/python3", "-B", str(script), "--scheme"], capture_output=True, text=True, check=False
-    )  # any interpreter below 3.13 says the same
+    for file in (script, script.with_name("secure_score_python.py")):
+        parses_on_39(file)
+    run = subprocess.run([older_python(), "-B", str(script), "--scheme"], capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stdout == ""
     assert run.stderr.startswith("ERROR ")
     assert run.stderr.count("\n") == 1
     assert "10.2" in run.stderr
-    compile(script.read_text(), str(script), "exec", dont_inherit=True)
-    ast39 = "import ast,sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 9))"
-    subprocess.run([python313(), "-c", ast39, str(script)], check=True)
+
+
+@pytest.mark.parametrize("handler", splunk_pages.HANDLERS)
+@pytest.mark.parametrize("action", [1, 2, 4])
+def test_the_pages_explain_themselves_on_older_pythons(
+    splunk: Packages, tmp_path: Path, handler: str, action: int
+) -> None:
+    """Whoever starts there opens the configuration page: it says the sentence instead of an error of some package."""
+    shown = splunk_pages.ask(splunk.addon_tree, tmp_path, older_python(), handler, "contoso", {}, action=action)
+    assert shown.words.startswith("This add-on needs Splunk 10.2 or newer"), shown.err
+    assert "this is Python 3." in shown.words
+    assert "Traceback" not in shown.err
+    assert not list(splunk.addon_tree.rglob("__pycache__"))
+
+
+async def test_nothing_of_posix_is_needed_on_windows(bench: Bench) -> None:
+    """There the state is in the KV store, with nothing chosen; files are refused in words."""
+    before = "import os\ndel os.O_DIRECTORY, os.geteuid, os.getuid\n"
+    before += "for each in ('fcntl', 'pwd', 'grp', 'resource'): sys.modules[each] = None\n"
+    before += f"sys.path[:0] = {[str(bench.tree / 'lib')]!r}\nimport secure_score_input\n"
+    before += "secure_score_input.WINDOWS = True"
+    run = await changed(bench, before)
+    assert run.code == 0, run.err
+    assert "score.observed" in types(run)
+    assert bench.splunkd.collections["ms_secure_score_state"], "the state is in the KV store"
+    refused = await changed(bench, before, state_store="files")
+    assert refused.code == 1
+    assert "files are kept on Linux only" in refused.err
+    assert "Traceback" not in refused.err
 
 
 async def test_first_run_backfills_and_the_next_sends_what_changed(bench: Bench) -> None:
@@ -266,14 +307,15 @@ async def test_sends_again_once_for_each_day(bench: Bench) -> None:
     assert (await bench.poll(resend_since=day)).out == "", "heeded once"
 
 
-async def changed(bench: Bench, before: str) -> Ended:
+async def changed(bench: Bench, before: str, **params: str) -> Ended:
     """A poll before which some Python runs in the same process."""
-    script = str(bench.tree / "bin/secure_score.py")
-    code = f"import runpy, sys\nsys.argv = [{script!r}]\n{before}\nrunpy.run_path({script!r}, run_name='__main__')"
+    folder, script = str(bench.tree / "bin"), str(bench.tree / "bin/secure_score.py")
+    at = f"import runpy, sys\nsys.argv, sys.path[:0] = [{script!r}], [{folder!r}]"
+    code = f"{at}\n{before}\nrunpy.run_path({script!r}, run_name='__main__')"
     process = await asyncio.create_subprocess_exec(
         bench.python, "-c", code, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd="/", env=bench.env
     )
-    out, err = await asyncio.wait_for(process.communicate(bench.stdin("prod").encode()), 60)
+    out, err = await asyncio.wait_for(process.communicate(bench.stdin("prod", **params).encode()), 60)
     return Ended(process.returncode, out.decode(), err.decode())
 
 

@@ -144,6 +144,12 @@ def test_the_home_of_the_state(chosen: str, clustered: bool, kind: str) -> None:
     assert home_kind({"state_store": chosen}, clustered=clustered) == kind
 
 
+def test_on_windows_it_is_the_kv_store() -> None:
+    assert home_kind({}, clustered=False, windows=True) == "kvstore"
+    with pytest.raises(ConfigError, match="Linux"):
+        home_kind({"state_store": "files"}, clustered=False, windows=True)
+
+
 @pytest.mark.parametrize(("params", "clustered"), [({"state_store": "files"}, True), ({"state_store": "x"}, False)])
 def test_homes_that_are_refused(params: dict[str, str], clustered: bool) -> None:
     with pytest.raises(ConfigError, match="state"):

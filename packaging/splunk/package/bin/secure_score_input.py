@@ -39,6 +39,7 @@ SHARE = 0.9
 LEASE_SHARE = 0.95
 """Of the interval: when a run has ended, come what may, and how long its lease keeps other members from polling."""
 LAST_WORDS_S = 3.0
+WINDOWS = os.name == "nt"
 
 ARGUMENTS: Mapping[str, str] = {
     "account": "Account (tenant) to poll",
@@ -55,7 +56,6 @@ ARGUMENTS: Mapping[str, str] = {
     "state_store": "auto, files or kvstore",
     "resend_since": "Send again what was observed since this day",
     "accept_suspicious": "1 accepts the next suspicious snapshot",
-    "run_only_one": "1 lets one member of a search head cluster run it",
 }
 
 log = logging.getLogger("securescore.input")
@@ -128,7 +128,7 @@ class _Run:
             )
         proxy = splunkd.stanza(self.service, settings, "proxy")
         logging_ = splunkd.stanza(self.service, settings, "logging")
-        kind = splunk_conf.home_kind(self.params, clustered=self.server.clustered)
+        kind = splunk_conf.home_kind(self.params, clustered=self.server.clustered, windows=WINDOWS)
         home = (
             splunk_conf.Home(directory=str(self.folder / self.name))
             if kind == "files"

@@ -54,6 +54,8 @@ lock: ## resolve the lock files again (maintainers; needs uv)
 	@$(LOCK) --constraint requirements-dev.lock pyproject.toml -o requirements.lock
 	@sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | tr -d '",' | tr ' ' '\n' \
 	  | $(LOCK) --constraint requirements-dev.lock - -o requirements-build.lock
+	@$(LOCK) --constraint requirements-dev.lock --extra azure --extra sentinel pyproject.toml \
+	  -o packaging/container/requirements.lock
 	@$(LOCK) --constraint requirements-dev.lock --group bench -o tests/bench/requirements.lock
 	@$(LOCK) --constraint requirements-dev.lock --group msgraph -o tests/requirements-msgraph.lock
 	@$(LOCK) --group trestle -o tests/real/requirements-trestle.lock

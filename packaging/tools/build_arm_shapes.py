@@ -20,6 +20,7 @@ OUT = Path(__file__).parents[2] / "tests" / "artefacts" / "arm_shapes.json"
 
 # Resource type → the library, its models, and the model whose shape it is.
 ROOTS = {
+    "Microsoft.App/containerApps": ("azure-mgmt-appcontainers", "appcontainers.models", "ContainerApp"),
     "Microsoft.Insights/dataCollectionRules": ("azure-mgmt-monitor", "monitor.models", "DataCollectionRuleResource"),
     "Microsoft.Insights/dataCollectionEndpoints": (
         "azure-mgmt-monitor", "monitor.models", "DataCollectionEndpointResource",

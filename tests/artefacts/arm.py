@@ -48,6 +48,7 @@ class Deployment:
     used: set[str] = Factory(set)
     index: int | None = None
     _values: dict[str, Any] = field(factory=dict)
+    _bound: dict[str, Any] = field(factory=dict)
 
     # ------------------------------------------------------------------------------------------------ expressions
 
@@ -99,6 +100,8 @@ class Deployment:
     def _call(self, name: str, arguments: list[Later]) -> Any:
         if name == "if":
             return arguments[1]() if arguments[0]() else arguments[2]()
+        if name == "lambda":
+            return arguments[0](), arguments[1]
         own = getattr(self, f"_{name}", None)
         values = [one() for one in arguments]
         if own is not None:
@@ -126,7 +129,17 @@ class Deployment:
             self._values[name] = self.value(self.template["variables"][name])
         return self._values[name]
 
-    def _resourceId(self, kind: str, *names: str) -> str:  # noqa: N802 - the functions' own names
+    def _map(self, values: list[Any], over: tuple[str, Later]) -> list[Any]:
+        found = []
+        for value in values:
+            self._bound[over[0]] = value
+            found.append(over[1]())
+        return found
+
+    def _lambdaVariables(self, name: str) -> Any:  # noqa: N802 - the functions' own names
+        return self._bound[name]
+
+    def _resourceId(self, kind: str, *names: str) -> str:  # noqa: N802
         return resource_id(self.subscription, self.group, kind, *names)
 
     def _subscriptionResourceId(self, kind: str, name: str) -> str:  # noqa: N802

@@ -22,7 +22,10 @@ TOOL: dict[str, Any] = runpy.run_path(str(AUDIT))
 # ------------------------------------------------------------------------------------------------- steps that install
 
 STEPS = [
-    *(ROOT / name for name in (".ci/run", "Makefile", "packaging/host/Containerfile", "packaging/host/install.sh")),
+    *(
+        ROOT / name
+        for name in (".ci/run", "Makefile", "packaging/container/Containerfile", "packaging/host/install.sh")
+    ),
     *sorted((ROOT / "tests/real").glob("*.sh")),
     *sorted((ROOT / "packaging").rglob("build.py")),
 ]
@@ -74,7 +77,7 @@ def test_what_npm_installs_is_locked_by_hash_runs_no_script_and_names_no_host() 
 
 
 def test_the_container_stands_on_a_base_named_by_digest() -> None:
-    text = (ROOT / "packaging/host/Containerfile").read_text()
+    text = (ROOT / "packaging/container/Containerfile").read_text()
     assert re.findall(r"(?m)^FROM (\S+)", text) == ["${BASE}", "${BASE}"]
     assert re.search(r"(?m)^ARG BASE=\S+@sha256:[0-9a-f]{64}$", text)
 

@@ -299,7 +299,9 @@ def lock(work: Path) -> None:
 def put_knowledge(tree: Path, app: str) -> None:
     """Props, searches, lookups and dashboards, the same in both packages."""
     for conf in (HERE / "knowledge/default").glob("*.conf"):
-        (tree / "default" / conf.name).write_text(conf.read_text().replace("@APP@", app))
+        to = tree / "default" / conf.name
+        beside = to.read_text() + "\n" if to.exists() else ""  # the input's own stanzas stay
+        to.write_text(beside + conf.read_text().replace("@APP@", app))
     lookups = tree / "lookups"
     shutil.copytree(HERE / "knowledge/lookups", lookups, dirs_exist_ok=True)
     for name, text in control_lookups().items():

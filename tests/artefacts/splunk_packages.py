@@ -78,6 +78,7 @@ def older_python() -> str:
         if path and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
             return str(path)
     missing("neither Python 3.9 nor /usr/bin/python3 is installed; name one in SECURESCORE_PYTHON39")
+    raise AssertionError
 
 
 def build(into: Path, *kinds: str) -> None:

@@ -109,14 +109,14 @@ async def open_app(
         upkeep = Upkeep(store, clock, poller.severity, bound, keep, name, expiries)
         beat_s = config.health.heartbeat_s
         heart = Heart(store, clock, poller.severity, beat_s, name, CONNECTOR) if beat_s else None
-        by_id = {tenant.tenant_id: tenant for tenant in config.tenants}
+        by_key = {tenant.key: tenant for tenant in config.tenants}
         app = App(
             config=config,
             clock=clock,
             store=store,
             poller=poller,
             deliveries={
-                p.config.name: _delivery(p, PatientStore(store, watch), clock, config, counters, by_id)
+                p.config.name: _delivery(p, PatientStore(store, watch), clock, config, counters, by_key)
                 for p in prepared
             },
             upkeep=upkeep,
@@ -126,7 +126,7 @@ async def open_app(
             heart=heart,
         )
         upkeep.more, upkeep.strangers = app.faults, app.stranger_faults
-        upkeep.names = lambda: {t.tenant_id: t.name for t in app.config.tenants}
+        upkeep.names = lambda: {t.key: t.name for t in app.config.tenants}
         if writer:  # last: what is refused until here leaves no trace in the state
             await store.attach([Start(s.name, whole_history=s.start == "all") for s in config.sinks])
         yield app
@@ -302,9 +302,7 @@ def _delivery(
         ),
         max_records=min(of_sink.max_records or sink.max_records, sink.max_records),
         max_bytes=min(of_sink.max_bytes or sink.max_bytes, sink.max_bytes),
-        with_own_place=frozenset(
-            t.tenant_id for t in config.tenants if not t.overrides.keys().isdisjoint(prepared.routes)
-        ),
+        with_own_place=frozenset(t.key for t in config.tenants if not t.overrides.keys().isdisjoint(prepared.routes)),
     )
 
 

@@ -108,7 +108,7 @@ class App:
     def tenants(self, names: Sequence[str] = ()) -> list[TenantConfig]:
         """The selected tenants. Raises ConfigError for a name that is not configured."""
         known = {t.name: t for t in self.config.tenants}
-        known.update({t.tenant_id: t for t in self.config.tenants})
+        known.update({t.key: t for t in self.config.tenants})
         unknown = [n for n in names if n not in known]
         if unknown:
             raise ConfigError(
@@ -420,7 +420,7 @@ class App:
             self._note(outcome)
             # Without room in the outbox a tenant comes to its turn again as soon as there is some.
             again_in_s = {"outbox_full": LOOK_S, "state_unavailable": self.watch.wait_s("polls")}.get(outcome.reason)
-            schedule.done(tenant.tenant_id, self.clock.now(), outcome.retry_after_s, again_in_s)
+            schedule.done(tenant.key, self.clock.now(), outcome.retry_after_s, again_in_s)
             running -= 1
             self._turn.set()
             on_poll(outcome)

@@ -396,6 +396,12 @@ class Event:
         return entry_key(self.tenant_id, str(self.data["source"])) if self.data.get("unit") else self.tenant_id
 
     @property
+    def unit_key(self) -> str:
+        """The key of its unit (`Unit.key`); "" for an event of a tenant that is one unit, and the connector's own."""
+        unit = self.data.get("unit")
+        return f"{unit['id']}/{unit['score'] or ''}" if unit else ""
+
+    @property
     def severity(self) -> int:
         return int(self.data["severity"])
 

@@ -35,6 +35,7 @@ TYPES: Mapping[str, str] = {
     "address": "host:port",
     "language": "language tag such as en-US",
     "cloud": "global, usgov or dod",
+    "arm_cloud": "global or usgov",
     "enum": "one of `choices`",
     "list": "list of texts → tuple; `choices` bounds the items",
     "map": "texts by key → dict; `choices` bounds the keys",

@@ -80,7 +80,8 @@ class Sink(Protocol):
 
 @frozen
 class State:
-    """What is remembered of one tenant, as named opaque parts (see observe/memory.py). `generation` counts its commits.
+    """What is remembered of one entry of `tenants`, as named opaque parts (see observe/memory.py). `generation` counts
+    its commits.
 
     A part never changes in place; a commit carries all parts, and a store may write only those that differ. What the
     store holds at this generation, as far as it said so, is `stored`: a part that is the same object there is there.
@@ -138,13 +139,15 @@ class Pending:
 class Query:
     """Which events are meant; empty fields do not restrict.
 
-    `since` (inclusive) and `until` (exclusive) compare `observed_at`; `types` are globs over the type without prefix.
+    `tenant_id` is the key of an entry of `tenants`, `units` are keys of units (`Unit.key`). `since` (inclusive) and
+    `until` (exclusive) compare `observed_at`; `types` are globs over the type without prefix.
     """
 
     ids: tuple[str, ...] = ()
     tenant_id: str | None = None
     types: tuple[str, ...] = ()
     subject: str | None = None
+    units: tuple[str, ...] = ()
     since: str | None = None
     until: str | None = None
     limit: int | None = None
@@ -220,7 +223,11 @@ class Parked:
 
 
 class Store(Protocol):
-    """State, events and settlement, durable. One writer at a time; readers never wait for it."""
+    """State, events and settlement, durable. One writer at a time; readers never wait for it.
+
+    Whose they are says the key of an entry of `tenants` (`model.entry_key`): it is what `tenant_id` means here, and
+    that of Graph's is the tenant's GUID. The events of an entry of several units are kept together, in commit order.
+    """
 
     async def load(self, tenant_id: str) -> State | None: ...
 
@@ -260,7 +267,7 @@ class Store(Protocol):
     async def history(self, query: Query) -> list[Event]: ...
 
     async def tenants(self) -> list[str]:
-        """The ids of all tenants that have state."""
+        """The keys of all entries that have state."""
         ...
 
     async def stats(self) -> Stats: ...

@@ -61,7 +61,7 @@ async def soundness(config: Config, store: DurableStore, *, whole: bool) -> list
 
 def flawed(config: Config, flaws: Iterable[Flaw]) -> list[Finding]:
     """A finding for each flaw: which piece, of whom, what was in it, and what to do."""
-    names = {tenant.tenant_id: tenant.name for tenant in config.tenants}
+    names = {tenant.key: tenant.name for tenant in config.tenants}
     findings = []
     for flaw in flaws:
         (fault,) = flaw_faults([flaw], names)

@@ -74,7 +74,7 @@ async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transp
         _polled(tenant, outcome, look, claims),
         *notes,
         *flawed(config, kept.flaws),
-        *_remembered(tenant, await trial.load(tenant.tenant_id)),
+        *_remembered(tenant, await trial.load(tenant.key)),
     ]
 
 

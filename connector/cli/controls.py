@@ -224,7 +224,7 @@ def _state_words(row: Mapping[str, Any]) -> str:
 async def _stored(config: Config, tenant: TenantConfig) -> tuple[Mapping[str, Profile], Day | None]:
     """What the last poll saw."""
     async with store_beside(config) as store:
-        seen = memory.decode(await store.load(tenant.tenant_id), since="9999")
+        seen = memory.decode(await store.load(tenant.key), since="9999")
     if seen.profiles is None:
         raise SecureScoreError(
             f"nothing is known of the controls of {tenant.name} yet",

@@ -92,7 +92,7 @@ async def set_states(
     clock = SystemClock()
     operator = Operator(_os_user(), socket.gethostname(), args.operator)
     async with store_beside(config) as store, graph_of(config, tenant, write=True) as (source, transports):
-        seen = memory.decode(await store.load(tenant.tenant_id), since="9999")
+        seen = memory.decode(await store.load(tenant.key), since="9999")
         day = seen.newest.day if seen.newest else None
         scored = day.controls if day else {}
         plans = list(zip((line for line, _ in changes), await _plans(source, changes, day), strict=True))
@@ -157,7 +157,7 @@ class _One:
         announced = change_of(unfinished(planned), self.operator, control, began)
         if planned.verdict == "send":
             try:
-                await announce(self.store, tenant.tenant_id, announced)
+                await announce(self.store, tenant.key, announced)
             except SecureScoreError as error:
                 what = f"nothing was sent, as it could not be recorded: {error.what}"
                 return _Done(line, Result(planned, "failure", what, error.hint, stops=True))
@@ -167,7 +167,7 @@ class _One:
         try:
             if not result.sent:
                 if planned.verdict == "send":
-                    await withdraw(self.store, tenant.tenant_id, announced)
+                    await withdraw(self.store, tenant.key, announced)
                 return _Done(line, result)
             origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, "connector")
             event = await record(self.store, origin, change, severity_rules(), now, announced)

@@ -40,11 +40,11 @@ def run(args: argparse.Namespace) -> int:
 
 async def _explain(config: Config, tenant: TenantConfig, start: str | None, end: str | None, *, as_json: bool) -> int:
     async with store_beside(config) as store:
-        known = memory.decode(await store.load(tenant.tenant_id))
+        known = memory.decode(await store.load(tenant.key))
         path = pick(known, start, end, tenant.name)
         since = path[0].day.day
         types = (*waterfall.TYPES, *groups.TYPES)
-        events = await store.history(Query(tenant_id=tenant.tenant_id, types=types, since=since))
+        events = await store.history(Query(tenant_id=tenant.key, types=types, since=since))
     grouped_by = groups.earlier(known.profiles or {}, events, since)
     data = waterfall.between(path, known.profiles, waterfall.recorded(events), grouped_by)
     if as_json:

@@ -94,14 +94,14 @@ async def _save(tenant: TenantConfig, config: Config, transports: Transports, ar
         days = snapshot.days if isinstance(snapshot.days, tuple) else ()
         day = max((day.day for day in days), default=clock.now().date().isoformat())
         try:
-            await archive.save(tenant.tenant_id, snapshot.evidence, day)
+            await archive.save(tenant.key, snapshot.evidence, day)
         except Unavailable as refused:
             return Saved(tenant.name, error=refused.what, hint="Free space there, or name another folder with --out.")
     except SecureScoreError as failed:
         what = "; ".join(failed.problems) if isinstance(failed, ConfigError) else failed.what
         return Saved(tenant.name, error=what, hint=failed.hint)
     size = sum(len(file.body) for file in snapshot.evidence)
-    return Saved(tenant.name, f"{tenant.tenant_id}/{day}", len(snapshot.evidence), size, error, hint, notes)
+    return Saved(tenant.name, f"{tenant.key}/{day}", len(snapshot.evidence), size, error, hint, notes)
 
 
 def show(saved: Sequence[Saved]) -> None:

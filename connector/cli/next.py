@@ -109,7 +109,7 @@ async def _advised(
     store: DurableStore, tenant: TenantConfig, what_if: Sequence[str], *, all_days: bool
 ) -> Advised | None:
     try:
-        known = memory.decode(await store.load(tenant.tenant_id))
+        known = memory.decode(await store.load(tenant.key))
     except TenantDamaged:  # one tenant's matter: the next poll mends it
         return None
     if known.newest is None:

@@ -82,9 +82,7 @@ async def _unwell(app: App, tenants: list[str], heard: list[str]) -> list[str]:
     troubles = [f"The state took nothing: {what}" for what in app.watch.words()]
     try:
         heads = {
-            t.name: memory.readable_head(await app.store.load(t.tenant_id))
-            for t in app.config.tenants
-            if t.name in tenants
+            t.name: memory.readable_head(await app.store.load(t.key)) for t in app.config.tenants if t.name in tenants
         }
         problems = await open_problems(app.store, CONNECTOR)
         status = overview(app.config, heads, await app.store.stats(), app.clock.now(), problems, ())

@@ -209,13 +209,13 @@ async def period_of(
     """The days asked for; else 90 up to the newest known one, of few tenants not before their first known day."""
     first, last, today = day(start, "--from", now), day(end, "--to", now), iso(now)[:10]
     if last is None:
-        heads = [memory.head(await store.load(t.tenant_id)) for t in tenants]
+        heads = [memory.head(await store.load(t.key)) for t in tenants]
         last = max((str(h["newest"]) for h in heads if h.get("newest")), default=today)
     last = min(last, today)
     if first is None:
         first = build.days_before(last, build.DEFAULT_DAYS - 1)
         if len(tenants) <= MAX_DETAILED:
-            known = [memory.decode(await store.load(t.tenant_id)).versions() for t in tenants]
+            known = [memory.decode(await store.load(t.key)).versions() for t in tenants]
             first = max(first, min((d for days in known for d in days if d <= last), default=first))
     if first > last:
         raise ConfigError([f"--from {first} is after {last}"], "the period ends at --to, or today")
@@ -226,13 +226,13 @@ async def material(
     store: DurableStore, tenant: TenantConfig, when: Period, archive: Evidence | None = None
 ) -> Material:
     """What is stored of a tenant; the archived responses only when an archive is given."""
-    state = await store.load(tenant.tenant_id)
+    state = await store.load(tenant.key)
     known = memory.decode(state)
-    events = await store.history(Query(tenant_id=tenant.tenant_id, types=build.EVENT_TYPES, since=when.start))
+    events = await store.history(Query(tenant_id=tenant.key, types=build.EVENT_TYPES, since=when.start))
     files: list[EvidenceFile] = []
     if archive is not None:
         days = {v.day.day for v in known.between(when.start, when.end)} | {known.first_newest or ""}
-        files = [EvidenceFile(*row) for row in await archive.verified(tenant.tenant_id, sorted(days))]
+        files = [EvidenceFile(*row) for row in await archive.verified(tenant.key, sorted(days))]
     problems = sorted({str(p["reason"]) for p in memory.head(state).get("problems", {}).values()})
     return Material(
         name=tenant.name,

@@ -7,10 +7,11 @@ from difflib import get_close_matches
 
 from connector.config.values import Config, TenantConfig, selects
 from connector.errors import ConfigError
+from connector.model import OF_UNITS
 
 HELP = "only these tenants: names, globs or label=value (may be repeated)"
 SHOWN = 5
-_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_KEY = re.compile(rf"[0-9A-Fa-f]{{8}}(-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}(\.({'|'.join(OF_UNITS)}))?")
 ONE_HELP = "which tenant, needed when there are several: a name, or what selects one"
 
 
@@ -39,7 +40,7 @@ def _takes(pattern: str, tenant: TenantConfig) -> bool:
     return (
         selects([pattern], tenant.name, tenant.labels)
         or pattern.casefold() == tenant.name.casefold()
-        or pattern.lower() == tenant.tenant_id
+        or pattern.lower() in (tenant.tenant_id, tenant.key)
     )
 
 
@@ -55,11 +56,11 @@ def one(config: Config, patterns: Sequence[str]) -> TenantConfig:
 
 
 def ids(config: Config, patterns: Sequence[str]) -> tuple[str, ...]:
-    """The ids of the selected tenants, () = all; an id of one that is not configured any more counts as it is.
+    """The keys of the selected tenants, () = all; that of one that is not configured any more counts as it is.
 
     Raises ConfigError as `selected`.
     """
-    configured = {tenant.tenant_id for tenant in config.tenants}
-    gone = [p.lower() for p in patterns if _GUID.fullmatch(p) and p.lower() not in configured]
+    configured = {word for tenant in config.tenants for word in (tenant.tenant_id, tenant.key)}
+    gone = [p.lower() for p in patterns if _KEY.fullmatch(p) and p.lower() not in configured]
     rest = [p for p in patterns if p.lower() not in gone]
-    return (*(tenant.tenant_id for tenant in (selected(config, rest) if rest else ())), *gone)
+    return (*(tenant.key for tenant in (selected(config, rest) if rest else ())), *gone)

@@ -44,9 +44,9 @@ async def collect(config: Config) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     async with store_beside(config) as store:
         for tenant in config.tenants:
-            head = memory.readable_head(await store.load(tenant.tenant_id))
+            head = memory.readable_head(await store.load(tenant.key))
             rows.append(_row(tenant.name, tenant.tenant_id, tenant.source, tenant.labels, head))
-        for other in sorted(set(await store.tenants()) - {t.tenant_id for t in config.tenants} - {""}):
+        for other in sorted(set(await store.tenants()) - {t.key for t in config.tenants} - {""}):
             head = memory.readable_head(await store.load(other))
             rows.append(_row(str(head.get("tenant", "?")), other, None, {}, head))
     return rows
@@ -92,7 +92,7 @@ async def _forget(config: Config, name: str, export: Path, *, yes: bool) -> int:
         f"{plain(name)} forgotten: {count} events exported to {plain(export)} and deleted, "
         "with state, evidence and backlog"
     )
-    if wanted in {t.tenant_id for t in config.tenants}:
+    if wanted in {t.key for t in config.tenants}:
         out.print("It is still configured: the next poll begins anew. Remove it from the configuration, then repeat.")
     return 0
 
@@ -121,10 +121,13 @@ async def export_and_forget(store: DurableStore, tenant_id: str, export: Path) -
 
 
 async def _remembered(config: Config, store: DurableStore, name: str) -> str:
-    """The id of a tenant by name or id, configured or only remembered. Raises ConfigError."""
+    """The key of a tenant by name, key or id, configured or only remembered. Raises ConfigError."""
     for tenant in config.tenants:
-        if name in (tenant.name, tenant.tenant_id):
-            return tenant.tenant_id
+        if name in (tenant.name, tenant.key):
+            return tenant.key
+    of_it = [tenant for tenant in config.tenants if tenant.tenant_id == name.lower()]
+    if len(of_it) == 1:
+        return of_it[0].key
     kept = [other for other in await store.tenants() if other]
     if name.lower() in kept:
         return name.lower()

@@ -46,6 +46,25 @@ OTHER_CLOUDS: Mapping[str, str] = {
 }
 """Clouds people write that we refuse, each with its reason."""
 
+ARM_CLOUDS = ("global", "usgov")
+OTHER_ARM_CLOUDS: Mapping[str, str] = {
+    "dod": "Azure of the DoD is Azure Government: write usgov",
+    "gcc": "the subscriptions of a GCC tenant are in one of the two: write global or usgov (Azure Government)",
+    "gcchigh": "write usgov (Azure Government)",
+    "gcc-high": "write usgov (Azure Government)",
+    "azureusgovernment": "write usgov",
+    "commercial": "write global",
+    "public": "write global",
+    "azurecloud": "write global",
+    "china": "Microsoft retired Defender for Cloud in the cloud operated by 21Vianet",
+    "21vianet": "Microsoft retired Defender for Cloud in the cloud operated by 21Vianet",
+    "azurechinacloud": "Microsoft retired Defender for Cloud in the cloud operated by 21Vianet",
+}
+"""The same for Azure Resource Manager, whose clouds are two."""
+
+VIANET_HOSTS = (".chinacloudapi.cn", ".microsoftonline.cn", ".azure.cn")
+"""What the hosts of 21Vianet's cloud end in: no score can be read there."""
+
 DEFAULT_STATE_PATH = "/var/lib/secure-score-connector/state.db"
 
 TOP: Mapping[str, Option] = {
@@ -121,6 +140,12 @@ TOP: Mapping[str, Option] = {
     "graph.cloud": Option("cloud", "global", doc="global (also GCC), usgov (GCC High) or dod."),
     "graph.base_url": Option("origin", doc="Another Graph host, such as a simulator."),
     "graph.authority": Option("https_origin", doc="Another sign-in host, by https even on loopback."),
+    "arm.cloud": Option("arm_cloud", doc="Of Azure: global or usgov (Azure Government). Without it, as Graph's."),
+    "arm.base_url": Option("origin", doc="Another Azure Resource Manager host, such as a simulator."),
+    "defender_endpoint.base_url": Option("origin", doc="Another Defender for Endpoint host, such as a regional one."),
+    "defender_endpoint.audience": Option(
+        "origin", doc="Whom its tokens are for, where the usual answer is a refusal: check tries the other one, too."
+    ),
     "tenants": Option("list", doc="The tenants that are polled."),
     "tenants_file": Option("path", doc="CSV or YAML file with more tenants, one a row."),
     "defaults": Option("map", doc="What every tenant has unless it says otherwise."),
@@ -137,15 +162,30 @@ TENANT: Mapping[str, Option] = {
     "name": Option("str", required=True, doc="Our short name: letters, digits, dot, dash, underscore."),
     "tenant_id": Option("guid", required=True, doc="Microsoft Entra tenant (directory) id."),
     "labels": Option("map", doc="Your own words for it; sinks select by them, events carry them."),
-    "source": Option("enum", "graph", choices=("graph", "files"), doc="files = saved Graph responses."),
+    "source": Option(
+        "enum",
+        "graph",
+        choices=("graph", "files", "defender_cloud", "defender_endpoint"),
+        doc="files = saved Graph responses; the last two may have the tenant_id of another entry.",
+    ),
     "path": Option("path", doc="Folder of saved Graph responses, for source: files."),
     "options": Option("map", doc="The keys of a source that a plug-in brings."),
-    "auth": Option("auth", doc="How to sign in to Microsoft Graph."),
+    "auth": Option("auth", doc="How to sign in to Microsoft."),
     "write_auth": Option("auth", doc="A second credential, for controls set only."),
     "cloud": Option("cloud", doc="Short for graph: {cloud: …}."),
     "graph.cloud": Option("cloud", doc="global (also GCC), usgov (GCC High) or dod."),
     "graph.base_url": Option("origin", doc="Another Graph host, such as a simulator."),
     "graph.authority": Option("https_origin", doc="Another sign-in host, by https even on loopback."),
+    "arm.cloud": Option("arm_cloud", doc="Of Azure: global or usgov (Azure Government). Without it, as Graph's."),
+    "arm.base_url": Option("origin", doc="Another Azure Resource Manager host, such as a simulator."),
+    "defender_endpoint.base_url": Option("origin", doc="Another Defender for Endpoint host, such as a regional one."),
+    "defender_endpoint.audience": Option(
+        "origin", doc="Whom its tokens are for, where the usual answer is a refusal: check tries the other one, too."
+    ),
+    "scope": Option("enum", choices=("tenant",), doc="Subscriptions that are read: tenant = all that can be seen."),
+    "scope.management_groups": Option("list", doc="… or those below these management groups, by their ids."),
+    "scope.subscriptions": Option("list", doc="… or these, by their ids."),
+    "compliance": Option("bool", doc="Regulatory compliance standards of each subscription as well."),
     "language": Option("language", doc="Language of control titles of this tenant."),
     "targets.percent_min": Option("percent", doc="Event when the score falls below this percentage."),
     "targets.measured_percent_min": Option("percent", doc="The same, not counting points that were only asserted."),

@@ -21,13 +21,16 @@ from connector.config.keys import (
     SINK_TENANT,
     TENANT,
     TOP,
+    VIANET_HOSTS,
 )
-from connector.config.read import Path, Problem, Reader, dotted, group, in_order, nearest, not_one_of
+from connector.config.read import Path, Problem, Reader, dotted, group, in_order, nearest, not_one_of, shown
 from connector.config.values import (
     OLD_ADD_ON,
+    ArmConfig,
     AuthConfig,
     ChangesConfig,
     Config,
+    EndpointConfig,
     ExceptionsConfig,
     GraphConfig,
     HealthConfig,
@@ -35,13 +38,14 @@ from connector.config.values import (
     NetworkConfig,
     PollConfig,
     RawConfig,
+    ScopeConfig,
     SinkConfig,
     StateConfig,
     TargetsConfig,
     TenantConfig,
 )
 from connector.errors import ConfigError
-from connector.model import STREAM_OF_TYPE, STREAMS
+from connector.model import OF_UNITS, STREAM_OF_TYPE, STREAMS
 from connector.options import Option, is_loopback
 from connector.plugins.installed import plugin_names
 from connector.registry import ANY_OPTIONS, SINKS, source_options
@@ -89,6 +93,8 @@ def parse(
         timeout_s=v["network.timeout_s"],
     )
     graph = GraphConfig(cloud=v["graph.cloud"], base_url=v["graph.base_url"], authority=v["graph.authority"])
+    arm = _arm(reader, v, (), ArmConfig())
+    endpoint = _endpoint(v, EndpointConfig())
     targets = TargetsConfig(
         percent_min=v["targets.percent_min"],
         measured_percent_min=v["targets.measured_percent_min"],
@@ -101,7 +107,9 @@ def parse(
     if control_scores is None:
         control_scores = any(sink.format == OLD_ADD_ON for sink in sinks)
     config = Config(
-        tenants=_tenants(reader, top, tenant_rows, graph, targets, exceptions, v["poll.language"]),
+        tenants=_tenants(
+            reader, top, tenant_rows, _Common(graph, arm, endpoint, targets, exceptions, v["poll.language"])
+        ),
         sinks=sinks,
         state=_state(reader, v),
         raw=RawConfig(keep_days=v["raw.keep_days"], path=v["raw.path"]),
@@ -129,6 +137,8 @@ def parse(
         exceptions=exceptions,
         network=network,
         graph=graph,
+        arm=arm,
+        defender_endpoint=endpoint,
         health=HealthConfig(listen=v["health.listen"], heartbeat_s=v["health.heartbeat"] or 0.0),
         log=LogConfig(level=v["log.level"], format=v["log.format"]),
         tenants_file=v["tenants_file"],
@@ -142,14 +152,23 @@ def parse(
 
 def _interval(reader: Reader, config: Config) -> None:
     """Nobody means to ask Microsoft every few seconds; a bare number, which counts seconds, may be meant as minutes."""
-    asked = [tenant for tenant in config.tenants if tenant.source == "graph" and not _is_ours(tenant.graph.base_url)]
+    asked = [tenant for tenant in config.tenants if tenant.source in _SOURCES and not _is_ours(_base_url(tenant))]
     if asked and config.poll.interval_s < LEAST_INTERVAL_S:
         told = f"every {config.poll.interval_s:g} s is too often for Microsoft's hosts"
         reader.note(("poll", "interval"), f"{told}: at least {LEAST_INTERVAL_S} s; write a unit, such as 10m or 1h")
 
 
+def _base_url(tenant: TenantConfig) -> str | None:
+    """Where the host that a tenant is read from was written; a folder is as near as a host can be."""
+    return {
+        "graph": tenant.graph.base_url,
+        "defender_cloud": tenant.arm.base_url,
+        "defender_endpoint": tenant.defender_endpoint.base_url,
+    }.get(tenant.source, "http://localhost")
+
+
 def _is_ours(base_url: str | None) -> bool:
-    """Whether a Graph host is on this machine, such as the simulator."""
+    """Whether a host is on this machine, such as the simulator."""
     return base_url is not None and is_loopback(urlsplit(base_url).hostname or "")
 
 
@@ -177,22 +196,26 @@ def _inside(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------------- tenants
 
 _SOURCES = TENANT["source"].choices
+_GROUP = re.compile(r"[A-Za-z0-9_().-]{1,90}")
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+
+
+@frozen
+class _Common:
+    """What the whole configuration says of all tenants."""
+
+    graph: GraphConfig
+    arm: ArmConfig
+    defender_endpoint: EndpointConfig
+    targets: TargetsConfig
+    exceptions: ExceptionsConfig
+    language: str
 
 
 class _Defaults:
     """What tenants have in common, built once and shared: ten thousand tenants hold one credential object."""
 
-    def __init__(
-        self,
-        reader: Reader,
-        raw: object,
-        table: Mapping[str, Option],
-        graph: GraphConfig,
-        targets: TargetsConfig,
-        exceptions: ExceptionsConfig,
-        language: str,
-    ) -> None:
+    def __init__(self, reader: Reader, raw: object, table: Mapping[str, Option], common: _Common) -> None:
         path = ("defaults",)
         written = {} if raw is None else reader.mapping(raw, path)
         keys = {name: option for name, option in table.items() if name not in ("name", "tenant_id")}
@@ -202,10 +225,14 @@ class _Defaults:
         self.options = written.get("options")
         self.given = given
         self.labels = _labels(reader, given, path)
-        self.graph = _graph(reader, given, path, graph)
-        self.targets = _targets(given, targets)
-        self.exceptions = _exceptions(given, exceptions)
-        self.language: str = given.get("language") or language
+        self.graph = _graph(reader, given, path, common.graph)
+        self.arm = _arm(reader, given, path, common.arm)
+        self.defender_endpoint = _endpoint(given, common.defender_endpoint)
+        self.scope = _scope(reader, given, path, ScopeConfig())
+        self.compliance = bool(given.get("compliance"))
+        self.targets = _targets(given, common.targets)
+        self.exceptions = _exceptions(given, common.exceptions)
+        self.language: str = given.get("language") or common.language
         self.overrides = {key: given[key] for key in OVERRIDES if key in given}
         self._auth: dict[str, AuthConfig | None] = {}
 
@@ -220,17 +247,14 @@ def _tenants(
     reader: Reader,
     top: Mapping[str, Any],
     rows: Sequence[TenantRow],
-    graph: GraphConfig,
-    targets: TargetsConfig,
-    exceptions: ExceptionsConfig,
-    language: str,
+    common: _Common,
 ) -> tuple[TenantConfig, ...]:
     listed = reader.items(top.get("tenants"), ("tenants",))
     table = _table([top.get("defaults"), *listed, *(row.values for row in rows)])
-    defaults = _Defaults(reader, top.get("defaults"), table, graph, targets, exceptions, language)
+    defaults = _Defaults(reader, top.get("defaults"), table, common)
     tenants: list[TenantConfig] = []
     names: dict[str, str] = {}
-    ids: dict[str, str] = {}
+    keys: dict[str, str] = {}
     caches: dict[str, tuple[str, str]] = {}
 
     def add(reader: Reader, raw: object, path: Path, place: str) -> None:
@@ -240,8 +264,9 @@ def _tenants(
         tenant = _tenant(reader, written, path, defaults)
         if tenant.name and (first := names.setdefault(tenant.name.lower(), place)) != place:
             reader.note((*path, "name"), f"{tenant.name} is taken by {first} (case does not count)")
-        if tenant.tenant_id and (first := ids.setdefault(tenant.tenant_id, place)) != place:
-            reader.note((*path, "tenant_id"), f"{tenant.tenant_id} is listed before, at {first}")
+        if tenant.tenant_id and (first := keys.setdefault(tenant.key, place)) != place:
+            again = f" with source: {tenant.source}" if tenant.source in OF_UNITS else ""
+            reader.note((*path, "tenant_id"), f"{tenant.tenant_id} is listed before{again}, at {first}")
         for key, auth in (("auth", tenant.auth), ("write_auth", tenant.write_auth)):
             if auth is not None and auth.kind == "device_code" and (cache := auth.options.get("cache")):
                 application = str(auth.options.get("client_id"))
@@ -287,9 +312,12 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
     options: Mapping[str, Any] = {}
     if raw.get("options") is not None and source in _SOURCES:
         reader.note((*path, "options"), f"belongs to a source that a plug-in brings, not to source: {source}")
-    if source == "graph":
+    if source == "graph" or source in OF_UNITS:
         auth = _tenant_auth(reader, "auth", given, path, defaults)
-        write_auth = _tenant_auth(reader, "write_auth", given, path, defaults)
+        if source == "graph":
+            write_auth = _tenant_auth(reader, "write_auth", given, path, defaults)
+        elif "write_auth" in given:
+            reader.note((*path, "write_auth"), f"source: {source} is never written to: remove it")
         if "auth" not in both:
             reader.note((*path, "auth"), "is missing: give this tenant, or defaults, a credential")
         if "path" in given:
@@ -305,7 +333,13 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
         for key in ("auth", "write_auth"):
             if key in given:
                 reader.note((*path, key), "source: files signs in nowhere: remove it")
+    for key in given:
+        owner = _OF_SOURCE.get(key.partition(".")[0])
+        if owner is not None and owner != source:
+            reader.note((*path, *key.split(".")), f"belongs to source: {owner}")
     overrides = {key: given[key] for key in OVERRIDES if key in given}
+    graph = _graph(reader, given, path, defaults.graph)
+    in_azure = source == "defender_cloud"
     return TenantConfig(
         name=name,
         tenant_id=given.get("tenant_id") or "",
@@ -314,13 +348,32 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
         path=both.get("path"),
         auth=auth,
         write_auth=write_auth,
-        graph=_graph(reader, given, path, defaults.graph),
+        graph=graph,
         language=given.get("language") or defaults.language,
         targets=_targets(given, defaults.targets),
         exceptions=_exceptions(given, defaults.exceptions),
         overrides={**defaults.overrides, **overrides} if overrides else defaults.overrides,
         options=options,
+        arm=_in_its_cloud(_arm(reader, given, path, defaults.arm), graph) if in_azure else defaults.arm,
+        defender_endpoint=_endpoint(given, defaults.defender_endpoint),
+        scope=_scope(reader, given, path, defaults.scope) if in_azure else _ALL,
+        compliance=in_azure and bool(given.get("compliance", defaults.compliance)),
     )
+
+
+_OF_SOURCE = {
+    "arm": "defender_cloud",
+    "scope": "defender_cloud",
+    "compliance": "defender_cloud",
+    "defender_endpoint": "defender_endpoint",
+}
+"""Keys of a tenant that only one source reads. Under `defaults` they are for those tenants that have it."""
+_ALL = ScopeConfig()
+
+
+def _in_its_cloud(arm: ArmConfig, graph: GraphConfig) -> ArmConfig:
+    """With the cloud that follows from Graph's where none is written."""
+    return arm if arm.cloud else evolve(arm, cloud="global" if graph.cloud == "global" else "usgov")
 
 
 def _source_options(reader: Reader, source: str, raw: object, path: Path, base: object) -> Mapping[str, Any]:
@@ -357,6 +410,45 @@ def _graph(reader: Reader, given: Mapping[str, Any], path: Path, base: GraphConf
     written = {"cloud": cloud} if cloud else {}
     written |= {key: given[f"graph.{key}"] for key in ("base_url", "authority") if f"graph.{key}" in given}
     return evolve(base, **written) if written else base
+
+
+def _arm(reader: Reader, given: Mapping[str, Any], path: Path, base: ArmConfig) -> ArmConfig:
+    keys = {"cloud": given.get("arm.cloud"), "base_url": given.get("arm.base_url")}
+    written = {key: value for key, value in keys.items() if value is not None}
+    if (urlsplit(written.get("base_url", "")).hostname or "").endswith(VIANET_HOSTS):
+        what = "belongs to the cloud operated by 21Vianet, in which Microsoft retired Defender for Cloud"
+        reader.note((*path, "arm", "base_url"), what)
+    return evolve(base, **written) if written else base
+
+
+def _endpoint(given: Mapping[str, Any], base: EndpointConfig) -> EndpointConfig:
+    keys = {
+        "base_url": given.get("defender_endpoint.base_url"),
+        "audience": given.get("defender_endpoint.audience"),
+    }
+    written = {key: value for key, value in keys.items() if value is not None}
+    return evolve(base, **written) if written else base
+
+
+def _scope(reader: Reader, given: Mapping[str, Any], path: Path, base: ScopeConfig) -> ScopeConfig:
+    """`tenant`, or a map with one of the two lists; what is written replaces the whole of what `defaults` say."""
+    if "scope" in given:
+        return _ALL
+    groups: Sequence[str] | None = given.get("scope.management_groups")
+    subscriptions: Sequence[str] | None = given.get("scope.subscriptions")
+    if groups is None and subscriptions is None:
+        return base
+    path = (*path, "scope")
+    if groups is not None and subscriptions is not None:
+        reader.note(path, "names management_groups and subscriptions: keep one")
+    elif not groups and not subscriptions:
+        reader.note(path, "names none: name at least one, or write scope: tenant")
+    for one in groups or ():
+        if not _GROUP.fullmatch(one):
+            what = f"{shown(one)!r} is no id of a management group: the portal shows it beside the name"
+            reader.note((*path, "management_groups"), what)
+    ids = [reader.value(Option("guid"), one, (*path, "subscriptions")) for one in subscriptions or ()]
+    return ScopeConfig(tuple(groups or ()), tuple(dict.fromkeys(one for one in ids if one)))
 
 
 def _targets(given: Mapping[str, Any], base: TargetsConfig) -> TargetsConfig:

@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from attrs import Factory, define, frozen
 
 from connector.config import secrets
-from connector.config.keys import CLOUDS, LANGUAGES, OTHER_CLOUDS
+from connector.config.keys import ARM_CLOUDS, CLOUDS, LANGUAGES, OTHER_ARM_CLOUDS, OTHER_CLOUDS
 from connector.errors import ConfigError
 from connector.options import TYPES, Option, is_loopback
 
@@ -47,13 +47,15 @@ class Problem:
 
 @frozen
 class Group:
-    """A table as a tree: keys that hold a value and keys that hold a map of further keys."""
+    """A table as a tree: keys that hold a value and keys that hold a map of further keys; a key may be both, `word`
+    or `{…}`.
+    """
 
     options: Mapping[str, Option]
     groups: Mapping[str, "Group"]
 
     def names(self) -> list[str]:
-        return [*self.options, *self.groups]
+        return list(dict.fromkeys([*self.options, *self.groups]))
 
 
 def group(table: Mapping[str, Option]) -> Group:
@@ -156,7 +158,7 @@ class Reader:
 
     def _read(self, table: Group, raw: Mapping[str, Any], path: Path, prefix: str, found: dict[str, Any]) -> None:
         for key, value in raw.items():
-            if key in table.options:
+            if key in table.options and not (key in table.groups and isinstance(value, Mapping)):
                 if value is not None:
                     option = table.options[key]
                     found[prefix + key] = value if option.type == "auth" else self.value(option, value, (*path, key))
@@ -479,10 +481,18 @@ def _language(_: Option, raw: object) -> str:
 
 
 def _cloud(_: Option, raw: object) -> str:
-    if isinstance(raw, str) and raw in CLOUDS:
+    return _one_of_clouds(raw, CLOUDS, OTHER_CLOUDS)
+
+
+def _arm_cloud(_: Option, raw: object) -> str:
+    return _one_of_clouds(raw, ARM_CLOUDS, OTHER_ARM_CLOUDS)
+
+
+def _one_of_clouds(raw: object, clouds: Collection[str], others: Mapping[str, str]) -> str:
+    if isinstance(raw, str) and raw in clouds:
         return raw
-    reason = OTHER_CLOUDS.get(raw.lower()) if isinstance(raw, str) else None
-    raise Unfit(f"{_found(raw)}: {reason}" if reason else not_one_of(raw, CLOUDS))
+    reason = others.get(raw.lower()) if isinstance(raw, str) else None
+    raise Unfit(f"{_found(raw)}: {reason}" if reason else not_one_of(raw, clouds))
 
 
 def _enum(option: Option, raw: object) -> str:
@@ -536,6 +546,7 @@ _CONVERT: Mapping[str, Callable[[Option, object], Any]] = {
     "address": _address,
     "language": _language,
     "cloud": _cloud,
+    "arm_cloud": _arm_cloud,
     "enum": _enum,
     "list": _list,
     "map": _map,

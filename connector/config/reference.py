@@ -33,6 +33,7 @@ _EXAMPLES: Mapping[str, str] = {
     "address": "127.0.0.1:9464",
     "language": "de-DE",
     "cloud": "usgov",
+    "arm_cloud": "usgov",
     "list": "[one, two]",
     "map": "{customer: contoso}",
     "secret": '"${env:NAME}"',

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from connector.config.keys import AUTH, CLOUDS, SINK, SINK_TENANT, TENANT, TOP
+from connector.config.keys import ARM_CLOUDS, AUTH, CLOUDS, SINK, SINK_TENANT, TENANT, TOP
 from connector.config.read import Group, group
 from connector.options import Option
 
@@ -88,7 +88,11 @@ def _auth(*, of_sink: bool, complete: bool) -> dict[str, Any]:
 
 def _object(table: Group, auth: str = "auth") -> dict[str, Any]:
     properties = {name: _value(option, auth) for name, option in table.options.items()}
-    properties |= {name: _object(inner, auth) for name, inner in table.groups.items()}
+    for name, inner in table.groups.items():
+        if name in properties:  # a word, or a map
+            properties[name]["anyOf"].append(_object(inner, auth))
+        else:
+            properties[name] = _object(inner, auth)
     required = [name for name, option in table.options.items() if option.required]
     return {
         "type": "object",
@@ -137,6 +141,7 @@ def _forms(option: Option) -> list[dict[str, Any]]:
         "https_origin": [{"type": "string", "pattern": "^https://"}],
         "port": [{"type": "integer", "minimum": 1, "maximum": 65535}, digits],
         "cloud": [{"enum": list(CLOUDS)}],
+        "arm_cloud": [{"enum": list(ARM_CLOUDS)}],
         "enum": [{"enum": _words(option.choices)}],
         "list": [{"type": "array", "items": {"enum": list(option.choices)} if option.choices else _LINE}],
         "map": [{"type": "object", "additionalProperties": _LINE, **_only(option.choices)}],

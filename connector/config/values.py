@@ -105,6 +105,38 @@ class GraphConfig:
 
 
 @frozen
+class ArmConfig:
+    """Azure Resource Manager, for `source: defender_cloud`. A tenant's own has its cloud; only that of the whole
+    configuration may leave it to follow that of Graph. `base_url` is a root without a path.
+    """
+
+    cloud: str | None = None  # global | usgov
+    base_url: str | None = None
+
+
+@frozen
+class EndpointConfig:
+    """The Defender for Endpoint API, for `source: defender_endpoint`: roots without a path, None = that of the cloud.
+
+    `audience` is whom its tokens are for, which two of Microsoft's own pages name differently.
+    """
+
+    base_url: str | None = None
+    audience: str | None = None
+
+
+@frozen
+class ScopeConfig:
+    """Which subscriptions `source: defender_cloud` reads: below these management groups, these, or all of the tenant.
+
+    Ids of subscriptions are in lower case. Only one of the two is written.
+    """
+
+    management_groups: tuple[str, ...] = ()
+    subscriptions: tuple[str, ...] = ()
+
+
+@frozen
 class AuthConfig:
     """`kind` and its options as written; secret options stay references until `secrets.resolve` is asked for them."""
 
@@ -118,7 +150,7 @@ class TenantConfig:
     name: str
     tenant_id: str
     labels: Mapping[str, str] = Factory(dict)
-    source: str = "graph"  # graph | files | the name of a plug-in
+    source: str = "graph"  # graph | files | defender_cloud | defender_endpoint | the name of a plug-in
     path: str | None = None
     auth: AuthConfig | None = None
     write_auth: AuthConfig | None = None
@@ -128,6 +160,10 @@ class TenantConfig:
     exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
     overrides: Mapping[str, str] = Factory(dict)  # per-tenant sink columns: index, endpoint, rule_id
     options: Mapping[str, Any] = field(factory=dict, repr=False)  # the keys of a source that a plug-in brings
+    arm: ArmConfig = Factory(ArmConfig)
+    defender_endpoint: EndpointConfig = Factory(EndpointConfig)
+    scope: ScopeConfig = Factory(ScopeConfig)
+    compliance: bool = False
 
     @property
     def key(self) -> str:
@@ -180,6 +216,8 @@ class Config:
     exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
     network: NetworkConfig = Factory(NetworkConfig)
     graph: GraphConfig = Factory(GraphConfig)
+    arm: ArmConfig = Factory(ArmConfig)
+    defender_endpoint: EndpointConfig = Factory(EndpointConfig)
     health: HealthConfig = Factory(HealthConfig)
     log: LogConfig = Factory(LogConfig)
     tenants_file: str | None = None

@@ -448,5 +448,11 @@ def _put_cell(values: dict[str, Any], column: str, cell: str) -> Iterator[str]:
     *heads, last = column.split(".", 1) if column.startswith("labels.") else column.split(".")
     for head in heads:
         values = values.setdefault(head, {})
+        if not isinstance(values, dict):
+            yield f"{column}: {head} is written as a word already, in a column of its own"
+            return
+    if isinstance(values.get(last), dict):
+        yield f"{column}: is written in parts already, in columns of their own"
+        return
     is_list = column in TENANT and TENANT[column].type == "list"
     values[last] = [part.strip() for part in cell.split(";") if part.strip()] if is_list else cell

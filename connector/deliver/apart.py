@@ -16,20 +16,20 @@ SHOWN = 3
 
 def tenants_of(pending: Iterable[Pending]) -> dict[str, str]:
     """The tenants of these events: id → name."""
-    return {p.event.tenant_id: str((p.event.data.get("tenant") or {}).get("name") or "") for p in pending}
+    return {p.event.entry: str((p.event.data.get("tenant") or {}).get("name") or "") for p in pending}
 
 
 def all_with_own_place(batch: Batch, with_own_place: frozenset[str]) -> bool:
     """Whether every event of it is of a tenant with a place of its own: its failure may say nothing of the rest."""
-    return bool(batch.pending) and all(p.event.tenant_id in with_own_place for p in batch.pending)
+    return bool(batch.pending) and all(p.event.entry in with_own_place for p in batch.pending)
 
 
 def left_out_whole(batch: Batch, with_own_place: frozenset[str]) -> list[Pending]:
     """What a receipt left out of tenants with a place of their own that took nothing, while others were taken."""
     if not batch.moved:
         return []
-    answered = {p.event.tenant_id for p in batch.pending if batch.answered(p)}
-    return [p for p in batch.left if p.event.tenant_id in with_own_place - answered]
+    answered = {p.event.entry for p in batch.pending if batch.answered(p)}
+    return [p for p in batch.left if p.event.entry in with_own_place - answered]
 
 
 def words(said: Iterable[tuple[str, str, str, str]]) -> tuple[str, str, str] | None:

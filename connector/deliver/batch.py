@@ -28,7 +28,7 @@ STEP = 50
 class Filter:
     """Which events concern a sink. Globs match types; `tenants` are name globs or "label=value" (glob on the value).
 
-    A tenant is who the configuration says it is now (`configured`, by id): one that was renamed while events of it
+    A tenant is who the configuration says it is now (`configured`, by key): one that was renamed while events of it
     waited keeps its sinks and its own place there. One that is not configured any more is who its events say.
     """
 
@@ -52,7 +52,7 @@ class Filter:
         tenant = event.data["tenant"]  # None for the connector's own events, which concern every sink
         if tenant is None or not self.tenants:
             return True
-        now = self.configured.get(tenant["id"])
+        now = self.configured.get(event.entry)
         name, labels = (tenant["name"], tenant["labels"]) if now is None else (now.name, now.labels)
         return selects(self.tenants, name, labels)
 
@@ -146,7 +146,7 @@ class Packer:
             if not self.wants.wants(event):
                 return None, ""
             record = self.mapping.render(event)
-            now = self.wants.configured.get(event.tenant_id)
+            now = self.wants.configured.get(event.entry)
             return (record if now is None or record.tenant == now.name else evolve(record, tenant=now.name)), ""
         except MappingError as error:
             return None, error.what

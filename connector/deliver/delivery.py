@@ -115,10 +115,10 @@ class ApartTenant:
 class Delivery:
     """One sink's queue. What it is made of is passed in; all else is memory of this process (`init=False`).
 
-    With a `tenant_id` it offers the events of that tenant alone ("" = the connector's own). `with_own_place` are the
-    ids of the tenants that have a place of their own at the sink; `apart` are those of them that are left out here.
-    `delivered` counts events accepted since the start of the process, by stream: what a heartbeat tells. `attempt`
-    counts failed turns in a row.
+    With a `tenant_id` (the key of an entry of `tenants`, as in the store) it offers the events of that entry alone
+    ("" = the connector's own). `with_own_place` are the keys of the entries that have a place of their own at the sink;
+    `apart` are those of them that are left out here. `delivered` counts events accepted since the start of the process,
+    by stream: what a heartbeat tells. `attempt` counts failed turns in a row.
     """
 
     store: DurableStore
@@ -356,7 +356,7 @@ class Delivery:
         self._settled = done.accepted | done.skipped | done.parked.keys()
         for event in (p.event for b in batches for p in b.pending if p.seq in done.accepted):
             self.delivered[event.stream] = self.delivered.get(event.stream, 0) + 1
-            self._taken[event.tenant_id] = self._taken.get(event.tenant_id, 0) + 1
+            self._taken[event.entry] = self._taken.get(event.entry, 0) + 1
         for seq, reason in done.parked.items():
             log.warning("deliver.parked", extra={"sink": self.sink.name, "seq": seq, "reason": reason})
         return Outcome(self.sink.name, "ok", len(done.accepted), len(done.parked), len(done.skipped))
@@ -463,7 +463,7 @@ class Delivery:
         retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
         failures = was.failures + 1 if was else 1
         wait_s = backoff.delay_s(failures, BACKOFF_BASE_S, BACKOFF_CAP_S, self.dice, retry_after_s)
-        taken = self._taken.get(pending.event.tenant_id, 0)
+        taken = self._taken.get(pending.event.entry, 0)
         now = self.clock.now()
         held = isolation.hold(pending.event.id, was, error, taken, now, max(BACKOFF_BASE_S, wait_s))
         held = evolve(held, kind=pending.kind)
@@ -474,7 +474,7 @@ class Delivery:
 
     def _part_suspects(self, batch: Batch) -> None:
         """Others were taken: what failed was the place of each tenant under suspicion. Or it was theirs: an outage."""
-        taken = {p.event.tenant_id for p in batch.pending if batch.answered(p)}
+        taken = {p.event.entry for p in batch.pending if batch.answered(p)}
         if not taken:
             return
         if not taken <= self._suspects.keys():

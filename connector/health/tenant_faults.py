@@ -17,14 +17,14 @@ COUNTED = 1_000
 
 async def strangers(store: Store, config: Config) -> dict[str, str]:
     """The tenants with a state that are not configured: what they were called, by id. Raises StoreError."""
-    known = {tenant.tenant_id for tenant in config.tenants} | {""}
+    known = {tenant.key for tenant in config.tenants} | {""}
     found = sorted(set(await store.tenants()) - known)[:LOOKED_AT]
     return {other: str(memory.readable_head(await store.load(other)).get("tenant", other)) for other in found}
 
 
 async def stranger_faults(store: Store, strange: Mapping[str, str], config: Config) -> list[Fault]:
     """One fault for each of them that matters. Raises StoreError."""
-    configured = {tenant.name: tenant.tenant_id for tenant in config.tenants}
+    configured = {tenant.name: tenant.key for tenant in config.tenants}
     sinks = [sink.name for sink in config.sinks]
     found = []
     for tenant_id, name in strange.items():

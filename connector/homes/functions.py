@@ -71,7 +71,7 @@ class Functions:
     async def turn(self, body: bytes) -> None:
         """One message of the queue. A tenant that this process does not know may be new in the tenants file."""
         async with self._using() as turns:
-            if turns.knows(read(body).tenant_id):
+            if turns.knows(read(body).key):
                 await turns.turn(body)
                 return
         async with self._using(fresh=True) as turns:

@@ -98,9 +98,9 @@ class TenantTurns:
     def clock(self) -> Clock:
         return self.app.clock
 
-    def knows(self, tenant_id: str) -> bool:
+    def knows(self, key: str) -> bool:
         """Whether this tenant is configured here."""
-        return any(t.tenant_id == tenant_id for t in self.app.config.tenants)
+        return any(t.key == key for t in self.app.config.tenants)
 
     async def status(self) -> dict[str, Any]:
         """As `securescore status --json`."""
@@ -131,23 +131,23 @@ class TenantTurns:
         Raises ValueError for what is no message of ours, Unavailable or StoreError when the message shall come again.
         """
         asked = read(body)
-        tenant_id = asked.tenant_id
-        tenant = next((t for t in self.app.config.tenants if t.tenant_id == tenant_id), None)
+        key = asked.key
+        tenant = next((t for t in self.app.config.tenants if t.key == key), None)
         if tenant is None:
-            log.warning("turn.unknown_tenant", extra={"tenant": tenant_id})
+            log.warning("turn.unknown_tenant", extra={"tenant": key})
             return None
         outcome, began = None, False
         try:
-            async with asyncio.timeout(self.turn_limit_s), self._locks.setdefault(tenant_id, asyncio.Lock()):
-                poll = asked.poll and not await self._polled_since(tenant_id, asked.at)
-                if not poll and asked.at is not None and self._offered.get(tenant_id, asked.at) > asked.at:
+            async with asyncio.timeout(self.turn_limit_s), self._locks.setdefault(key, asyncio.Lock()):
+                poll = asked.poll and not await self._polled_since(key, asked.at)
+                if not poll and asked.at is not None and self._offered.get(key, asked.at) > asked.at:
                     log.info("turn.superseded", extra={"tenant": tenant.name})
                     return None
                 now = self.clock.now()
                 outcome = await self._poll(tenant) if poll else None
                 began = True
-                await self.deliver(tenant_id)
-                self._offered[tenant_id] = now
+                await self.deliver(key)
+                self._offered[key] = now
         except TimeoutError:
             what = f"the turn took longer than {self.turn_limit_s:g} s"
             if not began:
@@ -165,16 +165,16 @@ class TenantTurns:
         of the connector, and closed by the next `tend`.
         """
         try:
-            tenant_id = read(body).tenant_id
+            key = read(body).key
         except ValueError as error:
             await self._tell(CONNECTOR, _poisoned("a message", "turn:message", str(error)))
             return
-        tenant = next((t for t in self.app.config.tenants if t.tenant_id == tenant_id), None)
-        name = tenant.name if tenant is not None else tenant_id
+        tenant = next((t for t in self.app.config.tenants if t.key == key), None)
+        name = tenant.name if tenant is not None else key
         subject = "turn" if tenant is not None else f"turn:{name}"
         fault = _poisoned(f"tenant {name}", subject, "every try to poll it failed or was cut off")
         try:
-            await self._tell(tenant_id if tenant is not None else CONNECTOR, fault, tenant)
+            await self._tell(key if tenant is not None else CONNECTOR, fault, tenant)
         except SecureScoreError as error:
             log.warning("given_up.elsewhere", extra={"tenant": name, "error": error.what})
             detail = f"{fault.detail}; its state: {error.what}"
@@ -201,15 +201,15 @@ class TenantTurns:
             await self._beat(this, since, self._survey)
         await self.deliver(CONNECTOR)
         waiting = self._survey.behind
-        return [message(t, now, poll=False) for t in self.app.config.tenants if t.tenant_id in waiting]
+        return [message(t, now, poll=False) for t in self.app.config.tenants if t.key in waiting]
 
     # ------------------------------------------------------------------------------------------------------ one turn
 
-    async def _polled_since(self, tenant_id: str, at: datetime | None) -> bool:
+    async def _polled_since(self, key: str, at: datetime | None) -> bool:
         """Whether a good poll came after this moment, by whatever worker. A failed one is what comes again is for."""
         if at is None:
             return False
-        last = memory.head(await self.store.load(tenant_id)).get("last_success")
+        last = memory.head(await self.store.load(key)).get("last_success")
         return last is not None and parse_iso(last) > at
 
     async def _poll(self, tenant: TenantConfig) -> PollOutcome:
@@ -226,25 +226,25 @@ class TenantTurns:
         )
         return outcome
 
-    async def deliver(self, tenant_id: str) -> list[Outcome]:
+    async def deliver(self, key: str) -> list[Outcome]:
         """Offer what a tenant has waiting ("" = the connector) to every sink, side by side. Never raises."""
-        return list(await asyncio.gather(*(self._deliver(name, tenant_id) for name in self.app.deliveries)))
+        return list(await asyncio.gather(*(self._deliver(name, key) for name in self.app.deliveries)))
 
-    async def _deliver(self, name: str, tenant_id: str) -> Outcome:
+    async def _deliver(self, name: str, key: str) -> Outcome:
         """One sink's part, in bounded time: waiting for others there counts, and whether it is held is asked again."""
-        circuit = self._circuit(name, tenant_id)
+        circuit = self._circuit(name, key)
         began = self.clock.now()
         if circuit.holds(began):
             return Outcome(name, "unavailable", error=HELD)
         async with _held(self._sending(name), self.deliver_s) as ours:
             if not ours:
                 return Outcome(name, "unavailable", error=BUSY)
-            if not circuit.enter(tenant_id, self.clock.now()):
+            if not circuit.enter(key, self.clock.now()):
                 return Outcome(name, "unavailable", error=HELD)
             outcome = None
             try:
                 waited_s = max(0.0, (self.clock.now() - began).total_seconds())
-                outcome = await drain(self._delivery(name, tenant_id), max(0.0, self.deliver_s - waited_s))
+                outcome = await drain(self._delivery(name, key), max(0.0, self.deliver_s - waited_s))
             except StoreError as error:
                 log.warning("turn.not_delivered", extra={"sink": name, "error": error.what, "hint": error.hint})
                 return Outcome(name, "unavailable", error=error.what, hint=error.hint)
@@ -252,12 +252,12 @@ class TenantTurns:
                 log.exception("turn.bug", extra={"sink": name})
                 return Outcome(name, "unavailable", error=f"{type(bug).__name__}; the log has the traceback")
             finally:
-                circuit.leave(tenant_id, outcome, self.clock.now())
+                circuit.leave(key, outcome, self.clock.now())
             return outcome
 
-    def _circuit(self, name: str, tenant_id: str) -> Circuit:
+    def _circuit(self, name: str, key: str) -> Circuit:
         """That of the sink; a tenant with a place of its own there counts for itself, and is tried at each turn."""
-        if tenant_id in self.app.deliveries[name].with_own_place:
+        if key in self.app.deliveries[name].with_own_place:
             return Circuit()
         return self._circuits.setdefault(name, Circuit())
 
@@ -266,20 +266,20 @@ class TenantTurns:
         kind = next((s.kind for s in self.app.config.sinks if s.name == name), "")
         return self._locks_by_sink.setdefault(name, asyncio.Lock()) if kind in ONE_AT_A_TIME else asyncio.Lock()
 
-    def _delivery(self, name: str, tenant_id: str) -> Delivery:
+    def _delivery(self, name: str, key: str) -> Delivery:
         """The sink's loop for one tenant: what it learnt of single events lasts as long as this process."""
-        key = (name, tenant_id)
-        if key not in self._deliveries:
-            self._deliveries[key] = evolve(self.app.deliveries[name].of_tenant(tenant_id), send_limit_s=SEND_S)
-        return self._deliveries[key]
+        lane = (name, key)
+        if lane not in self._deliveries:
+            self._deliveries[lane] = evolve(self.app.deliveries[name].of_tenant(key), send_limit_s=SEND_S)
+        return self._deliveries[lane]
 
     # ------------------------------------------------------------------------------------------------ looking after all
 
-    async def _tell(self, tenant_id: str, fault: Fault, tenant: TenantConfig | None = None) -> None:
+    async def _tell(self, key: str, fault: Fault, tenant: TenantConfig | None = None) -> None:
         """Open a problem in the scope of a tenant or of the connector; what else is open there stays as it is."""
         for _ in range(COMMIT_TRIES):
             now = iso(self.clock.now())
-            state = await self.store.load(tenant_id) or State()
+            state = await self.store.load(key) or State()
             head = memory.head(state)
             known = head.get("problems", {})
             if "connector.problem:access" in known:
@@ -288,7 +288,7 @@ class TenantTurns:
                 origin = Origin(None, head.get("instance") or self.app.upkeep.instance, source="connector")
             else:
                 origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
-            others = {key: was for key, was in known.items() if key != fault.key}
+            others = {name: was for name, was in known.items() if name != fault.key}
             scope = origin.tenant_id or origin.urn
             problems, told = advance({k: known[k] for k in known if k == fault.key}, [fault], now, scope=scope)
             events = [stamp(change, origin, now, self.app.poller.severity) for change in told]
@@ -296,10 +296,10 @@ class TenantTurns:
             if tenant is None:
                 values["instance"] = origin.name
             try:
-                await self.store.commit(tenant_id, memory.with_head(state, values), events)
+                await self.store.commit(key, memory.with_head(state, values), events)
             except Conflict:
                 continue
-            await self.deliver(tenant_id)
+            await self.deliver(key)
             return
         raise StoreError("another process keeps committing", "The message comes again.")
 
@@ -335,9 +335,9 @@ class TenantTurns:
         """The heads of the configured tenants that can be read; a damaged one is told by its own poll."""
         found: list[tuple[TenantConfig, Mapping[str, Any]]] = []
         for tenant in self.app.config.tenants:
-            if tenant.tenant_id in survey.heads:
+            if tenant.key in survey.heads:
                 try:
-                    head = memory.head(State(1, {"head": survey.heads[tenant.tenant_id]}))
+                    head = memory.head(State(1, {"head": survey.heads[tenant.key]}))
                 except StoreError:
                     continue
                 found.append((tenant, head))
@@ -377,29 +377,31 @@ class TenantTurns:
 
 @frozen
 class Asked:
-    """What a message asks for: the tenant's turn, with a poll or only to deliver; `at` is when that was planned."""
+    """What a message asks for: the turn of the entry of `tenants` with this key, with a poll or only to deliver; `at`
+    is when that was planned.
+    """
 
-    tenant_id: str
+    key: str
     poll: bool
     at: datetime | None
 
 
 def message(tenant: TenantConfig, at: datetime, *, poll: bool = True) -> str:
     """The message that gives a tenant its turn; without `poll` it is only delivered."""
-    return json.dumps({"v": 1, "tenant": tenant.tenant_id, "name": tenant.name, "poll": poll, "at": iso(at)})
+    return json.dumps({"v": 1, "tenant": tenant.key, "name": tenant.name, "poll": poll, "at": iso(at)})
 
 
 def read(body: bytes) -> Asked:
     """What a message asks for. Raises ValueError."""
     try:
         found = json.loads(body)
-        tenant_id, poll, at = found["tenant"], found.get("poll", True), found.get("at")
+        key, poll, at = found["tenant"], found.get("poll", True), found.get("at")
         moment = None if at is None else parse_iso(at)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no message of ours: {type(error).__name__}") from None
-    if not isinstance(tenant_id, str) or not isinstance(poll, bool) or not tenant_id:
+    if not isinstance(key, str) or not isinstance(poll, bool) or not key:
         raise ValueError("no message of ours: its fields are of other types")
-    return Asked(tenant_id, poll, moment)
+    return Asked(key, poll, moment)
 
 
 @asynccontextmanager

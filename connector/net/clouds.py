@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from attrs import evolve, frozen
 
+from connector.config.keys import VIANET_HOSTS
 from connector.config.values import GraphConfig
 from connector.errors import ConfigError
 
@@ -63,15 +64,13 @@ CLOUDS: Mapping[str, Cloud] = {
     "dod": _cloud("dod", "https://dod-graph.microsoft.us", *_US_GOVERNMENT),
 }
 
-_VIANET = (".chinacloudapi.cn", ".microsoftonline.cn", ".azure.cn")
-
 
 @lru_cache(maxsize=1024)  # thousands of tenants share a few clouds: one object each
 def cloud_of(graph: GraphConfig) -> Cloud:
     """The cloud of a tenant, with its overrides in place. Raises ConfigError for a host of 21Vianet's cloud."""
     cloud = CLOUDS[graph.cloud]
     for key, url in (("base_url", graph.base_url), ("authority", graph.authority)):
-        if url and (urlsplit(url).hostname or "").endswith(_VIANET):
+        if url and (urlsplit(url).hostname or "").endswith(VIANET_HOSTS):
             raise ConfigError(
                 [f"graph.{key}: {url} belongs to the cloud operated by 21Vianet, which offers no Secure Score API"],
                 "remove this tenant: its score cannot be read by anyone",

@@ -23,15 +23,15 @@ def concurrency(poll: PollConfig, tenants: int) -> int:
     return min(64, max(8, math.ceil(tenants * 4 / poll.interval_s)))
 
 
-def offset_s(tenant_id: str, interval_s: float) -> float:
+def offset_s(key: str, interval_s: float) -> float:
     """A tenant's own place in the interval: the same after every restart, evenly spread over many tenants."""
-    return int.from_bytes(sha256(tenant_id.encode()).digest()[:8]) / 2**64 * interval_s
+    return int.from_bytes(sha256(key.encode()).digest()[:8]) / 2**64 * interval_s
 
 
-def next_slot(tenant_id: str, interval_s: float, now: datetime) -> datetime:
+def next_slot(key: str, interval_s: float, now: datetime) -> datetime:
     """The tenant's next turn; half an interval or more away, so that a poll just made is not made again."""
     earliest_s = (now - _EPOCH).total_seconds() + interval_s / 2
-    offset = offset_s(tenant_id, interval_s)
+    offset = offset_s(key, interval_s)
     turns = -((offset - earliest_s) // interval_s)
     return _EPOCH + timedelta(seconds=offset + turns * interval_s)
 
@@ -50,13 +50,13 @@ class Schedule:
 
     def replace(self, tenants: Iterable[TenantConfig], now: datetime) -> None:
         """These tenants from now on. Those that stay keep their turn; a poll under way ends as it began."""
-        wanted = {tenant.tenant_id: tenant for tenant in tenants}
-        new = [tenant_id for tenant_id in wanted if tenant_id not in self._tenants]
-        self._turn = {tenant_id: turn for tenant_id, turn in self._turn.items() if tenant_id in wanted}
+        wanted = {tenant.key: tenant for tenant in tenants}
+        new = [key for key in wanted if key not in self._tenants]
+        self._turn = {key: turn for key, turn in self._turn.items() if key in wanted}
         self._tenants = wanted
-        for tenant_id in new:
-            if tenant_id not in self._polling:
-                self._book(tenant_id, now)
+        for key in new:
+            if key not in self._polling:
+                self._book(key, now)
 
     def take(self, now: datetime) -> TenantConfig | None:
         """A tenant that is due, if any; it is not due again until `done`."""
@@ -64,21 +64,21 @@ class Schedule:
         self._skip_stale()
         if not self._due or self._due[0][0] > now:
             return None
-        _, _, tenant_id = heapq.heappop(self._due)
-        del self._turn[tenant_id]
-        self._polling.add(tenant_id)
-        return self._tenants[tenant_id]
+        _, _, key = heapq.heappop(self._due)
+        del self._turn[key]
+        self._polling.add(key)
+        return self._tenants[key]
 
-    def done(self, tenant_id: str, now: datetime, wait_s: float | None = None, again_in_s: float | None = None) -> None:
+    def done(self, key: str, now: datetime, wait_s: float | None = None, again_in_s: float | None = None) -> None:
         """A poll has ended. `wait_s` is the least the far end asked for, `again_in_s` sets the next turn outright."""
-        self._polling.discard(tenant_id)
-        if tenant_id not in self._tenants:
+        self._polling.discard(key)
+        if key not in self._tenants:
             return
         if again_in_s is not None:
-            self._book(tenant_id, now + timedelta(seconds=again_in_s))
+            self._book(key, now + timedelta(seconds=again_in_s))
             return
-        slot = next_slot(tenant_id, self.interval_s, now)
-        self._book(tenant_id, max(slot, now + timedelta(seconds=wait_s or 0.0)))
+        slot = next_slot(key, self.interval_s, now)
+        self._book(key, max(slot, now + timedelta(seconds=wait_s or 0.0)))
 
     def wait_s(self, now: datetime) -> float | None:
         """Seconds until somebody is due; None when nobody is waiting for a turn."""
@@ -89,12 +89,12 @@ class Schedule:
     def waiting(self) -> Sequence[tuple[datetime, str]]:
         """Who is due when, soonest first."""
         live = (entry for entry in self._due if self._turn.get(entry[2]) == entry[1])
-        return sorted((moment, tenant_id) for moment, _, tenant_id in live)
+        return sorted((moment, key) for moment, _, key in live)
 
-    def _book(self, tenant_id: str, moment: datetime) -> None:
+    def _book(self, key: str, moment: datetime) -> None:
         self._count += 1
-        self._turn[tenant_id] = self._count
-        heapq.heappush(self._due, (moment, self._count, tenant_id))
+        self._turn[key] = self._count
+        heapq.heappush(self._due, (moment, self._count, key))
 
     def _skip_stale(self) -> None:
         while self._due and self._turn.get(self._due[0][2]) != self._due[0][1]:
@@ -104,5 +104,5 @@ class Schedule:
         """A clock that was set back takes the turns with it, or nobody would be polled until it caught up."""
         back = self._seen - now if self._seen else timedelta()
         if back > timedelta(minutes=1):
-            self._due = [(moment - back, count, tenant_id) for moment, count, tenant_id in self._due]
+            self._due = [(moment - back, count, key) for moment, count, key in self._due]
         self._seen = now

@@ -239,9 +239,10 @@ def meant(event: Event, query: Query) -> bool:
     """Whether a query means this event, its ids and limit aside."""
     observed_at = str(event.data["observed_at"])
     return (
-        (query.tenant_id is None or event.tenant_id == query.tenant_id)
+        (query.tenant_id is None or event.entry == query.tenant_id)
         and (not query.types or any(fnmatchcase(event.type, glob) for glob in query.types))
         and (query.subject is None or event.subject == query.subject)
+        and (not query.units or event.unit_key in query.units)
         and (query.since is None or observed_at >= query.since)
         and (query.until is None or observed_at < query.until)
     )

@@ -66,7 +66,7 @@ def write_parts(connection: sqlite3.Connection, tenant_id: str, state: State) ->
 def row_of(event: Event) -> tuple[object, ...]:
     return (
         bind(event.id),
-        bind(event.tenant_id),
+        bind(event.entry),
         bind(event.type),
         bind(event.subject),
         bind(str(event.data["observed_at"])),
@@ -125,6 +125,14 @@ def history(connection: sqlite3.Connection, query: Query) -> list[Event]:
     return [event_of(row) for row in rows]
 
 
+# CASE: a damaged body is of no unit, and does not fail the whole query.
+_OF_UNITS = (
+    "CASE WHEN json_valid(e.body) THEN json_extract(e.body, '$.data.unit.id') || '/'"
+    " || coalesce(json_extract(e.body, '$.data.unit.score'), '') END"
+    " IN (SELECT value FROM json_each(?))"
+)
+
+
 def selection(query: Query) -> tuple[str, list[object], str]:
     """A query as SQL: conditions on `e`, their values, and order with limit."""
     terms: list[str] = ["1"]
@@ -141,6 +149,9 @@ def selection(query: Query) -> tuple[str, list[object], str]:
     if query.subject is not None:
         terms.append("e.subject = ?")
         values.append(bind(query.subject))
+    if query.units:
+        terms.append(_OF_UNITS)
+        values.append(json.dumps(list(query.units)))
     if query.since is not None:
         terms.append("e.observed_at >= ?")
         values.append(bind(query.since))

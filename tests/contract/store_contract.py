@@ -29,6 +29,7 @@ from connector.ports import Flaw, Operator, Parked, Pending, Query, Settlement, 
 
 CONTOSO = "11111111-1111-1111-1111-111111111111"
 FABRIKAM = "22222222-2222-2222-2222-222222222222"
+AZURE = f"{CONTOSO}.defender_cloud"
 T0 = "2026-11-22T09:00:00Z"
 T1 = "2026-11-22T09:01:00Z"
 T2 = "2026-11-22T09:02:00Z"
@@ -100,8 +101,14 @@ def event(
             "severity": 3,
             "number": number,
             **data,
+            **({"source": "defender_cloud"} if "unit" in data else {}),
         },
     )
+
+
+def unit(name: str) -> dict[str, Any]:
+    """What an event says of a subscription."""
+    return {"kind": "subscription", "id": name, "name": None, "score": "ascScore"}
 
 
 def events(numbers: Iterable[int], **fields: Any) -> list[Event]:
@@ -296,6 +303,38 @@ class StoreContract:
         assert contoso is not None
         assert contoso.parts == {"a": b"c"}
         assert await store.history(Query(tenant_id=FABRIKAM)) == events([1], tenant=FABRIKAM)
+
+    async def test_entries_of_one_tenant_are_apart(self, store: AnyStore) -> None:
+        """A tenant's own entry and one of several units share the tenant's GUID, and nothing else."""
+        await store.attach([Start("siem")])
+        own, azure = [event(1)], [event(2, unit=unit("a")), event(3, unit=unit("b"), subject="C")]
+        await add(store, own)
+        await add(store, azure, AZURE)
+        assert sorted(await store.tenants()) == [CONTOSO, AZURE]
+        assert await store.history(Query(tenant_id=CONTOSO)) == own
+        assert await store.history(Query(tenant_id=AZURE)) == azure
+        assert numbers(await store.due("siem", 9, CONTOSO)) == [1]
+        assert numbers(await store.due("siem", 9, AZURE)) == [2, 3]
+        assert numbers(await store.due("siem", 9, without=[AZURE])) == [1]
+        assert await store.forget(CONTOSO) == 1
+        assert await store.load(CONTOSO) is None
+        assert await store.load(AZURE) is not None
+        assert numbers(await store.due("siem", 9)) == [2, 3]
+        assert await store.forget(AZURE) == 2
+        assert await store.tenants() == []
+
+    async def test_history_of_units(self, store: AnyStore) -> None:
+        await add(store, [event(n, unit=unit(name)) for n, name in enumerate("abca")], AZURE)
+        await add(store, [event(9), event(10, tenant=FABRIKAM, unit=None)])
+
+        async def found(*names: str, **more: Any) -> list[int]:
+            return [e.data["number"] for e in await store.history(Query(units=names, **more))]
+
+        assert await found("a/ascScore") == [0, 3]
+        assert await found("b/ascScore", "c/ascScore") == [1, 2]
+        assert await found("a/ascScore", newest_first=True, limit=1) == [3]
+        assert await found("a/ascScore", tenant_id=CONTOSO) == []
+        assert await found("a/", "/", "'; --") == []
 
     async def test_events_of_the_connector_itself(self, store: AnyStore) -> None:
         """Their `data.tenant` is null; they belong to tenant "", which is not listed as a tenant."""

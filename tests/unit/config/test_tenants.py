@@ -2,12 +2,14 @@
 
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connector.config.parse import TenantRow, parse
-from connector.config.values import AuthConfig, Config
+from connector.config.values import ArmConfig, AuthConfig, Config, EndpointConfig, ScopeConfig
+from connector.config.yaml_file import read_tenants
 from connector.errors import ConfigError
 from tests.config_example import CLIENT_ID, KINDS, TENANT_ID, minimal
 
@@ -86,7 +88,10 @@ def test_saved_responses_need_a_folder_and_no_credential() -> None:
     [
         ({}, "tenants[0].auth: is missing: give this tenant, or defaults, a credential"),
         ({"auth": IDENTITY, "path": "p"}, "tenants[0].path: belongs to source: files"),
-        ({"auth": IDENTITY, "source": "file"}, "'file' is not one of graph, files; did you mean files?"),
+        (
+            {"auth": IDENTITY, "source": "file"},
+            "'file' is not one of graph, files, defender_cloud, defender_endpoint; did you mean files?",
+        ),
         ({"auth": IDENTITY, "cloud": "china"}, "no Secure Score API in the cloud operated by 21Vianet"),
         ({"auth": IDENTITY, "cloud": "GCC"}, "GCC tenants live in the global cloud: write global"),
         ({"auth": IDENTITY, "cloud": "gcchigh"}, "write usgov"),
@@ -115,6 +120,143 @@ def test_names_and_ids_are_unique() -> None:
         "tenants[1].name: Contoso is taken by tenants[0] (case does not count)",
         f"tenants.csv line 7: tenant_id: {TENANT_ID} is listed before, at tenants[0]",
     ]
+
+
+# ------------------------------------------------------------------------------------------ sources of several units
+
+
+SUBSCRIPTION = "aaaaaaaa-0000-4000-8000-00000000000A"
+
+
+def azure(**keys: Any) -> dict[str, Any]:
+    return one(name="contoso-azure", source="defender_cloud", auth=IDENTITY, **keys)
+
+
+def test_defender_for_cloud_reads_all_that_can_be_seen_unless_told_otherwise() -> None:
+    plain, tenant, groups, subscriptions = parsed(
+        azure(),
+        {**azure(scope="tenant", compliance="on"), "name": "b", "tenant_id": OTHER_ID},
+        {
+            **azure(scope={"management_groups": ["root-1", "b_(2)"]}),
+            "name": "c",
+            "tenant_id": OTHER_ID.replace("3", "4"),
+        },
+        {**azure(scope={"subscriptions": [SUBSCRIPTION, SUBSCRIPTION.lower()]}), "name": "d", "tenant_id": CLIENT_ID},
+    ).tenants
+    assert (plain.scope, plain.compliance, plain.arm) == (ScopeConfig(), False, ArmConfig("global"))
+    assert (tenant.scope, tenant.compliance) == (ScopeConfig(), True)
+    assert groups.scope == ScopeConfig(management_groups=("root-1", "b_(2)"))
+    assert subscriptions.scope == ScopeConfig(subscriptions=(SUBSCRIPTION.lower(),))
+    assert plain.key == f"{TENANT_ID}.defender_cloud"
+
+
+@pytest.mark.parametrize(
+    ("sections", "keys", "cloud"),
+    [
+        ({}, {}, "global"),
+        ({"graph": {"cloud": "dod"}}, {}, "usgov"),
+        ({}, {"cloud": "usgov"}, "usgov"),
+        ({"arm": {"cloud": "usgov"}}, {}, "usgov"),  # a GCC tenant, whose Graph is the global one
+        ({"graph": {"cloud": "usgov"}, "arm": {"cloud": "global"}}, {}, "global"),
+        ({"arm": {"cloud": "usgov"}}, {"arm": {"cloud": "global"}}, "global"),
+        ({"defaults": {"arm": {"cloud": "usgov"}}}, {}, "usgov"),
+    ],
+)
+def test_the_cloud_of_azure_follows_that_of_graph_unless_it_is_named(
+    sections: dict[str, Any], keys: dict[str, Any], cloud: str
+) -> None:
+    (tenant,) = parsed(azure(**keys), **sections).tenants
+    assert tenant.arm.cloud == cloud
+
+
+def test_a_tenant_may_have_an_entry_for_each_source_of_several_units_beside_its_own() -> None:
+    config = parsed(
+        one(auth=IDENTITY),
+        azure(),
+        {**azure(), "name": "contoso-devices", "source": "defender_endpoint"},
+        defender_endpoint={"audience": "https://api.security.microsoft.com"},
+    )
+    assert [tenant.key for tenant in config.tenants] == [
+        TENANT_ID,
+        f"{TENANT_ID}.defender_cloud",
+        f"{TENANT_ID}.defender_endpoint",
+    ]
+    assert config.tenants[2].defender_endpoint == EndpointConfig(audience="https://api.security.microsoft.com")
+    again = problems(azure(), {**azure(), "name": "twice"})
+    assert again == [f"tenants[1].tenant_id: {TENANT_ID} is listed before with source: defender_cloud, at tenants[0]"]
+    assert (
+        "is listed before, at tenants[0]"
+        in problems(one(auth=IDENTITY), {**one(source="files", path="p"), "name": "saved"})[0]
+    )
+
+
+def test_what_defaults_say_of_one_source_is_for_the_tenants_that_have_it() -> None:
+    config = parsed(
+        one(auth=IDENTITY),
+        azure(),
+        defaults={"compliance": True, "scope": {"subscriptions": [SUBSCRIPTION]}, "arm": {"cloud": "usgov"}},
+    )
+    graph, cloud = config.tenants
+    assert (graph.compliance, graph.scope) == (False, ScopeConfig())
+    assert (cloud.compliance, cloud.scope, cloud.arm.cloud) == (
+        True,
+        ScopeConfig(subscriptions=(SUBSCRIPTION.lower(),)),
+        "usgov",
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (azure(arm={"cloud": "china"}), "Microsoft retired Defender for Cloud in the cloud operated by 21Vianet"),
+        (azure(arm={"base_url": "https://management.chinacloudapi.cn"}), "arm.base_url: belongs to the cloud operated"),
+        (azure(arm={"cloud": "dod"}), "write usgov"),
+        (azure(arm={"cloud": "gcc"}), "write global or usgov"),
+        (azure(arm={"base_url": "http://arm.example"}), "plain http is allowed for loopback only"),
+        (azure(scope="all"), "scope: 'all' is not one of tenant"),
+        (azure(scope={"subscriptions": ["prod"]}), "scope.subscriptions: expected a GUID"),
+        (azure(scope={"subscriptions": []}), "scope: names none"),
+        (azure(scope={"management_groups": ["a/b"]}), "'a/b' is no id of a management group"),
+        (azure(scope={"management_groups": ["a"], "subscriptions": [SUBSCRIPTION]}), "keep one"),
+        (azure(scope={"subscription": [SUBSCRIPTION]}), "did you mean subscriptions?"),
+        (azure(write_auth=IDENTITY), "write_auth: source: defender_cloud is never written to"),
+        (azure(path="p"), "path: belongs to source: files"),
+        (one(auth=IDENTITY, compliance=True), "compliance: belongs to source: defender_cloud"),
+        (one(auth=IDENTITY, scope={"subscriptions": [SUBSCRIPTION]}), "belongs to source: defender_cloud"),
+        (azure(defender_endpoint={"audience": "https://a.example"}), "belongs to source: defender_endpoint"),
+    ],
+)
+def test_what_a_tenant_of_several_units_cannot_be(entry: dict[str, Any], words: str) -> None:
+    assert words in problems(entry)[0]
+
+
+def test_azure_is_not_asked_every_few_seconds_either() -> None:
+    assert "too often for Microsoft's hosts" in problems(azure(), poll={"interval": "5s"})[0]
+    parsed(azure(arm={"base_url": "http://127.0.0.1:1"}), poll={"interval": "5s"})
+
+
+def test_a_tenants_file_says_scope_in_a_word_or_in_columns_of_its_own(tmp_path: Path) -> None:
+    def of_file(text: str) -> Config:
+        (tmp_path / "tenants.csv").write_text(text)
+        rows, found = read_tenants(str(tmp_path / "tenants.csv"))
+        raw = minimal(tenants=[], defaults={"auth": IDENTITY})
+        return parse(raw, sink_options=KINDS.get, tenant_rows=tuple(rows), problems=found)
+
+    head = "name,tenant_id,source,compliance,arm.cloud,scope,scope.subscriptions\n"
+    config = of_file(
+        f"{head}a,{TENANT_ID},graph,,,,\nb,{TENANT_ID},defender_cloud,on,usgov,,{SUBSCRIPTION};{OTHER_ID}\n"
+        f"c,{OTHER_ID},defender_cloud,off,,tenant,\n"
+    )
+    _, listed, whole = config.tenants
+    assert listed.scope.subscriptions == (SUBSCRIPTION.lower(), OTHER_ID)
+    assert (listed.compliance, listed.arm.cloud, whole.compliance, whole.scope) == (
+        True,
+        "usgov",
+        False,
+        ScopeConfig(),
+    )
+    with pytest.raises(ConfigError, match="scope is written as a word already"):
+        of_file(f"{head}b,{TENANT_ID},defender_cloud,,,tenant,{SUBSCRIPTION}\n")
 
 
 # --------------------------------------------------------------------------------------------------------- credentials
@@ -235,9 +377,21 @@ def test_rows_are_tenants_and_name_their_file_and_line() -> None:
 
 
 KNOWN = (
-    *("name", "tenant_id", "labels", "source", "path", "options", "auth", "write_auth", "cloud", "language"),
-    *("index", "endpoint", "rule_id", "rule_tenant_id", "token", "graph", "targets"),
-    "exceptions",
+    *("name", "tenant_id", "labels", "source", "path", "options", "auth", "write_auth", "cloud"),
+    *(
+        "scope",
+        "compliance",
+        "language",
+        "index",
+        "endpoint",
+        "rule_id",
+        "rule_tenant_id",
+        "token",
+        "graph",
+        "arm",
+        "defender_endpoint",
+    ),
+    *("targets", "exceptions"),
 )
 
 

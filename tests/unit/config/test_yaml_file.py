@@ -322,7 +322,7 @@ def test_tenants_of_both_places(tmp_path: Path) -> None:
     ("table", "words"),
     [
         ("name,tenant_id,colour\n", ["t.csv line 1: unknown column 'colour'; did you mean cloud?"]),
-        ("name,tenant_id,zzz\n", ["t.csv line 1: unknown column 'zzz'; known: auth, cloud, "]),
+        ("name,tenant_id,zzz\n", ["t.csv line 1: unknown column 'zzz'; known: arm.base_url, arm.cloud, auth, cloud, "]),
         ("tenant_id\n", ["t.csv line 1: the column name is missing"]),
         (
             "",

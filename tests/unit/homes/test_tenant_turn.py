@@ -318,7 +318,7 @@ async def test_messages_that_come_faster_than_they_are_done_do_not_pile_up(tmp_p
             while queue and sim.clock.now() < end:
                 body = queue.popleft().encode()
                 if await turns.turn(body) is not None:
-                    now, tenant = sim.clock.now(), read(body).tenant_id
+                    now, tenant = sim.clock.now(), read(body).key
                     worst = max(worst, now - waits.get(tenant, NOW))
                     waits[tenant] = now
                     await sim.clock.advance(600)
@@ -350,7 +350,7 @@ async def test_tenants_with_events_waiting_are_delivered_without_a_poll(tmp_path
         sink.behave = accept_all
         texts = await turns.tend()
         found = [read(t.encode()) for t in texts]
-        assert [(a.tenant_id, a.poll) for a in found] == [(t.tenant_id, False) for t in turns.app.config.tenants]
+        assert [(a.key, a.poll) for a in found] == [(t.tenant_id, False) for t in turns.app.config.tenants]
         asked = len(sim.requests)
         for text in texts:
             assert await turns.turn(text.encode()) is None
@@ -479,7 +479,7 @@ async def test_tenants_whose_own_place_fails_hold_the_sink_for_nobody_else(tmp_p
 
         sink.behave = behave
         await one_round(turns)
-        waiting = {read(text.encode()).tenant_id for text in await turns.tend()}
+        waiting = {read(text.encode()).key for text in await turns.tend()}
         assert waiting == {t.tenant_id for t in denied}
 
 

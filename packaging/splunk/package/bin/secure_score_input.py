@@ -185,7 +185,7 @@ class _Run:
         async with open_app(
             config, collection=collection, ready={sink.name: sink}, called=instance(f"-{self.name}")
         ) as app:
-            for done in await fulfil(app.store, sink.name, tenant.tenant_id, requests):
+            for done in await fulfil(app.store, sink.name, tenant.key, requests):
                 log.info("%s", done)
             polls, sinks = await app.visit(deadline_s=SHARE * interval_s / 2)
         for poll in polls:

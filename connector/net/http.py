@@ -142,7 +142,10 @@ def _server_words(response: Response) -> str:
         message = "an HTML page"
     else:
         try:
-            error = json.loads(response.body)["error"]
+            found = json.loads(response.body)
+            error = (
+                found["Error"] if "error" not in found else found["error"]
+            )  # some of Azure's providers capitalise it
             code, message = said(response, error.get("code") or "", 100), said(response, error.get("message") or "")
             inner = error.get("innerError") if isinstance(error.get("innerError"), dict) else {}
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError, IndexError):

@@ -18,22 +18,19 @@ from urllib.parse import quote, urljoin
 from attrs import Factory, evolve, frozen
 from yarl import URL
 
-from connector.backoff import delay_s
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
 from connector.ids import content_hash
 from connector.model import Absent, Day, EvidenceFile, Known, Note, Profile, Snapshot, Unchanged
-from connector.net.http import MAX_BODY_BYTES, Response, Transport, error_for, printable, said
+from connector.net.http import MAX_BODY_BYTES, Response, Transport, printable, said
 from connector.ports import Clock
-from connector.signin.tokens import TokenProvider, claims_challenge
+from connector.signin.tokens import TokenProvider
 from connector.sources.days import load_days, oddities, parse_days, parse_each_day, said_at
 from connector.sources.pages import MAX_DOCUMENTS, PROFILES, SCORES, Link, documents, load, next_link, page_hash
 from connector.sources.profiles import load_profiles, parse_profiles
+from connector.sources.requests import Missing, Requests, Throttled, absent, fault_of
 from connector.sources.scalars import some
 
 RETENTION_DAYS = 90  # what Graph keeps
-MAX_ATTEMPTS = 8  # a second bound beside the deadline, for clocks that stand still
-BACKOFF_BASE_S = 1.0
-BACKOFF_CAP_S = 30.0
 MAX_LINK_CHARS = 8_192
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")  # with a scheme, or with a host at least
 
@@ -50,14 +47,6 @@ LATER_HINT = (
 )
 REWRITTEN_HINT = "Something between this machine and Graph rewrites answers: check proxy and base_url."
 PASSED_OVER_HINT = "The other documents are kept; this one is asked for again at every poll."
-
-
-class Missing(Denied):
-    """404: there is nothing at this address."""
-
-
-class Throttled(Unavailable):
-    """429 to the end: the limit is shared by both collections, so asking for the other would only prolong it."""
 
 
 @frozen
@@ -159,8 +148,8 @@ class GraphSource:
             pages |= part.pages if part is not None and part.broken is None else _known_pages(known, collection)
         return Snapshot(
             source=self.name,
-            days=days.value if isinstance(days, _Part) else _absent(days),
-            catalogue=catalogue.value if isinstance(catalogue, _Part) else _absent(catalogue),
+            days=days.value if isinstance(days, _Part) else absent(days),
+            catalogue=catalogue.value if isinstance(catalogue, _Part) else absent(catalogue),
             pages=pages,
             evidence=tuple(file for part in parts.values() for file in part.evidence),
             notes=tuple(Note(name, text) for name, part in parts.items() for text in part.notes),
@@ -201,13 +190,14 @@ class GraphSource:
         days = parse_days(_documents(page, SCORES), self._tenant_id, SCORES, today)
         return days[0] if days else None
 
-    def _requests(self) -> "_Requests":
-        return _Requests(
+    def _requests(self) -> Requests:
+        return Requests(
             http=self._http,
             token=self._token,
             clock=self._clock,
             random=self._random,
-            language=self._language,
+            fault=_fault,
+            headers={"Accept-Language": self._language},
             deadline_s=self._deadline_s,
             limit_s=self._limit_s,
             max_bytes=self._max_page_bytes,
@@ -227,7 +217,7 @@ class GraphSource:
         # A newest day in the future says that our clock or theirs is wrong: do not compute with it.
         return most if since < 0 else max(1, min(since + self._overlap_days, most))
 
-    async def _days(self, requests: "_Requests", known: Known) -> _Part:
+    async def _days(self, requests: Requests, known: Known) -> _Part:
         today = self._clock.now().date()
         wanted = self._wanted(known, today)
         read = await self._pages(requests, SCORES, f"?$top={wanted}", wanted)
@@ -255,7 +245,7 @@ class GraphSource:
 
     # ------------------------------------------------------------------------------------------------- catalogue
 
-    async def _catalogue(self, requests: "_Requests", known: Known, query: str = "") -> _Part:
+    async def _catalogue(self, requests: Requests, known: Known, query: str = "") -> _Part:
         read = await self._pages(requests, PROFILES, query, None)
         evidence = () if read.error else _evidence(PROFILES, read.pages)
         hashes = {page.name: page.sha256 for page in read.pages}
@@ -290,7 +280,7 @@ class GraphSource:
 
     # ---------------------------------------------------------------------------------------------------- paging
 
-    async def _pages(self, requests: "_Requests", collection: str, query: str, wanted: int | None) -> "_Read":
+    async def _pages(self, requests: Requests, collection: str, query: str, wanted: int | None) -> "_Read":
         """All pages of a collection, or as many as hold the `wanted` number of day documents.
 
         Raises what the first page raises; what befalls a later one does not undo those before it.
@@ -307,7 +297,7 @@ class GraphSource:
         return _Read(pages)
 
     async def _follow(
-        self, requests: "_Requests", collection: str, query: str, wanted: int | None, pages: list[_Page]
+        self, requests: Requests, collection: str, query: str, wanted: int | None, pages: list[_Page]
     ) -> None:
         """Append each page as it comes. Raises PartialRead, Unavailable, Denied."""
         url = f"{self._base_url}/v1.0/security/{collection}{query}"
@@ -449,126 +439,23 @@ def _raise_if_nothing_was_had(days: _Part | SecureScoreError, catalogue: _Part |
             raise days
 
 
-def _absent(error: SecureScoreError) -> Absent:
-    if isinstance(error, PartialRead):
-        return Absent(error.reason, error.what, hint=error.hint)
-    if isinstance(error, Unavailable):
-        reason = "throttled" if isinstance(error, Throttled) else "unavailable"
-        return Absent(reason, error.what, error.retry_after_s, error.hint)
-    return Absent("denied", error.what, hint=error.hint)
-
-
 def _broken_off(error: SecureScoreError | None, faults: Sequence[PartialRead]) -> Absent | None:
     """Why what was read is not the whole: a later page failed, or documents beside others cannot be read.
 
     An address that has just answered is not to be corrected, so the hint of a refusal does not fit.
     """
     if error is not None:
-        absent = _absent(error)
-        return absent if error.hint and not isinstance(error, Denied) else evolve(absent, hint=LATER_HINT)
+        why = absent(error)
+        return why if error.hint and not isinstance(error, Denied) else evolve(why, hint=LATER_HINT)
     if not faults:
         return None
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return Absent(faults[0].reason, f"{faults[0].what}{more}", hint=PASSED_OVER_HINT)
 
 
-class _Requests:
-    """The requests of one read: they share a token, one renewal of it, and the time for retries."""
-
-    def __init__(
-        self,
-        *,
-        http: Transport,
-        token: TokenProvider,
-        clock: Clock,
-        random: Random,
-        language: str,
-        deadline_s: float,
-        limit_s: float,
-        max_bytes: int,
-    ) -> None:
-        self._http = http
-        self._provider = token
-        self._clock = clock
-        self._random = random
-        self._language = language
-        self._max_bytes = max_bytes
-        self._limit_s = limit_s
-        self._give_up_at = clock.now() + timedelta(seconds=deadline_s)
-        self._end_at = clock.now() + timedelta(seconds=limit_s)
-        self._token: str | None = None
-        self._renewed = False
-
-    async def get(self, url: str, what: str) -> Response:
-        """A complete 200. Retries what time heals within the deadline, and 401 once with a new token.
-
-        Raises Unavailable, Denied or PartialRead.
-        """
-        attempt = 0
-        while True:
-            if self._clock.now() > self._end_at:
-                raise Unavailable(f"{what}: not asked for, as this read has taken {self._limit_s:g} s already")
-            error = await self._try(url, what)
-            if isinstance(error, Response):
-                return error
-            if not _heals(error):
-                raise error
-            wait_s = delay_s(
-                attempt, BACKOFF_BASE_S, BACKOFF_CAP_S, self._random, getattr(error, "retry_after_s", None)
-            )
-            attempt += 1
-            if attempt >= MAX_ATTEMPTS or self._clock.now() + timedelta(seconds=wait_s) > self._give_up_at:
-                raise error
-            await self._clock.sleep(wait_s)
-
-    async def _try(self, url: str, what: str) -> Response | SecureScoreError:
-        try:
-            token = self._token = self._token or await self._provider.token()
-            response = await self._send(url, token)
-            if response.status == 401 and not self._renewed:
-                self._renewed = True
-                token = await self._provider.token(refused=token, claims=claims_challenge(response.headers))
-                self._token = token
-                response = await self._send(url, token)
-        except Unavailable as error:
-            return error
-        return _fault(response, what, self._max_bytes) or response
-
-    async def _send(self, url: str, token: str) -> Response:
-        return await self._http.request(
-            "GET",
-            url,
-            headers={
-                "Authorization": f"Bearer {token}",
-                "Accept": "application/json",
-                "Accept-Language": self._language,
-            },
-            max_bytes=self._max_bytes,
-        )
-
-
-def _heals(error: SecureScoreError) -> bool:
-    return isinstance(error, Unavailable) or (isinstance(error, PartialRead) and error.reason == "truncated")
-
-
 def _fault(response: Response, what: str, max_bytes: int) -> SecureScoreError | None:
-    """What is wrong with an answer, decided on its status (Graph's error codes may be empty); None if nothing is."""
-    status = response.status
-    if status == 206:
+    """What is wrong with an answer of Graph's; None if nothing is."""
+    if response.status == 206:
         warning = said(response, response.headers.get("warning", "none"))
         return PartialRead(f"{what}: HTTP 206, a provider behind Graph did not answer (Warning: {warning})", "partial")
-    if status == 200:
-        if response.cut == "too_large":
-            return PartialRead(f"{what}: larger than {max_bytes} bytes", "too_large")
-        if response.cut:
-            return PartialRead(f"{what}: the answer broke off after {len(response.body)} bytes", "truncated")
-        return None
-    error = error_for(response, what)
-    if status == 429:
-        assert isinstance(error, Unavailable)
-        return Throttled(error.what, error.retry_after_s)
-    if status in (401, 403):
-        return Denied(error.what, ACCESS_HINT)
-    if status == 404:
-        return Missing(error.what, error.hint)
-    return error
+    return fault_of(response, what, max_bytes, ACCESS_HINT)

@@ -27,8 +27,9 @@ UNJUDGED_BYTES = 1024 * 1024
 PLACE = b"Infinity"
 """What stands for an array that is parsed apart: a word that Python's parser hands out, in order."""
 
-_NEXT_LINK = re.compile(rb'"@odata\.nextLink"\s*:\s*("(?:[^"\\]|\\.)*")')
-_LINK_KEY = b'"@odata.nextLink"'
+NEXT_LINK, SKIP_TOKEN = b'"@odata.nextLink"', b'"$skipToken"'
+"""What a page calls its continuation, as it stands in its body: of Graph's pages and of Resource Graph's."""
+_CONTINUED = {key: re.compile(re.escape(key) + rb'\s*:\s*("(?:[^"\\]|\\.)*")') for key in (NEXT_LINK, SKIP_TOKEN)}
 _LINK_WINDOW = 16_384
 
 
@@ -65,7 +66,7 @@ def load(body: bytes, where: str) -> Any:
             raise PartialRead(f"{where}: the body is empty", "not_json") from None
         if start[:1] == b"<":
             raise PartialRead(
-                f"{where}: HTML instead of JSON", "not_json", "A proxy or sign-in portal answered instead of Graph."
+                f"{where}: HTML instead of JSON", "not_json", "A proxy or sign-in portal answered instead of Microsoft."
             ) from None
         if start[:1] in (b"{", b"[") and (end[-1:] not in (b"}", b"]") or _ends_early(error)):
             raise PartialRead(f"{where}: the JSON text ends early, after {len(body)} bytes", "truncated") from None
@@ -78,22 +79,22 @@ def _ends_early(error: BaseException) -> bool:
 
 @frozen
 class Link:
-    """The `@odata.nextLink` of a page: its URL as sent and the span of its JSON string in the body."""
+    """The continuation of a page: its URL or token as sent, and the span of its JSON string in the body."""
 
     url: str
     start: int
     end: int
 
 
-def next_link(body: bytes) -> Link | None:
+def next_link(body: bytes, key: bytes = NEXT_LINK) -> Link | None:
     """The page's continuation, found without parsing the page: it stands near the beginning or the end.
 
     A quoted copy inside another string cannot match, because its quotes would be escaped.
     """
     for begin, stop in ((max(0, len(body) - _LINK_WINDOW), len(body)), (0, min(len(body), _LINK_WINDOW))):
         at = stop
-        while (at := body.rfind(_LINK_KEY, begin, at)) >= 0:  # much faster than the pattern
-            if found := _NEXT_LINK.match(body, at, stop):
+        while (at := body.rfind(key, begin, at)) >= 0:  # much faster than the pattern
+            if found := _CONTINUED[key].match(body, at, stop):
                 try:
                     return Link(str(json.loads(found[1])), found.start(1), found.end(1))
                 except ValueError:
@@ -102,7 +103,7 @@ def next_link(body: bytes) -> Link | None:
 
 
 def page_hash(body: bytes, link: Link | None) -> str:
-    """SHA-256 of a page without its nextLink, whose token may differ although nothing else does."""
+    """SHA-256 of a page without its continuation, whose token may differ although nothing else does."""
     if link is None:
         return sha256(body)
     rest = hashlib.sha256(memoryview(body)[: link.start])

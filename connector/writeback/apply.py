@@ -18,7 +18,8 @@ from connector.net.http import Transport, error_for
 from connector.observe.diff import effective_state
 from connector.ports import Clock
 from connector.signin.tokens import TokenProvider, claims_challenge
-from connector.sources.graph import Throttled, profile_path
+from connector.sources.graph import profile_path
+from connector.sources.requests import Throttled
 from connector.writeback.plan import Plan, Wanted, body_of, plan, shows
 
 MAX_ATTEMPTS = 5

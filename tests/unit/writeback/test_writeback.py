@@ -17,7 +17,7 @@ from attrs import Factory, define, evolve
 from connector.errors import Denied, SecureScoreError, Unavailable
 from connector.model import PORTAL, Control, Profile, StateUpdate
 from connector.net.client import Http
-from connector.sources.graph import Throttled
+from connector.sources.requests import Throttled
 from connector.writeback.apply import Result, Writer, apply
 from connector.writeback.plan import STATES, Wanted, body_of, plan, refusal, state_of, wanted
 from connector.writeback.record import Operator, change_of

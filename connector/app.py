@@ -31,7 +31,7 @@ from connector.health.state_watch import StateWatch
 from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.loops import App
 from connector.mapping.resources import load_data
-from connector.net.clouds import CLOUDS, cloud_of
+from connector.net.clouds import CLOUDS, cloud_of, cloud_of_arm
 from connector.net.connect import open_client
 from connector.net.http import Transport, Wire
 from connector.observe.evidence import Evidence
@@ -46,7 +46,8 @@ from connector.registry import source_module
 from connector.signin.credentials import ExpiryWatch
 from connector.signin.msal_calls import Target
 from connector.signin.tokens import SignIn, TokenProvider
-from connector.sources.budget import Budgets, Limits
+from connector.sources.budget import Budgets, Limits, QueryLimits
+from connector.sources.resource_graph import quota_left
 
 if TYPE_CHECKING:
     from connector.sources.graph import GraphSource
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 READ = "SecurityEvents.Read.All"
 WRITE = "SecurityEvents.ReadWrite.All"
 """The permissions: for reading, and for `controls set` alone."""
+ARM_USER, ENDPOINT_USER = "user_impersonation", "Score.Read"
+"""What a person's sign-in asks of Azure Resource Manager and of Defender for Endpoint."""
 
 MANY_TENANTS = 50
 LAST_RESERVE_BYTES = 8 * 1024**2
@@ -316,6 +319,9 @@ class Transports:
     clock: Clock
     wrap: Callable[[Wire], Transport] = lambda http: http
     budgets: Budgets = field(default=Factory(lambda self: Budgets(self.clock), takes_self=True))
+    queries: Budgets = field(
+        default=Factory(lambda self: Budgets(self.clock, QueryLimits(), left=quota_left), takes_self=True)
+    )
     _open: dict[NetworkConfig, tuple[Wire, Transport]] = field(factory=dict)
     _sign_in: SignIn | None = None
 
@@ -355,7 +361,59 @@ async def open_source(tenant: TenantConfig, config: Config, transports: Transpor
         return FilesSource(path=Path(config.base_dir, tenant.path), tenant_id=tenant.tenant_id, clock=clock)
     if tenant.source == "graph":
         return graph_source(tenant, config, transports, clock)
+    if tenant.source == "defender_cloud":
+        return _defender_cloud(tenant, config, transports, clock)
+    if tenant.source == "defender_endpoint":
+        return endpoint_source(tenant, config, transports, clock)
     return _plugged_source(tenant, config)
+
+
+def _defender_cloud(tenant: TenantConfig, config: Config, transports: Transports, clock: Clock) -> Source:
+    """Azure's secure scores as a tenant's source; entries of one principal share its quota. Raises ConfigError."""
+    from connector.sources.defender_cloud import DefenderCloudSource, scope_of  # noqa: PLC0415 - few need it
+
+    root = tenant.arm.base_url or cloud_of_arm(tenant.arm, tenant.graph).resource_manager
+    found = DefenderCloudSource(
+        http=transports.queries.in_front_of(transports.get(config.network), f"{root} {_principal(tenant)}"),
+        base_url=root,
+        tenant_id=tenant.tenant_id,
+        token=token_provider(tenant, config, transports),
+        clock=clock,
+        random=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+        scope=scope_of(tenant.scope),
+        compliance=tenant.compliance,
+    )
+    return cast("Source", found)
+
+
+def _principal(tenant: TenantConfig) -> str:
+    """Who asks in a tenant's name: an application in this directory is one principal however it signs in."""
+    auth = tenant.auth
+    assert auth is not None  # the configuration saw to it
+    named = auth.options.get("client_id") or auth.options.get("file") or auth.options.get("cache") or ""
+    return f"{tenant.tenant_id} {named or auth.kind}"
+
+
+def endpoint_source(
+    tenant: TenantConfig, config: Config, transports: Transports, clock: Clock, *, audience: str = ""
+) -> Source:
+    """Defender for Endpoint as a tenant's source; with tokens for another `audience`, to try it. Raises ConfigError."""
+    from connector.sources.defender_endpoint import DefenderEndpointSource  # noqa: PLC0415 - few need it
+
+    assert tenant.auth is not None  # the configuration saw to it
+    target = target_of(tenant)
+    token = transports.sign_in.provider(
+        tenant.auth, evolve(target, audience=audience or target.audience), config.network
+    )
+    found = DefenderEndpointSource(
+        http=transports.get(config.network),
+        base_url=tenant.defender_endpoint.base_url or target.cloud.endpoint,
+        tenant_id=tenant.tenant_id,
+        token=token,
+        clock=clock,
+        random=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+    )
+    return cast("Source", found)
 
 
 def _plugged_source(tenant: TenantConfig, config: Config) -> Source:
@@ -395,6 +453,12 @@ def token_provider(
 
 
 def target_of(tenant: TenantConfig, *, write: bool = False) -> Target:
-    """What a tenant's token is for: Microsoft Graph in its cloud. Raises ConfigError."""
+    """What a tenant's token is for: what its source reads, in its cloud. Raises ConfigError."""
+    if tenant.source == "defender_cloud":
+        azure = cloud_of_arm(tenant.arm, tenant.graph)
+        return Target(tenant.tenant_id, azure, azure.resource_manager, ARM_USER)
     cloud = cloud_of(tenant.graph)
+    if tenant.source == "defender_endpoint":
+        audience = tenant.defender_endpoint.audience or cloud.endpoint_audiences[0]
+        return Target(tenant.tenant_id, cloud, audience, ENDPOINT_USER)
     return Target(tenant.tenant_id, cloud, cloud.graph_audience, WRITE if write else READ)

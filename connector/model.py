@@ -266,6 +266,15 @@ class Unit:
         """What it is remembered under: the same whatever it is called."""
         return f"{self.id}/{self.score}"
 
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether this score measures what is wrong: then a rise is a step back."""
+        return self.score == EXPOSURE
+
+
+EXPOSURE = "exposureScore"
+"""The score of Defender for Endpoint: 0..100, and the only one of which less is better."""
+
 
 WHOLE = frozenset({"aggregate", "organization"})
 """The kinds of units that stand for all of a tenant's entry: what is said of the entry is said of them."""

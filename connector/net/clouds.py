@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 from attrs import evolve, frozen
 
 from connector.config.keys import VIANET_HOSTS
-from connector.config.values import GraphConfig
+from connector.config.values import ArmConfig, GraphConfig
 from connector.errors import ConfigError
 
 
@@ -22,7 +22,8 @@ class Cloud:
 
     The two differ only when `graph` is overridden (a gateway, a simulator). `exchange` is the audience of a managed
     identity's token that is used as a federated credential. `portal` is where people register applications, `az_name`
-    what the az command line calls the cloud.
+    what the az command line calls the cloud. `endpoint` is the root of the Defender for Endpoint API, whose tokens are
+    for the first of `endpoint_audiences`: Microsoft's own pages name both, and the wrong one gives a 403.
     """
 
     name: str
@@ -34,6 +35,11 @@ class Cloud:
     resource_manager: str
     portal: str
     az_name: str
+    endpoint: str
+
+    @property
+    def endpoint_audiences(self) -> tuple[str, ...]:
+        return _ENDPOINT_AUDIENCES if self.name == "global" else (self.endpoint, *_ENDPOINT_AUDIENCES)
 
 
 def _cloud(name: str, graph: str, *others: str) -> Cloud:
@@ -47,7 +53,9 @@ _US_GOVERNMENT = (
     "https://management.usgovcloudapi.net",
     "https://entra.microsoft.us",
     "AzureUSGovernment",
+    "https://api-gov.securitycenter.microsoft.us",
 )
+_ENDPOINT_AUDIENCES = ("https://api.securitycenter.microsoft.com", "https://api.security.microsoft.com")
 
 CLOUDS: Mapping[str, Cloud] = {
     "global": _cloud(
@@ -59,6 +67,7 @@ CLOUDS: Mapping[str, Cloud] = {
         "https://management.azure.com",
         "https://entra.microsoft.com",
         "AzureCloud",
+        "https://api.security.microsoft.com",
     ),
     "usgov": _cloud("usgov", "https://graph.microsoft.us", *_US_GOVERNMENT),
     "dod": _cloud("dod", "https://dod-graph.microsoft.us", *_US_GOVERNMENT),
@@ -76,6 +85,12 @@ def cloud_of(graph: GraphConfig) -> Cloud:
                 "remove this tenant: its score cannot be read by anyone",
             )
     return evolve(cloud, graph=graph.base_url or cloud.graph, login=graph.authority or cloud.login)
+
+
+def cloud_of_arm(arm: ArmConfig, graph: GraphConfig) -> Cloud:
+    """The cloud of a tenant's Azure subscriptions, which need not be that of its Microsoft 365: GCC tenants differ."""
+    cloud = CLOUDS[arm.cloud or ("global" if graph.cloud == "global" else "usgov")]
+    return evolve(cloud, login=graph.authority or cloud.login)
 
 
 def cloud_of_ingestion(endpoint: str) -> Cloud:

@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import define
 
+from connector.config.values import ScopeConfig
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
 from connector.model import Absent, Known, Listed, Note, Reading, Snapshot, Unchanged
 from connector.net.http import MAX_BODY_BYTES, Transport
@@ -176,12 +177,10 @@ class DefenderCloudSource:
         return Reading(self.name, units, listed, partial, notes=tuple(Note("days", text) for text in notes))
 
 
-def scope_of(scope: Any) -> dict[str, list[str]]:
-    """The `scope` of the configuration as a request states it: "tenant" states none, which means all that is seen."""
-    if not isinstance(scope, Mapping):
-        return {}
-    names = {"management_groups": "managementGroups", "subscriptions": "subscriptions"}
-    return {names[key]: [str(item) for item in items] for key, items in scope.items() if key in names}
+def scope_of(scope: ScopeConfig) -> dict[str, list[str]]:
+    """The scope of an entry as a request states it; all of the tenant is stated by nothing."""
+    lists = {"managementGroups": scope.management_groups, "subscriptions": scope.subscriptions}
+    return {key: list(ids) for key, ids in lists.items() if ids}
 
 
 def _wish_s(answers: Sequence[Answer]) -> float | None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from connector.config import keys
-from connector.config.values import GraphConfig
+from connector.config.values import ArmConfig, GraphConfig
 from connector.errors import ConfigError
-from connector.net.clouds import CLOUDS, cloud_of, cloud_of_ingestion, consent_url
+from connector.net.clouds import CLOUDS, cloud_of, cloud_of_arm, cloud_of_ingestion, consent_url
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 
@@ -45,6 +45,36 @@ def test_hosts(name: str, graph: str, login: str, monitor: str, exchange: str) -
     cloud = cloud_of(GraphConfig(name))
     assert (cloud.graph, cloud.graph_audience, cloud.login) == (graph, graph, login)
     assert (cloud.monitor_audience, cloud.exchange) == (monitor, exchange)
+
+
+@pytest.mark.parametrize(
+    ("graph", "arm", "root", "login"),
+    [
+        ("global", None, "https://management.azure.com", "https://login.microsoftonline.com"),
+        ("usgov", None, "https://management.usgovcloudapi.net", "https://login.microsoftonline.us"),
+        ("dod", None, "https://management.usgovcloudapi.net", "https://login.microsoftonline.us"),
+        ("global", "usgov", "https://management.usgovcloudapi.net", "https://login.microsoftonline.us"),  # GCC
+        ("usgov", "global", "https://management.azure.com", "https://login.microsoftonline.com"),
+    ],
+)
+def test_azure_has_a_cloud_of_its_own(graph: str, arm: str | None, root: str, login: str) -> None:
+    cloud = cloud_of_arm(ArmConfig(arm), GraphConfig(graph))
+    assert (cloud.resource_manager, cloud.login) == (root, login)
+
+
+def test_a_sign_in_host_that_was_overridden_is_that_of_azure_too() -> None:
+    cloud = cloud_of_arm(ArmConfig("global"), GraphConfig(authority="https://login.example"))
+    assert cloud.login == "https://login.example"
+
+
+def test_tokens_for_defender_for_endpoint_are_for_the_older_name_first_and_in_government_for_its_own_host() -> None:
+    assert CLOUDS["global"].endpoint == "https://api.security.microsoft.com"
+    assert CLOUDS["global"].endpoint_audiences == (
+        "https://api.securitycenter.microsoft.com",
+        "https://api.security.microsoft.com",
+    )
+    for name in ("usgov", "dod"):
+        assert CLOUDS[name].endpoint_audiences[0] == CLOUDS[name].endpoint
 
 
 def test_override_changes_where_requests_go_but_not_whom_the_token_is_for() -> None:

@@ -10,6 +10,7 @@ from attrs import define, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.config.values import ScopeConfig
 from connector.errors import Denied, Unavailable, WrongTenant
 from connector.model import Absent, Day, Known, Listed, Profile, Reading, Snapshot, Standard, Unchanged, Unit
 from connector.sources.budget import Budgets, QueryLimits
@@ -138,13 +139,12 @@ async def test_the_request_is_a_post_with_a_token_for_the_configured_host(bench:
 @pytest.mark.parametrize(
     ("scope", "sent"),
     [
-        ("tenant", {}),
-        (None, {}),
-        ({"management_groups": ["root"]}, {"managementGroups": ["root"]}),
-        ({"subscriptions": [subscription_id(1)]}, {"subscriptions": [subscription_id(1)]}),
+        (ScopeConfig(), {}),
+        (ScopeConfig(management_groups=("root",)), {"managementGroups": ["root"]}),
+        (ScopeConfig(subscriptions=(subscription_id(1),)), {"subscriptions": [subscription_id(1)]}),
     ],
 )
-async def test_the_scope_is_stated_in_every_request(bench: Bench, scope: Any, sent: dict[str, Any]) -> None:
+async def test_the_scope_is_stated_in_every_request(bench: Bench, scope: ScopeConfig, sent: dict[str, Any]) -> None:
     bench.far.page = 5
     await bench.read(scope=scope_of(scope))
     for _, question in bench.far.asked:

@@ -180,7 +180,8 @@ def _standing(unit: Advised, speak: Language) -> str:
         percent=speak.percent(score.percent),
         asserted=speak.number(score.asserted),
     )
-    return f"{score_words} {speak.text('next.open', n=len(advice.actions), points=speak.number(advice.to_win))}"
+    open_words = speak.text("next.open", n=len(advice.actions), points=speak.number(advice.to_win))
+    return speak.together(score_words, open_words)
 
 
 def _draw(places: Sequence[Place], speak: Language, *, several: bool) -> None:

@@ -48,6 +48,13 @@ class Language:
         pieces = _PLACEHOLDER.split(found)  # text, name, text, name, ... text
         return tuple(self._piece(values[piece]) if at % 2 else piece for at, piece in enumerate(pieces) if piece)
 
+    def together(self, first: str, *others: str) -> str:
+        """Sentences one after another: not every language has a space between them."""
+        said = first
+        for other in others:
+            said = self.text("together", first=said, second=other)
+        return said
+
     def word(self, group: str, code: str) -> str:
         """A stable code in words; a code without words stays what it is."""
         found = self.texts.get(f"{group}.{code}") or self.texts.get(f"{group}.{code.casefold()}", code)

@@ -97,6 +97,10 @@ def test_a_list_leaves_its_items_as_they_are(items: list[str], words: str) -> No
     assert html(ENGLISH.listed([el("i", item) for item in items])).count("<i>") == len(items)
 
 
+def test_sentences_follow_one_another_as_the_language_has_it() -> None:
+    assert ENGLISH.together("One.", "Two.", "Three.") == "One. Two. Three."
+
+
 def test_names_of_languages() -> None:
     assert (ENGLISH.name_of("de-DE"), ENGLISH.name_of("ja"), ENGLISH.name_of("x-y")) == ("German", "Japanese", "x-y")
 

@@ -22,6 +22,7 @@ from connector.config.secrets import resolve_options
 from connector.config.values import AuthConfig, Config, NetworkConfig, TenantConfig
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore
+from connector.deliver.pace import DIGEST_S, Pace
 from connector.deliver.prepare import Prepared, prepare, refuse, resolved_network
 from connector.deliver.unwritten import PatientStore
 from connector.errors import ConfigError
@@ -306,6 +307,8 @@ def _delivery(
         max_records=min(of_sink.max_records or sink.max_records, sink.max_records),
         max_bytes=min(of_sink.max_bytes or sink.max_bytes, sink.max_bytes),
         with_own_place=frozenset(t.key for t in config.tenants if not t.overrides.keys().isdisjoint(prepared.routes)),
+        digest=prepared.digest,
+        pace=Pace(DIGEST_S) if prepared.digest else Pace(),
     )
 
 

@@ -322,7 +322,8 @@ class App:
         sinks = {}
         for name, delivery in self.deliveries.items():
             health = delivery.health()
-            sinks[name] = SinkFacts(health.state, health.error, delivery.attempt, dict(delivery.delivered))
+            delivered = dict(delivery.delivered)
+            sinks[name] = SinkFacts(health.state, health.error, delivery.attempt, delivered, delivery.digest)
         return Facts(
             now=self.clock.now(),
             stats=stats,

@@ -7,6 +7,7 @@ ISO 8601 UTC text with a trailing "Z". `None` always means "unknown", never zero
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import compress
 from operator import is_not
 from typing import Any
@@ -443,14 +444,48 @@ class Record:
 class Receipt:
     """What a sink says became of a batch, by event id. An id in neither part is sent again.
 
-    `retry_after_s` is the far end's wish to be left alone, where it took only a part.
+    `retry_after_s` is the far end's wish to be left alone, where it took only a part. `warning`: what was taken did not
+    reach everybody it is meant for; an operator is told in these words.
     """
 
     accepted: frozenset[str] = frozenset()
     rejected: Mapping[str, str] = Factory(dict)
     retry_after_s: float | None = None
+    warning: str = ""
 
 
 def accept_all(records: Sequence[Record]) -> Receipt:
     """The receipt of a batch that was taken whole."""
     return Receipt(accepted=frozenset(r.event_id for r in records))
+
+
+@frozen
+class Digest:
+    """When a sink is offered what has gathered: `every` hour, day or Monday (hourly, daily, weekly), at a minute of it.
+
+    Until then events wait in the outbox, like all that is not delivered yet.
+    """
+
+    every: str
+    minute: int = 0
+
+    def last(self, moment: datetime) -> datetime:
+        """The latest time of a digest that is not after a moment (aware, UTC)."""
+        if self.every == "hourly":
+            return moment.replace(minute=0, second=0, microsecond=0)
+        today = moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(minutes=self.minute)
+        days = moment.weekday() if self.every == "weekly" else 0
+        found = today - timedelta(days=days)
+        return found if found <= moment else found - self.period
+
+    def next(self, moment: datetime) -> datetime:
+        """The first time of a digest after a moment."""
+        return self.last(moment) + self.period
+
+    @property
+    def period(self) -> timedelta:
+        return {"hourly": timedelta(hours=1), "daily": timedelta(days=1)}.get(self.every, timedelta(days=7))
+
+    def due(self, observed: datetime, now: datetime) -> datetime:
+        """From when on an event that was observed then is offered; one from the future (a clock was set back), now."""
+        return min(self.next(observed), now) if observed > now else self.next(observed)

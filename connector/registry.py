@@ -6,9 +6,10 @@ its own module alone.
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from connector.errors import PluginError
+from connector.model import Digest
 from connector.options import Option
 from connector.plugins.installed import load_sink, load_source, plugin
 from connector.ports import Sink, Source
@@ -18,6 +19,7 @@ SINKS: Mapping[str, str] = {
     "splunk_hec": "sinks.splunk",
     "sentinel": "sinks.sentinel",
     "webhook": "sinks.webhook",
+    "mail": "sinks.mail",
     "file": "sinks.file",
 }
 """Every kind of sink that ships and its module, in the order people are told of them: a new sink is its file plus its
@@ -32,7 +34,8 @@ class SinkModule(Protocol):
 
     INIT (options.Init): what `init` asks and writes. HOST_ONLY = True: it needs a process and a disk that last, so
     homes that are called for a moment refuse it. ROUTES: keys of the tenants' overrides that a tenant may have of its
-    own here; `build` is then given `routes` as well. PORT: see ports.PORT; plug-ins must state it.
+    own here; `build` is then given `routes` as well. `digest(options)`: when what has gathered is offered
+    (model.Digest), None for at once; ConfigError. PORT: see ports.PORT; plug-ins must state it.
     """
 
     OPTIONS: Mapping[str, Option]
@@ -80,6 +83,13 @@ def sink_options(kind: str) -> Mapping[str, Option] | None:
     except PluginError:
         return ANY_OPTIONS
     return None if module is None else module.OPTIONS
+
+
+def digest_of(kind: str, options: Mapping[str, Any]) -> Digest | None:
+    """When a sink of this kind, with these options, is offered what has gathered; None for at once."""
+    module = sink_module(kind) if kind in SINKS else None
+    digest: Callable[[Mapping[str, Any]], Digest | None] | None = getattr(module, "digest", None)
+    return None if digest is None else digest(options)
 
 
 def source_module(name: str) -> SourceModule | None:

@@ -32,7 +32,10 @@ LONG = frozenset(
         *(f"simulation/test_{name}.py" for name in ("daemon_month", "disk_full", "failure_classes", "many_tenants")),
         *(f"simulation/test_{name}.py" for name in ("hec_accounting", "ingestion_accounting")),
         *(f"crash/test_{name}.py" for name in ("failing_disk", "kill9", "power_loss_in_a_life", "weeks")),
-        *(f"hostile/test_{name}.py" for name in ("daemon_under_attack", "graph", "health_port", "receivers")),
+        *(
+            f"hostile/test_{name}.py"
+            for name in ("daemon_under_attack", "graph", "health_port", "mail_servers", "receivers")
+        ),
         *(f"simulation/test_{name}.py" for name in ("daemon_end", "hung_files", "rebuild", "writeback")),
         *(f"simulation/test_{name}.py" for name in ("week_of_500_tenants", "week_of_homes")),
         "crash/test_power_loss.py",

@@ -7,6 +7,7 @@ from connector.cli.common import config_of, store_beside
 from connector.cli.confirm import add_yes, confirmed
 from connector.cli.status import sink_table
 from connector.cli.terminal import console, draw, plain, plural
+from connector.clock import SystemClock
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.health.overview import open_problems, sink_rows
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 async def _list(config: Config) -> int:
     async with store_beside(config) as store:
         stats = await store.stats()
-        rows = sink_rows(config, stats.sinks, await open_problems(store, CONNECTOR))
+        rows = sink_rows(config, stats.sinks, await open_problems(store, CONNECTOR), SystemClock().now())
     draw(sink_table(rows, {s.name: s.kind for s in config.sinks}))
     return 0
 

@@ -27,6 +27,7 @@ FORMATS = (
     "jira",
     "servicenow",
     "pagerduty",
+    "mail",
 )
 """The mappings that ship."""
 

@@ -61,7 +61,7 @@ class Filter:
 class Batch:
     """A prefix of what is due: offered, not concerning the sink, not renderable. Then what became of it.
 
-    `retry_after_s` is how long the sink wants to be left alone although it took a part.
+    `retry_after_s` is how long the sink wants to be left alone although it took a part; `warning` as in a receipt.
     """
 
     pending: list[Pending] = Factory(list)
@@ -71,6 +71,7 @@ class Batch:
     accepted: set[int] = Factory(set)
     error: Unavailable | Denied | None = None
     retry_after_s: float | None = None
+    warning: str = ""
     seen: int = 0
 
     @property

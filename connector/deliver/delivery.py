@@ -22,12 +22,14 @@ from connector.clock import iso, parse_iso
 from connector.deliver import isolation
 from connector.deliver.apart import all_with_own_place, left_out_whole, tenants_of, words
 from connector.deliver.batch import Batch, Filter, Packer, settlement_of
+from connector.deliver.digest import ripe
 from connector.deliver.isolation import AGAIN, FIRST, PAGE, Held, Search
 from connector.deliver.pace import Pace
 from connector.deliver.sending import offer
 from connector.errors import Denied, Unavailable
 from connector.health.upkeep import SinkHealth
 from connector.mapping.render import Mapping as RecordMapping
+from connector.model import Digest
 from connector.ports import Clock, Operator, Pending, Sink, Store
 
 log = logging.getLogger("securescore.deliver")
@@ -118,7 +120,8 @@ class Delivery:
     With a `tenant_id` (the key of an entry of `tenants`, as in the store) it offers the events of that entry alone
     ("" = the connector's own). `with_own_place` are the keys of the entries that have a place of their own at the sink;
     `apart` are those of them that are left out here. `delivered` counts events accepted since the start of the process,
-    by stream: what a heartbeat tells. `attempt` counts failed turns in a row.
+    by stream: what a heartbeat tells. `attempt` counts failed turns in a row. With a `digest` first deliveries wait for
+    its times (digest.py); what an operator offers again does not.
     """
 
     store: DurableStore
@@ -133,6 +136,7 @@ class Delivery:
     tenant_id: str | None = None
     with_own_place: frozenset[str] = frozenset()
     pace: Pace = field(factory=Pace)
+    digest: Digest | None = None
 
     delivered: dict[str, int] = field(factory=dict, init=False)
     attempt: int = field(default=0, init=False)
@@ -145,6 +149,8 @@ class Delivery:
     _skimming: bool = field(default=False, init=False)
     # What the last turn settled: to be offered it again is a fault of the state.
     _settled: frozenset[int] = field(default=frozenset(), init=False)
+    # What the sink said of the last batch it took, where that did not reach everybody.
+    _warning: str = field(default="", init=False)
     # How the last failure ended, until something of its kind is taken.
     _refused: Outcome | None = field(default=None, init=False)
     _firsts_in_a_row: int = field(default=0, init=False)
@@ -206,7 +212,7 @@ class Delivery:
             state = "ok"  # only what is held back is waiting
         if state == "ok" and (said := self.words_of_those_apart()) is not None:
             return SinkHealth(self.sink.name, *said, stuck)
-        return SinkHealth(self.sink.name, state, last.error or "", last.hint, stuck)
+        return SinkHealth(self.sink.name, state, last.error or "", last.hint, stuck, self._warning)
 
     def words_of_those_apart(self) -> tuple[str, str, str] | None:
         """(state, error, hint) of the tenants whose own place fails; None when there is none."""
@@ -264,6 +270,8 @@ class Delivery:
         asked = await self.store.due(self.sink.name, limit, self.tenant_id, frozenset(without), again=kind == AGAIN)
         due = [p for p in asked if p.kind == kind]
         self._held = isolation.still_due(self._held, due, kind, complete=len(due) < limit)
+        if kind == FIRST:
+            due = list(ripe(due, self.digest, now))
         fresh, lone = isolation.split(due, self._held, now)
         return Look(fresh, lone, bool(due))
 
@@ -334,7 +342,10 @@ class Delivery:
         """Whether anything is that is not held back."""
         limit = len(self._held) + 1
         due = await self.store.due(self.sink.name, limit, self.tenant_id, frozenset(without), again=kind == AGAIN)
-        return any(p.kind == kind and p.seq not in self._held for p in due)
+        those = [p for p in due if p.kind == kind]
+        if kind == FIRST:
+            those = list(ripe(those, self.digest, self.clock.now()))
+        return any(p.seq not in self._held for p in those)
 
     # -------------------------------------------------------------------------------------------------- one batch
 
@@ -344,6 +355,8 @@ class Delivery:
         if self._end is not None:
             most = self.pace.bounded(most, (self._end - began).total_seconds())
         batch = await offer(self.sink, await self._packer.pack(due, most), self.send_limit_s)
+        if batch.accepted:
+            self._warning = batch.warning
         if batch.records:
             seconds = (self.clock.now() - began).total_seconds()
             self.pace.saw(len(batch.records), seconds, moved=batch.moved)

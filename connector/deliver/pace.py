@@ -6,6 +6,8 @@ from attrs import define
 
 ASSUMED_S = 1.0
 """What a record is thought to take before the first send: where each is a request of its own it may be as much."""
+DIGEST_S = 0.1
+"""The same where a batch is a digest: one message, however many records are in it, and not to be cut up."""
 SHARE = 0.5
 """A batch is to take so much of the time left: then one twice as slow as the last still ends in it."""
 

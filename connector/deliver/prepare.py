@@ -15,10 +15,11 @@ from connector.config.values import Config, NetworkConfig, SinkConfig, TenantCon
 from connector.errors import ConfigError, PluginError
 from connector.mapping.load import load_mapping
 from connector.mapping.render import Mapping
+from connector.model import Digest
 from connector.plugins.guards import BrokenSink, guarded_sink
 from connector.plugins.installed import Plugin, plugin
 from connector.ports import Sink
-from connector.registry import SINKS, SinkModule, sink_module
+from connector.registry import SINKS, SinkModule, digest_of, sink_module
 
 log = logging.getLogger("securescore.deliver")
 
@@ -28,13 +29,14 @@ class Prepared:
     """What became of one entry under `sinks`: a sink and its mapping, or `problems` that the operator must correct.
 
     A plug-in that cannot serve (`fault`) is no problem of the others: a BrokenSink stands for it. `routes` are the keys
-    that tenants may have of their own here.
+    that tenants may have of their own here. `digest`: when what has gathered is offered; at once where there is none.
     """
 
     config: SinkConfig
     sink: Sink | None = None
     mapping: Mapping | None = None
     routes: tuple[str, ...] = ()
+    digest: Digest | None = None
     problems: tuple[str, ...] = ()
     hint: str = ""
     fault: PluginError | None = None
@@ -48,6 +50,7 @@ def prepare(sink_config: SinkConfig, config: Config, ready: Sink | None = None) 
     errors: list[ConfigError] = []
     sink = mapping = None
     routes: tuple[str, ...] = ()
+    digest: Digest | None = None
     try:
         mapping = _mapping(sink_config, config.base_dir)
     except ConfigError as error:
@@ -57,6 +60,7 @@ def prepare(sink_config: SinkConfig, config: Config, ready: Sink | None = None) 
             module = _module(sink_config.kind)
             routes = tuple(getattr(module, "ROUTES", ()))
             sink = _build(module, sink_config, config.tenants)
+            digest = digest_of(sink_config.kind, sink_config.options)
         else:
             sink = ready
     except ConfigError as error:
@@ -71,7 +75,7 @@ def prepare(sink_config: SinkConfig, config: Config, ready: Sink | None = None) 
         log.error("sink.broken", extra={"sink": sink_config.name, "error": fault.what, "hint": fault.hint})
         broken = BrokenSink(sink_config.name, fault, sink)
         return Prepared(sink_config, broken, mapping or load_mapping("cloudevents"), fault=fault)
-    return Prepared(sink_config, sink, mapping, routes)
+    return Prepared(sink_config, sink, mapping, routes, digest)
 
 
 def refuse(prepared: Sequence[Prepared]) -> None:

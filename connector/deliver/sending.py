@@ -24,7 +24,7 @@ async def offer(sink: Sink, batch: Batch, limit_s: float) -> Batch:
     if not batch.records:
         return batch
     receipt, batch.error = await _send(sink, batch.records, limit_s)
-    batch.retry_after_s = _bounded(receipt.retry_after_s)
+    batch.retry_after_s, batch.warning = _bounded(receipt.retry_after_s), receipt.warning
     if isinstance(batch.error, Unavailable):
         batch.error.retry_after_s = _bounded(batch.error.retry_after_s)
     for pending in batch.pending:

@@ -5,13 +5,14 @@ Nothing is decided here and nothing counted (counters.py). prometheus-client is 
 
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from connector.clock import parse_iso
 from connector.health.counters import LATENCY_BUCKETS_S, Counters
-from connector.health.overview import Facts
+from connector.health.overview import Facts, SinkFacts
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -146,8 +147,17 @@ def _families(counters: Counters, facts: Facts, version: str) -> Iterator["Metri
     found = facts.stats.sinks
     yield gauge("sink_backlog_events", "Events that wait.", ["sink"], {(s.name,): s.backlog for s in found})
     yield gauge("sink_parked_events", "Events a sink refused for good.", ["sink"], {(s.name,): s.parked for s in found})
-    oldest = {(s.name,): (now - parse_iso(s.oldest_due)).total_seconds() if s.oldest_due else 0.0 for s in found}
+    oldest = {(s.name,): _waited_s(s.oldest_due, facts.sinks.get(s.name), now) for s in found}
     yield gauge("sink_oldest_due_seconds", "How long the oldest waiting event has waited.", ["sink"], oldest)
+
+
+def _waited_s(oldest: str | None, sink: SinkFacts | None, now: datetime) -> float:
+    """How long an event has waited: for a digest, since that was due."""
+    if oldest is None:
+        return 0.0
+    observed = parse_iso(oldest)
+    since = observed if sink is None or sink.digest is None else sink.digest.due(observed, now)
+    return max(0.0, (now - since).total_seconds())
 
 
 def application(gather: Callable[[], Awaitable[tuple[Counters, Facts]]], version: str) -> web.Application:

@@ -11,8 +11,10 @@ from attrs import frozen
 
 from connector.clock import iso, parse_iso
 from connector.config.values import Config
+from connector.model import Digest
 from connector.observe import memory
 from connector.ports import Query, SinkStats, Stats, Store
+from connector.registry import digest_of
 from connector.signin.credentials import Credential, Expiry
 
 
@@ -58,7 +60,7 @@ def overview(
         }
     return {
         "tenants": tenants,
-        "sinks": sink_rows(config, stats.sinks, problems),
+        "sinks": sink_rows(config, stats.sinks, problems, now),
         "problems": list(problems),
         "credentials": [
             {
@@ -76,26 +78,44 @@ def overview(
 
 
 def sink_rows(
-    config: Config, stats: Sequence[SinkStats], problems: Sequence[Mapping[str, Any]]
+    config: Config, stats: Sequence[SinkStats], problems: Sequence[Mapping[str, Any]], now: datetime
 ) -> dict[str, dict[str, Any]]:
-    """Each sink, configured or abandoned; `state`: the reason of its open problem, else new, ok, behind, abandoned."""
+    """Each sink, configured or abandoned; `state`: the reason of its open problem, else new, ok, behind, abandoned.
+
+    Or digest: what waits is not due before its next one.
+    """
+    digests = {sink.name: digest_of(sink.kind, sink.options) for sink in config.sinks}
     troubled = {p["subject"].removeprefix("sink:"): p for p in problems if p["subject"].startswith("sink:")}
     rows: dict[str, dict[str, Any]] = {}
     for s in stats:
         problem = troubled.get(s.name, {})
+        digest = None if s.abandoned else digests.get(s.name)
         state = "abandoned" if s.abandoned else "behind" if s.backlog else "ok"
+        if digest is not None and s.oldest_due is not None and digest.due(parse_iso(s.oldest_due), now) > now:
+            state = "digest"
         rows[s.name] = {
             "state": state if s.abandoned else problem.get("reason", state),
             "backlog": s.backlog,
             "parked": s.parked,
             "last_success": s.last_success,
             "oldest_due": s.oldest_due,
+            "next_digest": None if digest is None else iso(digest.next(now)),
             "error": problem.get("detail"),
             "hint": problem.get("hint"),
         }
-    new = {"backlog": 0, "parked": 0, "last_success": None, "oldest_due": None, "error": None, "hint": None}
+    new = {
+        "backlog": 0,
+        "parked": 0,
+        "last_success": None,
+        "oldest_due": None,
+        "next_digest": None,
+        "error": None,
+        "hint": None,
+    }
     for sink in config.sinks:
-        rows.setdefault(sink.name, {"state": "new", **new})
+        first = digests[sink.name]
+        digest_at = None if first is None else iso(first.next(now))
+        rows.setdefault(sink.name, {"state": "new", **new, "next_digest": digest_at})
     return rows
 
 
@@ -129,12 +149,16 @@ def unwell(status: Mapping[str, Any], tenants: Collection[str], heard: Collectio
 
 @frozen
 class SinkFacts:
-    """How one sink's loop stands: `state` is ok, unavailable, denied or untried; `delivered` by stream."""
+    """How one sink's loop stands: `state` is ok, unavailable, denied or untried; `delivered` by stream.
+
+    What waits for a `digest` is not late before that is due.
+    """
 
     state: str
     error: str
     failures: int
     delivered: Mapping[str, int]
+    digest: Digest | None = None
 
 
 @frozen

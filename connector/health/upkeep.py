@@ -47,13 +47,17 @@ CONNECTOR = ""
 
 @frozen
 class SinkHealth:
-    """How one sink stands: `state` is ok, unavailable, denied or untried; `stuck` are ids that it keeps refusing."""
+    """How one sink stands: `state` is ok, unavailable, denied or untried; `stuck` are ids that it keeps refusing.
+
+    `warning`: what it took last did not reach everybody it is meant for.
+    """
 
     sink: str
     state: str
     error: str = ""
     hint: str = ""
     stuck: tuple[str, ...] = ()
+    warning: str = ""
 
 
 @frozen
@@ -229,6 +233,16 @@ def sink_fault(sink: SinkHealth, known: Mapping[str, Any], since: str | None, no
             f"Problem: sink {sink.sink} keeps refusing {len(sink.stuck)} events while it takes others",
             detail=", ".join(sink.stuck[:20]),
             hint="look for these ids in the receiver's log; `securescore events --id ID --trace` shows every try",
+            data={"sink": sink.sink},
+        )
+    if sink.warning:
+        return Fault(
+            "connector.problem",
+            "partly_delivered",
+            subject,
+            f"Problem: what sink {sink.sink} takes does not reach everybody it is meant for",
+            detail=sink.warning,
+            hint="correct the sink's recipients; the others have everything",
             data={"sink": sink.sink},
         )
     return None

@@ -67,7 +67,7 @@ class Tls:
 
     def send(self, raw: socket.socket, data: memoryview, patience: "Patience") -> None:
         """Handshake, listen for a refusal, send, and close in both directions."""
-        context = self._current()
+        context = self.context()
         heard_until, self._heard_until = self._heard_until, 0.0  # any failure below makes the next batch listen again
         raw.settimeout(patience.left_s())
         began = time.monotonic()
@@ -92,7 +92,7 @@ class Tls:
 
     def handshake(self, raw: socket.socket) -> ssl.SSLSocket:
         """TLS for a protocol whose own first answer shows that the receiver accepts us."""
-        return self._handshake(self._current(), raw)
+        return self._handshake(self.context(), raw)
 
     def _handshake(self, context: ssl.SSLContext, raw: socket.socket) -> ssl.SSLSocket:
         name = self._far.server_name or self._far.host
@@ -104,7 +104,8 @@ class Tls:
             hint = "the receiver speaks no TLS 1.2 or later on this port: check `port` and `transport`"
             raise Denied(f"{self._far.place}: {_words(error)}", hint=hint) from error
 
-    def _current(self) -> ssl.SSLContext:
+    def context(self) -> ssl.SSLContext:
+        """The context as the files are now. Raises Denied naming the file at fault."""
         far = self._far
         files = tuple(_signature(path) for path in (*far.ca_files, far.cert_file, far.key_file) if path)
         if self._context is None or files != self._files:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from connector.config.yaml_file import load
 from connector.mapping.load import load_mapping
-from connector.registry import sink_options
+from connector.model import Digest
+from connector.registry import digest_of, sink_options
 from tests.artefacts.test_readme import blocks
 from tests.golden import samples
 
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_its_recipes_are_accepted(tmp_path: Path) -> None:
-    sinks, jira = blocks((ROOT / "docs/messages.md").read_text(encoding="utf-8"), "yaml")
+    sinks, jira, mail = blocks((ROOT / "docs/messages.md").read_text(encoding="utf-8"), "yaml")
     (tmp_path / "jira-soc.yaml").write_text(jira, encoding="utf-8")
     tenants = "tenants: [{name: t, tenant_id: 11111111-1111-1111-1111-111111111111, source: files, path: .}]\n"
     (tmp_path / "securescore.yaml").write_text("state: {path: s.db}\n" + tenants + sinks, encoding="utf-8")
@@ -25,3 +26,6 @@ def test_its_recipes_are_accepted(tmp_path: Path) -> None:
     assert isinstance(issue, dict)
     assert issue["fields"]["project"] == {"key": "SOC"}
     assert issue["fields"]["issuetype"] == {"name": "Incident"}
+    (tmp_path / "securescore.yaml").write_text("state: {path: s.db}\n" + tenants + mail, encoding="utf-8")
+    config = load(str(tmp_path / "securescore.yaml"), sink_options=sink_options)
+    assert [digest_of(sink.kind, sink.options) for sink in config.sinks] == [Digest("daily", 360), None]

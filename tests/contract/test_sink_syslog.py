@@ -501,7 +501,7 @@ async def test_our_authorities_add_to_those_of_the_network_and_the_system(
     assert (await send(loopback, "x")).accepted
     sink = loopback.sink()
     alone = ssl.create_default_context().cert_store_stats()["x509_ca"]
-    assert sink._tls._current().cert_store_stats()["x509_ca"] == alone + 2
+    assert sink._tls.context().cert_store_stats()["x509_ca"] == alone + 2
 
 
 async def test_the_name_in_the_receivers_certificate_is_checked(start: Start, tls: Receiver) -> None:

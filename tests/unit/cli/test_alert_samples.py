@@ -89,7 +89,7 @@ SIMULATED = {
     "sentinel": r'"Simulated": true',
     **dict.fromkeys(("ocsf", "ocsf-1.6", "ocsf-1.7", "ocsf-1.8"), r'"labels": \["simulated"\]'),
     "ecs": r'"tags": \["simulated"\]',
-    **dict.fromkeys(("slack", "teams", "jira", "servicenow", "pagerduty"), r"\[TEST\]"),
+    **dict.fromkeys(("slack", "teams", "jira", "servicenow", "pagerduty", "mail"), r"\[TEST\]"),
 }
 
 

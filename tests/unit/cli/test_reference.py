@@ -161,7 +161,7 @@ def _only_incomplete(error: ValidationError) -> bool:
     [
         ("state.path", ["state.path"]),
         ("Sinks.Syslog.PORT", ["sinks.syslog.port"]),
-        ("transport", ["sinks.syslog.transport"]),
+        ("framing", ["sinks.syslog.framing"]),
         ("nothing", []),
     ],
 )
@@ -178,8 +178,8 @@ def test_config_explain_says_what_a_key_is(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_misspelt_key_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["config", "explain", "transprot"]) == 2
-    assert "did you mean sinks.syslog.transport?" in capsys.readouterr().err
+    assert main.main(["config", "explain", "framming"]) == 2
+    assert "did you mean sinks.syslog.framing?" in capsys.readouterr().err
 
 
 def test_config_schema_prints_the_shipped_schema(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from connector.health.endpoints import application, metrics, unready
 from connector.health.heartbeat import Heart, slot, tell_new, until_next_slot_s
 from connector.health.overview import Facts, SinkFacts
 from connector.health.upkeep import CONNECTOR
-from connector.model import Event, Receipt
+from connector.model import Digest, Event, Receipt
 from connector.ports import Query, SinkStats, Start, Stats
 from connector.stores.sqlite import SqliteStore, open_store
 from tests.fake_graph import JumpClock
@@ -172,6 +172,14 @@ def test_every_reason_for_not_being_ready_is_named(clock: JumpClock) -> None:
     failing = Counters(1.0, ("a",))
     failing.polled("a", "failed", "secret_expired", None, 0, clock.now())
     assert unready(failing, facts(clock)) == ["no tenant can be read (secret_expired)"]
+
+
+def test_a_digest_is_not_late_before_its_time(clock: JumpClock) -> None:
+    """The alert on events that wait would fire every night otherwise."""
+    sinks = {"soc": SinkFacts("ok", "", 0, {}, Digest("daily", clock.now().hour * 60 + clock.now().minute + 10))}
+    assert b'securescore_sink_oldest_due_seconds{sink="soc"} 0.0' in metrics(
+        counters(clock), facts(clock, sinks=sinks), "1"
+    )
 
 
 def test_metrics_are_what_a_prometheus_parser_reads(clock: JumpClock) -> None:

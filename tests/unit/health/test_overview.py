@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from connector.config.parse import parse
 from connector.health.overview import overview, unwell
 from connector.ports import SinkStats, Stats
+from connector.registry import sink_options
 from connector.signin.credentials import Credential
 from tests.config_example import minimal, parsed
 
@@ -29,7 +31,9 @@ def test_every_part_has_exactly_these_keys() -> None:
         *("newest_day", "data_age_s", "last_success", "error", "hint", "notes", "refused", "problems"),
     ]
     for sink in found["sinks"].values():
-        assert list(sink) == ["state", "backlog", "parked", "last_success", "oldest_due", "error", "hint"]
+        assert list(sink) == [
+            *("state", "backlog", "parked", "last_success", "oldest_due", "next_digest", "error", "hint")
+        ]
     assert list(found["credentials"][0]) == ["credential", "kind", "expires_at", "days_left", "tenants", "sink"]
     assert found["store"] == {"events": 5, "bytes": 900}
 
@@ -39,6 +43,16 @@ def test_ages_and_states_follow_from_what_is_known() -> None:
     (tenant,) = found["tenants"].values()
     assert (tenant["newest_day"], tenant["data_age_s"]) == ("2026-11-22", 86_400)
     assert {sink["state"] for sink in found["sinks"].values()} == {"new", "abandoned"}
+
+
+def test_what_waits_for_a_digest_is_not_behind() -> None:
+    mail = {"name": "mail", "kind": "mail", "host": "smtp", "to": ["soc@example.org"], "digest_at": "06:00"}
+    config = parse(minimal(sinks=[mail]), sink_options=sink_options, base_dir="/srv")
+    for oldest, state in (("2026-11-22T09:00:00Z", "digest"), ("2026-11-21T09:00:00Z", "behind"), (None, "ok")):
+        stats = Stats(5, 900, (SinkStats("mail", 1, 2 if oldest else 0, 0, None, oldest),))
+        row = overview(config, {}, stats, NOW, [], [])["sinks"]["mail"]
+        assert (row["state"], row["next_digest"]) == (state, "2026-11-23T06:00:00Z")
+    assert overview(config, {}, Stats(0, 0, ()), NOW, [], [])["sinks"]["mail"]["next_digest"] == "2026-11-23T06:00:00Z"
 
 
 PROBLEM = {"subject": "outbox", "reason": "outbox_filling", "summary": "Problem: the state is 85% full"}

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from attrs import Factory, field, frozen
 
-from connector.model import Event, Known, Receipt, Record, Snapshot
+from connector.model import Event, Known, Reading, Receipt, Record, Snapshot
 
 FLAW_DAYS = 7
 """For how long a flaw of the state stays an open problem: what is lost does not come back, so only time closes it."""
@@ -36,8 +36,8 @@ class Source(Protocol):
 
     name: str
 
-    async def read(self, known: Known) -> Snapshot:
-        """Read everything once.
+    async def read(self, known: Known) -> Snapshot | Reading:
+        """Read everything once: a snapshot of a tenant that is one unit, or a reading of several units.
 
         Raises Denied, Unavailable or WrongTenant when nothing at all can be said. A part that failed alone is Absent,
         one of which entries were read whole before it broke off is partial.

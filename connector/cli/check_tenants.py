@@ -27,7 +27,7 @@ from connector.config.values import Config, TenantConfig
 from connector.durable import replacing
 from connector.errors import Denied, SecureScoreError
 from connector.formats.spreadsheet import cell
-from connector.model import Known, Snapshot
+from connector.model import Known, Reading, Snapshot
 from connector.net.clouds import cloud_of, consent_url
 from connector.observe import memory
 from connector.observe.poller import Poller, PollOutcome
@@ -93,6 +93,10 @@ def _polled(tenant: TenantConfig, outcome: PollOutcome, look: "Look", claims: Cl
     detail = f"newest day {outcome.newest_day}"
     if outcome.status == "unchanged":
         detail += ", unchanged since the last poll"
+    if isinstance(snapshot, Reading):
+        units = len(snapshot.units) if isinstance(snapshot.units, tuple) else 0
+        detail += f", {units} units with a score" if units else ""
+        return Finding("tenant", name, True, f"{detail}; there is no history: what is before it cannot be had")
     if isinstance(snapshot.days, tuple) and snapshot.days:
         newest = next((day for day in snapshot.days if day.day == outcome.newest_day), None)
         detail += f", {len(newest.controls)} controls scored" if newest else ""
@@ -106,7 +110,7 @@ class Look:
     """Looks at what a poll reads: the snapshot, or the error in its own type, which the outcome has in words only."""
 
     opener: Callable[[TenantConfig], Awaitable[Source]]
-    snapshot: Snapshot | None = None
+    snapshot: Snapshot | Reading | None = None
     error: SecureScoreError | None = None
 
     async def open(self, tenant: TenantConfig) -> Source:
@@ -124,13 +128,13 @@ class _Looked:
     source: Source
     look: Look
 
-    async def read(self, known: Known) -> Snapshot:
+    async def read(self, known: Known) -> Snapshot | Reading:
         try:
-            self.look.snapshot = await self.source.read(known)
+            found = self.look.snapshot = await self.source.read(known)
         except SecureScoreError as error:
             self.look.error = error
             raise
-        return self.look.snapshot
+        return found
 
     async def close(self) -> None:
         await self.source.close()

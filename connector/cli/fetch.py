@@ -17,7 +17,7 @@ from connector.clock import SystemClock
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError, Unavailable
 from connector.health.logs import log_to_stderr
-from connector.model import Known
+from connector.model import Absent, Known, Reading, Snapshot
 from connector.observe.evidence import SUMS, Evidence
 from connector.observe.schedule import concurrency
 
@@ -84,15 +84,21 @@ async def _save(tenant: TenantConfig, config: Config, transports: Transports, ar
         source = await open_source(tenant, config, transports, clock)
         snapshot = await source.read(Known())
         await source.close()
-        lacking = list(snapshot.incomplete.values())
+        lacking = _lacking(snapshot)
         error = "; ".join(dict.fromkeys(f"{part.reason}: {part.detail}" for part in lacking))
         hint = " ".join(dict.fromkeys(part.hint for part in lacking if part.hint))
         notes = tuple(note.text for note in snapshot.notes)
         if not snapshot.evidence:
             error = error or f"source {tenant.source} has no responses that could be saved"
             return Saved(tenant.name, error=error, hint=hint, notes=notes)
-        days = snapshot.days if isinstance(snapshot.days, tuple) else ()
-        day = max((day.day for day in days), default=clock.now().date().isoformat())
+        parts = snapshot.units if isinstance(snapshot, Reading) and isinstance(snapshot.units, tuple) else [snapshot]
+        days = [
+            day.day
+            for part in parts
+            if isinstance(part, Snapshot) and isinstance(part.days, tuple)
+            for day in part.days
+        ]
+        day = max(days, default=clock.now().date().isoformat())
         try:
             await archive.save(tenant.key, snapshot.evidence, day)
         except Unavailable as refused:
@@ -102,6 +108,13 @@ async def _save(tenant: TenantConfig, config: Config, transports: Transports, ar
         return Saved(tenant.name, error=what, hint=failed.hint)
     size = sum(len(file.body) for file in snapshot.evidence)
     return Saved(tenant.name, f"{tenant.key}/{day}", len(snapshot.evidence), size, error, hint, notes)
+
+
+def _lacking(read: Snapshot | Reading) -> list[Absent]:
+    """What of a read did not come."""
+    if isinstance(read, Snapshot):
+        return list(read.incomplete.values())
+    return [part for part in (read.units, read.listed, read.partial) if isinstance(part, Absent)]
 
 
 def show(saved: Sequence[Saved]) -> None:

@@ -13,7 +13,7 @@ from attrs import Factory, define, evolve, field, frozen
 from connector.clock import parse_iso
 from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig
 from connector.ids import Lines, content_hash, event_id
-from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Version, moved
+from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Unit, Version, moved
 from connector.observe import changes, diff, exceptions, explain, groups, guard, notices, occurrences, totals, waterfall
 from connector.observe.catalogue import Catalogue, departed_from
 from connector.observe.explain import Cause, Context, Step
@@ -28,13 +28,16 @@ HISTORY_DAYS = 90
 
 @frozen
 class Rules:
-    """What decides about a tenant's changes; `tenant_id` is needed for the transition ids."""
+    """What decides about the changes of a tenant, or of a unit; `tenant_id` is what makes its ids its own
+    (`Origin.scope`).
+    """
 
     tenant_id: str
     changes: ChangesConfig = Factory(ChangesConfig)
     targets: TargetsConfig = Factory(TargetsConfig)
     exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
     language: str = "en-US"
+    unit: Unit | None = None
 
 
 @frozen

@@ -25,14 +25,14 @@ from connector.errors import (
     exhausted,
 )
 from connector.ids import event_id
-from connector.model import Absent, Change, EvidenceFile, Known, Snapshot, Unchanged
+from connector.model import Absent, Change, EvidenceFile, Known, Reading, Snapshot, Unchanged, Unit
+from connector.observe import estate, heads, mending, pending_writes, units
 from connector.observe import memory as remember
-from connector.observe import mending, pending_writes
 from connector.observe.events import Origin, stamp
 from connector.observe.fold import Rules, observe, stale
-from connector.observe.guard import AHEAD, tomorrow
 from connector.observe.severity import SeverityRules
 from connector.observe.storm import Storms
+from connector.observe.unit_folds import UNITS_A_COMMIT, UnitFolds
 from connector.ports import Clock, Flaw, Source, State, Store
 from connector.problems import Fault, advance
 from connector.signin.credentials import ExpiryWatch
@@ -49,8 +49,6 @@ COMMIT_TRIES = 20
 MAX_DAYS_A_COMMIT = 400
 HEALS = "usually heals by itself; scores and states are not compared until it does"
 """What to do about a part that could not be read, where its source knows nothing better."""
-MAX_NOTES, MAX_NOTE_CHARS = 50, 1_000
-"""What is remembered of a tenant's notes, for `status`; the log has them all."""
 EVIDENCE = "connector.problem:evidence"
 UNJUDGED = ("feed.partial:", "connector.problem:turn", EVIDENCE)
 """Open problems that a poll which read nothing cannot judge: they stay open."""
@@ -127,22 +125,24 @@ class Poller:
         try:
             return await self._poll(tenant)
         except TenantDamaged as error:
-            await self._mend(tenant, await self.store.load(tenant.tenant_id) or State(), error)
+            await self._mend(tenant, await self.store.load(tenant.key) or State(), error)
             return await self._poll(tenant)
 
     async def _poll(self, tenant: TenantConfig) -> PollOutcome:
-        state = await self.store.load(tenant.tenant_id)
+        state = await self.store.load(tenant.key)
         if state is not None and state.lost:
             state = await self._mend(tenant, state, None)
         head = remember.head(state)
         expiring = await self.watch.of_tenant(tenant.name, self.clock.now()) if self.watch else []
         try:
-            snapshot = await self._read(tenant, _known(head, tenant.language, iso(self.clock.now())))
+            snapshot = await self._read(tenant, heads.known(head, tenant.language, iso(self.clock.now())))
         except (ConfigError, Denied, Unavailable, WrongTenant) as error:
             return await self._failed(tenant, state, head, error, expiring)
         self._log_notes(tenant.name, head, snapshot)
+        if isinstance(snapshot, Reading):
+            return await self._poll_units(tenant, state, head, snapshot, expiring)
         now = iso(self.clock.now())
-        rules = Rules(tenant.tenant_id, self.changes, tenant.targets, tenant.exceptions, tenant.language)
+        rules = self._rules(tenant)
         origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, snapshot.source)
         if not isinstance(snapshot.days, tuple) and not isinstance(snapshot.catalogue, Mapping):
             return await self._quiet(tenant, origin, state, head, snapshot, now, expiring)
@@ -161,22 +161,85 @@ class Poller:
                 refusing = seen.memory.refusal is not None
                 unkept = await self._keep(tenant, snapshot, newest_day)  # before the commit, which tells it
                 more_faults = [*expiring, *([_unkept(tenant.name, unkept)] if unkept else [])]
-                problems, more = self._problems(tenant, head, snapshot, newest_day, now, more_faults, refusing=refusing)
-                values, late = pending_writes.abandoned({**values, **_success(head, snapshot, problems, now)}, now)
+                lacking, kept = snapshot.incomplete, bool(snapshot.evidence)
+                problems, more = self._problems(
+                    tenant, head, lacking, newest_day, now, more_faults, refusing=refusing, kept=kept
+                )
+                values, late = pending_writes.abandoned({**values, **heads.after(head, snapshot, problems, now)}, now)
                 told += more
             events = [stamp(change, origin, now, self.severity) for change in told]
             events += [stamp(change, _ours(origin), now, self.severity) for change in late]
             encoded = remember.encode(state, old, seen.memory, values)
             if newest_day is not None:
                 encoded = remember.forget_before(encoded, self._horizon(newest_day))
-            state = await self.store.commit(tenant.tenant_id, encoded, events)
+            state = await self.store.commit(tenant.key, encoded, events)
             count += len(events)
             head = remember.head(state)
             old = seen.memory
-        outcome = _outcome(tenant.name, snapshot, newest_day, count, values["notes"])
+        outcome = _outcome_of(tenant.name, snapshot, newest_day, count, values["notes"])
         if unkept is not None:
             return evolve(outcome, status="partial", error=unkept.what, hint=unkept.hint, reason="evidence")
         return outcome
+
+    async def _poll_units(
+        self,
+        tenant: TenantConfig,
+        state: State | None,
+        head: Mapping[str, Any],
+        reading: Reading,
+        expiring: Sequence[Fault],
+    ) -> PollOutcome:
+        """Fold what was read of several units, so many of them a commit; what is said of the whole is in the last."""
+        entry = units.whole(tenant)
+        assert entry is not None  # only the sources that have one give a Reading
+        now = iso(self.clock.now())
+        roster = units.roster(head)
+        met = estate.met(roster, reading, now)
+        folds = UnitFolds(
+            met=met,
+            roster=roster,
+            entry=entry,
+            source=reading.source,
+            rules=lambda unit: self._rules(tenant, unit),
+            forget=self._horizon,
+            now=now,
+            units_a_commit=min(UNITS_A_COMMIT, self.max_days_a_commit),
+        )
+        lacking = {"units": met.absent} if met.absent is not None else {}
+        count, unkept = 0, None
+        values: dict[str, Any] = {**head, "tenant": tenant.name, "source": reading.source}
+        newest_day = head.get("newest")
+        for step in folds.steps(state):
+            if step is None:
+                await asyncio.sleep(0)
+                continue
+            values |= {units.ROSTER: step.roster}
+            told = list(step.told)
+            if step.last:
+                newest_day = step.head.get("newest", newest_day)
+                day = newest_day or max((row.get("newest") or "" for row in step.roster.values()), default="")
+                unkept = await self._keep(tenant, reading, day or None)  # before the commit, which tells it
+                faults = [*expiring, *([_unkept(tenant.name, unkept)] if unkept else [])]
+                refusing = bool(step.head.get("refusal", head.get("refusal")))
+                problems, more = self._problems(
+                    tenant, head, lacking, newest_day, now, faults, refusing=refusing, kept=bool(reading.evidence)
+                )
+                values |= {**heads.after_units(head, reading, met, problems, now), **step.head}
+                told += [(entry, change) for change in more]
+            events = [stamp(change, units.origin(tenant, unit), now, self.severity) for unit, change in told]
+            state = units.applied(state or State(), step.parts)
+            state = await self.store.commit(tenant.key, remember.with_head(state, values), events)
+            count += len(events)
+        unchanged = isinstance(reading.units, Unchanged)
+        outcome = _outcome(tenant.name, list(lacking.values()), newest_day, count, values["notes"], unchanged=unchanged)
+        if unkept is not None:
+            return evolve(outcome, status="partial", error=unkept.what, hint=unkept.hint, reason="evidence")
+        return outcome
+
+    def _rules(self, tenant: TenantConfig, unit: Unit | None = None) -> Rules:
+        """What decides about the changes of a tenant that is one unit, or of one of its units."""
+        scope = units.origin(tenant, unit).scope if unit else tenant.tenant_id
+        return Rules(scope, self.changes, tenant.targets, tenant.exceptions, tenant.language, unit)
 
     async def _mend(self, tenant: TenantConfig, state: State, error: TenantDamaged | None) -> State:
         """Set aside what cannot be read, in a commit of its own, and say so. Raises the error when nothing is found."""
@@ -186,16 +249,18 @@ class Poller:
         now = iso(self.clock.now())
         for part, why in gone.items():
             if part not in state.lost:  # those the store has noted itself
-                document = f"{tenant.tenant_id}/{part or 'state'}, as read at {now}"
-                await self.store.note(Flaw("state_damaged", document, why, tenant.tenant_id, 0, {}, now))
+                document = f"{tenant.key}/{part or 'state'}, as read at {now}"
+                await self.store.note(Flaw("state_damaged", document, why, tenant.key, 0, {}, now))
+        anew, lost_units = mending.begun_anew(state, gone)
         left = mending.mended(state, gone)
-        log.error("state.mended", extra={"tenant": tenant.name, "parts": sorted(gone), "anew": not left.parts})
-        origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
-        told = [] if left.parts else [begun_anew(now, tenant.tenant_id)]
-        events = [stamp(change, origin, now, self.severity) for change in told]
-        return await self.store.commit(tenant.tenant_id, left, events)
+        log.error("state.mended", extra={"tenant": tenant.name, "parts": sorted(gone), "anew": anew})
+        rows = {} if anew else units.roster(remember.head(state))
+        origins = [units.origin(tenant, estate.of_row(rows[key])) for key in lost_units]
+        origins += [units.origin(tenant)] if anew else []
+        events = [stamp(begun_anew(now, origin.scope), origin, now, self.severity) for origin in origins]
+        return await self.store.commit(tenant.key, left, events)
 
-    async def _read(self, tenant: TenantConfig, known: Known) -> Snapshot:
+    async def _read(self, tenant: TenantConfig, known: Known) -> Snapshot | Reading:
         """What the tenant's source holds. Raises what a source raises, Unavailable when it does not come to an end."""
         try:
             async with asyncio.timeout(self.read_limit_s):
@@ -207,23 +272,25 @@ class Poller:
         except TimeoutError:
             raise Unavailable(f"reading it took longer than {self.read_limit_s:g} s") from None
 
-    async def _keep(self, tenant: TenantConfig, snapshot: Snapshot, newest_day: str | None) -> Unavailable | None:
+    async def _keep(
+        self, tenant: TenantConfig, snapshot: Snapshot | Reading, newest_day: str | None
+    ) -> Unavailable | None:
         """Keep what was received as evidence; why that failed, for it must not keep a poll from being committed."""
         if self.archive is None or newest_day is None or not snapshot.evidence:
             return None
         try:
-            await self.archive.save(tenant.tenant_id, snapshot.evidence, newest_day)
+            await self.archive.save(tenant.key, snapshot.evidence, newest_day)
         except Unavailable as error:
             log.warning("evidence.failed", extra={"tenant": tenant.name, "error": error.what})
             return error
         return None
 
     @staticmethod
-    def _log_notes(tenant: str, head: Mapping[str, Any], snapshot: Snapshot) -> None:
+    def _log_notes(tenant: str, head: Mapping[str, Any], snapshot: Snapshot | Reading) -> None:
         """Each note once, when it is new."""
         told = {text for _, text in head.get("notes", ())}
         for note in snapshot.notes:
-            if shown(note.text) not in told:
+            if heads.shown(note.text) not in told:
                 log.warning("input.noted", extra={"tenant": tenant, "note": note.text})
 
     def _kept(self, snapshot: Snapshot, newest_day: str | None) -> Snapshot:
@@ -251,13 +318,14 @@ class Poller:
         """Nothing to fold: both parts unchanged or absent. Only the feed's health may have news."""
         newest_day = head.get("newest")
         refusing = bool(head.get("refusal"))
-        problems, told = self._problems(tenant, head, snapshot, newest_day, now, expiring, refusing=refusing)
-        values = {**head, "tenant": tenant.name, **_success(head, snapshot, problems, now)}
+        lacking, kept = snapshot.incomplete, bool(snapshot.evidence)
+        problems, told = self._problems(tenant, head, lacking, newest_day, now, expiring, refusing=refusing, kept=kept)
+        values = {**head, "tenant": tenant.name, **heads.after(head, snapshot, problems, now)}
         values, late = pending_writes.abandoned(values, now)
         events = [stamp(change, origin, now, self.severity) for change in told]
         events += [stamp(change, _ours(origin), now, self.severity) for change in late]
-        await self.store.commit(tenant.tenant_id, remember.with_head(state or State(), values), events)
-        return _outcome(tenant.name, snapshot, newest_day, len(events), values["notes"])
+        await self.store.commit(tenant.key, remember.with_head(state or State(), values), events)
+        return _outcome_of(tenant.name, snapshot, newest_day, len(events), values["notes"])
 
     async def _failed(
         self,
@@ -288,12 +356,12 @@ class Poller:
             head.get("problems", {}),
             faults,
             now,
-            scope=tenant.tenant_id,
+            scope=units.origin(tenant).scope,
             newest_day=newest_day,
             unchecked=lambda key: key.startswith(UNJUDGED),
         )
         problems, told = self._calmed(tenant, head, problems, told, now)
-        origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
+        origin = units.origin(tenant)
         events = [stamp(change, origin, now, self.severity) for change in told]
         values = {
             **head,
@@ -305,7 +373,7 @@ class Poller:
             "last_attempt": now,
             "problems": problems,
         }
-        await self.store.commit(tenant.tenant_id, remember.with_head(state or State(), values), events)
+        await self.store.commit(tenant.key, remember.with_head(state or State(), values), events)
         return PollOutcome(
             tenant.name,
             "failed",
@@ -321,12 +389,13 @@ class Poller:
         self,
         tenant: TenantConfig,
         head: Mapping[str, Any],
-        snapshot: Snapshot,
+        lacking: Mapping[str, Absent],
         newest_day: str | None,
         now: str,
         expiring: Sequence[Fault],
         *,
         refusing: bool,
+        kept: bool,
     ) -> tuple[dict[str, dict[str, Any]], list[Change]]:
         faults = [
             Fault(
@@ -338,16 +407,16 @@ class Poller:
                 hint=part.hint or HEALS,
                 data={"part": name},
             )
-            for name, part in snapshot.incomplete.items()
+            for name, part in lacking.items()
         ]
         faults += [*self._stale(newest_day, now, refusing=refusing), *expiring]
         problems, told = advance(
             head.get("problems", {}),
             faults,
             now,
-            scope=tenant.tenant_id,
+            scope=units.origin(tenant).scope,
             newest_day=newest_day,
-            unchecked=lambda key: key == EVIDENCE and self.archive is not None and not snapshot.evidence,
+            unchecked=lambda key: key == EVIDENCE and self.archive is not None and not kept,
         )
         return self._calmed(tenant, head, problems, told, now)
 
@@ -372,12 +441,12 @@ class Poller:
         return [] if fault is None else [fault]
 
 
-def begun_anew(now: str, tenant_id: str) -> Change:
-    """The notice that a tenant's state could not be read and is built anew."""
+def begun_anew(now: str, scope: str) -> Change:
+    """The notice that the state of a tenant, or of a unit, could not be read and is built anew."""
     data = {
         "summary": "The state of this tenant is new: its history is derived again and marked as backfilled",
         "reason": "state_new",
-        "problem_id": event_id(tenant_id, "connector.problem", "state", "state_new", now),
+        "problem_id": event_id(scope, "connector.problem", "state", "state_new", now),
         "first_seen": now,
         "repeat": 0,
         "detail": "what was kept of it could not be read any more",
@@ -403,66 +472,6 @@ def _ours(origin: Origin) -> Origin:
     return evolve(origin, source="connector")
 
 
-def _known(head: Mapping[str, Any], language: str, now: str) -> Known:
-    """What the source may know. Bytes are read anew while a refusal or a doubt waits, or when the language changed."""
-    reread = head.get("refusal") or head.get("doubted_at") or head.get("language", language) not in ("", language)
-    reread = reread or any(
-        refusal["reason"] == AHEAD and day <= tomorrow(now) for day, refusal in head.get("standing", {}).items()
-    )
-    return Known(
-        newest_day=head.get("newest"),
-        had_days=head.get("newest") is not None,
-        had_profiles=bool(head.get("had_profiles")),
-        pages={} if reread else head.get("pages", {}),
-        days_missing=bool(head.get("days_missing")),
-    )
-
-
-def _success(head: Mapping[str, Any], snapshot: Snapshot, problems: Mapping[str, Any], now: str) -> dict[str, Any]:
-    """The head's values after a read; a part that was absent keeps its earlier page hashes out of the comparison."""
-    lacking = list(snapshot.incomplete.values())
-    days_missing = bool(head.get("days_missing")) if isinstance(snapshot.days, Absent) else "days" in snapshot.partial
-    values: dict[str, Any] = {
-        "pages": dict(snapshot.pages),
-        "had_profiles": bool(head.get("had_profiles")) or not isinstance(snapshot.catalogue, Absent),
-        "failures": 0,
-        "error": _words(lacking) if lacking else None,
-        "reason": lacking[0].reason if lacking else None,
-        "hint": _hint(lacking),
-        "days_missing": days_missing,
-        "notes": _notes(head, snapshot),
-        "last_attempt": now,
-        "problems": dict(problems),
-    }
-    if not lacking:
-        values["last_success"] = now
-    return values
-
-
-def _notes(head: Mapping[str, Any], snapshot: Snapshot) -> list[list[str]]:
-    """What is noted of the input now, as (part, text): what was read anew, and as before of what did not change."""
-    parts = {"days": snapshot.days, "catalogue": snapshot.catalogue}
-    same = {name for name, part in parts.items() if isinstance(part, Unchanged)}
-    if same and not any(isinstance(part, tuple | Mapping) for part in parts.values()):
-        same.add("")
-    kept = [(part, text) for part, text in head.get("notes", ()) if part in same]
-    fresh = [(note.part, note.text) for note in snapshot.notes]
-    return [[part, shown(text)] for part, text in list(dict.fromkeys([*kept, *fresh]))[:MAX_NOTES]]
-
-
-def shown(text: str) -> str:
-    return text if len(text) <= MAX_NOTE_CHARS else text[: MAX_NOTE_CHARS - 1] + "…"
-
-
-def _words(lacking: Sequence[Absent]) -> str:
-    """Why parts are lacking; one file may spoil both."""
-    return "; ".join(dict.fromkeys(f"{part.reason}: {part.detail}" for part in lacking))
-
-
-def _hint(lacking: Sequence[Absent]) -> str:
-    return " ".join(dict.fromkeys(part.hint for part in lacking if part.hint))
-
-
 def _reason(error: SecureScoreError) -> str:
     if isinstance(error, WrongTenant):
         return "wrong_tenant"
@@ -474,21 +483,33 @@ def _reason(error: SecureScoreError) -> str:
 
 
 def _outcome(
-    name: str, snapshot: Snapshot, newest_day: str | None, events: int, notes: Sequence[Sequence[str]]
+    name: str,
+    lacking: Sequence[Absent],
+    newest_day: str | None,
+    events: int,
+    notes: Sequence[Sequence[str]],
+    *,
+    unchanged: bool,
 ) -> PollOutcome:
-    lacking = list(snapshot.incomplete.values())
     if lacking:
         return PollOutcome(
             name,
             "partial",
             newest_day,
             events,
-            _words(lacking),
-            _hint(lacking),
+            heads.words(lacking),
+            heads.hint(lacking),
             reason=lacking[0].reason,
             retry_after_s=max((p.retry_after_s or 0.0 for p in lacking), default=0.0) or None,
             notes=tuple(text for _, text in notes),
         )
-    unchanged = isinstance(snapshot.days, Unchanged) and isinstance(snapshot.catalogue, Unchanged)
     status = "unchanged" if unchanged else "ok"
     return PollOutcome(name, status, newest_day, events, notes=tuple(text for _, text in notes))
+
+
+def _outcome_of(
+    name: str, snapshot: Snapshot, newest_day: str | None, events: int, notes: Sequence[Sequence[str]]
+) -> PollOutcome:
+    """That of a tenant which is one unit."""
+    unchanged = isinstance(snapshot.days, Unchanged) and isinstance(snapshot.catalogue, Unchanged)
+    return _outcome(name, list(snapshot.incomplete.values()), newest_day, events, notes, unchanged=unchanged)

@@ -5,10 +5,9 @@
 from typing import Any
 
 from connector.model import Absent, Known, Unchanged
-from connector.ports import Source
 
 
-async def check_source(source: Source) -> None:
+async def check_source(source: Any) -> None:
     """`source` holds at least one day and one profile of one tenant and is not changed meanwhile."""
     first = await source.read(Known())
     assert first.source == source.name

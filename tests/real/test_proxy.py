@@ -18,7 +18,7 @@ from connector.clock import SystemClock
 from connector.config.values import AuthConfig, Config, GraphConfig, NetworkConfig, PollConfig, SinkConfig, TenantConfig
 from connector.deliver.prepare import build_sink
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.model import Known
+from connector.model import Known, Snapshot
 from connector.signin.tokens import azure_credential
 from connector.simulator.server import READ, serve
 from connector.simulator.world import World
@@ -57,6 +57,7 @@ async def use_everything(bench: Bench, config: Config) -> None:
     """Sign in, read, ask for a token the way azure-core does, and try a sink."""
     source = await open_source(config.tenants[0], config, bench.transports, SystemClock())
     snapshot = await source.read(Known())
+    assert isinstance(snapshot, Snapshot)
     assert isinstance(snapshot.days, tuple)
     assert len(snapshot.days) > 0
     options = {**(config.tenants[0].auth or AuthConfig("")).options, "tenant_id": config.tenants[0].tenant_id}

@@ -281,7 +281,10 @@ async def test_a_source_is_found_by_name_and_closed_after_the_read(tmp_path: Pat
 @pytest.mark.parametrize(
     ("tenant", "words"),
     [
-        ({"source": "acmee"}, "'acmee' is not one of graph, files, acme; did you mean acme?"),
+        (
+            {"source": "acmee"},
+            "'acmee' is not one of graph, files, defender_cloud, defender_endpoint, acme; did you mean acme?",
+        ),
         ({"source": "acme", "options": {"days": 0}}, "tenants[0].options.days: "),
         ({"source": "acme", "options": {"dayz": 1}}, "tenants[0].options.dayz: unknown key; did you mean days?"),
         ({"source": "acme", "options": {"key": "literal"}}, "tenants[0].options.key: "),

@@ -4,25 +4,24 @@ All file reading of the configuration is here; what keys mean is in `config`. Th
 merge keys, only true/false are booleans, only decimal digits are numbers: `NO`, `off`, 0600 and 1:30 stay text.
 """
 
-import csv
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path as File
 from typing import Any
 
 from attrs import Factory, define
 
-from connector.config.keys import AUTH, TENANT, TOP
+from connector.config.keys import TOP
 from connector.config.parse import SinkOptions, TenantRow, parse
-from connector.config.read import Path, Problem, Reader, dotted, nearest
+from connector.config.read import Path, Problem, Reader, dotted
+from connector.config.tenants_csv import MAX_TENANTS, bounded, tenants_of_csv
 from connector.config.trust import strangers
 from connector.config.values import Config
 from connector.errors import ConfigError
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 32
-MAX_TENANTS = 100_000
 MAX_VALUES = 2_000_000
 """How many values a file may stand for, each alias counted as all that it stands for."""
 INSTALLED = "/etc/secure-score-connector/config.yaml"
@@ -325,7 +324,7 @@ def read_tenants(path: str) -> tuple[list[TenantRow], list[Problem]]:
     name = File(path).name
     if path.lower().endswith((".yaml", ".yml")):
         return _tenants_of_yaml(text, name)
-    return _tenants_of_csv(text, name)
+    return tenants_of_csv(text, name)
 
 
 def _tenants_of_yaml(text: str, name: str) -> tuple[list[TenantRow], list[Problem]]:
@@ -344,115 +343,8 @@ def _tenants_of_yaml(text: str, name: str) -> tuple[list[TenantRow], list[Proble
         at = (*path, index)
         line = document.lines.get(at, 1)
         rows.append(TenantRow(name, line, values, _inside(document, at, line)))
-    return _bounded(rows, name), problems
+    return bounded(rows, name), problems
 
 
 def _inside(document: Document, at: Path, line: int) -> Any:
     return lambda path: document.lines.get((*at, *path), line)
-
-
-def _tenants_of_csv(text: str, name: str) -> tuple[list[TenantRow], list[Problem]]:
-    written = text.splitlines(keepends=True)
-    told = _SEPARATOR.fullmatch(written[0].rstrip("\r\n")) if written else None
-    skipped = 1 if told else 0  # the line by which spreadsheets tell each other what parts the cells
-    first = written[skipped] if len(written) > skipped else ""
-    delimiter = told[1] if told else ";" if first.count(";") > first.count(",") else ","
-    lines = csv.reader(written[skipped:], delimiter=delimiter, strict=True)
-    rows: list[TenantRow] = []
-    problems: list[Problem] = []
-
-    def note(line: int, what: str) -> None:
-        problems.append(Problem(name, line, f"{name} line {line}: {what}"))
-
-    try:
-        header = next(lines, [])
-        columns = [_column(cell) for cell in _without_empty_end(header, 0)]
-        for what in _header_problems(columns):
-            note(1 + skipped, what)
-        for cells in lines:
-            if not any(cell.strip() for cell in cells):
-                continue
-            line = lines.line_num + skipped
-            cells = _without_empty_end(cells, len(columns))  # noqa: PLW2901 - the same row, as it was meant
-            if len(cells) > len(columns):
-                note(line, f"has {len(cells)} cells, the first line has {len(columns)}")
-            values: dict[str, Any] = {}
-            for column, cell in zip(columns, cells, strict=False):
-                if cell.strip() and _is_column(column):
-                    for what in _put_cell(values, column, cell.strip()):
-                        note(line, what)
-            rows.append(TenantRow(name, line, values))
-            if len(rows) > MAX_TENANTS:
-                break
-    except csv.Error as error:
-        note(lines.line_num + skipped, f"is not CSV: {error}")
-    return _bounded(rows, name), problems
-
-
-_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)
-
-
-def _without_empty_end(cells: list[str], kept: int) -> list[str]:
-    """The cells without the empty ones behind the last column, which spreadsheets leave there."""
-    end = len(cells)
-    while end > kept and not cells[end - 1].strip():
-        end -= 1
-    return cells[:end]
-
-
-def _bounded(rows: list[TenantRow], name: str) -> list[TenantRow]:
-    if len(rows) > MAX_TENANTS:
-        raise ConfigError([f"{name}: holds more than {MAX_TENANTS} tenants"])
-    return rows
-
-
-def _column(cell: str) -> str:
-    """Heads of columns in any case; `label.customer` is `labels.customer`, whose own case counts."""
-    head, dot, rest = cell.strip().partition(".")
-    head = head.strip().lower().replace(" ", "_")
-    return f"labels.{rest}" if head == "label" and dot else head + dot + rest
-
-
-_COLUMNS = {
-    *(name for name, option in TENANT.items() if option.type != "auth"),
-    *(f"{key}.{name}" for key in ("auth", "write_auth") for table in AUTH.values() for name in ("kind", *table)),
-}
-
-
-def _is_column(column: str) -> bool:
-    return column in _COLUMNS or (column.startswith("labels.") and len(column) > len("labels."))
-
-
-def _header_problems(columns: Sequence[str]) -> Iterator[str]:
-    for column in dict.fromkeys(columns):
-        if not _is_column(column):
-            known = nearest(column, _COLUMNS) or "; known: " + ", ".join(sorted(TENANT)) + ", label.NAME"
-            yield f"unknown column {column[:60]!r}{known}"
-        elif columns.count(column) > 1:
-            yield f"the column {column} is there {columns.count(column)} times"
-    for column in ("name", "tenant_id"):
-        if column not in columns:
-            yield f"the column {column} is missing"
-
-
-def _put_cell(values: dict[str, Any], column: str, cell: str) -> Iterator[str]:
-    """Put a cell where its dotted column says. Lists are "a;b", labels "a=b;c=d"."""
-    if column == "labels":
-        for pair in filter(None, (part.strip() for part in cell.split(";"))):
-            key, equals, value = pair.partition("=")
-            if not equals or not key.strip() or not value.strip():
-                yield 'labels: expected "customer=contoso;tier=gold"'
-            else:
-                values.setdefault("labels", {})[key.strip()] = value.strip()
-        return
-    *heads, last = column.split(".", 1) if column.startswith("labels.") else column.split(".")
-    for head in heads:
-        values = values.setdefault(head, {})
-        if not isinstance(values, dict):
-            yield f"{column}: {head} is written as a word already, in a column of its own"
-            return
-    if isinstance(values.get(last), dict):
-        yield f"{column}: is written in parts already, in columns of their own"
-        return
-    is_list = column in TENANT and TENANT[column].type == "list"
-    values[last] = [part.strip() for part in cell.split(";") if part.strip()] if is_list else cell

@@ -10,6 +10,8 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any, ClassVar
 
 from connector.clock import SystemClock, iso
@@ -17,6 +19,8 @@ from connector.config.values import LogConfig
 from connector.foreign.characters import harmless
 
 MAX_FACT_CHARS = 2_000
+FILE_BYTES, FILES = 5_000_000, 4
+"""Of a log file of our own: its size, and how many older ones stay beside it."""
 REDACTED = "[redacted]"
 
 _SECRETS = (
@@ -56,6 +60,20 @@ def log_as_splunkd(config: LogConfig) -> None:
     log_to_stderr(config)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(SplunkdLines())
+
+
+def log_beside(path: Path, **facts: str) -> None:
+    """Logs in a file too, from now on, each line with these facts; stderr then keeps warnings and worse.
+
+    Raises OSError when the file cannot be written.
+    """
+    beside = RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8")
+    beside.setFormatter(KeyedLines(facts))
+    logging.raiseExceptions = False  # a disk that is full is no reason to end, and stderr is splunkd's
+    root = logging.getLogger()
+    for handler in root.handlers:
+        handler.setLevel(logging.WARNING)
+    root.addHandler(beside)
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:
@@ -106,6 +124,22 @@ class SplunkdLines(logging.Formatter):
         trace = _trace(record)
         level = self._LEVELS.get(record.levelname, record.levelname)
         return f"{level} {redact(harmless(f'{record.getMessage()} {facts} {trace}'))}".rstrip()
+
+
+class KeyedLines(logging.Formatter):
+    """`2026-11-22T09:12:03Z log_level=INFO pid=7 input="prod" message="…"`: what Splunk extracts by itself."""
+
+    def __init__(self, facts: Mapping[str, str]) -> None:
+        super().__init__()
+        self._always = " ".join(f"{k}={json.dumps(v)}" for k, v in facts.items())
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = f"{iso(SystemClock().now())} log_level={record.levelname} pid={record.process} {self._always}"
+        facts = {"message": redact(harmless(record.getMessage())), **_facts(record)}
+        if trace := _trace(record):
+            facts["exc_l"] = type(record.exc_info[1]).__name__ if record.exc_info else ""
+            facts["traceback"] = trace
+        return f"{head} {' '.join(f'{k}={json.dumps(v)}' for k, v in facts.items())}"
 
 
 class JsonLines(logging.Formatter):

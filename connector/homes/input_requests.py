@@ -36,19 +36,20 @@ class InputRequests:
     accept: bool = False
 
 
-async def fulfil(store: Kept, sink: str, tenant_id: str, requests: InputRequests) -> list[str]:
+async def fulfil(store: Kept, sinks: Sequence[str], tenant_ids: Sequence[str], requests: InputRequests) -> list[str]:
     """Do what is asked for and was not done yet; what was done, in words. Raises StoreError."""
     done = []
     known = memory.readable_head(await store.load(CONNECTOR))
     if requests.resend_since and requests.resend_since != known.get("resent_since"):
-        count = await store.replay(sink, Query(since=f"{requests.resend_since}T00:00:00Z"))
+        since = Query(since=f"{requests.resend_since}T00:00:00Z")
+        count = max([await store.replay(sink, since) for sink in sinks])
         done.append(f"{count} events observed since {requests.resend_since} are sent again, with the same ids")
         await _remember(store, "resent_since", requests.resend_since)
     elif not requests.resend_since and known.get("resent_since"):
         await _remember(store, "resent_since", None)
     if not requests.accept and known.get("accepted"):
         await _remember(store, "accepted", None)  # turned off: the next time it is on it counts again
-    elif requests.accept and not known.get("accepted") and await _approve(store, tenant_id):
+    elif requests.accept and not known.get("accepted") and any([await _approve(store, each) for each in tenant_ids]):
         done.append("the refused day or catalogue is believed from now on; turn the switch off")
         await _remember(store, "accepted", True)
     return done

@@ -1,13 +1,15 @@
 """What the add-on asks of splunkd: conf stanzas, secrets from storage/passwords, and where it runs.
 
-The session is the caller's: a splunklib Service for our app and owner nobody. Nothing is written, and no meaning of a
-stanza is known here. Secrets leave by return value only. Layout of encrypted fields: solnlib 8, `credentials.py`.
+The session is the caller's: a splunklib Service for our app and owner nobody. No meaning of a stanza is known here;
+nothing is written but a macro's definition and an input's row. Secrets leave by return value only. Layout of encrypted
+fields: solnlib 8, `credentials.py`.
 """
 
 import io
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -28,6 +30,18 @@ class Service(Protocol):
     """What splunklib.client.Service offers of it."""
 
     def get(self, path_segment: str, **query: Any) -> Any: ...
+
+    def post(self, path_segment: str, **query: Any) -> Any: ...
+
+
+class Rows(Protocol):
+    """What splunklib's KVStoreCollectionData offers of it."""
+
+    def query(self, **query: Any) -> Any: ...
+
+    def batch_save(self, *documents: Any) -> Any: ...
+
+    def delete(self, query: str | None = None) -> Any: ...
 
 
 def bounded(handler: Callable[..., dict[str, Any]], max_bytes: int = MAX_ANSWER_BYTES) -> Callable[..., dict[str, Any]]:
@@ -101,20 +115,83 @@ def secrets(service: Service, app: str, conf: str, name: str) -> dict[str, str]:
     return {key: str(value) for key, value in found.items()}
 
 
+def index_fault(service: Service, index: str) -> str | None:
+    """What is wrong with an index as a place for events, None when nothing is or it cannot be told.
+
+    Events for an index that the indexers do not have are dropped by them, and nobody who sends is told. A splunkd that
+    forwards to others does not know theirs.
+    """
+    if index in ("", "default"):
+        return None
+    if not index.replace("-", "").replace("_", "").isalnum():
+        return f"index: {index[:80]!r} cannot be the name of one"
+    try:
+        found = _content(_entries(service, f"/services/data/indexes/{index}"))
+    except _Missing:
+        return None if forwards(service) else f"index: there is no index {index!r}, and events for it would be lost"
+    except (Denied, Unavailable):
+        return None
+    return f"index: {index!r} is switched off" if str(found.get("disabled")).lower() in ("1", "true") else None
+
+
+def forwards(service: Service) -> bool:
+    """Whether this splunkd sends its events to others. False also when it does not say."""
+    try:
+        servers = _entries(service, "/services/data/outputs/tcp/server", count=-1)
+    except (Denied, Unavailable, _Missing):
+        return False
+    return any(str(_content([each]).get("disabled")).lower() not in ("1", "true") for each in servers)
+
+
+def set_definition(service: Service, macro: str, definition: str) -> None:
+    """Write the definition of a macro of ours. Raises Denied and Unavailable."""
+    with _ours("configs/conf-macros"):
+        service.post(f"configs/conf-macros/{macro}", definition=definition)
+
+
+def running(service: Service, kind: str) -> set[str]:
+    """The names of the inputs of a kind that are switched on here. Raises Denied and Unavailable."""
+    try:
+        found = _entries(service, f"data/inputs/{kind}", count=-1)
+    except _Missing:
+        return set()
+    return {
+        str(each.get("name")) for each in found if str(_content([each]).get("disabled")).lower() not in ("1", "true")
+    }
+
+
+def announce(rows: Rows, row: Mapping[str, Any], running_here: Collection[str]) -> None:
+    """Keep an input's row among those that are expected, and take those of inputs of this host that are no more.
+
+    Its key is the input's name: in a cluster it says who polled last. Raises what splunklib raises.
+    """
+    rows.batch_save({"_key": row["input"], **row})
+    for other in rows.query(query=json.dumps({"host": row["host"]})):
+        if (name := other.get("input")) and name != row["input"] and name not in running_here:
+            rows.delete(json.dumps({"_key": other.get("_key")}))
+
+
 class _Missing(Exception):
     """There is nothing under that path."""
 
 
 def _entries(service: Service, path: str, **query: Any) -> list[Mapping[str, Any]]:
-    """The entries of an answer; foreign errors become ours here and nowhere else."""
+    """The entries of an answer."""
+    with _ours(path):
+        found = json.loads(service.get(path, output_mode="json", **query).body.read())
+        return [entry for entry in found["entry"] if isinstance(entry, dict)]
+
+
+@contextmanager
+def _ours(path: str) -> Iterator[None]:
+    """Foreign errors become ours here and nowhere else."""
     from splunklib.binding import (  # noqa: PLC0415 - an extra
         AuthenticationError,
         HTTPError,
     )
 
     try:
-        found = json.loads(service.get(path, output_mode="json", **query).body.read())
-        return [entry for entry in found["entry"] if isinstance(entry, dict)]
+        yield
     except AuthenticationError as error:
         raise Denied("splunkd refuses our session", "let splunkd start the input again") from error
     except HTTPError as error:

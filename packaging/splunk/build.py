@@ -35,13 +35,15 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ADDON = "TA_ms_secure_score"
 KNOWLEDGE = "ms_secure_score_knowledge"
+PAGES = ("inputs", "configuration", "dashboard")
+"""Made by ucc-gen; the last one shows what its inputs sent, and their errors."""
 KINDS = ("addon", "knowledge", "lock")
 LIB = HERE / "requirements-lib.lock"
 PURE = ("--no-deps", "--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none")
 PURE += ("--python-version=3.13", "--ignore-requires-python")  # an older pip asks its own interpreter for the latter
 FALLBACK_EPOCH = "1790000000"  # outside a git checkout, when SOURCE_DATE_EPOCH does not say better
 
-MAPPINGS = ("splunk",)
+MAPPINGS = ("splunk", "graphsecurity")
 DATA = ("severity", "frameworks", "attack")
 LEFT_OUT = (
     "connector/cli",
@@ -164,9 +166,6 @@ def addon(work: Path, ucc: str) -> Path:
         base_html.write_text(re.sub(r"\b1[0-9]{9}\b", str(epoch()), base_html.read_text()))
     (tree / "lib/bom.json").write_text(bill(tree / "lib"))
     return tree
-
-
-PAGES = ("configuration", "inputs", "dashboard")
 
 
 def without_pages(tree: Path) -> None:
@@ -354,7 +353,7 @@ def nav(app: str) -> str:
         for n, name in enumerate(dashboards())
     ]
     if app == ADDON:
-        pages += ['  <view name="inputs"/>', '  <view name="configuration"/>']
+        pages += [f'  <view name="{name}"/>' for name in PAGES]
     pages += ['  <view name="search"/>', '  <view name="alerts"/>']
     return "\n".join(["<nav>", *pages, "</nav>", ""])
 

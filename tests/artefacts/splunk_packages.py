@@ -156,10 +156,11 @@ class Bench:
     clock: SimulatedClock
     authority: Authority
     params: dict[str, str] = field(factory=dict)
+    more_env: dict[str, str] = field(factory=dict)
 
     @property
     def env(self) -> dict[str, str]:
-        return {**BARE, "PYTHONPYCACHEPREFIX": str(self.tree.parent / "bytecode")}
+        return {**BARE, "PYTHONPYCACHEPREFIX": str(self.tree.parent / "bytecode"), **self.more_env}
 
     def tenants(self) -> list[Any]:
         return list(self.sim.world.tenants)
@@ -259,8 +260,9 @@ async def bench(tree: Path, folder: Path) -> AsyncIterator[Bench]:
         serve_authority(SystemClock(), ids, [registration], ssl=context) as authority,
         serve(world, clock, authenticate=authority.caller) as sim,
     ):
-        with splunkd("ms_secure_score_state", "ms_secure_score_lease", app=ADDON) as fake:
+        with splunkd("ms_secure_score_state", "ms_secure_score_lease", "ms_securescore_instances", app=ADDON) as fake:
             made = Bench(tree, folder, python313(), fake, sim, clock, authority)
+            fake.confs["macros"] = {"ms_securescore_index": {"definition": "index=main"}}
             made.account("contoso", ids[0])
             made.account("fabrikam", ids[1])
             yield made

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -28,7 +31,7 @@ from tests.artefacts.splunk_packages import (
     older_python,
     python313,
 )
-from tests.fakes.kvstore import splunkd, stored_secret
+from tests.fakes.kvstore import SESSION, splunkd, stored_secret
 
 DAY_S = 86_400.0
 
@@ -226,6 +229,175 @@ async def test_goes_through_the_proxy_and_keeps_its_password(bench: Bench) -> No
     assert "proxy" in run.err
     assert "INFO" not in run.err, "the level is that of the logging page"
     assert "pass" not in run.err + run.out
+
+
+# --------------------------------------------------------------------------------------------------------- accounts
+
+ACCOUNT = f"{ADDON.lower()}_rh_account.py"
+
+
+async def save(bench: Bench, name: str, action: int = 1, /, **fields: str) -> splunk_pages.Shown:
+    """Let the page save an account of the first tenant, with these fields changed."""
+    given = {
+        "tenant_id": bench.tenants()[0].id,
+        "client_id": splunk_packages.CLIENT_ID,
+        "client_secret": SECRET,
+        "cloud": "global",
+        "auth_kind": "client_secret",
+        "ca_file": str(bench.folder / "ca.pem"),
+        "graph_url": bench.sim.base_url,
+        "login_url": bench.authority.base_url,
+        "skip_check": "0",
+        **fields,
+    }
+    return await asyncio.to_thread(
+        splunk_pages.ask, bench.tree, bench.folder, bench.python, ACCOUNT, name, given, action=action,
+        uri=f"http://127.0.0.1:{bench.splunkd.port}", session=SESSION,
+    )  # fmt: skip
+
+
+async def test_an_account_is_saved_after_it_has_read_something(bench: Bench) -> None:
+    shown = await save(bench, "fresh")
+    assert shown.words == "", shown.err
+    assert shown.stored is not None
+    assert shown.stored["fresh"]["client_secret"] == SECRET
+    assert shown.stored["fresh"]["skip_check"] == "0"
+    assert not list(bench.tree.rglob("__pycache__"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"client_secret": "not the secret"}, "secret"),
+        ({"tenant_id": "99999999-9999-4999-8999-999999999999"}, "99999999-9999-4999-8999-999999999999"),
+        ({"tenant_id": "contoso"}, "account, tenant id"),
+        ({"graph_url": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+        ({"client_secret": ""}, "no client secret"),
+        ({"auth_kind": "certificate", "certificate_file": "/nonexistent.pem"}, "which this Splunk's Python lacks"),
+    ],
+)
+async def test_an_account_that_would_not_work_is_not_saved(bench: Bench, fields: dict[str, str], words: str) -> None:
+    shown = await save(bench, "fresh", **fields)
+    assert shown.stored is None
+    assert words in shown.words
+    assert "not the secret" not in shown.words + shown.err
+    assert "Traceback" not in shown.words
+
+
+async def test_an_account_without_the_permission_says_who_must_consent(bench: Bench) -> None:
+    bench.authority.registrations[splunk_packages.CLIENT_ID].roles = {None: frozenset()}
+    shown = await save(bench, "fresh")
+    assert shown.stored is None
+    assert "SecurityEvents.Read.All is missing (granted: none)" in shown.words
+    assert f"/{bench.tenants()[0].id}/adminconsent?client_id=" in shown.words
+
+
+async def test_saving_without_trying_is_a_choice_for_once(bench: Bench) -> None:
+    shown = await save(bench, "fresh", client_secret="not the secret", skip_check="1")
+    assert shown.stored is not None
+    assert shown.stored["fresh"]["skip_check"] == "0"
+
+
+async def test_an_edit_tries_with_the_secret_that_is_stored(bench: Bench) -> None:
+    """The page shows stars for it, and sends them, or nothing, when it was not changed."""
+    for unchanged in ("******", ""):
+        shown = await save(bench, "contoso", 4, client_secret=unchanged)
+        assert shown.stored is not None, shown.words
+    bench.account("stale", bench.tenants()[0].id, secret="not the secret")
+    assert (await save(bench, "stale", 4, client_secret="******")).stored is None
+    assert (await save(bench, "stale", 4)).stored is not None, "a new one counts at once"
+
+
+# ----------------------------------------------------------------------------------------------------------- indexes
+
+
+async def test_an_index_that_is_not_there_is_refused(bench: Bench) -> None:
+    proposal = bench.proposal("prod", index="nosuch")
+    run = await bench.run("--validate-arguments", stdin=proposal)
+    assert run.code == 1
+    assert "there is no index 'nosuch', and events for it would be lost" in run.out
+    bench.splunkd.outputs = ("indexer:9997",)
+    forwarder = await bench.run("--validate-arguments", stdin=proposal)
+    assert (forwarder.code, forwarder.out) == (0, ""), "a forwarder does not know the indexes of its indexers"
+
+
+async def test_the_index_of_an_input_is_that_of_the_searches(bench: Bench) -> None:
+    macro = {"definition": "index=main"}
+    bench.splunkd.confs["macros"] = {"ms_securescore_index": macro}
+    await bench.poll()
+    assert macro["definition"] == "index=security"
+    await bench.poll("two", account="fabrikam", index="other")
+    assert macro["definition"] == "(index=security OR index=other)"
+    await bench.poll("three", account="fabrikam", index="main", set_macro="0")
+    assert "main" not in macro["definition"]
+    macro["definition"] = "index=security sourcetype=ms*"
+    run = await bench.poll("four", account="fabrikam", index="other")
+    assert macro["definition"] == "index=security sourcetype=ms*", "what a site wrote stays"
+    assert "site's own" in run.err
+
+
+async def test_an_input_is_expected_from_its_first_start_on(bench: Bench) -> None:
+    """Also one whose first poll fails: what never sent anything is silent, too."""
+    bench.account("wrong", bench.tenants()[0].id, secret="not the secret")
+    bench.splunkd.inputs = {"prod": True, "gone": False}
+    rows = bench.splunkd.collections["ms_securescore_instances"]
+    rows["gone"] = {"_key": "gone", "input": "gone", "host": "sh1", "instance": "x"}
+    rows["theirs"] = {"_key": "theirs", "input": "theirs", "host": "another", "instance": "y"}
+    run = await bench.poll(account="wrong", interval="7200")
+    assert set(rows) == {"prod", "theirs"}, "what was switched off here is expected no more"
+    row = rows["prod"]
+    assert set(row) >= {"instance", "input", "host", "interval_s", "last_seen"}
+    assert (row["input"], row["host"], row["interval_s"]) == ("prod", "sh1", 7200)
+    assert abs(row["last_seen"] - datetime.now(UTC).timestamp()) < 60
+    told = [json.loads(e["data"]) for e in run.events if "connector.heartbeat" in e["data"]]
+    assert {each["instance"] for each in told} == {row["instance"]}, "heartbeats bear the same name"
+
+
+async def test_the_input_has_a_log_of_its_own(bench: Bench) -> None:
+    logs = bench.folder / "var" / "log" / "splunk"
+    logs.mkdir(parents=True)
+    bench.more_env["SPLUNK_HOME"] = str(bench.folder)
+    run = await bench.poll()
+    assert run.err == "", "what is no trouble is in the file alone"
+    lines = (logs / "ta_ms_secure_score_prod.log").read_text().splitlines()
+    assert all(re.match(r'\d{4}-\d\d-\d\dT[\d:]+Z log_level=INFO pid=\d+ input="prod" ', line) for line in lines), lines
+    sent = [line for line in lines if 'action="events_ingested"' in line]
+    counted = {re.findall(r'sourcetype_ingested="([^"]+)" n_events=(\d+)', line)[0] for line in sent}
+    there = Counter(event["sourcetype"] for event in run.events)
+    assert counted == {(name, str(count)) for name, count in there.items()}
+    assert all('modular_input_name="secure_score://prod"' in line for line in sent)
+    bench.account("wrong", bench.tenants()[0].id, secret="not the secret")
+    failed = await bench.poll(account="wrong")
+    assert failed.err.startswith("ERROR "), "trouble is said in both places"
+    assert "log_level=ERROR" in (logs / "ta_ms_secure_score_prod.log").read_text()
+
+
+# ------------------------------------------------------------------------------------------------------ many tenants
+
+
+async def test_one_process_polls_a_list_of_tenants(bench: Bench, tmp_path: Path) -> None:
+    """A lookup file of the app; an app registration for all, or another account for one; an index of its own."""
+    tree = tmp_path / "installed"
+    shutil.copytree(bench.tree, tree)
+    bench.tree = tree
+    one, two = (tenant.id for tenant in bench.tenants())
+    (tree / "lookups/tenants.csv").write_text(
+        f"name,tenant_id,account,index,label.tier\nfirst,{one},,,gold\nsecond,{two},fabrikam,other,\n"
+    )
+    bench.params["tenant_list"] = "tenants.csv"
+    assert (await bench.run("--validate-arguments", stdin=bench.proposal("prod", tenant_list="tenants.csv"))).code == 0
+    run = await bench.poll()
+    assert run.code == 0, run.err
+    assert "2 tenants: 2 ok" in run.err
+    where = {(e["host"], e["index"]) for e in run.events if "health" not in e["sourcetype"]}
+    assert where == {("first", "security"), ("second", "other")}
+    assert (await bench.poll()).out == ""
+    (tree / "lookups/tenants.csv").write_text(f"name,tenant_id,index\nfirst,{one},nosuch\n")
+    refused = await bench.run("--validate-arguments", stdin=bench.proposal("prod", tenant_list="tenants.csv"))
+    assert "there is no index 'nosuch'" in refused.out
+    missing = await bench.run("--validate-arguments", stdin=bench.proposal("prod", tenant_list="gone.csv"))
+    assert "gone.csv" in missing.out
+    assert "Lookup table files" in missing.out
 
 
 @pytest.mark.parametrize(

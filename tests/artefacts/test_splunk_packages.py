@@ -88,6 +88,7 @@ def test_mappings_come_compiled(splunk: Packages) -> None:
     assert {path.name for path in mappings.iterdir()} == {
         "__init__.py",
         "splunk.json",
+        "graphsecurity.json",
         "severity.json",
         "frameworks.json",
         "attack.json",

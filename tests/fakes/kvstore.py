@@ -39,7 +39,8 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 class Splunkd:
     """What the server holds. `fail` answers every data request with this status instead.
 
-    `confs` are by file and stanza; `secrets` are entries of storage/passwords; `roles` and `guid` its own.
+    `confs` are by file and stanza; `secrets` are entries of storage/passwords; `roles` and `guid` its own; `indexes`
+    are those it has, `outputs` where it forwards to, `inputs` its inputs, each True when it is switched on.
     """
 
     port: int = 0
@@ -49,6 +50,9 @@ class Splunkd:
     secrets: list[dict[str, str]] = field(factory=list)
     roles: tuple[str, ...] = ("indexer",)
     guid: str = "11111111-AAAA-4BBB-8CCC-000000000001"
+    indexes: set[str] = field(factory=lambda: {"main", "security", "other"})
+    outputs: tuple[str, ...] = ()
+    inputs: dict[str, bool] = field(factory=dict)
     collections: dict[str, dict[str, dict[str, Any]]] = field(factory=dict)
     requests: list[str] = field(factory=list)
     largest_bytes: int = 0
@@ -114,7 +118,7 @@ def _handler(state: Splunkd) -> type[BaseHTTPRequestHandler]:
                 if self.headers.get("Authorization") != f"Splunk {state.session}":
                     self.refuse(401, "call not properly authenticated")
                     return
-                if self.about_itself(url.path):
+                if self.about_itself(url.path, parse_qs(body.decode("utf-8", "replace"))):
                     return
                 marker = f"/servicesNS/nobody/{state.app}/storage/collections/"
                 kind, _, rest = url.path.removeprefix(marker).partition("/")
@@ -130,7 +134,7 @@ def _handler(state: Splunkd) -> type[BaseHTTPRequestHandler]:
                     options = {k: v[0] for k, v in parse_qs(url.query).items()}
                     self.data(state.collections[name], unquote_plus(key), options, body)
 
-        def about_itself(self, path: str) -> bool:
+        def about_itself(self, path: str, form: Mapping[str, list[str]]) -> bool:
             """Answer what is not the KV store; whether it was that."""
             own = f"/servicesNS/nobody/{state.app}/"
             if path == "/services/server/info":
@@ -138,9 +142,22 @@ def _handler(state: Splunkd) -> type[BaseHTTPRequestHandler]:
                 self.answer(200, {"entry": [{"name": "server-info", "content": content}]})
             elif path == f"{own}storage/passwords":
                 self.answer(200, {"entry": [{"name": str(n), "content": s} for n, s in enumerate(state.secrets)]})
+            elif path.startswith("/services/data/indexes/"):
+                name = path.removeprefix("/services/data/indexes/")
+                if name in state.indexes:
+                    self.answer(200, {"entry": [{"name": name, "content": {"disabled": False}}]})
+                else:
+                    self.refuse(404, f"Could not find object id={name}")
+            elif path == "/services/data/outputs/tcp/server":
+                self.answer(200, {"entry": [{"name": n, "content": {"disabled": False}} for n in state.outputs]})
+            elif path.startswith(f"{own}data/inputs/"):
+                each = [{"name": name, "content": {"disabled": not on}} for name, on in state.inputs.items()]
+                self.answer(200, {"entry": each})
             elif path.startswith(f"{own}configs/conf-"):
                 conf, _, stanza = path.removeprefix(f"{own}configs/conf-").partition("/")
                 found = state.confs.get(conf, {}).get(unquote_plus(stanza))
+                if found is not None and self.command == "POST":
+                    found.update((key, values[0]) for key, values in form.items())
                 if found is None:
                     self.refuse(404, f"{stanza} does not exist")
                 else:

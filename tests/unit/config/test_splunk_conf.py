@@ -1,6 +1,7 @@
 """Conf stanzas of the Splunk add-on become a Config, or one error in the words of its pages."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from connector.config.splunk_conf import (
     config_of,
     home_kind,
     interval_s,
+    list_file,
+    read_list,
     resend_since,
+    secret_of,
 )
 from connector.errors import ConfigError
 
@@ -170,3 +174,102 @@ def test_the_form_offers_every_language() -> None:
     (field,) = (entity for entity in inputs["entity"] if entity["field"] == "language")
     offered = [option["value"][:2] for option in field["options"]["autoCompleteFields"]]
     assert offered == list(LANGUAGES), "packaging/splunk/globalConfig.json and connector/config/keys.py differ"
+
+
+# ------------------------------------------------------------------------------------------------- proxy, logging
+
+
+def test_the_proxy_may_be_https_and_has_exceptions() -> None:
+    proxy = {"proxy_enabled": "1", "proxy_type": "https", "proxy_url": "p.example", "proxy_port": "443"}
+    config = config_of(evolve(STANZAS, proxy={**proxy, "no_proxy": "graph.microsoft.us, .corp.example"}), FILES)
+    assert config.network.proxy == "https://p.example:443"
+    assert list(config.network.no_proxy) == ["graph.microsoft.us", ".corp.example"]
+    off = config_of(evolve(STANZAS, proxy={**proxy, "proxy_enabled": "0", "no_proxy": "x"}), FILES)
+    assert off.network.proxy is None
+
+
+@pytest.mark.parametrize(
+    ("said", "level"), [("DEBUG", "debug"), ("WARN", "warning"), ("ERROR", "error"), ("CRITICAL", "error")]
+)
+def test_no_level_says_more_than_was_asked_for(said: str, level: str) -> None:
+    assert config_of(evolve(STANZAS, logging={"loglevel": said}), FILES).log.level == level
+
+
+# ------------------------------------------------------------------------------------------------ kinds of account
+
+
+def test_an_account_may_sign_in_with_a_certificate() -> None:
+    account = {**STANZAS.account, "auth_kind": "certificate", "certificate_file": "/opt/key.pem", "expires_on": ""}
+    auth = config_of(evolve(STANZAS, account=account), FILES).tenants[0].auth
+    assert auth is not None
+    assert (auth.kind, auth.options) == ("certificate", {"client_id": CLIENT, "file": "/opt/key.pem"})
+    locked = config_of(evolve(STANZAS, account={**account, "certificate_password": "******"}), FILES).tenants[0].auth
+    assert locked is not None
+    assert locked.options["password"] == f"${{env:{SECRET}}}"
+    (problem,) = problems(account={**account, "certificate_file": ""})
+    assert problem.startswith("account, certificate file: is missing")
+
+
+def test_days_as_the_older_add_on_sent_them_are_a_sink_beside() -> None:
+    config = config_of(evolve(STANZAS, input={**STANZAS.input, "older_format": "1"}), FILES)
+    assert [(sink.name, sink.format, sink.streams) for sink in config.sinks] == [
+        ("splunk", "splunk", ("score", "change")),
+        ("splunk_5693", "graphsecurity", ("score",)),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- many tenants
+
+OTHER = "33333333-3333-3333-3333-333333333333"
+MANY = {**STANZAS.input, "tenant_list": "tenants.csv"}
+
+
+def listed(text: str, **others: Mapping[str, str]) -> Stanzas:
+    return evolve(STANZAS, input=MANY, tenants=read_list("tenants.csv", text), others=others)
+
+
+def test_a_list_of_tenants_shares_an_account_or_names_another() -> None:
+    text = (
+        "name,tenant_id,account,cloud,language,index,label.tier\n"
+        f"one,{TENANT},,,,,gold\n"
+        f"two,{OTHER},own,global,fr,customer_two,\n"
+    )
+    stanzas = listed(text, own={"client_id": OTHER, "cloud": "dod"})
+    one, two = config_of(stanzas, FILES).tenants
+    assert one.auth is not None
+    assert two.auth is not None
+    assert (one.name, one.tenant_id, one.graph.cloud, one.language) == ("one", TENANT, "usgov", "de")
+    assert one.auth.options == {"client_id": CLIENT, "client_secret": f"${{env:{SECRET}}}"}
+    assert one.labels == {"tier": "gold"}
+    assert (two.name, two.graph.cloud, two.language) == ("two", "global", "fr")
+    assert two.auth.options == {"client_id": OTHER, "client_secret": f"${{env:{SECRET}_0}}"}
+    assert two.labels == {"splunk_index": "customer_two"}
+    assert secret_of(["own"], "own") == f"{SECRET}_0"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name,tenant_id\none,nope\n", "tenants.csv line 2: tenant_id: expected a GUID"),
+        (f"name,tenant_id,account\none,{TENANT},gone\n", "tenants.csv line 2: there is no account 'gone'"),
+        (f"name,tenant_id,auth.client_secret\none,{TENANT},x\n", "unknown column 'auth.client_secret'"),
+        (f"name,tenant_id\none,{TENANT}\none,{OTHER}\n", "tenants.csv line 3: name: one is taken"),
+    ],
+)
+def test_faults_of_a_list_name_its_line(text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_of(listed(text), FILES)
+    assert any(words in problem for problem in caught.value.problems), caught.value.problems
+
+
+@pytest.mark.parametrize("name", ["../x.csv", "x", "/etc/x.csv", "a b.csv"])
+def test_a_list_is_a_lookup_file_of_the_app(name: str) -> None:
+    with pytest.raises(ConfigError, match="lookup file"):
+        list_file({"tenant_list": name})
+
+
+def test_a_list_that_names_nobody_is_refused() -> None:
+    with pytest.raises(ConfigError, match="names no tenant"):
+        read_list("tenants.csv", "name,tenant_id\n")
+    assert list_file({"tenant_list": " tenants.csv "}) == "tenants.csv"
+    assert list_file({}) is None

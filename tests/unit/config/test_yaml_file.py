@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.config import yaml_file
+from connector.config import tenants_csv, yaml_file
 from connector.config.secrets import REMEDY
 from connector.config.values import Config
 from connector.errors import ConfigError
@@ -180,7 +180,7 @@ def test_whatever_a_file_says_it_is_read_or_refused_with_words(text: str) -> Non
 
 @given(st.text(alphabet=st.sampled_from("a=;,.\n\"' \x00\r"), max_size=60))
 def test_whatever_a_csv_says_it_is_rows_or_problems(text: str) -> None:
-    rows, problems = yaml_file._tenants_of_csv(text, "t.csv")
+    rows, problems = tenants_csv.tenants_of_csv(text, "t.csv")
     assert rows is not None
     assert all(problem.text.startswith("t.csv line ") for problem in problems)
 

@@ -2,10 +2,13 @@
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
-from connector.health.logs import JsonLines, SplunkdLines, Words, redact
+from connector.config.values import LogConfig
+from connector.health.logs import JsonLines, SplunkdLines, Words, log_as_splunkd, log_beside, redact
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJ0aWQiOiIxIn0.c2lnbmF0dXJl"
 LEAKS = {
@@ -81,3 +84,32 @@ def test_splunkd_reads_the_level_first_and_one_line() -> None:
     made = record("deliver.refused\nERROR forged", sink="soc")
     made.levelno, made.levelname = logging.WARNING, "WARNING"
     assert SplunkdLines().format(made) == 'WARN deliver.refused ERROR forged sink="soc"'
+
+
+def test_a_file_beside_has_everything_and_stderr_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    before, level, raises = root.handlers[:], root.level, logging.raiseExceptions
+    try:
+        log_as_splunkd(LogConfig())
+        log_beside(tmp_path / "own.log", input="prod")
+        log = logging.getLogger("securescore.test")
+        log.info("sent\nERROR forged", extra={"n_events": 3})
+        try:
+            int("password=hunter2")
+        except ValueError:
+            log.exception("broken")
+        for handler in root.handlers:
+            handler.close()
+    finally:
+        root.handlers[:], logging.raiseExceptions = before, raises
+        root.setLevel(level)
+    first, second = (tmp_path / "own.log").read_text().splitlines()
+    assert re.fullmatch(r'\S+Z log_level=INFO pid=\d+ input="prod" message="sent.ERROR forged" n_events=3', first), (
+        first
+    )
+    assert "log_level=ERROR" in second
+    assert 'exc_l="ValueError"' in second
+    assert "hunter2" not in second
+    assert capsys.readouterr().err.splitlines()[0].startswith("ERROR broken")

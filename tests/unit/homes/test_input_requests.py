@@ -51,42 +51,42 @@ async def approved(made: DocumentsStore) -> bool:
 async def test_nothing_asked_changes_nothing() -> None:
     made = await store()
     before = await made.load("")
-    assert await fulfil(made, SINK, CONTOSO, InputRequests()) == []
+    assert await fulfil(made, [SINK], [CONTOSO], InputRequests()) == []
     assert await made.load("") == before
 
 
 async def test_a_day_is_sent_again_once_and_another_day_asks_anew() -> None:
     made = await store()
-    (said,) = await fulfil(made, SINK, CONTOSO, InputRequests(resend_since="2020-01-01"))
+    (said,) = await fulfil(made, [SINK], [CONTOSO], InputRequests(resend_since="2020-01-01"))
     assert said.startswith("3 events")
     assert await due(made) == 3
     await settle(made)
-    assert await fulfil(made, SINK, CONTOSO, InputRequests(resend_since="2020-01-01")) == []
+    assert await fulfil(made, [SINK], [CONTOSO], InputRequests(resend_since="2020-01-01")) == []
     assert await due(made) == 0
-    await fulfil(made, SINK, CONTOSO, InputRequests(resend_since="2099-01-01"))
+    await fulfil(made, [SINK], [CONTOSO], InputRequests(resend_since="2099-01-01"))
     assert await due(made) == 0, "nothing was observed since"
-    await fulfil(made, SINK, CONTOSO, InputRequests())
-    await fulfil(made, SINK, CONTOSO, InputRequests(resend_since="2099-01-01"))
+    await fulfil(made, [SINK], [CONTOSO], InputRequests())
+    await fulfil(made, [SINK], [CONTOSO], InputRequests(resend_since="2099-01-01"))
     assert memory.head(await made.load(""))["resent_since"] == "2099-01-01"
 
 
 async def test_the_switch_waits_for_a_refusal_and_then_counts_once() -> None:
     made = await store()
     asked = InputRequests(accept=True)
-    assert await fulfil(made, SINK, CONTOSO, asked) == [], "armed: there is nothing to believe yet"
+    assert await fulfil(made, [SINK], [CONTOSO], asked) == [], "armed: there is nothing to believe yet"
     await refuse(made)
-    assert len(await fulfil(made, SINK, CONTOSO, asked)) == 1
+    assert len(await fulfil(made, [SINK], [CONTOSO], asked)) == 1
     assert await approved(made)
     await refuse(made)
-    assert await fulfil(made, SINK, CONTOSO, asked) == [], "still on: it was used"
+    assert await fulfil(made, [SINK], [CONTOSO], asked) == [], "still on: it was used"
     assert not await approved(made)
-    assert await fulfil(made, SINK, CONTOSO, evolve(asked, accept=False)) == []
-    assert len(await fulfil(made, SINK, CONTOSO, asked)) == 1, "turned off and on again"
+    assert await fulfil(made, [SINK], [CONTOSO], evolve(asked, accept=False)) == []
+    assert len(await fulfil(made, [SINK], [CONTOSO], asked)) == 1, "turned off and on again"
 
 
 async def test_other_parts_of_the_connector_s_state_stay() -> None:
     made = await store()
     await made.commit("", memory.with_head(State(), {"instance": "hf1-prod", "heartbeat": "x"}), [])
-    await fulfil(made, SINK, CONTOSO, InputRequests(resend_since="2020-01-01"))
+    await fulfil(made, [SINK], [CONTOSO], InputRequests(resend_since="2020-01-01"))
     head = memory.head(await made.load(""))
     assert (head["instance"], head["heartbeat"]) == ("hf1-prod", "x")

@@ -1,4 +1,4 @@
-"""The modular input on splunk-sdk: what splunkd says → a configuration, one poll, one delivery, the end.
+"""The modular input on splunk-sdk: what splunkd says → a configuration, a poll of each tenant, a delivery, the end.
 
 Composition only; every part with a decision in it lives in connector/ and sinks/ and is tested there. splunkd starts
 this process for each input and each interval. stdout belongs to the events, stderr to log lines in splunkd's form.
@@ -8,41 +8,48 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import certifi
+import secure_score_account
+from secure_score_account import APP, REST_ROOT, trust, words
 from splunklib import binding, client
 from splunklib.modularinput import Argument, Scheme, Script
 
 from connector.config import splunk_conf
 from connector.config.values import Config, LogConfig
 from connector.errors import ConfigError, SecureScoreError, StoreBusy
-from connector.health.logs import log_as_splunkd
-from connector.homes import splunkd
+from connector.health.logs import log_as_splunkd, log_beside
+from connector.homes import index_macro, splunkd
 from connector.stores import lease
+from connector.stores.kvstore import in_thread
 from sinks.splunk_input import ModularInputSink, Place
 
-APP = "TA_ms_secure_score"
-REST_ROOT = "ta_ms_secure_score"
+if TYPE_CHECKING:
+    from connector.observe.poller import PollOutcome
+
 KIND = "secure_score"
 STATE = "ms_secure_score_state"
 LEASE = "ms_secure_score_lease"
+INSTANCES = "ms_securescore_instances"
 SHARE = 0.9
 """Of the interval: when a run is told to end."""
 LEASE_SHARE = 0.95
 """Of the interval: when a run has ended, come what may, and how long its lease keeps other members from polling."""
 LAST_WORDS_S = 3.0
 WINDOWS = os.name == "nt"
+LOOKUPS = Path(__file__).resolve().parent.parent / "lookups"
 
 ARGUMENTS: Mapping[str, str] = {
-    "account": "Account (tenant) to poll",
+    "account": "Account: the tenant to poll, or the app registration that reads those of a list",
+    "tenant_list": "Lookup file with a list of tenants to poll instead",
     "streams": "Streams, separated by |",
     "backfill_days": "Days of history read at first contact",
     "min_points": "Smaller moves of a control are no event",
@@ -53,6 +60,8 @@ ARGUMENTS: Mapping[str, str] = {
     "target_controls": "Controls that must keep full points, separated by commas",
     "exception_review_days": "Event when a declared state is so many days old",
     "exception_comment_required": "1 makes an event of a declared state without a comment",
+    "older_format": "1 sends days also as GraphSecurity:Score",
+    "set_macro": "1 lets the shipped searches read this input's index",
     "state_store": "auto, files or kvstore",
     "resend_since": "Send again what was observed since this day",
     "accept_suspicious": "1 accepts the next suspicious snapshot",
@@ -79,7 +88,7 @@ class SecureScoreInput(Script):
     def validate_input(self, definition: Any) -> None:
         """Raises an error whose text the page shows."""
         try:
-            _Run(definition.metadata, definition.metadata["name"], definition.parameters).configured()
+            _Run(definition.metadata, definition.metadata["name"], definition.parameters).judge()
         except SecureScoreError as error:
             raise ValueError(words(error)) from error
 
@@ -119,13 +128,14 @@ class _Run:
     def configured(self) -> Config:
         """The configuration, its secrets in this process's environment. Raises SecureScoreError."""
         account = self.params.get("account", "").strip()
-        accounts, settings = f"{REST_ROOT}_account", f"{REST_ROOT}_settings"
-        stanza = splunkd.stanza(self.service, accounts, account) if account else {}
-        if not stanza:
-            raise ConfigError(
-                [f"account: there is no account {account!r}" if account else "account: choose an account"],
-                "add it on the add-on's configuration page, tab Account",
-            )
+        if not account:
+            raise ConfigError(["account: choose an account"], "add one on the configuration page, tab Account")
+        stanza = self._account(account, splunk_conf.SECRET)
+        listed = self._listed()
+        others = {}
+        for name in listed.accounts if listed else ():
+            others[name] = self._account(name, splunk_conf.secret_of(listed.accounts, name)) if listed else {}
+        settings = f"{REST_ROOT}_settings"
         proxy = splunkd.stanza(self.service, settings, "proxy")
         logging_ = splunkd.stanza(self.service, settings, "logging")
         kind = splunk_conf.home_kind(self.params, clustered=self.server.clustered, windows=WINDOWS)
@@ -134,22 +144,52 @@ class _Run:
             if kind == "files"
             else splunk_conf.Home(collection=STATE, app=APP)
         )
-        config = splunk_conf.config_of(splunk_conf.Stanzas(self.name, self.params, stanza, proxy, logging_), home)
-        secret = splunkd.secrets(self.service, APP, accounts, account).get("client_secret", "")
-        if not secret:
-            raise ConfigError(
-                [f"account {account}: no client secret is stored"], "enter it on the configuration page, tab Account"
-            )
-        os.environ[splunk_conf.SECRET] = secret
+        given = splunk_conf.Stanzas(self.name, self.params, stanza, proxy, logging_, listed, others)
+        config = splunk_conf.config_of(given, home)
         if proxy.get("proxy_username"):
             stored = splunkd.secrets(self.service, APP, settings, "proxy")
             os.environ[splunk_conf.PROXY_PASSWORD] = stored.get("proxy_password", "")
         return config
 
+    def _account(self, name: str, variable: str) -> Mapping[str, str]:
+        """An account's stanza, its secret in this variable. Raises SecureScoreError."""
+        accounts = f"{REST_ROOT}_account"
+        stanza = splunkd.stanza(self.service, accounts, name)
+        if not stanza:
+            raise ConfigError(
+                [f"account: there is no account {name!r}"], "add it on the add-on's configuration page, tab Account"
+            )
+        stored = splunkd.secrets(self.service, APP, accounts, name)
+        secure_score_account.take_secret(name, stanza, stored, variable)
+        return stanza
+
+    def _listed(self) -> splunk_conf.TenantList | None:
+        """The list of tenants, a lookup file of this app. Raises ConfigError."""
+        file = splunk_conf.list_file(self.params)
+        if file is None:
+            return None
+        try:
+            text = (LOOKUPS / file).read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                [f"tenant list: the lookup file {file} of this app cannot be read: {error}"],
+                "upload it: Settings, Lookups, Lookup table files; then share it with the app (Permissions)",
+            ) from None
+        return splunk_conf.read_list(file, text)
+
+    def judge(self) -> None:
+        """Whether a run would begin, and its events would find their index. Raises SecureScoreError."""
+        config = self.configured()
+        wanted = {self.params.get("index", ""), *(t.labels.get("splunk_index", "") for t in config.tenants)}
+        faults = [fault for each in sorted(wanted) if (fault := splunkd.index_fault(self.service, each)) is not None]
+        if faults:
+            raise ConfigError(faults, "create it first: Settings, Indexes; on the indexers, where this host has none")
+
     def go(self, stanza: str, writer: Any) -> bool:
         """Poll and deliver; whether all went well. Raises SecureScoreError."""
         config = self.configured()
         log_as_splunkd(config.log)
+        own_log(f"{REST_ROOT}_{self.name}.log", input=self.name)
         return asyncio.run(self._visit(config, stanza, writer))
 
     async def _visit(self, config: Config, stanza: str, writer: Any) -> bool:
@@ -177,15 +217,17 @@ class _Run:
             if other is not None:
                 log.info("another member polls this input: %s", other)
                 return True
+        called = instance(f"-{self.name}")
+        await self._announce(called, interval_s)
         index = self.params.get("index", "")
+        if index not in ("", "default") and splunk_conf.is_on(self.params.get("set_macro", "1")):
+            await in_thread(lambda: self._let_searches_read(index))
         place = Place(stanza, index if index not in ("", "default") else None, self.params.get("host") or None)
-        sink = ModularInputSink(splunk_conf.SINK, place, writer)
-        tenant = config.tenants[0]
+        counted = Counted(writer)
+        ready = {each.name: ModularInputSink(each.name, place, counted) for each in config.sinks}
         requests = InputRequests(splunk_conf.resend_since(self.params), splunk_conf.accept(self.params))
-        async with open_app(
-            config, collection=collection, ready={sink.name: sink}, called=instance(f"-{self.name}")
-        ) as app:
-            for done in await fulfil(app.store, sink.name, tenant.key, requests):
+        async with open_app(config, collection=collection, ready=ready, called=called) as app:
+            for done in await fulfil(app.store, list(ready), [t.key for t in config.tenants], requests):
                 log.info("%s", done)
             polls, sinks = await app.visit(deadline_s=SHARE * interval_s / 2)
         for poll in polls:
@@ -194,21 +236,93 @@ class _Run:
         for outcome in sinks:
             if outcome.error is not None:
                 log.error("events wait for the next run: %s. %s", outcome.error, outcome.hint)
+        self._tell_what_was_sent(stanza, counted)
         sent = sum(outcome.sent for outcome in sinks)
-        log.info("%s: %s, %d events sent", tenant.name, ", ".join(poll.status for poll in polls), sent)
+        log.info("%s: %s, %d events sent", *summary(polls), sent)
         return all(p.status != "failed" for p in polls) and all(s.state in ("ok", "idle") for s in sinks)
+
+    async def _announce(self, called: str, interval_s: int) -> None:
+        """Be among those whose silence is noticed. A KV store that is away is no reason not to poll."""
+        row = {
+            "instance": called,
+            "input": self.name,
+            "host": self.server.name,
+            "interval_s": interval_s,
+            "last_seen": int(time.time()),
+        }
+
+        def keep() -> None:
+            splunkd.announce(self._collection(INSTANCES), row, splunkd.running(self.service, KIND))
+
+        try:
+            await in_thread(keep)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs an alarm and no event
+            log.warning("not among the expected instances (lookup %s): %s", INSTANCES, error)
+
+    def _let_searches_read(self, index: str) -> None:
+        """See that the shipped searches look into this index, where their macro is a plain list of indexes."""
+        try:
+            definition = splunkd.stanza(self.service, "macros", index_macro.MACRO).get("definition", "")
+            reads = index_macro.reads(definition, index)
+            if reads is None:
+                log.warning("the macro %s is this site's own: see that it names index %s", index_macro.MACRO, index)
+            elif not reads:
+                wanted = index_macro.widened(definition, index)
+                splunkd.set_definition(self.service, index_macro.MACRO, wanted)
+                log.info("the macro %s is %s from now on", index_macro.MACRO, wanted)
+        except SecureScoreError as error:
+            log.warning("the macro %s may not name index %s: %s", index_macro.MACRO, index, words(error))
+
+    def _tell_what_was_sent(self, stanza: str, counted: "Counted") -> None:
+        """A line for each kind of event, in the words that the monitoring page looks for."""
+        for (sourcetype, index), count in sorted(counted.seen.items()):
+            facts = {
+                "action": "events_ingested",
+                "modular_input_name": stanza,
+                "sourcetype_ingested": sourcetype,
+                "n_events": count,
+                "event_input": self.name,
+                "event_index": index,
+                "event_account": self.params.get("account", ""),
+            }
+            log.info("sent", extra=facts)
 
     def _collection(self, name: str) -> Any:
         return client.KVStoreCollectionData(self.service.kvstore[name])
 
 
+class Counted:
+    """A writer that counts what it wrote, by sourcetype and index."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self.seen: Counter[tuple[str, str]] = Counter()
+
+    def write_event(self, event: Any) -> None:
+        self._writer.write_event(event)
+        self.seen[event.sourceType or "", event.index or "default"] += 1
+
+
+def summary(polls: Sequence["PollOutcome"]) -> tuple[str, str]:
+    """Who was polled, and how it went: the tenant's name and outcome, or how many there were of each outcome."""
+    if len(polls) == 1:
+        return polls[0].tenant, polls[0].status
+    counts = Counter(poll.status for poll in polls)
+    return f"{len(polls)} tenants", ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+
+
+def own_log(name: str, **facts: str) -> None:
+    """Log in a file of our own, below what splunkd indexes in _internal; on stderr alone where that cannot be."""
+    folder = Path(os.environ.get("SPLUNK_HOME", "/nonexistent"), "var", "log", "splunk")
+    if folder.is_dir():
+        try:
+            log_beside(folder / name.lower(), **facts)
+        except OSError as error:
+            log.warning("no log file of our own: %s", error)
+
+
 def text_of(value: Any) -> str:
     return "|".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
-
-
-def words(error: SecureScoreError) -> str:
-    problems = "; ".join(error.problems) if isinstance(error, ConfigError) else error.what
-    return f"{problems}. Next: {error.hint}" if error.hint else problems
 
 
 def stop(number: int, _: Any) -> None:
@@ -238,13 +352,6 @@ def _end(seconds: float) -> None:
     told.start()
     told.join(LAST_WORDS_S)
     os._exit(1)
-
-
-def trust() -> None:
-    """Where Splunk's OpenSSL finds no certificate authorities, those of lib/ (certifi) are the system's."""
-    found = ssl.get_default_verify_paths()
-    if found.cafile is None and not (found.capath and any(Path(found.capath).iterdir())):
-        os.environ["SSL_CERT_FILE"] = certifi.where()
 
 
 def main(arguments: list[str]) -> int:

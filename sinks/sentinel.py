@@ -12,7 +12,6 @@ everything waits. A fault of one customer's rule leaves the others alone.
 """
 
 import asyncio
-import gzip
 import io
 import logging
 import re
@@ -25,7 +24,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.clock import Threads
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.formats import ingestion
+from connector.formats import gzipped, ingestion
 from connector.formats.bodies import last_first, parts
 from connector.model import STREAMS, Receipt, Record
 from connector.net.connect import open_client
@@ -607,4 +606,4 @@ class SentinelSink:
 
 def _gzipped(batch: Sequence[Line], level: int) -> bytes:
     """The array of a chunk, compressed; for a worker thread."""
-    return gzip.compress(ingestion.body(batch), level, mtime=0)
+    return gzipped.compress(ingestion.body(batch), level)

@@ -11,7 +11,6 @@ back, after it was refused alone. Where a fault concerns one token or one index,
 """
 
 import asyncio
-import gzip
 import json
 import logging
 import re
@@ -25,7 +24,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.clock import SystemClock
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
-from connector.formats import hec, jsonl
+from connector.formats import gzipped, hec, jsonl
 from connector.formats.bodies import Numbers, last_first, packed, parts
 from connector.model import Receipt, Record
 from connector.net.connect import open_client
@@ -589,7 +588,7 @@ class HecSink:
         body = b"\n".join([each.data for each in batch])
         while True:
             encoding = {"Content-Encoding": "gzip"} if self._gzip else {}
-            sent = gzip.compress(body, 1, mtime=0) if self._gzip else body
+            sent = gzipped.compress(body) if self._gzip else body
             before = dict(channel.cookies)
             response = await self._ask("POST", _EVENT, channel, sent, encoding)
             verdict = judge(response)

@@ -123,5 +123,8 @@ def _block_md5() -> None:
     hashlib.new = guarded_new
 
 
+if os.environ.get("SECURESCORE_PURE") == "1":  # as where the extra `[fast]` is not installed
+    sys.modules.update({"orjson": None, "isal": None})  # type: ignore[dict-item]  # what `import` takes for missing
+
 if os.environ.get("SECURESCORE_BLOCK_MD5") == "1":
     _block_md5()

@@ -4,16 +4,13 @@ ASCII-escaped, no insignificant white space, keys in a fixed order: the same eve
 Source: CloudEvents 1.0.2 specification and its JSON event format.
 """
 
-import json
 from typing import Any
 
+from connector.formats import jsonl
 from connector.model import Event
 
 TYPE_PREFIX = "securescore."
 DATASCHEMA = "urn:secure-score:event:1"
-
-# Made once, and without looking for circles: an event is a tree (a circle would be a RecursionError).
-_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 def document(event: Event) -> dict[str, Any]:
@@ -33,14 +30,12 @@ def document(event: Event) -> dict[str, Any]:
 
 def dumps(event: Event) -> str:
     """One line of canonical JSON. Raises ValueError for NaN and infinities."""
-    return _encode(document(event))
+    return jsonl.dumps(document(event))
 
 
 def loads(text: str | bytes) -> Event:
     """The event of a canonical JSON text. Raises ValueError or KeyError when it is none of ours."""
-    if isinstance(text, bytes) and text.isascii():
-        text = text.decode("ascii")  # spares the parser the search for an encoding
-    doc = json.loads(text)
+    doc = jsonl.loads(text)
     return Event(
         id=doc["id"],
         source=doc["source"],

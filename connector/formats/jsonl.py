@@ -1,13 +1,104 @@
-"""One JSON object per line: ASCII-escaped, compact, no NaN. Pure; the canonical event is formats/cloudevents.py."""
+"""JSON as we write it: one line, ASCII-escaped, compact, no NaN. Pure; the canonical event is formats/cloudevents.py.
 
+The only module that knows of a faster JSON library (orjson, the extra `[fast]`). The standard library is the reference:
+where the two might differ by a byte, or in what they refuse, it does the work, so that nobody can tell from what is
+written which of them a host has. What differs, and how it is noticed: floats below 0.0001 and U+007F by looking for
+them in what was written, integers beyond 64 bits and lone surrogates because the library refuses them, and NaN, which
+it would write as null, by the bytes that the number has in `marshal`. (A UUID or an Enum is no JSON; none comes here.)
+"""
+
+import codecs
 import json
-from collections.abc import Mapping
+import marshal
+import re
+from collections.abc import Callable
 from typing import Any
 
 # Made once, and without looking for circles, which is much of the work: a circle is a RecursionError.
-_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+Dumps = Callable[[Any], str]
+Loads = Callable[[str | bytes], Any]
+pure_dumps: Dumps = json.JSONEncoder(
+    ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+"""One line without its end. Raises ValueError for NaN, TypeError or RecursionError for what JSON cannot hold."""
 
 
-def dumps(record: Mapping[str, Any]) -> str:
+def pure_loads(text: str | bytes, /) -> Any:
+    """Raises ValueError for what is no JSON."""
+    if isinstance(text, bytes) and text.isascii():
+        text = text.decode("ascii")  # spares the parser the search for an encoding
+    return json.loads(text)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""\uXXXX for what is not ASCII, a surrogate pair above U+FFFF (RFC 8259 section 7)."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+_ESCAPED = "securescore.json"
+codecs.register_error(_ESCAPED, _escaped)
+_small = re.compile(rb"e-[5-9](?:[,}\]]|\Z)").search
+_infinite = re.compile(rb"[\xf0-\xff][\x7f\xff]").search
+"""The upper end of a NaN or an infinity, as IEEE 754 has it (little-endian). No text in UTF-8 holds these bytes."""
+
+
+def _has_infinite(value: Any) -> bool:
+    """Whether a NaN or an infinity is in a value; True as well for some that hold none, and for what is no JSON."""
+    try:
+        found = marshal.dumps(value, 2)
+    except ValueError:
+        return True
+    return (b"\x7f" in found or b"\xff" in found) and _infinite(found) is not None
+
+
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG = b"0" * 19
+"""So many digits may be too many for 64 bits."""
+
+
+def faster(library: Any) -> tuple[Dumps, Loads]:
+    """`dumps` and `loads` by orjson, each equal to the pure one."""
+    encode, decode = library.dumps, library.loads
+    as_it_is = library.OPT_PASSTHROUGH_DATACLASS | library.OPT_PASSTHROUGH_DATETIME | library.OPT_PASSTHROUGH_SUBCLASS
+
+    def dumps(value: Any) -> str:
+        try:
+            raw: bytes = encode(value, None, as_it_is)
+        except TypeError:  # or what it does not know
+            return pure_dumps(value)
+        if b"0.0000" in raw or b"\x7f" in raw or _small(raw):
+            return pure_dumps(value)
+        if b"null" in raw and _has_infinite(value):
+            return pure_dumps(value)
+        return raw.decode("ascii") if raw.isascii() else raw.decode().encode("ascii", _ESCAPED).decode("ascii")
+
+    def loads(text: str | bytes) -> Any:
+        raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        if _LONG in raw.translate(_DIGITS):
+            return pure_loads(text)
+        try:
+            return decode(raw)
+        except ValueError:  # or what only the standard library reads: NaN, a lone surrogate
+            return pure_loads(text)
+
+    return dumps, loads
+
+
+try:
+    import orjson
+except ImportError:  # an extra, which need not be there
+    _dumps: Dumps = pure_dumps
+    _loads: Loads = pure_loads
+else:
+    _dumps, _loads = faster(orjson)
+
+
+def dumps(value: Any) -> str:
     """One line without its end. Raises ValueError for NaN, TypeError or RecursionError for what JSON cannot hold."""
-    return _encode(record)
+    return _dumps(value)
+
+
+def loads(text: str | bytes) -> Any:
+    """Raises ValueError for what is no JSON."""
+    return _loads(text)

@@ -4,7 +4,6 @@ A stored month is decoded when somebody asks for one of its days, so that what i
 the past happens to be decoded. How a whole tenant is remembered is memory.py.
 """
 
-import json
 import zlib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from attrs import Factory, define
 
 from connector.errors import TenantDamaged
+from connector.formats import jsonl
 from connector.model import Average, Control, Day, Version
 
 
@@ -187,16 +187,13 @@ def version_of(data: Mapping[str, Any], controls: Sequence[Control]) -> Version:
     return Version(day, data["hash"], data["revision"], data.get("seen", ""))
 
 
-_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")).encode
-
-
 def dumps(value: Any) -> bytes:
-    return zlib.compress(_encode(value).encode(), 1)
+    return zlib.compress(jsonl.dumps(value).encode(), 1)
 
 
 def loads(body: bytes, part: str, *, packed: bool = True) -> Any:
     try:
-        return json.loads(zlib.decompress(body) if packed else body)
+        return jsonl.loads(zlib.decompress(body) if packed else body)
     except (ValueError, RecursionError, zlib.error) as error:
         raise damaged(f"part {part!r} of a tenant", error) from error
 

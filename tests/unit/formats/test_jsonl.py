@@ -1,10 +1,42 @@
-"""JSON lines."""
+"""JSON lines: the one form, and that a faster library gives the same bytes, values and refusals."""
 
 import json
+import struct
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connector.formats import jsonl
+
+FAST_DUMPS, FAST_LOADS = jsonl.faster(pytest.importorskip("orjson"))
+
+FLOATS = st.floats() | st.builds(
+    lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0], st.integers(0, 2**64 - 1)
+) | st.integers(-(10**9), 10**9).map(lambda n: n / 10**4) | st.sampled_from(
+    [0.0, -0.0, 1e-4, 9.999e-5, 1e-5, 1e-6, 1e-7, 8.6e-07, 5e-324, 1e15, 1e16, 1.7976931348623157e308]
+)  # fmt: skip
+INTEGERS = (
+    st.integers() | st.integers(-(2**70), 2**70) | st.sampled_from([2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63)])
+)
+ODD = st.text(st.characters(categories=["Cs", "Cc", "Zl", "Zp", "So", "Ll"]), max_size=5)
+TEXTS = st.text() | ODD | st.sampled_from(
+    ["\x7f", "→", "😀", "\ud800", "e-7,", "null", "0.0000", "1234567890123456789012", "\x00"]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | INTEGERS | FLOATS | TEXTS,
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(TEXTS, inner, max_size=6) | st.tuples(inner, inner),
+    max_leaves=30,
+)
+
+
+def came(work: Any, value: Any) -> Any:
+    """What came of it: the result, or which error."""
+    try:
+        return repr(work(value))
+    except (ValueError, TypeError, RecursionError) as error:
+        return ValueError if isinstance(error, ValueError) else type(error)
 
 
 def test_one_ascii_line_without_white_space() -> None:
@@ -13,6 +45,56 @@ def test_one_ascii_line_without_white_space() -> None:
     assert json.loads(line) == {"b": "é\n\u2028", "a": [1, 2.5, None]}
 
 
-def test_nan_is_refused() -> None:
-    with pytest.raises(ValueError):
-        jsonl.dumps({"a": float("nan")})
+@pytest.mark.parametrize("dumps", [jsonl.pure_dumps, FAST_DUMPS])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_nan_is_refused(dumps: Any, number: float) -> None:
+    for value in (number, {"a": number}, [1.5, {"b": (number,)}], {"t": "g" * 40, "n": None, "a": -number}):
+        with pytest.raises(ValueError):
+            dumps(value)
+
+
+@given(VALUES)
+def test_the_faster_library_writes_the_same_bytes_and_refuses_the_same(value: Any) -> None:
+    assert came(FAST_DUMPS, value) == came(jsonl.pure_dumps, value)
+
+
+@given(VALUES)
+def test_the_faster_library_reads_the_same_values(value: Any) -> None:
+    """repr tells 1 from 1.0 and -0.0 from 0.0; what pure JSON cannot write is read in the form that Python gives it."""
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False), json.dumps(value, indent=1)):
+        assert came(FAST_LOADS, text) == came(jsonl.pure_loads, text)
+        if text.isascii():
+            assert came(FAST_LOADS, text.encode()) == came(jsonl.pure_loads, text.encode())
+
+
+@given(st.binary(max_size=40) | st.text('{}[]",:0123456789eE+-.ntfalsru \\', max_size=40).map(str.encode))
+def test_what_is_no_json_is_refused_by_both(raw: bytes) -> None:
+    assert came(FAST_LOADS, raw) == came(jsonl.pure_loads, raw)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1: "a"},
+        {True: 1, None: 2},
+        {1.5: 1},
+        {(1,): 2},
+        {"a": {1, 2}},
+        {"a": b"x"},
+        [object()],
+        {"a": 1j},
+        {"a": range(3)},
+    ],
+)
+def test_what_json_does_not_have_is_written_or_refused_alike(value: Any) -> None:
+    assert came(FAST_DUMPS, value) == came(jsonl.pure_dumps, value)
+
+
+def test_what_is_nested_too_deep_is_written_or_refused_alike() -> None:
+    for depth in (10, 200, 300, 900):
+        value: Any = []
+        for _ in range(depth):
+            value = [value, {"a": value}] if depth < 15 else [value]
+        assert came(FAST_DUMPS, value) == came(jsonl.pure_dumps, value)
+        text = "[" * depth + "]" * depth
+        assert came(FAST_LOADS, text) == came(jsonl.pure_loads, text)

@@ -51,10 +51,10 @@ format: $(VENV)/.dev ## put the sources into their canonical form
 lock: ## resolve the lock files again (maintainers; needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	@$(LOCK) --all-extras $(ARGS) pyproject.toml -o requirements-dev.lock
-	@$(LOCK) --constraint requirements-dev.lock --extra fast pyproject.toml -o requirements.lock
+	@$(LOCK) --constraint requirements-dev.lock --extra fast --extra mail pyproject.toml -o requirements.lock
 	@sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | tr -d '",' | tr ' ' '\n' \
 	  | $(LOCK) --constraint requirements-dev.lock - -o requirements-build.lock
-	@$(LOCK) --constraint requirements-dev.lock --extra azure --extra fast --extra sentinel pyproject.toml \
+	@$(LOCK) --constraint requirements-dev.lock --extra azure --extra fast --extra mail --extra sentinel pyproject.toml \
 	  -o packaging/container/requirements.lock
 	@$(LOCK) --constraint requirements-dev.lock --group bench -o tests/bench/requirements.lock
 	@$(LOCK) --constraint requirements-dev.lock --group msgraph -o tests/requirements-msgraph.lock

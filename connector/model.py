@@ -54,6 +54,8 @@ class Control:
 
     `on`, `count`, `total` and `status` exist only while the day is the newest one; Graph strips them afterwards.
     `not_applicable` (resources) and `max_score` (of this day, which may be 0) are stated by Defender for Cloud alone.
+    `more` is what Graph says beside of a control of the newest day, in its own names: it is told as it was read, and
+    neither compared nor kept.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Control:
     status: str | None = None
     not_applicable: int | None = None
     max_score: float | None = None
+    more: Mapping[str, str | float | bool] | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

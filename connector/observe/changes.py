@@ -91,23 +91,48 @@ def score_observed(
         "late": late,
         "detailed": day.detailed,
         "flags": list(day.flags),
-        **({"control_scores": [_as_graph_has_it(c) for c in day.controls.values()]} if controls else {}),
+        **(_as_graph_has_it(day) if controls else {}),
         **snapshot(version),
     }
     return Change("score.observed", "score", "", version.ref, day.day, data, backfilled=backfilled)
 
 
-def _as_graph_has_it(control: Control) -> dict[str, Any]:
+def _as_graph_has_it(day: Day) -> dict[str, Any]:
+    """The figures, averages and controls of a day in Graph's own names and types, for what reads its documents."""
+    figures = {"currentScore": _figure(day.score), "maxScore": _figure(day.max_score)}
+    averages = [
+        {"basis": a.basis, "averageScore": a.percent, **{_GRAPH.get(k, k): _worded(k, v) for k, v in a.detail.items()}}
+        for a in day.averages
+    ]
+    controls = [_control_as_graph_has_it(control) for control in day.controls.values()]
+    return {"graph": {**figures, "averageComparativeScores": averages}, "control_scores": controls}
+
+
+_GRAPH = {"seatSizeRangeLowerValue": "SeatSizeRangeLowerValue", "seatSizeRangeUpperValue": "SeatSizeRangeUpperValue"}
+"""Names that Graph writes with a capital letter, and their numbers as text."""
+
+
+def _worded(key: str, value: float | str | None) -> float | str | None:
+    return f"{value:.12g}" if key in _GRAPH and isinstance(value, float) else _figure(value)
+
+
+def _figure(value: float | str | None) -> float | str | None:
+    """A whole number without a fraction, as JSON writers have it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _control_as_graph_has_it(control: Control) -> dict[str, Any]:
     """One entry of `controlScores`; Graph sends truth and counts as text, and leaves out what it does not say."""
     found = {
         "controlName": control.name,
         "controlCategory": control.category,
-        "score": diff.rounded(control.score),
-        "scoreInPercentage": diff.rounded(control.percent),
+        "score": _figure(diff.rounded(control.score)),
+        "scoreInPercentage": _figure(diff.rounded(control.percent)),
         "on": None if control.on is None else str(control.on).lower(),
         "count": None if control.count is None else str(control.count),
         "total": None if control.total is None else str(control.total),
         "implementationStatus": control.status,
+        **(control.more or {}),
     }
     return {key: value for key, value in found.items() if value is not None}
 

@@ -38,6 +38,8 @@ MAX_CONTROLS = 5_000
 
 _DATE_BEGINS = frozenset("0123456789/")
 _DETAIL = frozenset({"lastSynced", "on", "count", "total"})
+MORE = ("description", "lastSynced", "controlState", "State", "IsEnforced", "IsApplicable")
+"""What else Graph says of a control of the newest day, and only told on."""
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -321,7 +323,12 @@ def _detailed_control(raw: Any, where: str, index: int, flags: set[str]) -> Cont
         whole(raw.get("count"), flags),
         whole(raw.get("total"), flags),
         text(raw.get("implementationStatus")) or None,
+        more={key: _scalar(raw[key]) for key in MORE if raw.get(key).__class__ in (str, bool, int, float)},
     )
+
+
+def _scalar(value: Any) -> str | float | bool:
+    return text(value) if value.__class__ is str else value
 
 
 def _average(raw: Mapping[str, Any], flags: set[str]) -> Average:

@@ -372,6 +372,20 @@ async def test_the_input_has_a_log_of_its_own(bench: Bench) -> None:
     assert "log_level=ERROR" in (logs / "ta_ms_secure_score_prod.log").read_text()
 
 
+# ------------------------------------------------------------------------------------------------- the older add-on
+
+
+async def test_days_go_out_as_the_older_add_on_sent_them_too(bench: Bench) -> None:
+    run = await bench.poll(older_format="1")
+    assert run.code == 0, run.err
+    older = [json.loads(event["data"]) for event in run.events if event["sourcetype"] == "GraphSecurity:Score"]
+    ours = [json.loads(e["data"]) for e in run.events if e["sourcetype"] == "ms:securescore:score"]
+    assert len(older) == len(ours) > 8
+    newest = max(older, key=lambda day: str(day["createdDateTime"]))
+    assert {"description", "lastSynced", "controlName", "scoreInPercentage"} <= set(newest["controlScores"][0])
+    assert "GraphSecurity:Score" not in (await bench.poll("two", account="fabrikam")).out, "off unless it is asked for"
+
+
 # ------------------------------------------------------------------------------------------------------ many tenants
 
 

@@ -302,6 +302,7 @@ SHOWN_ELSEWHERE = (
     "control.class",
     "control.frameworks",
     "control_scores",
+    "graph",
     "cause.parts",
     "contributions[].cause.parts",
 )

@@ -49,6 +49,7 @@ LEFT_OUT = (
     "connector/cli",
     "connector/simulator",
     "connector/report",
+    "connector/language",
     "connector/testing",
     "connector/config/environment.py",
     "connector/config/yaml_file.py",

@@ -139,8 +139,8 @@ class Pending:
 class Query:
     """Which events are meant; empty fields do not restrict.
 
-    `tenant_id` is the key of an entry of `tenants`, `units` are keys of units (`Unit.key`). `since` (inclusive) and
-    `until` (exclusive) compare `observed_at`; `types` are globs over the type without prefix.
+    `tenant_id` is the key of an entry of `tenants`, `units` are keys of units (`Unit.key`), or their ids. `since`
+    (inclusive) and `until` (exclusive) compare `observed_at`; `types` are globs over the type without prefix.
     """
 
     ids: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ from connector.errors import Denied, SecureScoreError
 from connector.formats.spreadsheet import cell
 from connector.model import Known, Reading, Snapshot
 from connector.net.clouds import cloud_of, consent_url
-from connector.observe import memory
+from connector.observe import memory, units
 from connector.observe.poller import Poller, PollOutcome
 from connector.ports import Source, State, Store
 from connector.signin.claims import READERS, Claims, read_claims
@@ -94,8 +94,8 @@ def _polled(tenant: TenantConfig, outcome: PollOutcome, look: "Look", claims: Cl
     if outcome.status == "unchanged":
         detail += ", unchanged since the last poll"
     if isinstance(snapshot, Reading):
-        units = len(snapshot.units) if isinstance(snapshot.units, tuple) else 0
-        detail += f", {units} units with a score" if units else ""
+        count = len(snapshot.units) if isinstance(snapshot.units, tuple) else 0
+        detail += f", {count} units with a score" if count else ""
         return Finding("tenant", name, True, f"{detail}; there is no history: what is before it cannot be had")
     if isinstance(snapshot.days, tuple) and snapshot.days:
         newest = next((day for day in snapshot.days if day.day == outcome.newest_day), None)
@@ -143,16 +143,21 @@ class _Looked:
 def _remembered(tenant: TenantConfig, state: State | None) -> list[Finding]:
     """What is being refused after that poll, and targets that name no control of this tenant."""
     found = []
-    for row in memory.refused(memory.head(state)):
-        words = f"{row['part']} is refused since {row['since']}: {row['reason']}"
-        hint = f"`securescore accept-snapshot --tenant {tenant.name}` believes it at the next poll"
+    for row in units.refused(memory.head(state)):
+        of_unit = f" of {row['unit']}" if "unit" in row else ""
+        words = f"{row['part']}{of_unit} is refused since {row['since']}: {row['reason']}"
+        which = f" --unit {row['unit']}" if "unit" in row else ""
+        hint = f"`securescore accept-snapshot --tenant {tenant.name}{which}` believes it at the next poll"
         if row["part"] not in ("newest day", "catalogue"):
             hint = "our own copy stands; it ends when the feed no longer holds that document"
         found.append(Finding("refused", tenant.name, None, words, hint))
     if not tenant.targets.controls:
         return found
-    seen = memory.decode(state)
-    names = (*(seen.profiles or ()), *(seen.newest.day.controls if seen.newest else ()))
+    names: set[str] = set()
+    own, others = units.split(state)
+    for view in others.values() if units.whole(tenant) else (own,):
+        seen = memory.decode(view)
+        names.update(seen.profiles or (), seen.newest.day.controls if seen.newest else ())
     known = {name.casefold(): name for name in names}
     for control in tenant.targets.controls if known else ():
         if control not in names:

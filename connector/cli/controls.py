@@ -84,9 +84,8 @@ def _tenants(config: Config, args: argparse.Namespace) -> Sequence[TenantConfig]
 def _tenant(config: Config, patterns: Sequence[str], *, live: bool = False) -> TenantConfig:
     found = one(config, patterns)
     if live and found.source != "graph":
-        raise ConfigError(
-            [f"tenant {found.name} is read from saved files: nobody can be asked, and nothing can be set"]
-        )
+        where = "from saved files" if found.source == "files" else f"by source: {found.source}"
+        raise ConfigError([f"tenant {found.name} is read {where}: nobody can be asked, and nothing can be set"])
     return found
 
 

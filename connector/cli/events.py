@@ -8,15 +8,17 @@ from typing import Any
 from attrs import evolve
 
 from connector.cli.common import config_of, store_beside
-from connector.cli.selection import add_tenant, ids
+from connector.cli.selection import add_tenant, add_unit, ids, units_of
 from connector.cli.terminal import console, draw, dump, plain, table, write_document
 from connector.cli.times import FORMS, moment
 from connector.clock import SystemClock
 from connector.config.values import Config
+from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, SecureScoreError
 from connector.formats import cloudevents
 from connector.mapping.load import load_mapping
-from connector.model import Event
+from connector.model import WHOLE, Event
+from connector.observe import memory, units
 from connector.ports import Query
 
 LIMIT = 100
@@ -42,10 +44,11 @@ def _count(text: str) -> int:
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """--since, --until, --tenant, --type: what other commands select events by, too."""
+    """--since, --until, --tenant, --unit, --type: what other commands select events by, too."""
     parser.add_argument("--since", metavar="WHEN", help=f"observed at or after: {FORMS}")
     parser.add_argument("--until", metavar="WHEN", help="observed before; in the same forms")
     add_tenant(parser)
+    add_unit(parser)
     parser.add_argument(
         "--type",
         action="append",
@@ -82,8 +85,22 @@ def run(args: argparse.Namespace) -> int:
     return asyncio.run(_events(config, queries, args))
 
 
+async def of_units(
+    config: Config, store: DurableStore, queries: Sequence[Query], patterns: Sequence[str]
+) -> Sequence[Query]:
+    """The queries for the units that `--unit` selects among the tenants they are for. Raises ConfigError."""
+    if not patterns:
+        return queries
+    named = [query.tenant_id for query in queries if query.tenant_id]
+    keys = named or [tenant.key for tenant in config.tenants]
+    rosters = [units.roster(memory.readable_head(await store.load(key))) for key in keys]
+    wanted = units_of(rosters, patterns, gone=True)
+    return [evolve(query, units=wanted) for query in queries]
+
+
 async def _events(config: Config, queries: Sequence[Query], args: argparse.Namespace) -> int:
     async with store_beside(config) as store:
+        queries = await of_units(config, store, queries, args.unit)
         found = list(reversed([event for query in queries for event in await store.history(query)]))
         if len(queries) > 1:  # each tenant's newest, in the order in which they were observed, as far as --limit goes
             found = sorted(found, key=lambda event: str(event.data["observed_at"]))[-(args.limit or len(found)) :]
@@ -110,14 +127,14 @@ async def _events(config: Config, queries: Sequence[Query], args: argparse.Names
 def show(events: Sequence[Event]) -> None:
     """A table of events, oldest first; the tenant and type columns appear when they tell something and fit."""
     out = console()
-    several = len({e.tenant_id for e in events}) > 1
+    several = len({(e.entry, e.unit_key) for e in events}) > 1
     wide = out.width >= 110
     columns = ["time", "sev>", *(["tenant"] if several else []), *(["type"] if wide else []), "summary"]
     made = table(*columns)
     for event in events:
         cells = [event.time[:16].replace("T", " "), str(event.severity)]
         if several:
-            cells.append(plain((event.data["tenant"] or {}).get("name", "-")))
+            cells.append(plain(_whose(event)))
         if wide:
             cells.append(event.type)
         flag = "[backfilled] " if event.backfilled else ""
@@ -126,7 +143,14 @@ def show(events: Sequence[Event]) -> None:
     if events:
         draw(made, out)
     else:
-        out.print("No event was found: widen --since, --until, --type, --tenant or --control.")
+        out.print("No event was found: widen --since, --until, --type, --tenant, --unit or --control.")
+
+
+def _whose(event: Event) -> str:
+    """The tenant's name, and that of the unit where it is one of several."""
+    name = (event.data["tenant"] or {}).get("name", "-")
+    unit = event.data.get("unit")
+    return f"{name}: {unit['name'] or unit['id']}" if unit and unit["kind"] not in WHOLE else str(name)
 
 
 def _show_trace(event: Event, trace: Sequence[Any]) -> None:

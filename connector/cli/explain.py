@@ -2,18 +2,19 @@
 
 import argparse
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector.cli.common import config_of, store_beside
-from connector.cli.selection import ONE_HELP, add_tenant, one
+from connector.cli.selection import ONE_HELP, ONE_UNIT_HELP, add_tenant, add_unit, one, one_unit
 from connector.cli.terminal import cell_len, console, dump, fit, plain, styled
 from connector.cli.times import day
 from connector.clock import SystemClock
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
-from connector.model import Version
-from connector.observe import diff, groups, memory, waterfall
+from connector.health.overview import unit_words
+from connector.model import WHOLE, Version
+from connector.observe import diff, groups, memory, units, waterfall
 from connector.observe.explain import NOTHING_MOVED, number, signed
 from connector.observe.memory import Memory
 from connector.ports import Query
@@ -24,6 +25,7 @@ EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tenant(parser, ONE_HELP)
+    add_unit(parser, ONE_UNIT_HELP)
     parser.add_argument(
         "--from", dest="start", metavar="DAY", help="earlier day, also 7d or yesterday (default: the one before --to)"
     )
@@ -35,23 +37,42 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     now = SystemClock().now()
     start, end = day(args.start, "--from", now), day(args.end, "--to", now)
-    return asyncio.run(_explain(config, one(config, args.tenant), start, end, as_json=args.json))
+    return asyncio.run(_explain(config, one(config, args.tenant), args.unit, start, end, as_json=args.json))
 
 
-async def _explain(config: Config, tenant: TenantConfig, start: str | None, end: str | None, *, as_json: bool) -> int:
+async def _explain(
+    config: Config,
+    tenant: TenantConfig,
+    unit: Sequence[str],
+    start: str | None,
+    end: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    entry = units.whole(tenant)
     async with store_beside(config) as store:
-        known = memory.decode(await store.load(tenant.key))
-        path = pick(known, start, end, tenant.name)
+        state = await store.load(tenant.key)
+        rows = units.roster(memory.head(state))
+        key = one_unit(rows, unit) or (entry.key if entry else None)
+        known = memory.decode(state if key is None else units.of_unit(state, key, entry))
+        name = tenant.name if key is None or key not in rows else f"{tenant.name}: {_called(rows[key])}"
+        path = pick(known, start, end, name)
         since = path[0].day.day
         types = (*waterfall.TYPES, *groups.TYPES)
-        events = await store.history(Query(tenant_id=tenant.key, types=types, since=since))
+        of_unit = () if key is None else (key,)
+        events = await store.history(Query(tenant_id=tenant.key, types=types, units=of_unit, since=since))
     grouped_by = groups.earlier(known.profiles or {}, events, since)
     data = waterfall.between(path, known.profiles, waterfall.recorded(events), grouped_by)
     if as_json:
-        dump({"tenant": {"id": tenant.tenant_id, "name": tenant.name}, **data})
+        row = None if key is None else rows.get(key)
+        dump({"tenant": {"id": tenant.tenant_id, "name": tenant.name}, "unit": row and unit_words(row), **data})
     else:
-        show(tenant.name, data)
+        show(name, data)
     return 0
+
+
+def _called(row: Mapping[str, Any]) -> str:
+    return str(row["name"] or (f"{row['kind']} of all" if row["kind"] in WHOLE else row["id"]))
 
 
 def pick(known: Memory, start: str | None, end: str | None, name: str) -> list[Version]:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from connector.cli.common import config_of, store_beside
 from connector.cli.confirm import add_yes, confirmed
-from connector.cli.events import add_selection, selection
+from connector.cli.events import add_selection, of_units, selection
 from connector.cli.terminal import console, plain
 from connector.config.values import Config
 from connector.errors import ConfigError
 from connector.ports import Query
 
 _EVERYTHING = (
-    "The whole kept history will be sent to {sink} once more; --since, --until, --tenant and --type say how much of it."
+    "The whole kept history will be sent to {sink} once more; --since, --until, --tenant, --unit and --type say how"
+    " much of it."
 )
 
 
@@ -29,13 +30,18 @@ def run(args: argparse.Namespace) -> int:
     if args.sink not in names:
         raise ConfigError([f"no sink named {args.sink!r} is configured"], f"sinks: {', '.join(names)}")
     queries = selection(config, args)
-    if queries == [Query()] and not confirmed(_EVERYTHING.format(sink=plain(args.sink)), yes=args.yes):
+    if (
+        queries == [Query()]
+        and not args.unit
+        and not confirmed(_EVERYTHING.format(sink=plain(args.sink)), yes=args.yes)
+    ):
         return 1
-    return asyncio.run(_replay(config, args.sink, queries))
+    return asyncio.run(_replay(config, args.sink, queries, args.unit))
 
 
-async def _replay(config: Config, sink: str, queries: Sequence[Query]) -> int:
+async def _replay(config: Config, sink: str, queries: Sequence[Query], units: Sequence[str]) -> int:
     async with store_beside(config) as store:
+        queries = await of_units(config, store, queries, units)
         count = sum([await store.replay(sink, query) for query in queries])
     console().print(
         f"{count} events will be offered to {sink} again, at the daemon's next turn or by `securescore once`"

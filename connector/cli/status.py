@@ -8,24 +8,28 @@ from typing import Any
 from attrs import evolve
 
 from connector.cli.common import config_of, store_beside
-from connector.cli.selection import add_tenant, selected
+from connector.cli.selection import add_tenant, add_unit, selected, units_of
 from connector.cli.terminal import console, draw, draw_notes, dump, plain, plural, table
 from connector.clock import SystemClock
 from connector.config.values import Config
-from connector.health.overview import open_problems, overview
+from connector.health.overview import open_problems, overview, refusal_words
 from connector.health.upkeep import CONNECTOR
-from connector.observe import memory
+from connector.model import WHOLE
+from connector.observe import memory, units
 from connector.signin.credentials import ending
+
+SHOWN_UNITS, SHOWN_REFUSALS = 20, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tenant(parser)
+    add_unit(parser)
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
-    status = asyncio.run(collect(evolve(config, tenants=selected(config, args.tenant))))
+    status = asyncio.run(collect(evolve(config, tenants=selected(config, args.tenant)), args.unit))
     if args.json:
         dump(status)
     else:
@@ -33,8 +37,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def collect(config: Config) -> dict[str, Any]:
-    """The document of health.overview, and what the running daemon says of itself (None: nobody answers)."""
+async def collect(config: Config, only: Sequence[str] = ()) -> dict[str, Any]:
+    """The document of health.overview, and what the running daemon says of itself (None: nobody answers).
+
+    Of units those that are selected, where it is said which. Raises ConfigError.
+    """
     from connector.health.ask import readiness  # noqa: PLC0415 - it brings an HTTP client, which no start waits for
 
     now = SystemClock().now()
@@ -43,6 +50,10 @@ async def collect(config: Config) -> dict[str, Any]:
         heads = {t.name: memory.readable_head(await store.load(t.key)) for t in config.tenants}
         problems = await open_problems(store, CONNECTOR)
         status = overview(config, heads, await store.stats(), now, problems, credentials)
+    if only:
+        wanted = units_of([units.roster(head) for head in heads.values()], only)
+        for tenant in status["tenants"].values():
+            tenant["units"] = [row for row in tenant["units"] if _key(row) in wanted]
     return {**status, "daemon": await readiness(config.health.listen)}
 
 
@@ -50,13 +61,17 @@ def show(status: dict[str, Any]) -> None:
     out = console()
     tenants = table("tenant", "newest day", "data age>", "last success", "error")
     for name, t in status["tenants"].items():
-        troubles = [*t["problems"], *(f"refused: {r['part']} ({r['reason']})" for r in t["refused"])]
+        troubles = [*t["problems"], *(refusal_words(r) for r in t["refused"][:SHOWN_REFUSALS])]
+        if (more := len(t["refused"]) - SHOWN_REFUSALS) > 0:
+            troubles.append(f"{more} more refused")
         error = words(t["error"] or ", ".join(troubles), t["hint"] if t["error"] else None)
         style = "red" if t["error"] else "yellow" if error else None
         row = (plain(name), t["newest_day"] or "-", _age(t["data_age_s"]), _moment(t["last_success"]), error)
         tenants.add_row(*row, style=style)
     draw(tenants, out)
     draw_notes(((name, t["notes"]) for name, t in status["tenants"].items()), out)
+    for name, t in status["tenants"].items():
+        _draw_units(name, t, out)
     out.print()
     draw(sink_table(status["sinks"]), out)
     said = status["daemon"] or {"reasons": [], "warnings": []}
@@ -74,6 +89,43 @@ def show(status: dict[str, Any]) -> None:
         out.print()
         draw(_credentials(status["credentials"]), out)
     out.print(f"\n{plural(status['store']['events'], 'event')} kept, {status['store']['bytes'] / 1e6:.1f} MB")
+
+
+def _draw_units(name: str, tenant: Mapping[str, Any], out: Any) -> None:
+    """The units of an entry: the one that stands for all, then those that need a look, then the weakest."""
+    rows = sorted(tenant["units"], key=_by_need)
+    if not rows:
+        return
+    shown = table(f"unit of {plain(name)}", "newest day", "score>", "percent>", "note")
+    for row in rows[:SHOWN_UNITS]:
+        notes = [refusal_words(r) for r in row["refused"]]
+        notes += [f"gone since {_moment(row['gone_since'])}"] if row["gone_since"] else []
+        notes += [row["state"]] if row["state"] not in (None, "Enabled") else []
+        score = "-" if row["score"] is None else f"{row['score']:g}"
+        percent = "-" if row["percent"] is None else f"{row['percent']:.2f}"
+        style = "yellow" if notes else None
+        called = row["unit"]["name"] or (row["unit"]["kind"] if row["unit"]["kind"] in WHOLE else row["unit"]["id"])
+        shown.add_row(plain(called), row["newest_day"] or "-", score, percent, plain(", ".join(notes)), style=style)
+    out.print()
+    draw(shown, out)
+    if len(rows) > SHOWN_UNITS:
+        out.print(f"{len(rows) - SHOWN_UNITS} more: --unit names some, --json has all of them.")
+    if count := tenant["no_data"]["count"]:
+        first = ", ".join(plain(s["name"] or s["id"]) for s in tenant["no_data"]["first"][:3])
+        out.print(f"No score of {plural(count, 'enabled subscription')} so far: {first}{' …' if count > 3 else ''}")
+
+
+def _by_need(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    percent = row["percent"]
+    return (
+        row["unit"]["kind"] not in WHOLE,
+        not row["refused"] and not row["gone_since"],
+        101.0 if percent is None else percent,
+    )
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    return f"{row['unit']['id']}/{row['unit']['score'] or ''}"
 
 
 def sink_table(rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str] | None = None) -> Any:

@@ -16,7 +16,7 @@ from connector.durable import adding, creating
 from connector.errors import ConfigError, Conflict, StoreError
 from connector.formats import cloudevents
 from connector.model import Event
-from connector.observe import memory
+from connector.observe import memory, units
 from connector.ports import Query
 
 FORGET_TRIES = 20
@@ -58,6 +58,7 @@ def _row(name: str, tenant_id: str, source: str | None, labels: Any, head: Any) 
         "tenant_id": tenant_id,
         "source": source,
         "labels": dict(labels),
+        "units": len(units.roster(head)),
         "newest_day": head.get("newest"),
         "error": head.get("error"),
     }

@@ -11,8 +11,8 @@ from attrs import frozen
 
 from connector.clock import iso, parse_iso
 from connector.config.values import Config
-from connector.model import Digest
-from connector.observe import memory
+from connector.model import WHOLE, Digest
+from connector.observe import memory, units
 from connector.ports import Query, SinkStats, Stats, Store
 from connector.registry import digest_of
 from connector.signin.credentials import Credential, Expiry
@@ -55,8 +55,10 @@ def overview(
             "error": head.get("error"),
             "hint": head.get("hint") or None,
             "notes": [text for _, text in head.get("notes", ())],
-            "refused": memory.refused(head),
+            "refused": units.refused(head),
             "problems": sorted(p["reason"] for p in head.get("problems", {}).values()),
+            "units": unit_rows(head),
+            "no_data": _no_data(head),
         }
     return {
         "tenants": tenants,
@@ -75,6 +77,47 @@ def overview(
         ],
         "store": {"events": stats.events, "bytes": stats.bytes},
     }
+
+
+def unit_rows(head: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The units of an entry, the one that stands for all of it first; [] for a tenant that is one unit.
+
+    `state` is that of a subscription as it is listed, `gone_since` since when it is not.
+    """
+    rows = sorted(units.roster(head).values(), key=lambda row: (row["kind"] not in WHOLE, row["name"], row["id"]))
+    return [
+        {
+            "unit": unit_words(row),
+            "newest_day": row.get("newest"),
+            "score": row.get("score"),
+            "max": row.get("max"),
+            "percent": percent(row),
+            "state": row["state"] or None,
+            "gone_since": row["gone_since"] or None,
+            "refused": list(row.get("refused", ())),
+        }
+        for row in rows
+    ]
+
+
+def unit_words(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A unit, by its row, as its events name it."""
+    return {
+        name: row[key] or None
+        for name, key in (("kind", "kind"), ("id", "id"), ("name", "name"), ("score", "score_name"))
+    }
+
+
+def percent(row: Mapping[str, Any]) -> float | None:
+    """The share (0-100) of its maximum that a unit has."""
+    score, most = row.get("score"), row.get("max")
+    return round(100.0 * score / most, 2) if score is not None and most else None
+
+
+def _no_data(head: Mapping[str, Any]) -> dict[str, Any]:
+    """How many subscriptions are enabled and have no score, and the first of them."""
+    known = head.get("no_data") or {"count": 0, "first": []}
+    return {"count": known["count"], "first": [{"id": key, "name": name or None} for key, name in known["first"]]}
 
 
 def sink_rows(
@@ -139,12 +182,18 @@ def unwell(status: Mapping[str, Any], tenants: Collection[str], heard: Collectio
     for name, tenant in status["tenants"].items():
         if name in tenants:
             reasons = [reason for reason in tenant["problems"] if reason not in HARMLESS]
-            refused = [f"{r['part']} refused ({r['reason']})" for r in tenant["refused"]]
+            refused = [refusal_words(r) for r in tenant["refused"]]
             found += [f"tenant {name}: {words}" for words in (*reasons, *refused)]
     for name, sink in status["sinks"].items():
         if sink["parked"]:
             found.append(f"sink {name} has refused {sink['parked']} events for good: `securescore parked list`")
     return found
+
+
+def refusal_words(refused: Mapping[str, Any]) -> str:
+    """What is being refused, of which unit where that is not the tenant itself."""
+    of_unit = f" of {refused['unit']}" if "unit" in refused else ""
+    return f"{refused['part']}{of_unit} refused ({refused['reason']})"
 
 
 @frozen

@@ -12,7 +12,7 @@ from attrs import frozen
 from connector.errors import Conflict
 from connector.health.upkeep import CONNECTOR
 from connector.model import Event
-from connector.observe import memory
+from connector.observe import memory, units
 from connector.ports import Query, State
 
 TRIES = 5
@@ -59,7 +59,7 @@ async def _approve(store: Kept, tenant_id: str) -> bool:
     """Whether something is being refused, and is approved now."""
     for _ in range(TRIES):
         state = await store.load(tenant_id)
-        approved = memory.approve(state) if state is not None else None
+        approved = units.approved(state)[0] if state is not None else None
         if approved is None:
             return False
         try:

@@ -27,7 +27,7 @@ from connector.health.overview import open_problems, overview
 from connector.health.upkeep import CONNECTOR
 from connector.homes.circuit import Circuit
 from connector.loops import App, configuration_refused
-from connector.observe import memory
+from connector.observe import memory, units
 from connector.observe.events import Origin, stamp
 from connector.observe.poller import COMMIT_TRIES, PollOutcome
 from connector.observe.storm import entered_at, is_over, storm_fault, storms_among
@@ -287,10 +287,9 @@ class TenantTurns:
             if tenant is None:
                 origin = Origin(None, head.get("instance") or self.app.upkeep.instance, source="connector")
             else:
-                origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source)
+                origin = units.origin(tenant)
             others = {name: was for name, was in known.items() if name != fault.key}
-            scope = origin.tenant_id or origin.urn
-            problems, told = advance({k: known[k] for k in known if k == fault.key}, [fault], now, scope=scope)
+            problems, told = advance({k: known[k] for k in known if k == fault.key}, [fault], now, scope=origin.scope)
             events = [stamp(change, origin, now, self.app.poller.severity) for change in told]
             values = {**head, "problems": {**others, **problems}}
             if tenant is None:

@@ -8,14 +8,14 @@ of its units, the roster, is made in estate.py; nothing is decided here.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from attrs import evolve
 
 from connector.config.values import TenantConfig
-from connector.model import Unit
-from connector.observe import aggregate
+from connector.model import WHOLE, Unit
+from connector.observe import aggregate, memory
 from connector.observe.events import Origin
 from connector.ports import State
 
@@ -102,6 +102,38 @@ def roster(head: Mapping[str, Any]) -> Mapping[str, Any]:
     """The rows of an entry's units, by key; {} for a tenant that is one unit."""
     found: Mapping[str, Any] = head.get(ROSTER, {})
     return found
+
+
+def refused(head: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is being refused of an entry, by its head: as memory.refused, with the unit where that is not the entry."""
+    found: list[dict[str, Any]] = list(memory.refused(head))
+    for key, row in roster(head).items():
+        if row["kind"] not in WHOLE:
+            found += [{**entry, "unit": key} for entry in row.get("refused", ())]
+    return found
+
+
+def approved(state: State, keys: Collection[str] | None = None) -> tuple[State | None, dict[str, State]]:
+    """The state in which what is being refused of these units (None = all) is approved by the operator; None when
+    nothing is. And the state of each unit that had something approved, by its key ("" for a tenant that is one unit).
+    """
+    own, others = split(state)
+    rows = roster(memory.head(own))
+    wanted = {key: row for key, row in rows.items() if keys is None or key in keys}
+    found: dict[str, State] = {}
+    parts: dict[str, bytes | None] = {}
+    for key, row in wanted.items():
+        if row["kind"] not in WHOLE and row.get("refused"):
+            before = others.get(step(key), State())
+            if (after := memory.approve(before)) is not None:
+                found[key] = after
+                parts |= parts_of(key, before, after)
+    whole_key = next((key for key, row in wanted.items() if row["kind"] in WHOLE), "" if not rows else None)
+    left = applied(state, parts)
+    if whole_key is not None and (after := memory.approve(own)) is not None:
+        found[whole_key] = after
+        left = evolve(left, parts={**left.parts, "head": after.parts["head"]})
+    return (left if found else None), found
 
 
 def _whose(name: str) -> tuple[str | None, str]:

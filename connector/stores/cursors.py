@@ -235,6 +235,10 @@ def past(cursor: Cursor, local: int) -> dict[str, Any]:
     }
 
 
+def _is_of(event: Event, units: Sequence[str]) -> bool:
+    return bool(event.unit_key) and (event.unit_key in units or event.data["unit"]["id"] in units)
+
+
 def meant(event: Event, query: Query) -> bool:
     """Whether a query means this event, its ids and limit aside."""
     observed_at = str(event.data["observed_at"])
@@ -242,7 +246,7 @@ def meant(event: Event, query: Query) -> bool:
         (query.tenant_id is None or event.entry == query.tenant_id)
         and (not query.types or any(fnmatchcase(event.type, glob) for glob in query.types))
         and (query.subject is None or event.subject == query.subject)
-        and (not query.units or event.unit_key in query.units)
+        and (not query.units or _is_of(event, query.units))
         and (query.since is None or observed_at >= query.since)
         and (query.until is None or observed_at < query.until)
     )

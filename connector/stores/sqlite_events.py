@@ -127,9 +127,9 @@ def history(connection: sqlite3.Connection, query: Query) -> list[Event]:
 
 # CASE: a damaged body is of no unit, and does not fail the whole query.
 _OF_UNITS = (
-    "CASE WHEN json_valid(e.body) THEN json_extract(e.body, '$.data.unit.id') || '/'"
-    " || coalesce(json_extract(e.body, '$.data.unit.score'), '') END"
-    " IN (SELECT value FROM json_each(?))"
+    "CASE WHEN json_valid(e.body) THEN json_extract(e.body, '$.data.unit.id') IN (SELECT value FROM json_each(?))"
+    " OR json_extract(e.body, '$.data.unit.id') || '/' || coalesce(json_extract(e.body, '$.data.unit.score'), '')"
+    " IN (SELECT value FROM json_each(?)) END"
 )
 
 
@@ -151,7 +151,7 @@ def selection(query: Query) -> tuple[str, list[object], str]:
         values.append(bind(query.subject))
     if query.units:
         terms.append(_OF_UNITS)
-        values.append(json.dumps(list(query.units)))
+        values += [json.dumps(list(query.units))] * 2
     if query.since is not None:
         terms.append("e.observed_at >= ?")
         values.append(bind(query.since))

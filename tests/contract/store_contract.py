@@ -334,7 +334,8 @@ class StoreContract:
         assert await found("b/ascScore", "c/ascScore") == [1, 2]
         assert await found("a/ascScore", newest_first=True, limit=1) == [3]
         assert await found("a/ascScore", tenant_id=CONTOSO) == []
-        assert await found("a/", "/", "'; --") == []
+        assert await found("a") == [0, 3]
+        assert await found("a/", "/", "", "'; --") == []
 
     async def test_events_of_the_connector_itself(self, store: AnyStore) -> None:
         """Their `data.tenant` is null; they belong to tenant "", which is not listed as a tenant."""

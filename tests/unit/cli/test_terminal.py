@@ -87,7 +87,21 @@ def show_status() -> None:
         "problems": [],
         "hint": "look",
         "notes": NASTY,
-        "refused": [{"part": t, "reason": t, "since": "2026-11-22T09:00:00Z"} for t in NASTY],
+        "refused": [{"part": t, "reason": t, "since": "2026-11-22T09:00:00Z", "unit": t} for t in NASTY],
+        "units": [
+            {
+                "unit": {"kind": "subscription", "id": t, "name": t, "score": t},
+                "newest_day": None,
+                "score": None,
+                "max": None,
+                "percent": None,
+                "state": t,
+                "gone_since": None,
+                "refused": [{"part": t, "reason": t, "since": "2026-11-22T09:00:00Z"}],
+            }
+            for t in NASTY
+        ],
+        "no_data": {"count": 2, "first": [{"id": t, "name": t} for t in NASTY]},
     }
     sink = {"state": "ok", "backlog": 1, "parked": 0, "last_success": "2026-11-22T09:00:00Z", "oldest_due": None}
     sink |= {"error": None, "hint": None}

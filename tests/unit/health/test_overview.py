@@ -29,6 +29,7 @@ def test_every_part_has_exactly_these_keys() -> None:
     (tenant,) = found["tenants"].values()
     assert list(tenant) == [
         *("newest_day", "data_age_s", "last_success", "error", "hint", "notes", "refused", "problems"),
+        *("units", "no_data"),
     ]
     for sink in found["sinks"].values():
         assert list(sink) == [

@@ -10,30 +10,14 @@ from attrs import define, evolve, field
 from connector.clock import SimulatedClock, parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig, TenantConfig
 from connector.errors import Denied, StoreError
-from connector.model import Absent, Control, Day, Event, Known, Listed, Profile, Reading, Snapshot, Unchanged, Unit
+from connector.model import Absent, Event, Reading, Snapshot, Unchanged
 from connector.observe import memory, units
 from connector.observe.poller import Poller, PollOutcome
 from connector.observe.severity import SeverityRules
 from connector.ports import Flaw, Source, State
+from tests.fakes.several_units import ENTRY, TENANT, SeveralUnits, listed, one, sub
 
-TENANT = "11111111-1111-1111-1111-111111111111"
-ENTRY = TenantConfig("contoso-azure", TENANT, source="defender_cloud")
 PARTIAL = Absent("incomplete", "page 2 of scores: HTTP 500", hint="wait")
-
-
-def sub(number: int) -> str:
-    return f"aaaaaaaa-0000-4000-8000-{number:012}"
-
-
-def one(number: int, day: str, healthy: int = 5, total: int = 10, name: str | None = None) -> Snapshot:
-    """A subscription with two controls, of which one moves."""
-    moving = Control("c1", "", 10 * healthy / total, 100 * healthy / total, count=healthy, total=total, max_score=10)
-    still = Control("c2", "", 4.0, 100.0, count=3, total=3, max_score=4)
-    score = 4.0 + (moving.score or 0.0)
-    unit = Unit("subscription", sub(number), f"sub-{number}" if name is None else name, "ascScore", "classic")
-    found = Day(f"{unit.id}_{day}", day, score, 14.0, {c.name: c for c in (moving, still)}, detailed=True, weight=total)
-    profiles = {name: Profile(name, f"Control {name}", service="Defender for Cloud") for name in found.controls}
-    return Snapshot("defender_cloud", (found,), profiles, unit=unit)
 
 
 @define
@@ -43,11 +27,9 @@ class Lab:
     state: State | None = None
     events: list[Event] = field(factory=list)
     commits: list[tuple[State, Sequence[Event]]] = field(factory=list)
-    known: list[Known] = field(factory=list)
     flaws: list[Flaw] = field(factory=list)
-    reading: Reading | Exception = field(factory=lambda: Reading("defender_cloud", ()))
+    source: SeveralUnits = field(factory=SeveralUnits)
     stop_after: int | None = None
-    name: str = "defender_cloud"
     entry: TenantConfig = ENTRY
     units_a_commit: int = 400
 
@@ -69,26 +51,17 @@ class Lab:
     async def note(self, flaw: Flaw) -> None:
         self.flaws.append(flaw)
 
-    async def read(self, known: Known) -> Reading:
-        self.known.append(known)
-        if isinstance(self.reading, Exception):
-            raise self.reading
-        return self.reading
-
-    async def close(self) -> None: ...
-
     async def poll(self, at: str, *snapshots: Snapshot, **more: Any) -> PollOutcome:
         """One poll; everything read is listed as enabled unless `listed` says otherwise."""
         if "reading" in more:
-            self.reading = more["reading"]
+            self.source.reading = more["reading"]
         else:
-            listed = {s.unit.id: Listed(s.unit.id, s.unit.name, "Enabled") for s in snapshots if s.unit}
-            whole = {"listed": listed, "pages": {"scores-1": f"{snapshots!r}"}, **more}
-            self.reading = Reading("defender_cloud", snapshots, **whole)
+            whole = {"listed": listed(*snapshots), "pages": {"scores-1": f"{snapshots!r}"}, **more}
+            self.source.reading = Reading("defender_cloud", snapshots, **whole)
         self.events, self.commits = [], []
 
         async def open_source(_: TenantConfig) -> Source:
-            return self
+            return self.source
 
         poller = Poller(
             store=self,  # type: ignore[arg-type]  # only what the poller uses
@@ -169,8 +142,8 @@ async def test_the_same_bytes_again_are_one_commit_without_an_event() -> None:
     assert {n: b for n, b in before.parts.items() if n != "head"} == {
         n: b for n, b in lab.state.parts.items() if n != "head"
     }
-    assert lab.known[-1].pages == lab.head["pages"]
-    assert lab.known[-1].newest_day == "2026-11-28"
+    assert lab.source.known[-1].pages == lab.head["pages"]
+    assert lab.source.known[-1].newest_day == "2026-11-28"
     assert lab.head["last_success"] == "2026-11-28T11:00:00Z"
 
 
@@ -228,7 +201,7 @@ async def test_a_suspicious_day_is_refused_for_the_unit_it_is_of() -> None:
         assert row["newest"] == "2026-11-28"
         assert [r["part"] for r in row["refused"]] == ["newest day"]
         assert lab.rows()[f"{sub(2)}/ascScore"]["newest"] == "2026-11-29"
-    assert lab.known[-1].pages == {}, "what is refused is read again, whatever its bytes"
+    assert lab.source.known[-1].pages == {}, "what is refused is read again, whatever its bytes"
 
 
 async def test_targets_are_judged_for_each_unit() -> None:
@@ -253,8 +226,8 @@ async def test_a_source_that_refuses_is_a_problem_of_the_entry() -> None:
 
 async def test_subscriptions_without_a_score_are_remembered_and_no_event() -> None:
     lab = Lab()
-    listed = {sub(n): Listed(sub(n), f"sub-{n}", "Enabled") for n in (1, 2)}
-    outcome = await lab.poll("2026-11-28T09:00:00Z", one(1, "2026-11-28"), listed=listed)
+    both = listed(one(1, "2026-11-28"), one(2, "2026-11-28"))
+    outcome = await lab.poll("2026-11-28T09:00:00Z", one(1, "2026-11-28"), listed=both)
     assert outcome.status == "ok"
     assert lab.head["no_data"] == {"count": 1, "first": [[sub(2), "sub-2"]]}
     assert sub(2) not in {unit for _, unit in lab.told()}

@@ -376,7 +376,7 @@ def _defender_cloud(tenant: TenantConfig, config: Config, transports: Transports
     from connector.sources.defender_cloud import DefenderCloudSource, scope_of  # noqa: PLC0415 - few need it
 
     root = tenant.arm.base_url or cloud_of_arm(tenant.arm, tenant.graph).resource_manager
-    found = DefenderCloudSource(
+    return DefenderCloudSource(
         http=transports.queries.in_front_of(transports.get(config.network), f"{root} {_principal(tenant)}"),
         base_url=root,
         tenant_id=tenant.tenant_id,
@@ -386,7 +386,6 @@ def _defender_cloud(tenant: TenantConfig, config: Config, transports: Transports
         scope=scope_of(tenant.scope),
         compliance=tenant.compliance,
     )
-    return cast("Source", found)
 
 
 def _principal(tenant: TenantConfig) -> str:
@@ -408,7 +407,7 @@ def endpoint_source(
     token = transports.sign_in.provider(
         tenant.auth, evolve(target, audience=audience or target.audience), config.network
     )
-    found = DefenderEndpointSource(
+    return DefenderEndpointSource(
         http=transports.get(config.network),
         base_url=tenant.defender_endpoint.base_url or target.cloud.endpoint,
         tenant_id=tenant.tenant_id,
@@ -416,7 +415,6 @@ def endpoint_source(
         clock=clock,
         random=random.Random(),  # noqa: S311 - spreads retries, guards nothing
     )
-    return cast("Source", found)
 
 
 def _plugged_source(tenant: TenantConfig, config: Config) -> Source:

@@ -13,6 +13,16 @@ from attrs.validators import in_
 
 from connector.simulator.chance import rng, share
 
+OF_AZURE: Mapping[str, str] = {
+    "query_error": "500, `unexpected query execution error`, as for a query that is fine by hand",
+    "capital_error": "404 with `Error` in capitals, as for a disabled subscription",
+    "unannounced": "fewer rows on a page than it says that there are",
+    "repeated_rows": "pages that overlap, so that one row comes twice and another never",
+    "limit_hit": "a header that says that not all subscriptions are answered for",
+    "lighthouse": "rows of another directory beside the tenant's own",
+}
+"""What happens to Resource Graph alone. A fault's `path` finds its pages by "#subscriptions/1", "#scores/2", …"""
+
 KINDS: Mapping[str, str] = {
     # Instead of the answer.
     "throttled": "429, with Retry-After where `retry_after_s` is set",
@@ -41,10 +51,10 @@ KINDS: Mapping[str, str] = {
     "partial": "206 with a Warning header and half of the rows",
     "empty": "200 with an empty list",
     "lost_rows": "200 with two thirds of the rows (and of the controls in each document)",
-    "missing_page": "200 without the nextLink that should be there",
+    "missing_page": "200 without the nextLink or $skipToken that should be there",
     "foreign_link": "a nextLink to another host",
-    "link_loop": "a nextLink to the same page",
-    "endless": "a nextLink to a new page, for ever",
+    "link_loop": "a nextLink to the same page, or the same $skipToken again",
+    "endless": "a nextLink or $skipToken to a new page, for ever",
     "relative_link": "a nextLink without a host",
     "empty_link": 'a nextLink that is ""',
     "future": "a document dated `days_ahead` before all others",
@@ -52,6 +62,7 @@ KINDS: Mapping[str, str] = {
     "odd_types": "numbers as strings or without a point, nulls, unknown properties, older spellings",
     "sentinels": "-1 for what is not known",
     "inconsistent": "a total that is not the sum of its controls, and a maximum that is off by one",
+    **OF_AZURE,
 }
 
 

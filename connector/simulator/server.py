@@ -1,4 +1,5 @@
-"""The simulated Graph: who may ask, limits, errors, and the same over real HTTP, as the fact sheets and captures show.
+"""The simulated Graph, with Azure Resource Graph and Defender for Endpoint beside it: who may ask, limits, errors, and
+the same over real HTTP, as the fact sheets and captures show.
 
 What tenants say comes from a World, what goes wrong from Faults, the time from a Clock. `respond` decides an answer
 without a socket, `serve` carries it over HTTP. No real time is read here; only the fault "slow" waits for real.
@@ -13,7 +14,7 @@ import ssl as tls
 import struct
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from email.utils import format_datetime
@@ -26,11 +27,12 @@ from yarl import URL
 
 from connector.clock import iso
 from connector.ports import Clock
-from connector.simulator import answers
+from connector.simulator import answers, endpoint, resource_graph
 from connector.simulator.answers import Call, GraphError
 from connector.simulator.bodies import Bodies
 from connector.simulator.chance import share
 from connector.simulator.faults import Fault, Faults
+from connector.simulator.resource_graph import Clouds
 from connector.simulator.world import World
 
 READ = "SecurityEvents.Read.All"
@@ -132,6 +134,8 @@ class Simulation:
     bodies: Bodies = field(repr=False)
     compress: bool = False
     audiences: frozenset[str] = AUDIENCES
+    clouds: Clouds = field(default=Factory(lambda self: Clouds(self.world), takes_self=True), repr=False)
+    endpoint_audiences: frozenset[str] = endpoint.AUDIENCES
     base_url: str = ""
     requests: deque[Seen] = field(factory=lambda: deque(maxlen=10_000), repr=False)
     _numbered: int = 0
@@ -187,7 +191,7 @@ async def respond(sim: Simulation, ask: Ask, fault: Fault | None, caller: Caller
     try:
         if fault and (refusal := _fault_error(sim, fault, ask, caller)):
             raise refusal
-        reply = await _answer(sim, ask, caller, fault)
+        reply = await _answer_of(ask.url.path)(sim, ask, caller, fault)
     except GraphError as error:
         reply = _error(sim, error, request_id)
     headers = {
@@ -204,7 +208,69 @@ async def respond(sim: Simulation, ask: Ask, fault: Fault | None, caller: Caller
     return evolve(reply, headers=headers, ending="cut" if kind == "truncated" else "")
 
 
-async def _answer(sim: Simulation, ask: Ask, caller: Caller | None, fault: Fault | None) -> Reply:
+_Answerer = Callable[["Simulation", Ask, Caller | None, Fault | None], Awaitable[Reply]]
+
+
+def _answer_of(path: str) -> _Answerer:
+    """Which of the services a request is for: all of them are one server here."""
+    if path == resource_graph.PATH:
+        return _azure
+    return _endpoint if path in endpoint.PATHS else _graph
+
+
+async def _azure(sim: Simulation, ask: Ask, caller: Caller | None, fault: Fault | None) -> Reply:
+    """As `_graph`, for Resource Graph. What a caller may not see is left out, so no role is asked for."""
+    who = _identified(sim, caller, resource_graph.AUDIENCES)
+    if ask.method != "POST":
+        raise GraphError(405, "MethodNotAllowed", "The requested resource does not support this http method.")
+    now, kind = sim.clock.now(), fault.kind if fault else ""
+    left, resets_s = sim.clouds.quota.take(who.tenant_id, now)
+    quota = resource_graph.headers_of(left, resets_s)
+    if left < 0 and sim.clouds.enforced:
+        wish = {"Retry-After": quota["x-ms-user-quota-resets-after"][-2:].lstrip("0")}
+        raise GraphError(429, "RateLimiting", "Client application has been throttled.", {**quota, **wish})
+    if kind == "query_error":
+        raise GraphError(500, "InternalServerError", "unexpected query execution error", quota)
+    if kind == "capital_error":
+        words = {"Error": {"Code": "ResourceNotFound", "Message": "Secure score 'ascScore' does not exist in scope"}}
+        return Reply(404, quota, json.dumps(words).encode())
+    if fault and kind == "slow":
+        await asyncio.sleep(fault.seconds)
+    moment = sim.faults.began(fault) if fault and kind == "frozen" else now
+    body, headers = resource_graph.answer(sim.clouds, who.tenant_id, resource_graph.read_query(ask.body), moment, kind)
+    return Reply(200, {**quota, **headers}, body)
+
+
+async def _endpoint(sim: Simulation, ask: Ask, caller: Caller | None, fault: Fault | None) -> Reply:
+    """As `_graph`, for Defender for Endpoint: the wrong audience is refused in the words of a missing permission."""
+    who = _identified(sim, caller, None)
+    granted = endpoint.ROLE in who.roles or who.audience is None
+    if not granted or (who.audience is not None and who.audience.rstrip("/") not in sim.endpoint_audiences):
+        raise GraphError(
+            403, "Forbidden", f"The application does not have any of the required permissions: {endpoint.ROLE}."
+        )
+    if ask.method != "GET":
+        raise GraphError(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+    tenant = sim.world.tenant(who.tenant_id)
+    assert tenant is not None
+    if fault and fault.kind == "slow":
+        await asyncio.sleep(fault.seconds)
+    return Reply(200, body=endpoint.body(sim.world, tenant, ask.url.path, sim.clock.now(), str(ask.url.origin())))
+
+
+def _identified(sim: Simulation, caller: Caller | None, audiences: frozenset[str] | None) -> Caller:
+    """The caller, if a token for one of these audiences says who it is. Raises GraphError."""
+    if caller is None:
+        raise GraphError(401, "AuthenticationFailed", "Authentication failed.", _challenge())
+    if audiences is not None and caller.audience is not None and caller.audience.rstrip("/") not in audiences:
+        words = "The access token has been obtained for the wrong audience or resource."
+        raise GraphError(401, "InvalidAuthenticationTokenAudience", words, _challenge())
+    if sim.world.tenant(caller.tenant_id) is None:
+        raise GraphError(403, "AuthorizationFailed", "The client does not have authorization.")
+    return caller
+
+
+async def _graph(sim: Simulation, ask: Ask, caller: Caller | None, fault: Fault | None) -> Reply:
     """The right answer, or the one a fault makes of it. Raises GraphError."""
     call = _admit(sim, ask, caller, fault)
     kind = fault.kind if fault else ""
@@ -335,12 +401,23 @@ def _bearer(ask: Ask) -> str:
     return token if scheme == "Bearer" else ""
 
 
+def _question(ask: Ask) -> str:
+    """What a fault's `path` finds a page of Resource Graph by; all have one address."""
+    if ask.url.path != resource_graph.PATH:
+        return ""
+    try:
+        query = resource_graph.read_query(ask.body)
+    except GraphError:
+        return ""
+    return f"#{query.kind}/{query.page}"
+
+
 async def answered(sim: Simulation, ask: Ask) -> tuple[Reply, Fault | None]:
     """The reply to one request, logged, and the fault that made it so: the whole simulated Graph without a socket."""
     token = _bearer(ask)
     caller = sim.authenticate(token) if token else None
     tenant = caller.tenant_id if caller else None
-    fault = sim.faults.next(ask.url.raw_path_qs, tenant, sim.clock.now())
+    fault = sim.faults.next(ask.url.raw_path_qs + _question(ask), tenant, sim.clock.now())
     status = 0
     try:
         reply = await respond(sim, ask, fault, caller)
@@ -419,14 +496,15 @@ async def serve(
     audiences: frozenset[str] = AUDIENCES,
     cache_bytes: int = 64 * 1024 * 1024,
     compress: bool = False,
+    subscriptions: int | None = None,
 ) -> AsyncIterator[Simulation]:
     """Run the simulated Graph on a port (0 = any free one). Raises OSError when the port cannot be had.
 
     `compress` answers in gzip whoever accepts it, as Graph does; that costs more time than all else here. `audiences`
-    are those of its cloud.
+    are those of its cloud. `subscriptions` is how many each tenant has in Azure; None = by its size.
     """
-    bodies = Bodies(world, cache_bytes)
-    sim = Simulation(world, clock, faults or Faults(), authenticate, budget, bodies, compress, audiences)
+    bodies, clouds = Bodies(world, cache_bytes), Clouds(world, subscriptions, enforced=budget is not None)
+    sim = Simulation(world, clock, faults or Faults(), authenticate, budget, bodies, compress, audiences, clouds)
     application = web.Application(client_max_size=64 * 1024)
 
     async def handle(request: web.Request) -> web.StreamResponse:

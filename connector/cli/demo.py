@@ -16,7 +16,16 @@ from connector.cli import report
 from connector.cli.explain import show as show_waterfall
 from connector.cli.terminal import cell_len, console, fit, plain, plural, progress, styled
 from connector.clock import SimulatedClock
-from connector.config.values import AuthConfig, Config, GraphConfig, SinkConfig, StateConfig, TenantConfig
+from connector.config.values import (
+    AuthConfig,
+    Config,
+    ExceptionsConfig,
+    GraphConfig,
+    SinkConfig,
+    StateConfig,
+    TargetsConfig,
+    TenantConfig,
+)
 from connector.durable import creating, replacing
 from connector.errors import ConfigError
 from connector.health.logs import log_to_stderr
@@ -29,6 +38,8 @@ from connector.simulator.world import World
 
 BACKFILL_DAYS = 90
 POLLS_A_DAY = 4
+TARGET = 75.0
+REVIEW_AFTER_DAYS = 180
 MARKER = ".securescore-demo"
 WRITTEN = {
     "report.html": "the posture report: open it in a browser",
@@ -136,6 +147,8 @@ def _config(folder: Path, base_url: str, tenant_id: str, name: str, token: Path)
                 tenant_id,
                 auth=AuthConfig("token", {"file": str(token.absolute())}),
                 graph=GraphConfig(base_url=base_url),
+                targets=TargetsConfig(percent_min=TARGET),
+                exceptions=ExceptionsConfig(review_after_days=REVIEW_AFTER_DAYS),
             ),
         ),
         sinks=(sink("jsonl", "events.jsonl", "cloudevents"), sink("cef", "events.cef", "cef")),

@@ -11,24 +11,27 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from attrs import evolve
+
 from connector import __version__
 from connector.app import evidence
-from connector.cli.common import config_of, store_beside
+from connector.cli.common import add_language, config_of, store_beside
 from connector.cli.selection import add_tenant, selected
 from connector.cli.terminal import complain, console, plain, progress, write_document
 from connector.cli.times import day
 from connector.clock import SystemClock, iso
-from connector.config.values import Config, TenantConfig
+from connector.config.values import Config, ReportConfig, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.durable import replacing
 from connector.errors import ConfigError, SecureScoreError, TenantDamaged
 from connector.observe import memory
 from connector.observe.evidence import Evidence
 from connector.ports import Query
-from connector.report import build
+from connector.report import build, matrix
 from connector.report.forms import FORMS, Form, choose
+from connector.report.logo import MAX_BYTES, logo
 from connector.report.table import TABLES
-from connector.report.values import Cover, EvidenceFile, Material, Period, Summary
+from connector.report.values import Brand, Cover, EvidenceFile, Material, Period, Summary
 
 MAX_DETAILED = 20
 """Up to so many tenants `--all-tenants` reports each in full; of more, only those that --tenant names."""
@@ -47,11 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--table", choices=tuple(TABLES), help="csv: which table (default: controls, with their points)"
     )
     out = "where it goes: a file; a folder with / at its end, for one file a tenant; - is standard output"
+    add_language(parser)
     parser.add_argument("--out", required=True, metavar="FILE|DIR/", help=out)
 
 
 def run(args: argparse.Namespace) -> int:
-    form = choose(args.format, args.out, args.table)
+    form = choose(args.format, args.out, args.table, args.language)
     config = config_of(args)
     tenants, named = _tenants(config, args.tenant, compare=args.all_tenants)
     if form.single and len(tenants) > 1 and not _is_folder(args.out):
@@ -110,19 +114,22 @@ async def save(
     Raises SecureScoreError when nothing is known of any of them, or the file cannot be written.
     """
     archive = evidence(config)
-    summaries = await _summaries(store, tenants, when)
+    several = len(tenants) > 1
+    summaries, columns = await _summaries(config, store, tenants, when, compare=several)
     known = {s.tenant_id for s in summaries if s.error is None}
     if not known:
         raise SecureScoreError(_silence(summaries, when), "run `securescore once` first, or choose other days")
     full = [t for t in (tenants if form.every or len(tenants) <= MAX_DETAILED else named) if t.tenant_id in known]
     ordered = sorted(summaries, key=lambda s: (s.percent is None, s.percent or 0.0, s.name))
-    cover = Cover(__version__, iso(now), when, tuple(ordered), tuple(t.name for t in full))
+    head = brand(config.report if several else tenants[0].report)
+    names = tuple(t.name for t in full)
+    cover = Cover(__version__, iso(now), when, tuple(ordered), names, head, matrix.matrix(columns))
     spans = {s.tenant_id: _span(form, when, s) for s in summaries}
     with writing(out) as write, progress("Writing tenants", len(full)) as done:
         write(form.writes.opening(cover))
         for number, tenant in enumerate(full):
             span = spans[tenant.tenant_id]
-            write(form.writes.tenant(build.build(await material(store, tenant, span, archive), span), number))
+            write(form.writes.tenant(build.build(await material(config, store, tenant, span, archive), span), number))
             done(number + 1)
         write(form.writes.closing(cover))
     return summaries, len(full)
@@ -142,16 +149,16 @@ async def save_each(
     Raises SecureScoreError when nothing is known of any of them, or a file cannot be written.
     """
     archive = evidence(config)
-    summaries = await _summaries(store, tenants, when)
+    summaries, _ = await _summaries(config, store, tenants, when, compare=False)
     if all(s.error is not None for s in summaries):
         raise SecureScoreError(_silence(summaries, when), "run `securescore once` first, or choose other days")
     _make(folder)
     with progress("Writing tenants", len(tenants)) as done:
         for number, (tenant, summary) in enumerate(zip(tenants, summaries, strict=True), 1):
             if summary.error is None:
-                cover = Cover(__version__, iso(now), when, (summary,), (tenant.name,))
+                cover = Cover(__version__, iso(now), when, (summary,), (tenant.name,), brand(tenant.report))
                 span = _span(form, when, summary)
-                report = build.build(await material(store, tenant, span, archive), span)
+                report = build.build(await material(config, store, tenant, span, archive), span)
                 with writing(str(folder / f"{tenant.name}{form.suffix}")) as write:
                     for part in (form.writes.opening(cover), form.writes.tenant(report, 0), form.writes.closing(cover)):
                         write(part)
@@ -172,16 +179,37 @@ def _make(folder: Path) -> None:
         raise SecureScoreError(f"cannot make {folder}: {error.strerror}", "name another folder: --out DIR/") from error
 
 
-async def _summaries(store: DurableStore, tenants: Sequence[TenantConfig], when: Period) -> list[Summary]:
+async def _summaries(
+    config: Config, store: DurableStore, tenants: Sequence[TenantConfig], when: Period, *, compare: bool
+) -> tuple[list[Summary], list[matrix.Column]]:
+    """What is said of each tenant, and where they are compared, the columns of the weakest."""
     found: list[Summary] = []
+    columns: list[matrix.Column] = []
     with progress("Reading tenants", len(tenants)) as done:
         for tenant in tenants:
             try:
-                found.append(build.summarise(await material(store, tenant, when), when))
+                made = await material(config, store, tenant, when)
+                found.append(build.summarise(made, when))
+                column = matrix.column(made, when) if compare else None
+                columns = matrix.weakest([*columns, column]) if column is not None else columns
             except TenantDamaged as error:  # one tenant's matter: the next poll mends it
                 found.append(build.unread(tenant.name, tenant.tenant_id, tenant.labels, when, error.what))
             done(len(found))
-    return found
+    return found, columns
+
+
+def brand(wanted: ReportConfig) -> Brand:
+    """What the head of a report carries. Raises ConfigError where the logo cannot be read, or is none."""
+    words = Brand(wanted.customer or "", wanted.author or "", wanted.classification or "")
+    if wanted.logo is None:
+        return words
+    try:
+        with Path(wanted.logo).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"report.logo: cannot read {wanted.logo}: {error.strerror}"], "name a picture") from error
+    picture = logo(wanted.logo, data)
+    return evolve(words, logo=picture.uri, logo_width=picture.width, logo_height=picture.height)
 
 
 def _silence(summaries: Sequence[Summary], when: Period) -> str:
@@ -223,7 +251,7 @@ async def period_of(
 
 
 async def material(
-    store: DurableStore, tenant: TenantConfig, when: Period, archive: Evidence | None = None
+    config: Config, store: DurableStore, tenant: TenantConfig, when: Period, archive: Evidence | None = None
 ) -> Material:
     """What is stored of a tenant; the archived responses only when an archive is given."""
     state = await store.load(tenant.key)
@@ -245,6 +273,8 @@ async def material(
         problems=tuple(problems),
         targets=tenant.targets,
         exceptions=tenant.exceptions,
+        changes=config.changes,
+        language=known.language or tenant.language,
     )
 
 

@@ -134,6 +134,10 @@ TOP: Mapping[str, Option] = {
         "days", minimum=1, doc="Event when a declared state (ignored, third party, reviewed) is so old."
     ),
     "exceptions.comment_required": Option("bool", default=False, doc="Event when a declared state has no comment."),
+    "report.customer": Option("str", doc="Whom reports are for, in their title instead of the tenant's name."),
+    "report.author": Option("str", doc="Who makes reports, such as the name of a service provider."),
+    "report.classification": Option("str", doc="Line at the head of reports, such as Confidential."),
+    "report.logo": Option("path", doc="Picture at the head of reports: PNG, JPEG or WebP, at most 256 kB."),
     "network.proxy": Option("proxy", doc="Proxy of every connection; env honours the environment's."),
     "network.no_proxy": Option("list", (), doc="Hosts, .domains and networks that are reached directly."),
     "network.ca_file": Option("path", doc="PEM file with certificate authorities, added to the system's."),
@@ -196,6 +200,10 @@ TENANT: Mapping[str, Option] = {
         "days", minimum=1, doc="Event when a declared state (ignored, third party, reviewed) is so old."
     ),
     "exceptions.comment_required": Option("bool", doc="Event when a declared state has no comment."),
+    "report.customer": Option("str", doc="Whom reports are for, in their title instead of the tenant's name."),
+    "report.author": Option("str", doc="Who makes reports, such as the name of a service provider."),
+    "report.classification": Option("str", doc="Line at the head of reports, such as Confidential."),
+    "report.logo": Option("path", doc="Picture at the head of reports: PNG, JPEG or WebP, at most 256 kB."),
     "index": Option("str", doc="Splunk index for this tenant's events, instead of the sink's."),
     "endpoint": Option("url", doc="Logs ingestion endpoint for this tenant's events, instead of the sink's."),
     "rule_id": Option("str", doc="Data collection rule for this tenant's events, instead of the sink's."),

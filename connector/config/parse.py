@@ -38,6 +38,7 @@ from connector.config.values import (
     NetworkConfig,
     PollConfig,
     RawConfig,
+    ReportConfig,
     ScopeConfig,
     SinkConfig,
     StateConfig,
@@ -102,13 +103,14 @@ def parse(
         controls=v["targets.controls"],
     )
     exceptions = ExceptionsConfig(v["exceptions.review_after"], v["exceptions.comment_required"])
+    report = ReportConfig(v["report.customer"], v["report.author"], v["report.classification"], v["report.logo"])
     sinks = _sinks(reader, top.get("sinks"), sink_options, network)
     control_scores = v["changes.control_scores"]
     if control_scores is None:
         control_scores = any(sink.format == OLD_ADD_ON for sink in sinks)
     config = Config(
         tenants=_tenants(
-            reader, top, tenant_rows, _Common(graph, arm, endpoint, targets, exceptions, v["poll.language"])
+            reader, top, tenant_rows, _Common(graph, arm, endpoint, targets, exceptions, report, v["poll.language"])
         ),
         sinks=sinks,
         state=_state(reader, v),
@@ -135,6 +137,7 @@ def parse(
         ),
         targets=targets,
         exceptions=exceptions,
+        report=report,
         network=network,
         graph=graph,
         arm=arm,
@@ -209,6 +212,7 @@ class _Common:
     defender_endpoint: EndpointConfig
     targets: TargetsConfig
     exceptions: ExceptionsConfig
+    report: ReportConfig
     language: str
 
 
@@ -232,6 +236,7 @@ class _Defaults:
         self.compliance = bool(given.get("compliance"))
         self.targets = _targets(given, common.targets)
         self.exceptions = _exceptions(given, common.exceptions)
+        self.report = _report(given, common.report)
         self.language: str = given.get("language") or common.language
         self.overrides = {key: given[key] for key in OVERRIDES if key in given}
         self._auth: dict[str, AuthConfig | None] = {}
@@ -352,6 +357,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
         language=given.get("language") or defaults.language,
         targets=_targets(given, defaults.targets),
         exceptions=_exceptions(given, defaults.exceptions),
+        report=_report(given, defaults.report),
         overrides={**defaults.overrides, **overrides} if overrides else defaults.overrides,
         options=options,
         arm=_in_its_cloud(_arm(reader, given, path, defaults.arm), graph) if in_azure else defaults.arm,
@@ -453,6 +459,11 @@ def _scope(reader: Reader, given: Mapping[str, Any], path: Path, base: ScopeConf
 
 def _targets(given: Mapping[str, Any], base: TargetsConfig) -> TargetsConfig:
     written = _inside(given, "targets.")
+    return evolve(base, **written) if written else base
+
+
+def _report(given: Mapping[str, Any], base: ReportConfig) -> ReportConfig:
+    written = _inside(given, "report.")
     return evolve(base, **written) if written else base
 
 

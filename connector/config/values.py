@@ -86,6 +86,16 @@ class ExceptionsConfig:
 
 
 @frozen
+class ReportConfig:
+    """What reports carry at their head; `logo` is the path of a picture."""
+
+    customer: str | None = None
+    author: str | None = None
+    classification: str | None = None
+    logo: str | None = None
+
+
+@frozen
 class NetworkConfig:
     """`proxy` "env" honours the environment; None means no proxy."""
 
@@ -158,6 +168,7 @@ class TenantConfig:
     language: str = "en-US"
     targets: TargetsConfig = Factory(TargetsConfig)
     exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
+    report: ReportConfig = Factory(ReportConfig)
     overrides: Mapping[str, str] = Factory(dict)  # per-tenant sink columns: index, endpoint, rule_id
     options: Mapping[str, Any] = field(factory=dict, repr=False)  # the keys of a source that a plug-in brings
     arm: ArmConfig = Factory(ArmConfig)
@@ -214,6 +225,7 @@ class Config:
     changes: ChangesConfig = Factory(ChangesConfig)
     targets: TargetsConfig = Factory(TargetsConfig)
     exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
+    report: ReportConfig = Factory(ReportConfig)
     network: NetworkConfig = Factory(NetworkConfig)
     graph: GraphConfig = Factory(GraphConfig)
     arm: ArmConfig = Factory(ArmConfig)

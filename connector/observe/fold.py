@@ -401,8 +401,8 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
             reference = _reported(was, before)
             if hysteresis:
                 work.baselines[name] = reference
-        if _worth_telling(rules, reference.control, control, work.profile(name)):
-            alone = _worth_telling(rules, was, control, work.profile(name))
+        if worth_telling(rules, reference.control, control, work.profile(name)):
+            alone = worth_telling(rules, was, control, work.profile(name))
             work.out.append(
                 changes.control_score_changed(
                     reference.control,
@@ -492,8 +492,11 @@ def _across(work: _Work, path: Sequence[Version], step: Step, name: str) -> Caus
     return waterfall.over(path, name, one)
 
 
-def _worth_telling(rules: ChangesConfig, was: Control, now: Control, profile: Profile | None) -> bool:
-    """Hysteresis: far enough from what was last reported, in points and in share of the control's maximum."""
+def worth_telling(rules: ChangesConfig, was: Control, now: Control, profile: Profile | None) -> bool:
+    """Whether a control moved far enough to be told of, in points and in share of its maximum: a smaller move is noise.
+
+    For events `was` is what was last reported, so that slow drift adds up and is told.
+    """
     if was.score is None or now.score is None:
         return False
     far = abs(round(now.score - was.score, 4))

@@ -75,6 +75,11 @@ class Table:
     rows: Lookup
     classes: tuple[str, ...]
     class_rows: Lookup
+    titles: Mapping[tuple[str, str], str]
+
+    def title_of(self, framework: str, ref_id: str) -> str | None:
+        """What a framework itself calls one of its references, where we may say it."""
+        return self.titles.get((framework, ref_id))
 
     def references(self, control_id: str) -> tuple[Ref, ...]:
         place = self.rows.get(_plain(control_id))
@@ -171,6 +176,11 @@ def compile_table(data: Any, attack: Any) -> Table:
         rows=_lookup([row.get("match", ()) for row in rows], "rows", problems),
         classes=tuple(str(one["class"]) for one in classes),
         class_rows=_lookup([one["match"] for one in classes], "classes", problems),
+        titles={
+            (framework, str(ref_id)): str(title)
+            for framework, names in {**data.get("titles", {}), "attack": attack.get("titles", {})}.items()
+            for ref_id, title in names.items()
+        },
     )
     if problems:
         raise ConfigError(problems, "correct mappings/frameworks.yaml")

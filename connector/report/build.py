@@ -10,15 +10,18 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from connector.advice.actions import stated, to_win
 from connector.advice.advise import advise
 from connector.advice.values import NOT_STATED
+from connector.config.values import ChangesConfig
 from connector.ids import sha256
-from connector.model import PORTAL, Day, Event, Profile, StateUpdate, Version
+from connector.model import PORTAL, Control, Day, Event, Profile, StateUpdate, Version
 from connector.observe import changes, diff, exceptions, frameworks, groups, totals, waterfall
+from connector.observe.fold import worth_telling
 from connector.report import insurance
+from connector.report.brief import brief, comparable
 from connector.report.values import (
     Bridge,
     CauseSum,
@@ -72,12 +75,19 @@ def build(material: Material, when: Period) -> TenantReport:
     daily = [totals.of_day(v, profiles, tally) for v in versions]
     points = tuple(_point(v, t) for v, t in zip(versions, daily, strict=True))
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
-    bridge, steps = _bridge(versions, _Known(profiles or {}, events), profiles)
+    known = _Known(profiles or {}, events, material.changes)
+    bridge, steps = _bridge(versions, known, profiles)
+    contact = material.memory.first_newest
+    watched = [v for v in versions if contact is not None and v.day.day >= contact]
     regrouping = _regrouping(versions, profiles or {}, events)
     last = versions[-1]
     held = None if profiles is None else _exceptions(profiles, last, when, material)
     moved = {} if bridge is None else {m.control: diff.fixed(m.delta) for m in bridge.moves}
     quality = _quality(material, when, versions, events)
+    averages = _comparatives(versions)
+    basis = comparable(averages)
+    points = tuple(evolve(p, average=_average(v, basis)) for p, v in zip(points, versions, strict=True))
+    advice = advise(last, profiles, material.memory.before(last.day.day), material.targets)
     return TenantReport(
         summary=_summary(material, when, points, quality, bridge, held),
         source=material.source,
@@ -97,13 +107,17 @@ def build(material: Material, when: Period) -> TenantReport:
         exceptions=held,
         state_changes=_state_changes(profiles or {}, when),
         frameworks=_frameworks(versions[-1], profiles, moved),
-        comparatives=_comparatives(versions),
+        comparatives=averages,
         targets=tuple(_notice(e) for e in events if e.type.startswith("posture.")),
         evidence=material.evidence,
         fingerprint=sha256("".join(f"{v.day.day} {v.revision} {v.hash}\n" for v in versions).encode("ascii")),
         scored=_scored(last, profiles),
-        advice=advise(last, profiles, material.memory.before(last.day.day), material.targets),
+        advice=advice,
         insurance=insurance.answer_all(last, profiles, material.evidence),
+        brief=brief(material, versions, points, averages, held, advice, events),
+        first_contact=contact,
+        language=material.language,
+        watched=bridge if watched == versions else _bridge(watched, known, profiles)[0],
     )
 
 
@@ -119,7 +133,7 @@ def summarise(material: Material, when: Period) -> Summary:
     points = tuple(_point(v, totals.of_day(v, profiles)) for v in ends)
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
     held = None if profiles is None else _exceptions(profiles, ends[-1], when, material)
-    bridge, _ = _bridge(ends, _Known(profiles or {}, ()), profiles)
+    bridge, _ = _bridge(ends, _Known(profiles or {}, (), material.changes), profiles)
     return _summary(material, when, points, _quality(material, when, versions, events), bridge, held)
 
 
@@ -266,10 +280,12 @@ class _Known:
     """What is known of controls besides two days: the catalogue, and what committed events said of them.
 
     `told` are their causes, `recorded` the events that had one, `info` the names of those that have left the catalogue.
+    `changes` says what is noise.
     """
 
     profiles: Mapping[str, Profile]
     events: Sequence[Event]
+    changes: ChangesConfig
     told: Mapping[str, Sequence[waterfall.Told]] = field(init=False)
     recorded: Mapping[str, Sequence[Recorded]] = field(init=False)
     info: Mapping[str, Mapping[str, Any]] = field(init=False)
@@ -358,7 +374,13 @@ def _move(part: Mapping[str, Any], before: Day, after: Day, known: _Known) -> Mo
         delta=part["delta"],
         cause=waterfall.as_told(part["cause"]),
         recorded=tuple(r for r in known.recorded.get(name, ()) if before.day < r.day <= after.day),
+        noise=_is_noise(before.controls.get(name), after.controls.get(name), known, name),
     )
+
+
+def _is_noise(was: Control | None, now: Control | None, known: _Known, name: str) -> bool:
+    """Whether a move is too small for an event; what came or went is none."""
+    return was is not None and now is not None and not worth_telling(known.changes, was, now, known.profiles.get(name))
 
 
 def _by_cause(pairs: Sequence[Mapping[str, Any]], delta: float | None) -> tuple[tuple[CauseSum, ...], float | None]:
@@ -614,8 +636,8 @@ def _frameworks(version: Version, profiles: Mapping[str, Profile] | None, moved:
             classes.setdefault(group, {})[name] = None
     coverage = table.coverage(last.controls)
 
-    def row(ref_id: str, names: Iterable[str]) -> Reference:
-        return _reference(ref_id, tuple(names), version, profiles, moved)
+    def row(ref_id: str, names: Iterable[str], title: str | None = None) -> Reference:
+        return _reference(ref_id, title, tuple(names), version, profiles, moved)
 
     return Frameworks(
         label=table.label,
@@ -628,7 +650,9 @@ def _frameworks(version: Version, profiles: Mapping[str, Profile] | None, moved:
                 provenance=heads[name].provenance,
                 mapped=coverage.by_framework.get(name, 0),
                 total=coverage.total,
-                references=tuple(row(ref_id, names) for ref_id, names in sorted(refs.items())),
+                references=tuple(
+                    row(ref_id, names, table.title_of(name, ref_id)) for ref_id, names in sorted(refs.items())
+                ),
             )
             for name, refs in sorted(by_reference.items(), key=lambda item: len(item[1]))
         ),
@@ -638,7 +662,12 @@ def _frameworks(version: Version, profiles: Mapping[str, Profile] | None, moved:
 
 
 def _reference(
-    ref_id: str, names: tuple[str, ...], last: Version, profiles: Mapping[str, Profile] | None, moved: Mapping[str, int]
+    ref_id: str,
+    title: str | None,
+    names: tuple[str, ...],
+    last: Version,
+    profiles: Mapping[str, Profile] | None,
+    moved: Mapping[str, int],
 ) -> Reference:
     controls = [last.day.controls[name] for name in names if name in last.day.controls]
     known = profiles or {}
@@ -654,6 +683,7 @@ def _reference(
         max_score=most,
         percent=round(100.0 * score / most, 2) if most and score is not None else None,
         delta=diff.points(sum(moved.get(name, 0) for name in names)),
+        title=title,
     )
 
 
@@ -683,6 +713,14 @@ def _comparatives(versions: Sequence[Version]) -> tuple[Comparative, ...]:
             )
         )
     return tuple(found)
+
+
+def _average(version: Version, basis: Comparative | None) -> float | None:
+    """The average of a day, of the kind that others are compared with."""
+    if basis is None:
+        return None
+    found = (diff.rounded(a.percent) for a in version.day.averages if a.basis == basis.basis)
+    return next(found, None)
 
 
 def _whole(value: float | str | None) -> str:

@@ -10,27 +10,31 @@ from statistics import median
 
 from attrs import frozen
 
+from connector.report.figures import Pen
 from connector.report.markup import Content, Markup, el
 from connector.report.values import DayPoint, Gap, Period
 
 MARK_ROOM = 21.0
 """Between the centres of two numbered marks."""
+LABEL_ROOM = 15.0
+"""Between two labels, one below the other."""
 
 
 @frozen
 class Size:
-    """Pixels of a drawing: its width, the heights of its two panels, the room for labels left and right."""
+    """Pixels of a drawing: its width, the height of its panel and of its strip, the room for labels left and right."""
 
     width: float
-    upper: float
-    lower: float
+    panel: float
+    strip: float
     left: float
     right: float
     ticks: int
 
 
-WIDE = Size(width=960, upper=190, lower=110, left=52, right=88, ticks=8)
-NARROW = Size(width=360, upper=150, lower=90, left=46, right=14, ticks=4)
+HALF = Size(width=620, panel=178, strip=62, left=46, right=74, ticks=5)
+WIDE = Size(width=960, panel=120, strip=62, left=52, right=88, ticks=8)
+NARROW = Size(width=360, panel=140, strip=56, left=42, right=66, ticks=4)
 
 
 def svg(content: Content, *, width: float, height: float, name: str, title: str, text: str, class_: str) -> Markup:
@@ -48,46 +52,129 @@ def svg(content: Content, *, width: float, height: float, name: str, title: str,
     )
 
 
-# ---------------------------------------------------------------------------------------------------------- timeline
+# ---------------------------------------------------------------------------------------------------------- over time
 
 
-def timeline(
-    name: str, days: Sequence[DayPoint], when: Period, gaps: Sequence[Gap], marks: Sequence[str], size: Size
-) -> Markup:
-    """Percentage above, points below, over the days of the period; `marks` are days, numbered from 1."""
-    top = 34.0
-    middle = top + size.upper
-    base = middle + 40
-    height = base + size.lower + 26
+@frozen
+class Percents:
+    """What the percentage is drawn with: the days, the target, and the days on which something happened."""
+
+    days: Sequence[DayPoint]
+    when: Period
+    gaps: Sequence[Gap]
+    target: float | None
+    marks: Sequence[str]
+
+
+def percents(pen: Pen, name: str, drawn: Percents, size: Size) -> Markup:
+    """The percentage on an axis from 0 to 100, with target and average; below it the same, enlarged and marked so."""
+    days, when = drawn.days, drawn.when
+    top = 30.0
+    middle = top + size.panel
+    base = middle + 34
+    end = base + size.strip
     axis = _Axis(when, size)
-    percents = [(d.day, d.percent) for d in days]
-    scores = [(d.day, d.score) for d in days]
-    measured = [(d.day, d.measured) for d in days]
-    upper = _Scale.over([v for _, v in percents], top, middle, least=1.0, most=100.0)
-    lower = _Scale.over([v for _, v in (*scores, *measured)], base, base + size.lower, least=5.0)
-    drawn: list[Content] = [
-        _caption("Percent of the maximum", size.left, top - 22),
-        _caption("Points: awarded, and of these measured", size.left, base - 12),
-        *[_gap(axis, gap, top, base + size.lower) for gap in gaps],
-        *_grid(upper, size, " %"),
-        *_grid(lower, size, ""),
-        *_dates(axis, size, base + size.lower),
-        _band(axis, lower, days),
-        _line(axis, lower, measured, "line measured"),
-        _line(axis, lower, scores, "line"),
-        _area(axis, upper, percents, middle),
-        _line(axis, upper, percents, "line"),
-        _marks(axis, upper, percents, marks, top - 6),
+    values = [(d.day, d.percent) for d in days]
+    average = [(d.day, d.average) for d in days]
+    whole = _Scale(0.0, 100.0, top, middle, (0.0, 25.0, 50.0, 75.0, 100.0))
+    near = _Scale.over([v for _, v in values], base, end, least=1.0, most=100.0)
+    target = drawn.target
+    lines: list[tuple[float, Content, str]] = []
+    if target is not None:
+        lines.append((whole.y(target), _short(pen, target), "target-text"))
+    known = [(d, v) for d, v in average if v is not None]
+    if known:
+        lines.append((whole.y(known[-1][1]), _short(pen, round(known[-1][1], 1)), "average-text"))
+    shown: list[Content] = [
+        _caption(pen.text("chart.percent"), size.left, top - 14),
+        _caption(
+            pen.text("chart.zoomed", low=_short(pen, near.low), high=_short(pen, near.high)), size.left, base - 10
+        ),
+        *[_gap(pen, axis, gap, top, end) for gap in drawn.gaps],
+        *_grid(pen, whole, size, percent=True),
+        *_grid(pen, _ends(near), size, percent=True),
+        *_dates(pen, axis, size, end),
+        _area(axis, whole, values, middle),
+        _level(axis, whole, target, "line target") if target is not None else None,
+        _line(axis, whole, average, "line average"),
+        _line(axis, whole, values, "line"),
+        _line(axis, near, values, "line"),
+        _level(axis, near, target, "line target") if target is not None and near.low < target < near.high else None,
+        _marks(axis, near, values, drawn.marks, base - 2) if drawn.marks else None,
     ]
-    if size is WIDE:
-        drawn += [_end(axis, upper, percents, " %"), _end(axis, lower, scores, "")]
-    first, last = days[0], days[-1]
-    text = (
-        f"{_words(first.percent)} percent on {first.day}, {_words(last.percent)} percent on {last.day}; "
-        f"{_words(first.score)} points, then {_words(last.score)}. {len(days)} of {when.days} days are drawn."
+    last = next(((d, v) for d, v in reversed(values) if v is not None), None)
+    if last is not None:
+        x = axis.x(last[0])
+        shown.append(el("circle", cx=x, cy=whole.y(last[1]), r=3.4, class_="dot"))
+        lines.insert(0, (whole.y(last[1]), _short(pen, last[1]), "end"))
+    shown.append(_labels(lines, size.width - size.right + 9, top, middle))
+    first, final = days[0], days[-1]
+    text = pen.text(
+        "chart.percent_text",
+        first=pen.percent(first.percent),
+        first_day=pen.say.day(first.day),
+        last=pen.percent(final.percent),
+        last_day=pen.say.day(final.day),
     )
-    title = "Score over time"
-    return svg(drawn, width=size.width, height=height, name=name, title=title, text=text, class_="timeline")
+    title = pen.text("chart.percent_title")
+    return svg(shown, width=size.width, height=end + 26, name=name, title=title, text=text, class_="timeline")
+
+
+def _ends(scale: "_Scale") -> "_Scale":
+    """Its ends alone as ticks: a strip has no room for more."""
+    return _Scale(scale.low, scale.high, scale.top, scale.bottom, (scale.low, scale.high))
+
+
+def _short(pen: Pen, value: float) -> str:
+    """A percentage as it stands at an axis or a line."""
+    return pen.text("chart.percent_short", value=pen.say.count(int(value)) if value == int(value) else round(value, 2))
+
+
+def _level(axis: "_Axis", scale: "_Scale", value: float, class_: str) -> Markup:
+    left, right = axis.size.left, axis.size.width - axis.size.right
+    return el("polyline", points=f"{left:g},{scale.y(value):.1f} {right:g},{scale.y(value):.1f}", class_=class_)
+
+
+def _labels(lines: Sequence[tuple[float, Content, str]], x: float, top: float, bottom: float) -> list[Markup]:
+    """The labels of lines at their right ends, making room for each other."""
+    ordered = sorted(lines, key=lambda line: line[0])
+    places = spread([y for y, _, _ in ordered], LABEL_ROOM, top, bottom)
+    return [
+        el("text", words, x=x, y=place + 4, class_=class_)
+        for place, (_, words, class_) in zip(places, ordered, strict=True)
+    ]
+
+
+def scores(pen: Pen, name: str, drawn: Percents, size: Size) -> Markup:
+    """The points over the days of the period, and of these the measured ones; `marks` are days, numbered from 1."""
+    days, when = drawn.days, drawn.when
+    top = 44.0
+    base = top + size.panel
+    axis = _Axis(when, size)
+    points = [(d.day, d.score) for d in days]
+    measured = [(d.day, d.measured) for d in days]
+    scale = _Scale.over([v for _, v in (*points, *measured)], top, base, least=5.0)
+    shown: list[Content] = [
+        _caption(pen.text("chart.points"), size.left, 14),
+        *[_gap(pen, axis, gap, top, base) for gap in drawn.gaps],
+        *_grid(pen, scale, size, percent=False),
+        *_dates(pen, axis, size, base),
+        _band(axis, scale, days),
+        _line(axis, scale, measured, "line measured"),
+        _line(axis, scale, points, "line"),
+        _marks(axis, scale, points, drawn.marks, top - 12),
+        _end(pen, axis, scale, points),
+    ]
+    first, last = days[0], days[-1]
+    text = pen.text(
+        "chart.points_text",
+        first=first.score if first.score is not None else pen.text("unknown"),
+        first_day=pen.say.day(first.day),
+        last=last.score if last.score is not None else pen.text("unknown"),
+        last_day=pen.say.day(last.day),
+    )
+    title = pen.text("chart.points_title")
+    return svg(shown, width=size.width, height=base + 26, name=name, title=title, text=text, class_="timeline")
 
 
 @frozen
@@ -145,16 +232,17 @@ def _caption(text: str, x: float, y: float) -> Markup:
     return el("text", text, x=x, y=y, class_="caption")
 
 
-def _grid(scale: _Scale, size: Size, unit: str) -> list[Markup]:
+def _grid(pen: Pen, scale: _Scale, size: Size, *, percent: bool) -> list[Markup]:
     found = []
     for tick in scale.ticks:
         y = scale.y(tick)
+        words = _short(pen, tick) if percent else pen.say.count(int(tick)) if tick == int(tick) else pen.points(tick)
         found.append(el("line", x1=size.left, x2=size.width - size.right, y1=y, y2=y, class_="grid"))
-        found.append(el("text", f"{tick:g}{unit}", x=size.left - 7, y=y + 4, text_anchor="end", class_="tick"))
+        found.append(el("text", words, x=size.left - 7, y=y + 4, text_anchor="end", class_="tick"))
     return found
 
 
-def _dates(axis: _Axis, size: Size, y: float) -> list[Markup]:
+def _dates(pen: Pen, axis: _Axis, size: Size, y: float) -> list[Markup]:
     start, days = date.fromisoformat(axis.when.start), axis.when.days
     step = next(s for s in (1, 2, 7, 14, 28, 56, 91, 182, 364, 10_000) if days / s <= size.ticks)
     found = []
@@ -163,16 +251,16 @@ def _dates(axis: _Axis, size: Size, y: float) -> list[Markup]:
         x = axis.x(day.isoformat())
         found.append(el("line", x1=x, x2=x, y1=y, y2=y + 5, class_="axis"))
         anchor = "start" if number == 0 and size is NARROW else "middle"
-        found.append(el("text", short_day(day.isoformat()), x=x, y=y + 19, text_anchor=anchor, class_="tick"))
+        found.append(el("text", pen.say.short_day(day.isoformat()), x=x, y=y + 19, text_anchor=anchor, class_="tick"))
     return found
 
 
-def _gap(axis: _Axis, gap: Gap, top: float, bottom: float) -> Markup:
+def _gap(pen: Pen, axis: _Axis, gap: Gap, top: float, bottom: float) -> Markup:
     half = (axis.x(axis.when.end) - axis.x(axis.when.start)) / max(1, axis.when.days - 1) / 2
     x = max(axis.size.left, axis.x(gap.first) - half)
     return el(
         "rect",
-        el("title", f"not observed: {gap.first} to {gap.last}"),
+        el("title", pen.text("chart.gap", days=pen.say.period(gap.first, gap.last))),
         x=x,
         y=top,
         width=max(1.0, axis.x(gap.last) + half - x),
@@ -258,36 +346,37 @@ def spread(wanted: Sequence[float], room: float, low: float, high: float) -> lis
     return places
 
 
-def _end(axis: _Axis, scale: _Scale, values: Sequence[tuple[str, float | None]], unit: str) -> Content:
-    known = [(day, value) for day, value in values if value is not None]
-    if not known:
+def _end(pen: Pen, axis: _Axis, scale: _Scale, values: Sequence[tuple[str, float | None]]) -> Content:
+    last = next(((day, value) for day, value in reversed(values) if value is not None), None)
+    if last is None:
         return None
-    day, value = known[-1]
-    y = scale.y(value)
+    x, y = axis.x(last[0]), scale.y(last[1])
     return (
-        el("circle", cx=axis.x(day), cy=y, r=3.4, class_="dot"),
-        el("text", f"{value:.2f}{unit}", x=axis.x(day) + 9, y=y + 4, class_="end"),
+        el("circle", cx=x, cy=y, r=3.4, class_="dot"),
+        el("text", pen.points(last[1]), x=x + 9, y=y + 4, class_="end"),
     )
-
-
-def _words(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f}"
-
-
-def short_day(day: str) -> str:
-    """A day as 24 Aug, without the machine's language."""
-    months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-    return f"{int(day[8:10])} {months[int(day[5:7]) - 1]}"
 
 
 # ----------------------------------------------------------------------------------------------------- small drawings
 
 
-def span(start: float, end: float, class_: str) -> Markup:
-    """A bar from one share (0-1) to another of the room it is given, at least a hair wide."""
+def span(start: float, end: float, class_: str, zero: float | None = None) -> Markup:
+    """A bar from one share (0-1) to another of the room it is given, at least a hair wide; `zero` marks where all
+    bars began.
+    """
     left, right = sorted((min(1.0, max(0.0, start)), min(1.0, max(0.0, end))))
     width = max(0.4, 100 * (right - left))
-    return _decoration(el("rect", x=min(100 * left, 100 - width), y=0, width=width, height=10, class_=class_), "bar")
+    bar = el("rect", x=min(100 * left, 100 - width), y=1, width=width, height=8, class_=class_)
+    return _decoration((None if zero is None else _hair(zero), bar), "bar")
+
+
+def base(zero: float) -> Markup:
+    """The mark alone where the bars below begin."""
+    return _decoration(_hair(zero), "bar")
+
+
+def _hair(place: float) -> Markup:
+    return el("line", x1=100 * place, x2=100 * place, y1=0, y2=10, class_="base")
 
 
 def level(share: float | None, below: float = 0.0) -> Markup:
@@ -326,18 +415,25 @@ def strip(states: Sequence[str]) -> Markup:
     return _decoration(fields, "strip", f"0 0 {10 * len(states)} 10")
 
 
-def dots(name: str, shares: Sequence[float]) -> Markup:
+def dots(pen: Pen, name: str, shares: Sequence[float]) -> Markup:
     """Where many tenants stand between 0 and 100 percent: one faint stroke each."""
     drawn: list[Content] = [el("line", x1=20, x2=940, y1=44, y2=44, class_="axis")]
     for tick in range(0, 101, 20):
         x = 20 + 9.2 * tick
-        drawn.append(el("text", f"{tick} %", x=x, y=62, text_anchor="middle", class_="tick"))
+        drawn.append(el("text", _short(pen, float(tick)), x=x, y=62, text_anchor="middle", class_="tick"))
         drawn.append(el("line", x1=x, x2=x, y1=44, y2=49, class_="axis"))
     drawn += [el("line", x1=20 + 9.2 * s, x2=20 + 9.2 * s, y1=14, y2=42, class_="stroke") for s in shares]
     ordered = sorted(shares)
     middle = median(ordered)
-    text = f"{len(shares)} tenants from {ordered[0]:.2f} to {ordered[-1]:.2f} percent, the median is {middle:.2f}."
-    return svg(drawn, width=960, height=70, name=name, title="Where the tenants stand", text=text, class_="dots")
+    text = pen.text(
+        "chart.tenants_text",
+        n=len(shares),
+        least=pen.percent(ordered[0]),
+        most=pen.percent(ordered[-1]),
+        middle=pen.percent(middle),
+    )
+    title = pen.text("chart.tenants_title")
+    return svg(drawn, width=960, height=70, name=name, title=title, text=text, class_="dots")
 
 
 def _decoration(content: Content, class_: str, box: str = "0 0 100 10") -> Markup:

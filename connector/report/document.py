@@ -13,10 +13,13 @@ from connector.report.values import Cover, TenantReport
 from connector.report.words import METHOD
 
 SCHEMA = "urn:secure-score:report:1"
+PICTURE = ("logo", "logo_width", "logo_height")
+"""Fields of the brand that are for the eye."""
 
 
 def opening(cover: Cover) -> str:
-    head = _dumps({"schema": SCHEMA, **asdict(cover), "method": METHOD})
+    told = asdict(cover, filter=lambda field, _: field.name not in PICTURE)
+    head = _dumps({"schema": SCHEMA, **told, "method": METHOD})
     return head[:-1] + ',\n"tenants": ['
 
 

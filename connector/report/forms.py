@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from connector.errors import ConfigError
+from connector.language.spoken import Language
 from connector.report import document, hdf, oscal, page, table
 from connector.report.values import Cover, TenantReport
 
@@ -39,7 +40,7 @@ class Form:
 
 
 _FORMS = (
-    Form("html", ".html", page),
+    Form("html", ".html", page.Form()),
     Form("json", ".json", document),
     Form("csv", ".csv", table.Form(), every=True, last_day=True),
     Form("oscal", ".oscal.json", oscal, single=True),
@@ -57,8 +58,9 @@ _DIALECTS = ("oscal", "hdf")
 """Forms that are JSON, so that a name ending in .json does not contradict them."""
 
 
-def choose(name: str | None, out: str, table_name: str | None = None) -> Form:
-    """The form that `--format`, the name of the file and `--table` ask for; html where nothing does.
+def choose(name: str | None, out: str, table_name: str | None = None, speak: Language | None = None) -> Form:
+    """The form that `--format`, the name of the file and `--table` ask for; html where nothing does. `speak` is the
+    language of what people read.
 
     Raises ConfigError where they contradict each other, or nothing says what an unusual ending means.
     """
@@ -69,6 +71,8 @@ def choose(name: str | None, out: str, table_name: str | None = None) -> Form:
     if name is not None and implied is not None and name != implied and not (implied == "json" and name in _DIALECTS):
         raise ConfigError([f"--format {name} contradicts --out {out}"], "leave one of them out, or let them agree")
     form = FORMS[name or implied or "html"]
+    if form.name == "html" and speak is not None:
+        form = evolve(form, writes=page.Form(speak))
     if table_name is None:
         return form
     if form.name != "csv":

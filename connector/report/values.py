@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from attrs import Factory, frozen
 
-from connector.advice.values import Advice
-from connector.config.values import ExceptionsConfig, TargetsConfig
+from connector.advice.values import Advice, TargetStanding, WhatIf
+from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig
 from connector.model import Event
 from connector.observe.explain import Cause
 from connector.observe.memory import Memory
@@ -39,10 +39,26 @@ class EvidenceFile:
 
 
 @frozen
+class Brand:
+    """What a report carries of those who make it and those whom it is for; "" where nothing is said.
+
+    `logo` is a picture as a data URI (logo.py), `logo_width` and `logo_height` its size in pixels.
+    """
+
+    customer: str = ""
+    author: str = ""
+    classification: str = ""
+    logo: str = ""
+    logo_width: int = 0
+    logo_height: int = 0
+
+
+@frozen
 class Material:
     """All that a tenant's report is made of. `events` may be more than the period's; `problems` are open now.
 
-    `targets` and `exceptions` are what the configuration asks for.
+    `targets` and `exceptions` are what the configuration asks for, `changes` what it calls worth an event.
+    `language` is that of Microsoft's texts.
     """
 
     name: str
@@ -55,6 +71,8 @@ class Material:
     problems: tuple[str, ...] = ()
     targets: TargetsConfig = Factory(TargetsConfig)
     exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
+    changes: ChangesConfig = Factory(ChangesConfig)
+    language: str = "en-US"
 
 
 # ------------------------------------------------------------------------------------------------------ data quality
@@ -107,7 +125,10 @@ class Quality:
 
 @frozen
 class DayPoint:
-    """One observed day. `sha256` is its content hash, the same that event ids are made of."""
+    """One observed day. `sha256` is its content hash, the same that event ids are made of.
+
+    `average` is Microsoft's for comparable tenants, of the kind that Brief.comparable names; None where it sent none.
+    """
 
     day: str
     score: float | None
@@ -120,6 +141,7 @@ class DayPoint:
     detailed: bool
     flags: tuple[str, ...]
     sha256: str
+    average: float | None = None
 
 
 @frozen
@@ -135,7 +157,10 @@ class Recorded:
 
 @frozen
 class Move:
-    """One control's share of a change; `recorded` are the causes that events named on the way, oldest first."""
+    """One control's share of a change; `recorded` are the causes that events named on the way, oldest first.
+
+    `noise`: too small to be worth an event, by the limits of the configuration.
+    """
 
     control: str
     title: str
@@ -148,6 +173,7 @@ class Move:
     delta: float
     cause: Cause
     recorded: tuple[Recorded, ...]
+    noise: bool
 
 
 @frozen
@@ -372,7 +398,7 @@ class Insurance:
 
 @frozen
 class Reference:
-    """Controls that one reference of a framework stands for.
+    """Controls that one reference of a framework stands for; `title` is its name there, where it has one.
 
     `full` counts those with all their points; `asserted` are points among `score` that nobody measured, None when the
     catalogue is not known.
@@ -386,6 +412,7 @@ class Reference:
     max_score: float | None
     percent: float | None
     delta: float
+    title: str | None
 
 
 @frozen
@@ -424,6 +451,112 @@ class Comparative:
     difference: float | None
 
 
+# ------------------------------------------------------------------------------------------------------------ page one
+
+
+@frozen
+class Course:
+    """How a figure went from the first observed day to the last: it rose, fell, or is unchanged, or unknown.
+
+    `swing` is what it moves within seven days anyway, up and down: the median of that range; None for less than two
+    weeks. Within `limit` (the swing, and what the configuration calls too small for an event) it is unchanged.
+    """
+
+    before: float | None
+    after: float | None
+    delta: float | None
+    swing: float | None
+    limit: float
+    direction: str  # rose | fell | unchanged | unknown
+
+
+@frozen
+class Happening:
+    """An event that mattered, by its severity or by the points that moved; the weightiest of its control.
+
+    `back_on` is the first later day on which the control had its points again; `times` counts the events of its kind
+    and direction in the period, this one included. `state_before` and `state_after` are of a state that was declared,
+    by `by`.
+    """
+
+    event_id: str
+    type: str
+    day: str
+    severity: int
+    control: str
+    title: str
+    before: float | None
+    after: float | None
+    delta: float | None
+    state_before: str | None
+    state_after: str | None
+    by: str | None
+    cause: Cause
+    back_on: str | None
+    times: int
+
+
+@frozen
+class Decisions:
+    """Exceptions that somebody must decide on. `asked_for`: the configuration says when one is due.
+
+    `oldest_days` is the age of the oldest, `next_review` the first day on which another one becomes due.
+    """
+
+    asked_for: bool
+    held: int
+    due: int
+    review_overdue: int
+    comment_missing: int
+    oldest_days: int | None
+    next_review: str | None
+
+
+@frozen
+class Brief:
+    """What the first page answers: where it stands, what happened, what needs a decision, what to do next.
+
+    `actions` are the controls to bring to full points first, `then` the exact score if they were; None where nothing is
+    open, or no catalogue is known.
+    """
+
+    score: Course
+    percent: Course
+    target: TargetStanding | None
+    comparable: Comparative | None
+    happened: tuple[Happening, ...]
+    decisions: Decisions | None
+    actions: tuple[str, ...]
+    then: WhatIf | None
+
+
+# -------------------------------------------------------------------------------------------------------------- matrix
+
+
+@frozen
+class MatrixRow:
+    """One control over the tenants of a matrix: its standing and its percentage in each, None where it is not scored.
+
+    `open` counts the tenants in which it lacks points, `points` are what it lacks in all of them.
+    """
+
+    control: str
+    title: str
+    open: int
+    scored: int
+    points: float | None
+    standings: tuple[str | None, ...]
+    percents: tuple[float | None, ...]
+
+
+@frozen
+class Matrix:
+    """Controls by tenants on each one's last observed day: the control that lacks most, in most tenants, first."""
+
+    tenants: tuple[str, ...]
+    rows: tuple[MatrixRow, ...]
+
+
 # -------------------------------------------------------------------------------------------------------------- whole
 
 
@@ -456,7 +589,11 @@ class Summary:
 
 @frozen
 class TenantReport:
-    """Everything about one tenant. `bridge` is None when fewer than two days were observed."""
+    """Everything about one tenant. `bridge` is None when fewer than two days were observed.
+
+    `watched` is the same from the first contact on, where causes can be seen; None where fewer than two days are.
+    `language` is that of Microsoft's texts, such as titles.
+    """
 
     summary: Summary
     source: str
@@ -480,6 +617,10 @@ class TenantReport:
     scored: tuple[Scored, ...]
     advice: Advice
     insurance: Insurance
+    brief: Brief
+    first_contact: str | None
+    watched: Bridge | None
+    language: str
 
 
 @frozen
@@ -491,3 +632,5 @@ class Cover:
     period: Period
     summaries: tuple[Summary, ...]
     detailed: tuple[str, ...]
+    brand: Brand = Factory(Brand)
+    matrix: Matrix | None = None

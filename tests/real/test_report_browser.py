@@ -19,7 +19,8 @@ def written(path: Path, *, harmed: bool) -> Path:
     found = [build.build(m, whole(m)) for m in ([hostile(m) for m in made] if harmed else made)]
     names = tuple(r.summary.name for r in found)
     cover = Cover("0.1.0", "2026-07-11T08:00:00Z", found[0].period, tuple(r.summary for r in found), names)
-    parts = [page.opening(cover), *(page.tenant(r, n) for n, r in enumerate(found)), page.closing(cover)]
+    form = page.Form()
+    parts = [form.opening(cover), *(form.tenant(r, n) for n, r in enumerate(found)), form.closing(cover)]
     path.write_text("".join(parts), encoding="utf-8")
     return path
 

@@ -18,6 +18,7 @@ from connector.report import build
 from connector.report.table import OF_ONE_DAY, Form
 from connector.report.values import Material
 from connector.stores.sqlite import open_store
+from tests.fakes.pictures import png
 from tests.fakes.posture import simulated, whole
 
 EMPTY = "99999999-9999-9999-9999-999999999999"
@@ -147,6 +148,62 @@ def test_what_contradicts_itself_is_refused(
 ) -> None:
     assert main(["report", "-c", str(home / "one.yaml"), *words]) == 2
     assert says in capsys.readouterr().err
+
+
+def branded(home: Path, name: str, head: str) -> Path:
+    config = home / f"{name}.yaml"
+    config.write_text((home / "all.yaml").read_text() + f"report: {head}\n")
+    return config
+
+
+def test_the_head_carries_what_the_configuration_says(home: Path, tmp_path: Path) -> None:
+    (home / "logo.png").write_bytes(png(40, 20))
+    head = "{logo: logo.png, author: Fabrikam, customer: Contoso & Co, classification: Confidential}"
+    config = branded(home, "branded", head)
+    for words in (["--all-tenants"], ["--tenant", "alpha"]):
+        out = tmp_path / "r.html"
+        assert main(["report", "-c", str(config), *words, "--out", str(out)]) in (0, 3)
+        text = out.read_text("utf-8")
+        assert 'src="data:image/png;base64,' in text
+        assert 'width="40" height="20"' in text
+        for shown in ("Posture report: Contoso &amp; Co", "Prepared by Fabrikam.", ">Confidential<"):
+            assert shown in text
+    out = tmp_path / "r.json"
+    assert main(["report", "-c", str(config), "--tenant", "alpha", "--out", str(out)]) == 0
+    brand = {"customer": "Contoso & Co", "author": "Fabrikam", "classification": "Confidential"}
+    assert json.loads(out.read_text())["brand"] == brand
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"<svg onload='alert(1)'/>", "is no PNG"), (None, "cannot read"), (b"x" * 300_000, "256 kB")]
+)
+def test_what_is_no_logo_is_refused_before_anything_is_written(
+    home: Path, tmp_path: Path, content: bytes | None, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "logo.png"
+    if content is not None:
+        picture.write_bytes(content)
+    config = branded(home, "unbranded", f"{{logo: {picture}}}")
+    out = tmp_path / "r.html"
+    assert main(["report", "-c", str(config), "--all-tenants", "--out", str(out)]) == 2
+    assert says in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_many_tenants_have_a_matrix_and_one_has_none(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    assert main(["report", "-c", str(home / "all.yaml"), "--all-tenants", "--out", str(out)]) == 3
+    matrix = json.loads(out.read_text())["matrix"]
+    assert sorted(matrix["tenants"]) == ["alpha", "beta"]
+    assert all(len(row["standings"]) == 2 for row in matrix["rows"])
+    assert main(["report", "-c", str(home / "one.yaml"), "--out", str(out)]) == 0
+    assert json.loads(out.read_text())["matrix"] is None
+
+
+def test_it_speaks_the_language_that_is_asked_for(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.html"
+    assert main(["report", "-c", str(home / "one.yaml"), "--language", "en-GB", "--out", str(out)]) == 0
+    assert '<html lang="en-GB">' in out.read_text("utf-8")
 
 
 @pytest.mark.parametrize(("form", "suffix"), [("oscal", ".oscal.json"), ("html", ".html"), ("csv", ".csv")])

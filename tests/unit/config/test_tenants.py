@@ -391,7 +391,7 @@ KNOWN = (
         "arm",
         "defender_endpoint",
     ),
-    *("targets", "exceptions"),
+    *("targets", "exceptions", "report"),
 )
 
 

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.language.choice import language
 from connector.report.charts import _Scale, dots
+from connector.report.figures import Pen
 
 
 @pytest.mark.parametrize(
@@ -33,4 +35,4 @@ def test_every_value_is_inside_and_every_tick_is_possible(values: list[float], m
 
 
 def test_the_middle_of_two_tenants_lies_between_them() -> None:
-    assert "the median is 50.00" in str(dots("d", [10.0, 90.0]))
+    assert "the median is 50.00%" in str(dots(Pen(language()), "d", [10.0, 90.0]))

@@ -19,6 +19,7 @@ STREAMS = ("score", "inventory", "change", "health")
 STREAM_OF_TYPE: Mapping[str, str] = {
     "score.observed": "score",
     "control.observed": "inventory",
+    "compliance.observed": "inventory",
     "score.changed": "change",
     "control.score_changed": "change",
     "control.added": "change",
@@ -29,6 +30,9 @@ STREAM_OF_TYPE: Mapping[str, str] = {
     "profile.removed": "change",
     "profile.changed": "change",
     "tenant.changed": "change",
+    "unit.added": "change",
+    "unit.removed": "change",
+    "compliance.changed": "change",
     "posture.target_missed": "change",
     "posture.target_met": "change",
     "posture.exception_due": "change",
@@ -46,6 +50,9 @@ STREAM_OF_TYPE: Mapping[str, str] = {
 
 
 # ---------------------------------------------------------------------------------------------- what a source reads
+
+SUBSCRIPTION = "Subscription"
+"""The category of a control that is a whole subscription: one of the parts of the score over all of them."""
 
 
 @frozen

@@ -15,7 +15,8 @@ from connector.errors import ConfigError, SecureScoreError
 from connector.health.overview import unit_words
 from connector.model import WHOLE, Version
 from connector.observe import diff, groups, memory, units, waterfall
-from connector.observe.explain import NOTHING_MOVED, number, signed
+from connector.observe.causes import NOTHING_MOVED
+from connector.observe.explain import number, signed
 from connector.observe.memory import Memory
 from connector.ports import Query
 

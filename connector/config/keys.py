@@ -130,6 +130,9 @@ TOP: Mapping[str, Option] = {
     "targets.measured_percent_min": Option("percent", doc="The same, not counting points that were only asserted."),
     "targets.drop_points": Option("float", minimum=0, doc="Event when the score loses so many points in a day."),
     "targets.controls": Option("list", (), doc="Controls that must keep full points."),
+    "targets.exposure_max": Option(
+        "percent", doc="Event when an exposure score, of which less is better, is above it."
+    ),
     "exceptions.review_after": Option(
         "days", minimum=1, doc="Event when a declared state (ignored, third party, reviewed) is so old."
     ),
@@ -196,6 +199,9 @@ TENANT: Mapping[str, Option] = {
     "targets.measured_percent_min": Option("percent", doc="The same, not counting points that were only asserted."),
     "targets.drop_points": Option("float", minimum=0, doc="Event when the score loses so many points in a day."),
     "targets.controls": Option("list", doc="Controls that must keep full points."),
+    "targets.exposure_max": Option(
+        "percent", doc="Event when an exposure score, of which less is better, is above it."
+    ),
     "exceptions.review_after": Option(
         "days", minimum=1, doc="Event when a declared state (ignored, third party, reviewed) is so old."
     ),

@@ -101,6 +101,7 @@ def parse(
         measured_percent_min=v["targets.measured_percent_min"],
         drop_points=v["targets.drop_points"],
         controls=v["targets.controls"],
+        exposure_max=v["targets.exposure_max"],
     )
     exceptions = ExceptionsConfig(v["exceptions.review_after"], v["exceptions.comment_required"])
     report = ReportConfig(v["report.customer"], v["report.author"], v["report.classification"], v["report.logo"])

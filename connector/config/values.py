@@ -75,6 +75,7 @@ class TargetsConfig:
     measured_percent_min: float | None = None  # the same floor without asserted points
     drop_points: float | None = None
     controls: tuple[str, ...] = ()
+    exposure_max: float | None = None  # a ceiling: of an exposure score less is better
 
 
 @frozen

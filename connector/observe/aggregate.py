@@ -7,11 +7,9 @@ points, so that days, storage and explanations are those of any other score. Its
 
 from collections.abc import Mapping
 
-from connector.model import Control, Day, Listed, Profile, Snapshot, Unit
+from connector.model import SUBSCRIPTION, Control, Day, Listed, Profile, Snapshot, Unit
 from connector.observe import estate
 
-SUBSCRIPTION = "Subscription"
-"""The category of a control that is a subscription."""
 SCORE = "ascScore"
 """The score that is aggregated: other initiatives have scores of their own, over the same resources."""
 

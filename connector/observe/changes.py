@@ -11,10 +11,15 @@ from attrs import evolve
 
 from connector.foreign.links import web_address
 from connector.ids import digest
-from connector.model import Change, Control, Day, Profile, StateUpdate, Version
-from connector.observe import diff, explain, frameworks, groups, totals
+from connector.model import SUBSCRIPTION, Change, Control, Day, Profile, StateUpdate, Unit, Version
+from connector.observe import diff, explain, frameworks, groups, resources, totals
+from connector.observe.causes import Cause, Context
+from connector.observe.naming import points_called, score_called
 
 MAX_COMMENT = 2_000
+MAX_ASSESSMENTS = 20
+"""How many of the recommendations that came to a control, or left it, an event names."""
+CLOUD = "Defender for Cloud"
 
 
 def control_info(name: str, control: Control | None, profile: Profile | None) -> dict[str, Any]:
@@ -51,7 +56,12 @@ def score_info(day: Day) -> dict[str, Any]:
 
 
 def control_value(control: Control, day: str) -> dict[str, Any]:
-    return {"score": diff.rounded(control.score), "percent": diff.rounded(control.percent), "day": day}
+    """One side of a change. A control of resources says how many there are, and what was to be reached."""
+    value = {"score": diff.rounded(control.score), "percent": diff.rounded(control.percent), "day": day}
+    if control.max_score is None:
+        return value
+    counts = {"count": control.count, "total": control.total, "not_applicable": control.not_applicable}
+    return {**value, "max": diff.rounded(control.max_score), **counts}
 
 
 def snapshot(version: Version) -> dict[str, Any]:
@@ -70,12 +80,15 @@ def score_observed(
     late: bool = False,
     tally: totals.Tally | None = None,
     controls: bool = False,
+    unit: Unit | None = None,
 ) -> Change:
     """The totals of a day; `controls` adds every control, in Graph's own names and types."""
     day = version.day
     score = score_info(day)
-    words = f"Secure Score of {day.day}: {explain.number(score['current'])} of {explain.number(score['max'])} points"
-    if score["percent"] is not None:
+    of = f"of {day.day}" if unit is None else f"on {day.day}"
+    words = f"{score_called(unit)} {of}: {explain.number(score['current'])} of {explain.number(score['max'])}"
+    words += f" {points_called(unit)}"
+    if score["percent"] is not None and (unit is None or unit.kind == "subscription"):
         words += f" ({score['percent']:.2f} %)"
     data: dict[str, Any] = {
         "summary": words,
@@ -142,8 +155,9 @@ def control_observed(version: Version, control: Control, profile: Profile | None
     info = control_info(control.name, control, profile)
     score, maximum = explain.number(control.score), explain.number(info["max_score"])
     percent = "" if control.percent is None else f" ({diff.rounded(control.percent):.12g} %)"
+    name = _called(control, profile)
     data: dict[str, Any] = {
-        "summary": f"Control {control.name}: {score} of {maximum} points{percent}",
+        "summary": f"Control {name}: {score} of {maximum} points{percent}",
         "after": {
             **control_value(control, day.day),
             "on": control.on,
@@ -159,15 +173,20 @@ def control_observed(version: Version, control: Control, profile: Profile | None
     return Change("control.observed", control.name, "", version.ref, day.day, data)
 
 
+def _called(control: Control, profile: Profile | None) -> str:
+    return explain.called(control, {control.name: profile} if profile is not None else {})
+
+
 def score_changed(
     before: Version,
     after: Version,
     decomposition: diff.Decomposition,
-    why: Callable[[diff.Contribution], explain.Cause],
-    context: explain.Context,
+    why: Callable[[diff.Contribution], Cause],
+    context: Context,
     *,
     backfilled: bool,
     grouped_by: Mapping[str, Profile] | None = None,
+    unit: Unit | None = None,
 ) -> Change:
     """`why` tells the cause of each contribution; `context` that of a maximum which moved alone. `grouped_by` is the
     catalogue by which the points of `before` were grouped; the one of now where it is None.
@@ -182,16 +201,16 @@ def score_changed(
         main = explain.still([groups.words(flow) for flow in regrouped["moves"]])
     old, new = score_info(before.day), score_info(after.day)
     verb = {"regressed": "dropped", "improved": "rose"}.get(explain.direction(delta), "changed")
-    summary = f"Secure Score {verb}: {explain.number(old['current'])} → {explain.number(new['current'])}"
-    summary += f" ({explain.signed(delta)} points)"
+    summary = f"{score_called(unit)} {verb}: {explain.number(old['current'])} → {explain.number(new['current'])}"
+    summary += f" ({explain.signed(delta)} {points_called(unit)})"
     if still:
-        summary = f"Secure Score unchanged: {explain.number(new['current'])} points"
+        summary = f"{score_called(unit)} unchanged: {explain.number(new['current'])} {points_called(unit)}"
     if old["max"] != new["max"]:
         summary += f", maximum {explain.number(old['max'])} → {explain.number(new['max'])}"
     if regrouped["moves"]:
         summary += f"; {groups.words(regrouped['moves'][0])}"
     data: dict[str, Any] = {
-        "direction": explain.direction(delta),
+        "direction": _direction(decomposition, unit),
         "summary": summary,
         "before": {**old, "day": before.day.day, "revision": before.revision},
         "after": {**new, "day": after.day.day, "revision": after.revision},
@@ -200,14 +219,52 @@ def score_changed(
         "residual": None if decomposition.residual is None else diff.points(decomposition.residual),
         "percent": diff.percent_split(before.day, after.day),
         "cause": main.as_data(),
-        "top": [explain.contribution_words(part) for part, _ in parts[:5]],
-        **groups.moved(decomposition.contributions, old_groups, context.profiles),
+        "top": [explain.contribution_words(part, context.profiles) for part, _ in parts[:5]],
+        **(groups.moved(decomposition.contributions, old_groups, context.profiles) if unit is None else groups.NONE),
         "regrouped": regrouped,
-        "contributions": [explain.contribution_data(part, reason) for part, reason in parts],
+        **_effects(before.day, after.day),
+        "contributions": [_contribution(part, reason, context) for part, reason in parts],
         "score": new,
         **snapshot(after),
     }
     return Change("score.changed", "score", before.ref, after.ref, after.day.day, data, backfilled=backfilled)
+
+
+def _direction(decomposition: diff.Decomposition, unit: Unit | None) -> str:
+    """Points that came or went because a control applies now, or does not any more, are nobody's doing."""
+    if decomposition.delta is None:
+        return explain.direction(None)
+    units = decomposition.delta - diff.by_applicability(decomposition.contributions)
+    return explain.direction(diff.points(units), lower_is_better=unit is not None and unit.lower_is_better)
+
+
+def _contribution(part: diff.Contribution, why: Cause, context: Context) -> dict[str, Any]:
+    """A contribution; what has a GUID for a name says its title, too, and a subscription what its weight did."""
+    data = explain.contribution_data(part, why)
+    if part.known.max_score is None:
+        return data
+    data["title"] = explain.called(part.known, context.profiles)
+    if part.known.category == SUBSCRIPTION and part.before is not None and part.after is not None:
+        score, weight = resources.effects(part.before, part.after)
+        data["effects"] = {"score": diff.points(score), "weight": diff.points(weight)}
+    return data
+
+
+def _effects(before: Day, after: Day) -> dict[str, Any]:
+    """What scores, weights, and subscriptions that came or went made of a change of the score over all: with the
+    residual they sum to it exactly. {} for any other score.
+    """
+    old, new = before.controls, after.controls
+    if not any(control.category == SUBSCRIPTION for control in (*old.values(), *new.values())):
+        return {}
+    pairs = [resources.effects(old[name], new[name]) for name in new if name in old]
+    sums = {
+        "score": sum(score for score, _ in pairs),
+        "weight": sum(weight for _, weight in pairs),
+        "added": sum(diff.fixed(new[name].score or 0.0) for name in new if name not in old),
+        "removed": -sum(diff.fixed(old[name].score or 0.0) for name in old if name not in new),
+    }
+    return {"effects": {name: diff.points(units) for name, units in sums.items()}}
 
 
 # ---------------------------------------------------------------------------------------------------------- controls
@@ -217,7 +274,7 @@ def control_score_changed(
     was: Control,
     now: Control,
     after: Version,
-    why: explain.Cause,
+    why: Cause,
     profile: Profile | None,
     *,
     was_day: str,
@@ -228,12 +285,15 @@ def control_score_changed(
     delta = None
     if was.score is not None and now.score is not None:
         delta = diff.points(diff.fixed(now.score) - diff.fixed(was.score))
-    words = {"regressed": "dropped", "improved": "rose"}.get(explain.direction(delta), "changed")
+    words = {"regressed": "score dropped", "improved": "score rose"}.get(explain.direction(delta), "score changed")
     old, new = explain.number(was.score), explain.number(now.score)
+    if applicability := diff.applicability(was, now):
+        words = "applies again" if now.max_score else "applies to nothing any more"
+    name = _called(now, profile)
     data: dict[str, Any] = {
-        "direction": explain.direction(delta),
+        "direction": "unchanged" if applicability else explain.direction(delta),
         "transition": transition,
-        "summary": f"Control score {words}: {now.name} {old} → {new} ({explain.signed(delta)} points)",
+        "summary": f"Control {words}: {name} {old} → {new} ({explain.signed(delta)} points)",
         "before": control_value(was, was_day),
         "after": control_value(now, after.day.day),
         "delta": delta,
@@ -250,7 +310,7 @@ def control_presence(
     control: Control,
     before: Version,
     after: Version,
-    why: explain.Cause,
+    why: Cause,
     profile: Profile | None,
     *,
     transition: str | None,
@@ -263,7 +323,7 @@ def control_presence(
     data: dict[str, Any] = {
         "direction": explain.direction(delta),
         "transition": transition,
-        "summary": f"Control {kind}: {control.name} ({explain.signed(delta)} points)",
+        "summary": f"Control {kind}: {_called(control, profile)} ({explain.signed(delta)} points)",
         "before": None if added else control_value(control, before.day.day),
         "after": control_value(control, after.day.day) if added else None,
         "delta": delta,
@@ -281,12 +341,13 @@ def control_evidence_changed(
     """The evidence of a control (counts, on/off, status text) changed."""
 
     def evidence(control: Control) -> dict[str, Any]:
-        return {"on": control.on, "count": control.count, "total": control.total, "status": control.status}
+        told = {"on": control.on, "count": control.count, "total": control.total, "status": control.status}
+        return told if control.max_score is None else {**told, "not_applicable": control.not_applicable}
 
     old, new = evidence(was), evidence(now)
     changed = [key for key in old if old[key] != new[key]]
     data: dict[str, Any] = {
-        "summary": f"Control evidence changed: {now.name} ({', '.join(changed)})",
+        "summary": f"Control evidence changed: {_called(now, profile)} ({', '.join(changed)})",
         "before": {**control_value(was, before.day.day), **old},
         "after": {**control_value(now, after.day.day), **new},
         "changed": changed,
@@ -328,9 +389,7 @@ def control_state_changed(
         "before": state_data(entry.before),
         "after": state_data(update),
         "asserted": update.state in diff.ASSERTED,
-        "cause": explain.Cause(
-            "state_asserted", "high", (f"state {entry.before.state} → {update.state}{who}",)
-        ).as_data(),
+        "cause": Cause("state_asserted", "high", (f"state {entry.before.state} → {update.state}{who}",)).as_data(),
         "control": {**referenced_control(profile.id, control, profile), "state": in_force.state},
         "score": score_info(score_day) if score_day else None,
         "snapshot": score_day.id if score_day else None,
@@ -368,7 +427,7 @@ def profile_change(change: diff.ProfileChange, newest: Day | None) -> Change:
     words = {"added": "added to the catalogue", "removed": "removed from the catalogue"}.get(change.kind, "changed")
     detail = f" ({', '.join(c['field'] for c in changed)})" if changed else ""
     data: dict[str, Any] = {
-        "summary": f"Control profile {words}: {profile.id}{detail}",
+        "summary": f"Control profile {words}: {_profile_called(profile)}{detail}",
         "changes": changed,
         "control": control_info(profile.id, newest.controls.get(profile.id) if newest else None, profile),
         "profile": {
@@ -395,6 +454,11 @@ def profile_change(change: diff.ProfileChange, newest: Day | None) -> Change:
     )
 
 
+def _profile_called(profile: Profile) -> str:
+    """By its id, unless that is a GUID."""
+    return profile.title if profile.service == CLOUD and profile.title else profile.id
+
+
 def category_changed(shift: groups.Shift, day: Day, profile: Profile | None) -> Change:
     """A day has another word for a control's category while its catalogue entry, if there is one, stayed as it was."""
     entry = profile or Profile(shift.control, "")
@@ -412,6 +476,10 @@ def with_regrouped(change: Change, shifts: Sequence[groups.Shift]) -> Change:
 def _field_change(name: str, before: Any, after: Any) -> dict[str, Any]:
     if name.endswith("_sha256"):
         return {"field": name.removesuffix("_sha256"), "before": None, "after": None}
+    if name == "assessments":
+        added, removed = ([one for one in a if one not in b] for a, b in ((after, before), (before, after)))
+        counts = {"before": len(before), "after": len(after)}
+        return {"field": name, **counts, "added": added[:MAX_ASSESSMENTS], "removed": removed[:MAX_ASSESSMENTS]}
     return {"field": name, "before": _plain(before), "after": _plain(after)}
 
 
@@ -434,7 +502,7 @@ def tenant_changed(before: Version, after: Version, *, backfilled: bool) -> Chan
         "changes": [{"field": "services", "before": old, "after": new}],
         "added": added,
         "removed": removed,
-        "cause": explain.Cause("licence", "high", (f"licensed services {words}",)).as_data(),
+        "cause": Cause("licence", "high", (f"licensed services {words}",)).as_data(),
         "score": score_info(after.day),
         **snapshot(after),
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import Factory, evolve, frozen
 
-from connector.model import UNKNOWN, Control, Day, Profile, StateUpdate, moved
+from connector.model import SUBSCRIPTION, UNKNOWN, Control, Day, Profile, StateUpdate, moved
 
 UNIT = 10_000
 
@@ -125,10 +125,12 @@ def percent_split(before: Day, after: Day) -> dict[str, float | None]:
 
 
 def max_of(control: Control | None, profile: Profile | None) -> float | None:
-    """A control's maximum: the catalogue's, else derived from score and percentage, else unknown.
+    """A control's maximum: the one it states, the catalogue's, else derived from score and percentage, else unknown.
 
     Percentages are computed from rounded scores, so the quotient is rounded to the integer Graph uses for maxima.
     """
+    if control is not None and control.max_score is not None:  # of this day: 0 where it applies to nothing
+        return control.max_score
     if profile is not None and profile.max_score is not None:
         return profile.max_score
     return derived_max(control)
@@ -139,9 +141,34 @@ def derived_max(control: Control | None) -> float | None:
 
     Percentages have two decimals: what is below counts as 0.
     """
+    if control is not None and control.max_score is not None:
+        return control.max_score or None
     if control is None or control.percent is None or control.percent < 0.01 or control.score is None:
         return None
     return float(round(100.0 * control.score / control.percent)) or None
+
+
+def applicability(before: Control | None, after: Control | None) -> bool:
+    """Whether a control applies to resources now and did not before, or the reverse: its points came or went with its
+    maximum, which nobody gained or lost.
+    """
+    if before is None or after is None:
+        return False
+    was, now = _applies(before), _applies(after)
+    return was is not None and now is not None and was != now
+
+
+def _applies(control: Control) -> bool | None:
+    if control.max_score is None:
+        return None
+    if control.category == SUBSCRIPTION:  # whose maximum is its weight
+        return None if control.total is None else control.total > 0
+    return control.max_score > 0
+
+
+def by_applicability(parts: Sequence[Contribution]) -> int:
+    """The units of a change that came or went with the maximum of their controls."""
+    return sum(part.delta for part in parts if applicability(part.before, part.after))
 
 
 def lost_share(before: Day, after: Day) -> float:
@@ -173,7 +200,7 @@ TEXT_FIELDS = ("title", "remediation_sha256", "remediation_impact_sha256", "acti
 """What is written for people, as it stands (URLs carry locales)."""
 WORD_FIELDS = ("category", "tier", "user_impact", "implementation_cost", "threats")
 """Words from short lists; like the texts they may change with the language alone."""
-PLAIN_FIELDS = ("service", "max_score", "rank", "action_type", "deprecated")
+PLAIN_FIELDS = ("service", "max_score", "rank", "action_type", "deprecated", "assessments")
 
 
 @frozen

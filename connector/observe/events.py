@@ -9,7 +9,7 @@ from connector.ids import event_id
 from connector.model import STREAM_OF_TYPE, WHOLE, Change, Event, Unit
 from connector.observe.severity import SeverityRules, severity
 
-DAY_TIMED = frozenset({"score.observed", "control.observed"})
+DAY_TIMED = frozenset({"score.observed", "control.observed", "compliance.observed"})
 """Types whose `time` is the day itself, as that of every backfilled event; all others carry the observation."""
 
 
@@ -60,6 +60,9 @@ def stamp(change: Change, origin: Origin, observed_at: str, rules: SeverityRules
     }
     if origin.unit is not None:
         unit = origin.unit
+        if data.get("score"):
+            computed = {"aggregate": "computed"} if unit.kind == "aggregate" else {}
+            data["score"] = {**data["score"], "model": unit.model, **computed}
         data["unit"] = {"kind": unit.kind, "id": unit.id, "name": unit.name or None, "score": unit.score or None}
     data["severity"] = severity(rules, change.type, data)
     if (

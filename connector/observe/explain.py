@@ -11,7 +11,9 @@ from typing import Any
 
 from attrs import Factory, define, evolve, frozen
 
-from connector.model import Control, Day, Profile, StateUpdate
+from connector.model import SUBSCRIPTION, Control, Profile, StateUpdate
+from connector.observe import resources
+from connector.observe.causes import NOTHING_MOVED, UNKNOWN, Cause, Context, Share, by_maximum, plain
 from connector.observe.diff import (
     ASSERTED,
     DEFAULT_STATE,
@@ -29,66 +31,10 @@ _INSTANCE = re.compile(r"^[0-9]+\.")
 """The number of an app instance before an id ("11770.MDA_…"): part of the identity, not of the family."""
 SETTLING_DAYS = 7
 """How long after a state change points may still follow (users report up to seven days)."""
+SHARED = frozenset({"scope", "weight"})
+"""Causes by which one subscription's share of the whole is another's loss: what they make of a score is the sum."""
 TELLING = 5.0
 """From this percentage on a score and its percentage tell the maximum for sure: both are rounded to hundredths."""
-ROUNDING = 0.01
-"""Points are rounded to hundredths, so that a product of them is off by less than this."""
-
-
-@frozen
-class Context:
-    """What is known besides the two days.
-
-    `profiles` is the last known catalogue, `old_profiles` the one before this read (None at first contact);
-    `catalogue_known` is False when this read brought none: causes that need one then stay silent.
-    `catalogue_complete` is False when entries were only kept from earlier: their presence then proves nothing.
-    `until` is the moment up to which what happened may show in the later day ("": its end).
-    """
-
-    before: Day
-    after: Day
-    profiles: Mapping[str, Profile] = Factory(dict)
-    old_profiles: Mapping[str, Profile] | None = None
-    catalogue_known: bool = True
-    catalogue_complete: bool = True
-    until: str = ""
-
-
-@frozen
-class Share:
-    """The signed points of a move that one cause explains."""
-
-    label: str
-    points: float
-
-
-@frozen
-class Cause:
-    """Why points moved. `parts` are what each cause explains, largest first; () where one explains all."""
-
-    label: str
-    confidence: str
-    evidence: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
-    parts: tuple[Share, ...] = ()
-
-    def as_data(self) -> dict[str, Any]:
-        parts = [{"label": part.label, "points": part.points} for part in self.parts]
-        return {
-            "label": self.label,
-            "confidence": self.confidence,
-            "evidence": list(self.evidence),
-            "also": list(self.also),
-            **({"parts": parts} if parts else {}),
-        }
-
-    def shares(self, units: int) -> dict[str, int]:
-        """What each cause explains of a move of so many units: the one named explains all, unless there are parts."""
-        return {part.label: fixed(part.points) for part in self.parts} or {self.label: units}
-
-
-UNKNOWN = Cause("unknown", "none")
-NOTHING_MOVED = Cause("nothing_moved", "high")
 
 
 def cause(before: Control | None, after: Control | None, context: Context) -> Cause:
@@ -97,20 +43,24 @@ def cause(before: Control | None, after: Control | None, context: Context) -> Ca
     Order: state_asserted, catalogue, licence, population, configuration, unknown (DESIGN §6). A moved maximum explains
     what it makes of the earlier score; the rest has a cause of its own, and the larger of the two is named.
     """
-    name = (after or before).name  # type: ignore[union-attr]  # one side always exists
-    catalogue, explained = _catalogue(name, before, after, context)
-    found = [
-        match
-        for match in (
-            _state_asserted(name, before, after, context),
+    control: Control = after or before  # type: ignore[assignment]  # one side always exists
+    if control.category == SUBSCRIPTION:
+        return resources.of_subscription(before, after, context)
+    if control.max_score is not None:
+        of_resources = resources.of_control(before, after, context)
+        catalogue, explained = of_resources.catalogue, of_resources.explained
+        matches: tuple[Cause | None, ...] = (catalogue, *of_resources.others)
+    else:
+        catalogue, explained = _catalogue(control.name, before, after, context)
+        matches = (
+            _state_asserted(control.name, before, after, context),
             catalogue,
             _licence(before, after, context),
             _population(before, after),
             _configuration(before, after),
             _presence(before, after, context),
         )
-        if match is not None
-    ]
+    found = [match for match in matches if match is not None]
     if not found:
         return UNKNOWN
     if explained is None or catalogue is None or before is None or after is None:
@@ -237,14 +187,14 @@ def _catalogue(
         return redefined, None
     was, now = derived_max(before), derived_max(after)
     if old_known and old and new and old.max_score != new.max_score and _in_this_step(old, new, before, after):
-        words = f"maximum {_num(old.max_score)} → {_num(new.max_score)}"
-        return Cause("catalogue", "high", (words,)), _by_maximum(before, after, old.max_score, new.max_score)
+        words = f"maximum {plain(old.max_score)} → {plain(new.max_score)}"
+        return Cause("catalogue", "high", (words,)), by_maximum(before, after, old.max_score, new.max_score)
     if before.percent is not None and before.percent == after.percent and before.score != after.score:
-        maxima = f"maximum {_num(was)} → {_num(now)}, " if before.percent else ""
-        return Cause("catalogue", "high", (f"{maxima}percentage unchanged at {_num(after.percent)}",)), None
+        maxima = f"maximum {plain(was)} → {plain(now)}, " if before.percent else ""
+        return Cause("catalogue", "high", (f"{maxima}percentage unchanged at {plain(after.percent)}",)), None
     if was is not None and now is not None and was != now and min(before.percent or 0, after.percent or 0) >= TELLING:
-        words = f"implied maximum {_num(was)} → {_num(now)}"
-        return Cause("catalogue", "medium", (words,)), _by_maximum(before, after, was, now)
+        words = f"implied maximum {plain(was)} → {plain(now)}"
+        return Cause("catalogue", "medium", (words,)), by_maximum(before, after, was, now)
     return None, None
 
 
@@ -256,18 +206,6 @@ def _in_this_step(old: Profile, new: Profile, before: Control, after: Control) -
     moved_before = was is not None and (before.percent or 0) >= TELLING and was == new.max_score
     moves_later = now is not None and (after.percent or 0) >= TELLING and now == old.max_score
     return not moved_before and not moves_later
-
-
-def _by_maximum(before: Control, after: Control, was: float | None, now: float | None) -> int | None:
-    """The units of a move that follow from the maximum alone: the share of it that was reached stays, the maximum goes.
-
-    None where that is all of it: scores come rounded to hundredths.
-    """
-    if was is None or was < 0.0001 or now is None or before.score is None or after.score is None:
-        return None
-    explained = fixed(before.score * now / was) - fixed(before.score)
-    rest = fixed(after.score) - fixed(before.score) - explained
-    return None if abs(rest) <= fixed(ROUNDING) * (1 + now / was) else explained
 
 
 def _licence(before: Control | None, after: Control | None, context: Context) -> Cause | None:
@@ -315,6 +253,8 @@ def _redefinition(before: Control, after: Control) -> Cause | None:
 
 def evidence_cause(before: Control, after: Control) -> Cause:
     """Why the evidence of a control moved, whatever its points did: the two readings alone say it."""
+    if after.max_score is not None:
+        return resources.evidence(before, after)
     return _redefinition(before, after) or _population(before, after) or _configuration(before, after) or UNKNOWN
 
 
@@ -357,17 +297,14 @@ def _shift(day: str, days: int) -> str:
     return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
 
 
-def _num(value: float | None) -> str:
-    return "unknown" if value is None else f"{round(value, 2):.12g}"
-
-
 # ------------------------------------------------------------------------------------------------------------ words
 
 
-def direction(delta: float | None) -> str:
+def direction(delta: float | None, *, lower_is_better: bool = False) -> str:
     """improved, regressed, unchanged or unknown; from points only, never from counts or texts."""
     if delta is None:
         return "unknown"
+    delta = -delta if lower_is_better else delta
     return "improved" if delta > 0 else "regressed" if delta < 0 else "unchanged"
 
 
@@ -386,16 +323,23 @@ def number(value: float | None) -> str:
     return signed(value).lstrip("+") if value is not None else "unknown"
 
 
-def contribution_words(part: Contribution) -> str:
+def called(control: Control, profiles: Mapping[str, Profile]) -> str:
+    """What a control is called in words: one of Graph by its id, which is one; one that has a GUID by its title."""
+    profile = profiles.get(control.name) if control.max_score is not None else None
+    return profile.title if profile is not None and profile.title else control.name
+
+
+def contribution_words(part: Contribution, profiles: Mapping[str, Profile]) -> str:
     """One contribution in words, e.g. "AdminMFAV2 10.0 → 4.0 (-6.0 points)"."""
+    name = called(part.known, profiles)
     if part.kind == "added":
-        return f"{part.control} added ({signed(points(part.delta))} points)"
+        return f"{name} added ({signed(points(part.delta))} points)"
     if part.kind == "removed":
-        return f"{part.control} removed ({signed(points(part.delta))} points)"
+        return f"{name} removed ({signed(points(part.delta))} points)"
     was, now = part.before, part.after
     old = number(was.score if was else None)
     new = number(now.score if now else None)
-    return f"{part.control} {old} → {new} ({signed(points(part.delta))} points)"
+    return f"{name} {old} → {new} ({signed(points(part.delta))} points)"
 
 
 def contribution_data(part: Contribution, why: Cause) -> dict[str, Any]:
@@ -418,7 +362,8 @@ def main_cause(parts: Sequence[tuple[Contribution, Cause]], decomposition: Decom
     weight: dict[str, int] = {}
     for part, why in parts:
         for label, units in why.shares(part.delta).items():
-            weight[label] = weight.get(label, 0) + abs(units)
+            weight[label] = weight.get(label, 0) + (units if label in SHARED else abs(units))
+    weight = {label: abs(units) for label, units in weight.items()}
     if decomposition.residual:
         weight["unknown"] = weight.get("unknown", 0) + abs(decomposition.residual)
     known = {label: w for label, w in weight.items() if w}
@@ -426,7 +371,7 @@ def main_cause(parts: Sequence[tuple[Contribution, Cause]], decomposition: Decom
         label = max(known, key=lambda name: (known[name], name))
         also = tuple(sorted((n for n in weight if n != label), key=lambda n: (-weight[n], n)))
         telling = [(p, w) for p, w in parts if label in w.shares(p.delta)]
-        evidence = tuple(contribution_words(p) for p, _ in telling)[:3]
+        evidence = tuple(contribution_words(p, context.profiles) for p, _ in telling)[:3]
         if label == "unknown":
             rest = f"{signed(points(decomposition.residual))} points in no control" if decomposition.residual else ""
             return Cause(label, "none", (*evidence, rest) if rest else evidence, also)

@@ -13,10 +13,23 @@ from attrs import Factory, define, evolve, field, frozen
 from connector.clock import parse_iso
 from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig
 from connector.ids import Lines, content_hash, event_id
-from connector.model import Absent, Change, Control, Day, Profile, Snapshot, Unit, Version, moved
-from connector.observe import changes, diff, exceptions, explain, groups, guard, notices, occurrences, totals, waterfall
+from connector.model import WHOLE, Absent, Change, Control, Day, Profile, Snapshot, Unit, Version, moved
+from connector.observe import (
+    changes,
+    compliance,
+    diff,
+    exceptions,
+    explain,
+    groups,
+    guard,
+    notices,
+    occurrences,
+    totals,
+    waterfall,
+)
 from connector.observe.catalogue import Catalogue, departed_from
-from connector.observe.explain import Cause, Context, Step
+from connector.observe.causes import Cause, Context
+from connector.observe.explain import Step
 from connector.observe.memory import Baseline, Memory, Refusal, slim
 from connector.observe.months import Days
 from connector.observe.targets import crossings
@@ -38,6 +51,16 @@ class Rules:
     exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
     language: str = "en-US"
     unit: Unit | None = None
+
+    @property
+    def of_controls(self) -> bool:
+        """Whether the parts of the score are controls, of which events tell; those of all of a tenant are its units."""
+        return self.unit is None or self.unit.kind not in WHOLE
+
+    @property
+    def suspicious_loss(self) -> float:
+        """The share of the parts that may go at once. Units go when they are known to be gone, however many."""
+        return self.changes.suspicious_loss if self.of_controls else 1.0
 
 
 @frozen
@@ -114,11 +137,15 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     days = _one_a_day(snapshot.days) if isinstance(snapshot.days, tuple) else []
     lines = Lines()
     read = [Version(day, content_hash(day, lines)) for day in days]
-    limit = rules.changes.suspicious_loss
+    limit = rules.suspicious_loss
     complete = "days" not in snapshot.partial
-    judged = guard.judge(memory, read, rules.tenant_id, limit, now, complete=complete)
+    twice = rules.unit is not None and rules.of_controls
+    judged = guard.judge(memory, read, rules.tenant_id, limit, now, complete=complete, twice=twice)
     accepted = judged.newest
-    held = {v.version.day.day: v.version.day for v in judged.verdicts if v.kind != "refused"}
+    held = {v.version.day.day: v.version.day for v in judged.verdicts if v.kind not in ("refused", "held")}
+    if judged.held:  # nor is believed yet that their definitions are gone
+        doubt = Absent("incomplete", "controls are missing that the last read had")
+        snapshot = evolve(snapshot, partial={**snapshot.partial, "catalogue": doubt})
     if max_days is not None and sum(v.kind == "accepted" and v.known is None for v in judged.verdicts) > max_days:
         judged = guard.judge(memory, read, rules.tenant_id, limit, now, complete=complete, max_days=max_days)
     catalogue = Catalogue.read(memory, snapshot, rules.tenant_id, rules.language, limit, now)
@@ -154,6 +181,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     if judged.done and newest is not None and work.fresh and work.profiles is not None:
         due, told_due = exceptions.crossings(rules.exceptions, due, work.profiles, departed, newest, now)
         work.out.extend(told_due)
+    standards = _standards(work, snapshot, newest)
     newest_day = newest.day.day if newest else ""
     tellings, told = occurrences.counted(memory, rules.tenant_id, _with_regrouped(work, newest), newest_day)
     result = Memory(
@@ -176,8 +204,30 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
         foreign=catalogue.foreign,
         tellings=tellings,
         due=memory.due if due == memory.due else due,
+        held=judged.held if read else memory.held,
+        standards=standards.standards,
+        standards_held=standards.held,
     )
     return Observation(result, tuple(told), judged.done)
+
+
+def _standards(work: _Work, snapshot: Snapshot, newest: Version | None) -> compliance.Seen:
+    """The standards of the read, once there is a day that they can be told with."""
+    memory, mode = work.old, work.rules.changes.inventory
+    if newest is None or not work.judged.done:
+        return compliance.Seen(memory.standards, memory.standards_held, ())
+    daily = memory.newest is not None and newest.day.day > memory.newest.day.day and mode == "daily"
+    found = compliance.seen(
+        memory.standards,
+        memory.standards_held,
+        snapshot.standards,
+        newest,
+        whole=not snapshot.incomplete,
+        daily=daily,
+        observed=mode != "off",
+    )
+    work.out.extend(found.changes)
+    return found
 
 
 def _days_folded(work: _Work) -> tuple[Version | None, str]:
@@ -253,7 +303,7 @@ def _one_a_day(days: Sequence[Day]) -> list[Day]:
 
 def _catalogue_changes(work: _Work, catalogue: Mapping[str, Profile]) -> None:
     memory, newest = work.old, work.accepted.day if work.accepted else None
-    if memory.profiles is not None and work.rules.changes.catalogue != "off":
+    if memory.profiles is not None and work.rules.changes.catalogue != "off" and work.rules.of_controls:
         texts = memory.language in ("", work.rules.language)
         for change in diff.profile_changes(memory.profiles, catalogue, texts=texts, foreign=memory.foreign):
             if change.kind == "added" and memory.catalogue_partial:
@@ -298,9 +348,13 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
         for control in version.day.controls.values():
             work.baselines[control.name] = _reported(control, version)
     if not backfilled:
-        work.out.extend(crossings(work.rules.targets, work.targets, work.profiles, work.days, newest, version))
+        work.out.extend(_crossings(work, newest, version))
     if day == work.first_newest and not revision:
         _inventory(work, version, first=True)
+
+
+def _crossings(work: _Work, before: Version | None, after: Version) -> list[Change]:
+    return crossings(work.rules.targets, work.targets, work.profiles, work.days, before, after, work.rules.unit)
 
 
 def _close(work: _Work, newest: Version, observed: str) -> None:
@@ -315,21 +369,34 @@ def _close(work: _Work, newest: Version, observed: str) -> None:
 def _tell_day(work: _Work, version: Version, *, final: bool, backfilled: bool = False, late: bool = False) -> None:
     controls = work.rules.changes.control_scores
     told = changes.score_observed(
-        version, work.profiles, backfilled=backfilled, final=final, late=late, tally=work.tally, controls=controls
+        version,
+        work.profiles,
+        backfilled=backfilled,
+        final=final,
+        late=late,
+        tally=work.tally,
+        controls=controls,
+        unit=work.rules.unit,
     )
     work.out.append(told)
 
 
 def _inventory(work: _Work, version: Version, *, first: bool) -> None:
     mode = work.rules.changes.inventory
-    if mode == "off" or (mode == "baseline" and not first) or not version.day.detailed:
+    wanted = mode == "daily" or (mode == "baseline" and first)
+    if not wanted or not version.day.detailed or not work.rules.of_controls:
         return
     for name in sorted(version.day.controls):
         work.out.append(changes.control_observed(version, version.day.controls[name], work.profile(name)))
 
 
 def _gap(work: _Work, before: str, after: str, *, backfilled: bool) -> None:
-    """One event for the run of days between two known ones; a refused day was delivered, so it is no gap."""
+    """One event for the run of days between two known ones; a refused day was delivered, so it is no gap.
+
+    Of the units of an entry that which stands for all tells it.
+    """
+    if work.rules.unit is not None and work.rules.of_controls:
+        return
     delivered = {ref[:10] for ref in work.judged.refused}
     first, last = _shift(before, 1), _shift(after, -1)
     while first in delivered:
@@ -365,16 +432,18 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
             return step.cause(part.control) if total is before else _across(work, path, step, part.control)
 
         told = changes.score_changed(
-            total, after, decomposition, why, across, backfilled=backfilled, grouped_by=grouped_by
+            total, after, decomposition, why, across, backfilled=backfilled, grouped_by=grouped_by, unit=work.rules.unit
         )
         work.out.append(told)
-    elif hysteresis and not first_contact:
+    elif hysteresis and not first_contact and work.rules.unit is None:
         shifts = groups.shifts(before.day, after.day, grouped_by, work.profiles or {})
         _name_regrouped(work, shifts, after.day, grouped_by)
     work.catalogue_told = work.catalogue_told or hysteresis
     tenant = changes.tenant_changed(before, after, backfilled=backfilled)
     if tenant is not None:
         work.out.append(tenant)
+    if not work.rules.of_controls:
+        return
     old, new = before.day.controls, after.day.controls
 
     def presence(kind: str, control: Control) -> Change:
@@ -508,7 +577,7 @@ def worth_telling(rules: ChangesConfig, was: Control, now: Control, profile: Pro
 
 def _evidence_differs(work: _Work, was: Control, now: Control) -> bool:
     """Counts, on/off or, unless the language changed, the status text differ."""
-    if (was.on, was.count, was.total) != (now.on, now.count, now.total):
+    if (was.on, was.count, was.total, was.not_applicable) != (now.on, now.count, now.total, now.not_applicable):
         return True
     return was.status != now.status and work.old.language in ("", work.rules.language)
 

@@ -25,6 +25,8 @@ SHOWN_NAMES = 2
 """An event names so many of the largest flows, and so many controls of each: it has to stay small (DESIGN §6). The sums
 by group are complete, and the catalogue's own events name every control."""
 
+NONE: Mapping[str, Mapping[str, Any]] = {f"by_{kind}": {} for kind in KINDS}
+"""What is told by group where controls have none."""
 TYPES = ("score.observed", "profile.*")
 """The committed events that say by which catalogue a day was grouped."""
 

@@ -64,7 +64,8 @@ class Notice:
 @frozen
 class Verdict:
     """What a document of a read is: "known" (its numbers), "accepted" (a new day, or a revision of the newest one),
-    "revised" (a day that had closed), "late", or "refused". `version` has its revision, `known` is our own copy.
+    "revised" (a day that had closed), "late", "held" until the next read agrees, or "refused". `version` has its
+    revision, `known` is our own copy.
 
     `over` is the refusal that ends with this document.
     """
@@ -81,7 +82,8 @@ class Judged:
     """All of a read. `newest` is the last accepted day once it is folded; where the newest day so far is `given_up`,
     `restored` is the known day that takes its place.
 
-    `over` are the refusals that ended with this read; `done` is false where `max_days` cut it.
+    `over` are the refusals that ended with this read; `done` is false where `max_days` cut it. `held` are controls that
+    this read lacks for the first time, where it takes two to believe that.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -95,6 +97,7 @@ class Judged:
     over: tuple[Refusal, ...]
     refused: tuple[str, ...]
     done: bool
+    held: tuple[str, ...] = ()
 
 
 def judge(
@@ -106,13 +109,15 @@ def judge(
     *,
     complete: bool = True,
     max_days: int | None = None,
+    twice: bool = False,
 ) -> Judged:
     """The verdicts over the days of a read, oldest first; `limit` is the share of controls that may go. What a read
     lacks that is not `complete` proves nothing.
 
-    With `max_days` it ends before one new day more is accepted; what comes behind is still looked at.
+    With `max_days` it ends before one new day more is accepted; what comes behind is still looked at. `twice`: that a
+    control is gone is believed when two reads in a row lack it.
     """
-    bench = _Bench(memory, tenant_id, limit, now)
+    bench = _Bench(memory, tenant_id, limit, now, twice)
     if read and complete:
         bench.doubt([version.day.day for version in read])
     bench.first_newest = bench.first_newest or max((v.day.day for v in read if not bench.is_ahead(v)), default="")
@@ -149,6 +154,8 @@ class _Bench:
     tenant_id: str
     limit: float
     now: str
+    twice: bool = False
+    held: tuple[str, ...] = ()
     newest: Version | None = None
     first_newest: str = ""
     given_up: Version | None = None
@@ -217,6 +224,9 @@ class _Bench:
             found = loss(accepted, version, self.limit)
             if found.reason and not (is_believed(self.refusal, found, self.now) and self._persists(accepted, later)):
                 return self._refuse(version, accepted, found)
+            if self.twice and not set(found.lost) <= set(self.memory.held):
+                self.held = found.lost
+                return Verdict("held", version)
         is_over = version.day.day >= max((ref[:10] for ref in self.refused), default="")
         return Verdict("accepted", version, known, over=self.refusal if is_over else None)
 
@@ -308,6 +318,7 @@ class _Bench:
             over=tuple(over),
             refused=tuple(self.refused[-MAX_REFUSED:]),
             done=done,
+            held=self.held,
         )
 
 
@@ -347,9 +358,20 @@ def loss(accepted: Version, version: Version, limit: float) -> Loss:
     """What a version lacks. An unknown maximum proves nothing."""
     lost = tuple(sorted(n for n in accepted.day.controls if n not in version.day.controls))
     old, new = accepted.day.max_score, version.day.max_score
+    kept = new + _not_applicable(accepted, version) if new else new
     if diff.lost_share(accepted.day, version.day) > limit:
         return Loss(lost, "controls_lost", new)
-    return Loss(lost, "max_halved" if old and new is not None and new < old / 2 else "", new)
+    return Loss(lost, "max_halved" if old and kept is not None and kept < old / 2 else "", new)
+
+
+def _not_applicable(accepted: Version, version: Version) -> float:
+    """The maximum of those controls of resources that are there, and apply to none any more: it is not lost."""
+    before = accepted.day.controls
+    return sum(
+        before[name].max_score or 0.0
+        for name, control in version.day.controls.items()
+        if control.max_score == 0 and name in before
+    )
 
 
 def grew(refusal: Refusal, found: Loss) -> bool:

@@ -12,11 +12,11 @@ from itertools import takewhile
 from operator import attrgetter
 from typing import Any
 
-from attrs import Factory, asdict, evolve, fields, frozen
+from attrs import Factory, asdict, astuple, evolve, fields, frozen
 
 from connector.errors import StateRefused, TenantDamaged
 from connector.foreign.links import web_address
-from connector.model import Control, Profile, StateUpdate, Version
+from connector.model import Control, Profile, Standard, StateUpdate, Version
 from connector.observe.months import Days, control_row, damaged, dumps, loads, version_data, version_of
 from connector.ports import State
 
@@ -74,7 +74,8 @@ class Memory:
     due → the identity of its entry. `departed` are profiles that left the catalogue,
     `seen_at` is when that was last read whole. `foreign` profiles are known in an earlier language only. `tellings`:
     how often a fact that may return was told, by its id, and the day after which it cannot return ("" for never); None
-    in what an older version stored.
+    in what an older version stored. `held` and `standards_held` are the controls and standards that the last read
+    lacked for the first time; `standards` those of compliance as last told, None where none ever came.
     """
 
     first_newest: str | None = None
@@ -96,6 +97,9 @@ class Memory:
     foreign: tuple[str, ...] = ()
     tellings: Mapping[str, tuple[int, str]] | None = Factory(dict)
     due: Mapping[str, str] = Factory(dict)
+    held: tuple[str, ...] = ()
+    standards: Mapping[str, Standard] | None = None
+    standards_held: tuple[str, ...] = ()
 
     def versions(self) -> dict[str, Version]:
         """Every known day, oldest first: the closed ones and the newest."""
@@ -208,6 +212,9 @@ def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> M
         foreign=tuple(past.get("foreign", ())),
         tellings={key: (times, day) for key, times, day in past["tellings"]} if past else None,
         due=past.get("due", {}),
+        held=tuple(newest.get("held", ())),
+        standards=None if newest.get("standards") is None else {row[0]: Standard(*row) for row in newest["standards"]},
+        standards_held=tuple(newest.get("standards_held", ())),
     )
 
 
@@ -233,6 +240,9 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
                 "baselines": baselines,
                 "refused": new.refused,
                 "targets": dict(new.targets),
+                **({"held": new.held} if new.held else {}),
+                **({} if new.standards is None else {"standards": [astuple(s) for s in new.standards.values()]}),
+                **({"standards_held": new.standards_held} if new.standards_held else {}),
             }
         )
     if _past_of(new) != _past_of(old) or "past" not in parts:
@@ -261,7 +271,7 @@ def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[s
         "doubted_at": new.doubted_at,
         "seen_at": new.seen_at,
     }
-    if new.refusal or new.catalogue_refusal:
+    if new.refusal or new.catalogue_refusal or new.held or new.standards_held:
         values["pages"] = {}  # what is refused is looked at again, even where its bytes do not change
     return with_head(evolve(base, parts=parts), values)
 
@@ -294,7 +304,8 @@ def _reported_row(control: Control) -> list[Any]:
 
 
 def _newest_of(memory: Memory) -> tuple[Any, ...]:
-    return (memory.newest, memory.observed, memory.baselines, memory.refused, memory.targets)
+    told = (memory.newest, memory.observed, memory.baselines, memory.refused, memory.targets)
+    return (*told, memory.held, memory.standards, memory.standards_held)
 
 
 def _past_of(memory: Memory) -> tuple[Any, ...]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from connector.config.values import ExceptionsConfig
 from connector.ids import digest
-from connector.model import Change, Control, Profile, StateUpdate, Version
+from connector.model import Change, Control, Profile, StateUpdate, Unit, Version
 from connector.observe import diff, explain
 from connector.observe.changes import control_info, entry_identity, score_info, snapshot, state_data
+from connector.observe.naming import score_called
 
 # ---------------------------------------------------------------------------------------------------------- posture
 
@@ -26,12 +27,15 @@ def posture_target(
     control: Control | None = None,
     name: str | None = None,
     profile: Profile | None = None,
+    unit: Unit | None = None,
 ) -> Change:
     """posture.target_missed or posture.target_met; `name` is the control's id where the target names one."""
+    fall = "rise of the exposure by" if unit is not None and unit.lower_is_better else "drop of"
     words = {
-        "percent_min": f"Secure Score {explain.number(value)} % against at least {explain.number(threshold)} %",
+        "exposure_max": f"{score_called(unit)} {explain.number(value)} against at most {explain.number(threshold)}",
+        "percent_min": f"{score_called(unit)} {explain.number(value)} % against at least {explain.number(threshold)} %",
         "measured_percent_min": f"measured {explain.number(value)} % against at least {explain.number(threshold)} %",
-        "drop_points": f"overnight drop of {explain.number(value)} points against at most {explain.number(threshold)}",
+        "drop_points": f"overnight {fall} {explain.number(value)} points against at most {explain.number(threshold)}",
         "control": f"{name} has {explain.number(value)} of {explain.number(threshold)} points"
         if threshold is not None
         else f"{name} has {explain.number(value)} points, of a maximum that is unknown",

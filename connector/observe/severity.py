@@ -70,8 +70,11 @@ def holds(when: Mapping[str, Any], event_type: str, data: Mapping[str, Any]) -> 
             if _points_lost(data) < float(wanted):
                 return False
         elif key == "share_lost_min":
-            maximum = control.get("max_score")
+            maximum = control.get("max_score") or (data.get("before") or {}).get("max")
             if not maximum or _points_lost(data) / maximum < float(wanted):
+                return False
+        elif key == "unit":
+            if (data.get("unit") or {}).get("kind") not in _list(wanted):
                 return False
         elif key == "lost_besides_below":
             if _lost_besides(data) >= float(wanted):
@@ -83,6 +86,8 @@ def holds(when: Mapping[str, Any], event_type: str, data: Mapping[str, Any]) -> 
 
 def _points_lost(data: Mapping[str, Any]) -> float:
     """The points lost; where a moved maximum explains a part of them, those that it does not explain."""
+    if data.get("unit"):  # of an exposure less is better, and what stopped to apply is not lost
+        return abs(float(data.get("delta") or 0.0)) if data.get("direction") == "regressed" else 0.0
     parts = (data.get("cause") or {}).get("parts")
     return _lost_besides(data, "catalogue") if parts else -float(data.get("delta") or 0.0)
 

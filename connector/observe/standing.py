@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from attrs import frozen
 
 from connector.config.values import TargetsConfig
-from connector.model import Profile, Version
+from connector.model import Profile, Unit, Version
 from connector.observe import diff, totals
 
 Catalogue = Mapping[str, Profile] | None
@@ -25,8 +25,14 @@ class Check:
     met: bool | None
 
 
-def floors(targets: TargetsConfig, catalogue: Catalogue, version: Version) -> Iterator[Check]:
-    """Those of the percentage, with and without asserted points."""
+def floors(targets: TargetsConfig, catalogue: Catalogue, version: Version, unit: Unit | None = None) -> Iterator[Check]:
+    """Those of the percentage, with and without asserted points; of an exposure, where less is better, its ceiling."""
+    if unit is not None and unit.lower_is_better:
+        if targets.exposure_max is not None:
+            score = version.day.score
+            met = None if score is None else round(score, 4) <= targets.exposure_max
+            yield Check("exposure_max", "", targets.exposure_max, score, met)
+        return
     percent, wanted = version.day.percent, targets.percent_min
     if wanted is not None:
         yield Check("percent_min", "", wanted, percent, _at_least(percent, wanted))
@@ -43,6 +49,8 @@ def controls(targets: TargetsConfig, catalogue: Catalogue, version: Version) -> 
         maximum = diff.max_of(control, (catalogue or {}).get(name))
         value = control.score if control else None
         met = None if control is None or control.percent is None else control.percent >= 100.0
+        if control is not None and control.max_score == 0:
+            met = None  # it applies to nothing
         yield Check("control", name, maximum, value, met)
 
 

@@ -110,7 +110,7 @@ class Tally:
             group.add(row, times)
             if not group.controls:
                 del of_kind[name]
-        self._fullness[row.fullness] += times
+        self._fullness[row.fullness] = self._fullness.get(row.fullness, 0) + times
 
     def stated(self, moment: str) -> tuple[int | None, int, int]:
         """Asserted points in units, and how many controls are asserted and ignored at a moment."""
@@ -141,6 +141,8 @@ def of_day(version: Version, profiles: Mapping[str, Profile] | None, tally: Tall
         tally = Tally(profiles or {})
     tally.go_to(day.controls)
     (by_category, by_service, by_tier), fullness = tally.told()
+    if any(c.max_score is not None for c in day.controls.values()):
+        by_category = by_service = by_tier = {}  # controls of resources are in no group
     units, asserted, ignored = tally.stated(version.until)
     if profiles is None:
         units = None
@@ -172,6 +174,8 @@ def _row(control: Control, profile: Profile | None) -> _Row:
 
 
 def _fullness(control: Control) -> str:
+    if control.max_score == 0:
+        return "not_applicable"
     if control.percent is None:
         return "unknown"
     return "zero" if control.percent <= 0 else "full" if control.percent >= 100 else "partial"

@@ -6,19 +6,9 @@ Whether and when to tell is decided in estate.py.
 from typing import Any
 
 from connector.model import Change, Snapshot, Unit
+from connector.observe.causes import Cause
 from connector.observe.changes import score_info
-
-KINDS = {
-    "subscription": "Subscription",
-    "aggregate": "All subscriptions",
-    "organization": "Organization",
-    "device_group": "Device group",
-}
-
-
-def called(unit: Unit) -> str:
-    """A unit in words, e.g. "contoso-prod (20ff7fc3-…)"."""
-    return f"{unit.name} ({unit.id})" if unit.name else unit.id
+from connector.observe.naming import KINDS, unit_called
 
 
 def unit_added(unit: Unit, state: str, snapshot: Snapshot, now: str) -> Change:
@@ -26,10 +16,10 @@ def unit_added(unit: Unit, state: str, snapshot: Snapshot, now: str) -> Change:
     day = snapshot.days[-1] if isinstance(snapshot.days, tuple) and snapshot.days else None
     data: dict[str, Any] = {
         "direction": "unchanged",
-        "summary": f"{KINDS.get(unit.kind, unit.kind)} added: {called(unit)}",
+        "summary": f"{KINDS.get(unit.kind, unit.kind)} added: {unit_called(unit)}",
         "before": None,
         "after": {"state": state or None, "score_name": unit.score or None},
-        "cause": _scope(unit, f"{called(unit)} is listed{f' as {state}' if state else ''}"),
+        "cause": _scope(unit, f"{unit_called(unit)} is listed{f' as {state}' if state else ''}"),
         "score": score_info(day) if day else None,
         "snapshot": day.id if day else None,
     }
@@ -38,23 +28,19 @@ def unit_added(unit: Unit, state: str, snapshot: Snapshot, now: str) -> Change:
 
 def unit_removed(unit: Unit, state: str, since: str, now: str) -> Change:
     """A unit that is gone for good; `state` is that of a subscription still listed, which is then not enabled."""
+    kind = KINDS.get(unit.kind, unit.kind)
     why = f"is listed as {state}" if state else "is not listed any more"
     data: dict[str, Any] = {
         "direction": "unchanged",
-        "summary": f"{KINDS.get(unit.kind, unit.kind)} removed: {called(unit)} {why}, without a score since {since}",
+        "summary": f"{kind} removed: {unit_called(unit)} {why}, without a score since {since}",
         "reason": "disabled" if state else "not_listed",
         "gone_since": since,
         "before": {"state": None, "score_name": unit.score or None},
         "after": {"state": state, "score_name": None} if state else None,
-        "cause": _scope(unit, f"{called(unit)} {why}"),
+        "cause": _scope(unit, f"{unit_called(unit)} {why}"),
     }
     return Change("unit.removed", unit.key, since, "", now[:10], data)
 
 
-def _scope(unit: Unit, evidence: str) -> dict[str, Any]:
-    return {
-        "label": "scope",
-        "confidence": "high",
-        "evidence": [f"{KINDS.get(unit.kind, unit.kind).lower()} {evidence}"],
-        "also": [],
-    }
+def _scope(unit: Unit, words: str) -> dict[str, Any]:
+    return Cause("scope", "high", (f"{KINDS.get(unit.kind, unit.kind).lower()} {words}",)).as_data()

@@ -11,9 +11,10 @@ from typing import Any
 
 from attrs import frozen
 
-from connector.model import Control, Event, Profile, Version
+from connector.model import Control, Event, Profile, Unit, Version
 from connector.observe import changes, diff, explain
-from connector.observe.explain import Cause, Context, Move, Share
+from connector.observe.causes import Cause, Context, Share
+from connector.observe.explain import Move
 
 TELLING = ("control.score_changed", "control.added", "control.removed")
 TYPES = ("score.changed", *TELLING)
@@ -73,6 +74,7 @@ def between(
     profiles: Mapping[str, Profile] | None,
     told: Mapping[str, Sequence[Told]],
     grouped_by: Mapping[str, Profile] | None = None,
+    unit: Unit | None = None,
 ) -> dict[str, Any]:
     """What `score.changed` says, from the first to the last of the known days of a path (all that lie between).
 
@@ -94,7 +96,9 @@ def between(
 
     context, decomposition = _context(first, last, profiles), diff.decompose(first.day, last.day)
     return dict(
-        changes.score_changed(first, last, decomposition, why, context, backfilled=False, grouped_by=grouped_by).data
+        changes.score_changed(
+            first, last, decomposition, why, context, backfilled=False, grouped_by=grouped_by, unit=unit
+        ).data
     )
 
 

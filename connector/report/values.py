@@ -11,7 +11,7 @@ from attrs import Factory, frozen
 from connector.advice.values import Advice, TargetStanding, WhatIf
 from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig
 from connector.model import Event
-from connector.observe.explain import Cause
+from connector.observe.causes import Cause
 from connector.observe.memory import Memory
 
 

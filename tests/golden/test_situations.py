@@ -366,9 +366,12 @@ def test_situations_are_many_and_titled() -> None:
 
 
 def test_situations_show_every_type_the_engine_tells() -> None:
-    """Heartbeats, recoveries of sinks and write-backs are made elsewhere."""
+    """Heartbeats, recoveries of sinks and write-backs are made elsewhere; units have their own tests."""
     shown = {e["type"] for path in FILES for e in yaml.safe_load(path.read_text("utf-8"))["expect"]}
-    assert set(STREAM_OF_TYPE) - shown == {"connector.heartbeat", "connector.write_back"}
+    assert set(STREAM_OF_TYPE) - shown == {
+        *("connector.heartbeat", "connector.write_back"),
+        *("unit.added", "unit.removed", "compliance.observed", "compliance.changed"),
+    }
 
 
 def test_situations_show_every_cause() -> None:
@@ -380,6 +383,7 @@ def test_situations_show_every_cause() -> None:
     scripts = [yaml.safe_load(path.read_text("utf-8")) for path in FILES]
     shown = {label for script in scripts for wanted in script["expect"] for label in labels(wanted)}
     named -= {"nothing_moved"}  # said of a whole period, in reports
+    named -= {"scope", "weight"}  # of units: tests/unit/observe/test_units.py
     assert named - shown == set(), "write a situation"
     readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     assert {label for label in named if f"`{label}`" not in readme} == set(), "README, Causes"

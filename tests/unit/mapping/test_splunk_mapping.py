@@ -35,6 +35,8 @@ ACTIONS = {
     "control.removed": "deleted",
     "profile.added": "created",
     "profile.removed": "deleted",
+    "unit.added": "created",
+    "unit.removed": "deleted",
 }
 
 # Fields Splunk sets itself on every event: an extracted one of the same name would be lost or stand beside it.
@@ -89,7 +91,8 @@ def test_change_events_fill_the_data_model(name: str) -> None:
     kind = name.split("/", maxsplit=1)[0]
     assert fields["action"] == ACTIONS.get(kind, "modified")
     assert fields["object_category"] == "security_control", "other categories fall out of All_Changes"
-    assert fields["vendor_product"] == "Microsoft Secure Score"
+    product = {"defender_cloud": "Defender for Cloud", "defender_endpoint": "Defender for Endpoint"}
+    assert fields["vendor_product"] == f"Microsoft {product.get(fields['origin'], 'Secure Score')}"
     assert fields["command"] == fields["event_type"] == kind
     assert fields["dest"] == fields["tenant_id"]
 
@@ -126,6 +129,10 @@ RENAMED = {
     "tenant.id": "tenant_id",
     "tenant.name": "tenant",
     "tenant.labels.customer": "labels.customer",
+    "unit.kind": "unit_kind",
+    "unit.id": "unit_id",
+    "unit.name": "unit_name",
+    "unit.score": "score_name",
 }
 
 

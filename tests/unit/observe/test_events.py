@@ -67,7 +67,7 @@ def test_connector_scope_has_no_tenant_and_the_instance_as_source() -> None:
 
 @pytest.mark.parametrize("kind", sorted(STREAM_OF_TYPE))
 def test_news_has_the_time_of_observation_and_the_past_its_day(kind: str) -> None:
-    daily = kind in ("score.observed", "control.observed")
+    daily = kind in ("score.observed", "control.observed", "compliance.observed")
     assert event_time(change(kind), NOW) == ("2026-11-22T00:00:00Z" if daily else NOW)
     assert event_time(change(kind, backfilled=True), NOW) == "2026-11-22T00:00:00Z"
     assert event_time(change(kind, day=""), NOW) == NOW

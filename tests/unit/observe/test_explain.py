@@ -6,12 +6,9 @@ import pytest
 from attrs import evolve
 
 from connector.model import Control, Day, Profile, StateUpdate, Version
+from connector.observe.causes import UNKNOWN, Cause, Context, Share
 from connector.observe.diff import Contribution, Decomposition, decompose
 from connector.observe.explain import (
-    UNKNOWN,
-    Cause,
-    Context,
-    Share,
     cause,
     contribution_words,
     direction,
@@ -315,7 +312,7 @@ def test_direction_comes_from_points_only() -> None:
 def test_contributions_in_words() -> None:
     before = Day("i", "2026-11-21", 0.0, 0.0, {"a": control(1), "b": control(2, None, "b")})
     after = Day("i", "2026-11-22", 0.0, 0.0, {"a": control(3), "c": control(4, None, "c")})
-    assert [contribution_words(p) for p in decompose(before, after).contributions] == [
+    assert [contribution_words(p, {}) for p in decompose(before, after).contributions] == [
         "c added (+4.0 points)",
         "a 1.0 → 3.0 (+2.0 points)",
         "b removed (-2.0 points)",

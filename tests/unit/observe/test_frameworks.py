@@ -15,7 +15,7 @@ from connector.errors import ConfigError
 from connector.mapping.resources import load_data
 from connector.model import Control, Day, Version
 from connector.observe import changes, frameworks
-from connector.observe.explain import UNKNOWN
+from connector.observe.causes import UNKNOWN
 from tests.shared_data import shared_data
 
 ROOT = Path(__file__).parents[3]

@@ -8,8 +8,8 @@ from connector.formats import cloudevents
 from connector.mapping.load import load_mapping
 from connector.model import Control, Day, Event, Profile, Version
 from connector.observe import changes, diff, groups
+from connector.observe.causes import NOTHING_MOVED, Cause, Context
 from connector.observe.events import Origin, stamp
-from connector.observe.explain import NOTHING_MOVED, Cause, Context
 from connector.observe.severity import SeverityRules
 
 TENANT = "11111111-1111-1111-1111-111111111111"

@@ -24,6 +24,10 @@ def lost(
     }
 
 
+def of_unit(kind: str, delta: float, direction: str = "regressed") -> dict[str, Any]:
+    return {"unit": {"kind": kind}, "direction": direction, "delta": delta, "before": {"max": 40.0}}
+
+
 CASES: list[tuple[str, dict[str, Any], int]] = [
     ("control.state_changed", {"after": {"state": "Ignored"}, "control": {"tier": "core"}}, 8),
     ("control.state_changed", {"after": {"state": "ThirdParty"}, "control": {"tier": "Advanced"}}, 6),
@@ -70,6 +74,23 @@ CASES: list[tuple[str, dict[str, Any], int]] = [
     ("connector.recovered", {}, 1),
     ("connector.write_back", {}, 4),
     ("something.else", {}, 2),
+    ("score.changed", of_unit("subscription", -12.0), 8),
+    ("score.changed", of_unit("subscription", -4.0), 6),
+    ("score.changed", of_unit("subscription", -3.9), 4),
+    ("score.changed", of_unit("subscription", -12.0, direction="unchanged"), 2),
+    ("score.changed", of_unit("aggregate", -15.0), 8),
+    ("score.changed", of_unit("aggregate", -3.0), 6),
+    ("score.changed", of_unit("organization", 15.0), 8),  # of an exposure less is better
+    ("score.changed", of_unit("device_group", 3.0), 6),
+    ("score.changed", of_unit("organization", -15.0, direction="improved"), 2),
+    ("control.score_changed", {**lost(3, 4.0), "unit": {"kind": "subscription"}}, 6),
+    ("control.score_changed", {**lost(6, 6.0, label="catalogue"), "unit": {"kind": "subscription"}}, 3),
+    ("control.score_changed", of_unit("subscription", -8.0, direction="unchanged"), 2),
+    ("unit.added", {}, 3),
+    ("unit.removed", {}, 5),
+    ("compliance.changed", {"direction": "regressed"}, 4),
+    ("compliance.changed", {"direction": "improved"}, 2),
+    ("compliance.observed", {}, 0),
 ]
 """Events as far as the rules look at them, and how serious each is: at least one for every rule of the table."""
 

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from connector.model import Control, Day, Event, Profile, StateUpdate, Version
 from connector.observe import waterfall
-from connector.observe.explain import UNKNOWN, Cause, Share
+from connector.observe.causes import UNKNOWN, Cause, Share
 
 
 def control(score: float | None, name: str = "A", **more: Any) -> Control:

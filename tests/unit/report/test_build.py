@@ -8,7 +8,7 @@ from attrs import evolve
 
 from connector.model import Average, Control, Day, Event, Profile, StateUpdate, Version
 from connector.observe import diff, waterfall
-from connector.observe.explain import UNKNOWN, Cause
+from connector.observe.causes import UNKNOWN, Cause
 from connector.observe.memory import Memory
 from connector.report import build
 from connector.report.values import Gap, Material, Period, TenantReport

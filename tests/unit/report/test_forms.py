@@ -19,7 +19,7 @@ from connector.advice import values as advice
 from connector.language.choice import language
 from connector.model import Control, Day, Version
 from connector.observe import diff
-from connector.observe.explain import Share
+from connector.observe.causes import Share
 from connector.observe.memory import Memory
 from connector.report import build, document, matrix, page, table, values
 from connector.report.compare import SHOWN_TENANTS

@@ -45,6 +45,8 @@ def test_sample_is_a_sound_event(name: str) -> None:
     assert event.stream == STREAM_OF_TYPE[event.type]
     assert cloudevents.loads(cloudevents.dumps(event)) == event
     scope = "connector" if event.data["tenant"] is None else "tenant"
+    if event.data.get("unit"):
+        scope = event.data["source"].replace("_", "-")
     assert event.source.startswith(f"urn:secure-score:{scope}:")
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", event.id)
 

@@ -20,16 +20,16 @@ RELEASES = {"ocsf": "1.5.0", "ocsf-1.6": "1.6.0", "ocsf-1.7": "1.7.0", "ocsf-1.8
 
 
 @cache
-def schema(release: str, class_uid: int) -> Draft202012Validator:
-    """What the release says of a class, without profiles; an attribute that it does not have is a fault."""
+def schema(release: str, class_uid: int, profiles: tuple[str, ...]) -> Draft202012Validator:
+    """What the release says of a class with the profiles a document names; an attribute that it lacks is a fault."""
     published = ocsf_json_schema.OcsfJsonSchemaEmbedded(ocsf_json_schema.get_ocsf_schema(release))
-    return Draft202012Validator(published.get_class_schema(published.lookup_class_name_from_uid(class_uid)))
+    name = published.lookup_class_name_from_uid(class_uid)
+    return Draft202012Validator(published.get_class_schema(name, list(profiles)))
 
 
 def faults(release: str, document: dict[str, Any]) -> list[str]:
-    return [
-        f"{error.json_path}: {error.message}" for error in schema(release, document["class_uid"]).iter_errors(document)
-    ]
+    judge = schema(release, document["class_uid"], tuple(document["metadata"].get("profiles", ())))
+    return [f"{error.json_path}: {error.message}" for error in judge.iter_errors(document)]
 
 
 @pytest.mark.parametrize("name", RELEASES)

@@ -224,7 +224,8 @@ class _Bench:
             found = loss(accepted, version, self.limit)
             if found.reason and not (is_believed(self.refusal, found, self.now) and self._persists(accepted, later)):
                 return self._refuse(version, accepted, found)
-            if self.twice and not set(found.lost) <= set(self.memory.held):
+            # What was refused for a time, or is approved, has been seen more than once.
+            if self.twice and not found.reason and not set(found.lost) <= set(self.memory.held):
                 self.held = found.lost
                 return Verdict("held", version)
         is_over = version.day.day >= max((ref[:10] for ref in self.refused), default="")

@@ -119,7 +119,7 @@ async def test_what_moves_in_one_unit_is_told_of_it_and_of_the_aggregate() -> No
     await lab.poll("2026-11-28T09:00:00Z", *first)
     outcome = await lab.poll("2026-11-28T10:00:00Z", first[0], one(1, "2026-11-28", healthy=2), first[2])
     assert outcome.status == "ok"
-    assert lab.told("control.score_changed")[("control.score_changed", sub(1))] == 1
+    assert lab.told("control.score_changed") == {("control.score_changed", sub(1)): 1}
     assert ("score.changed", sub(1)) in lab.told()
     assert {unit for _, unit in lab.told()} == {sub(1), TENANT}
     change = next(e for e in lab.events if e.type == "control.score_changed")
@@ -187,6 +187,23 @@ async def test_a_partial_read_goes_on_with_the_units_it_has_and_says_nothing_of_
     assert lab.head["newest"] == "2026-11-29"
 
 
+async def test_units_come_and_go() -> None:
+    lab = Lab()
+    await lab.poll("2026-11-28T09:00:00Z", one(1, "2026-11-28"), one(2, "2026-11-28", healthy=10))
+    await lab.poll("2026-11-28T10:00:00Z", *(one(n, "2026-11-28", healthy=10 if n == 2 else 5) for n in (1, 2, 3)))
+    assert lab.told("unit.added") == {("unit.added", sub(3)): 1}
+    assert ("score.observed", sub(3)) in lab.told()
+    left = [one(1, "2026-11-28"), one(3, "2026-11-28")]
+    await lab.poll("2026-11-28T11:00:00Z", *left)
+    assert lab.told("unit.removed") == {}
+    assert lab.rows()[f"{sub(2)}/ascScore"]["gone_since"] == "2026-11-28T11:00:00Z"
+    await lab.poll("2026-11-29T12:00:00Z", one(1, "2026-11-29"), one(3, "2026-11-29"))
+    assert lab.told("unit.removed") == {("unit.removed", sub(2)): 1}
+    assert f"{sub(2)}/ascScore" not in lab.rows()
+    assert lab.state is not None
+    assert not [name for name in lab.state.parts if sub(2) in name], "what is kept of it goes with it"
+
+
 async def test_a_suspicious_day_is_refused_for_the_unit_it_is_of() -> None:
     lab = Lab()
     await lab.poll("2026-11-28T09:00:00Z", one(1, "2026-11-28"), one(2, "2026-11-28"))
@@ -244,7 +261,7 @@ async def test_a_damaged_part_of_a_unit_stops_no_other(part: str) -> None:
     anew = [e.data["unit"]["id"] for e in lab.events if e.type == "connector.problem"]
     assert anew == ([] if part == "catalogue" else [sub(1)])
     assert lab.told("score.observed")[("score.observed", sub(1))] >= 1
-    changed = {unit for kind, unit in lab.told() if kind == "control.score_changed" and unit != TENANT}
+    changed = {unit for kind, unit in lab.told() if kind == "control.score_changed"}
     assert changed == {sub(0), sub(2)} | ({sub(1)} if part == "catalogue" else set())
     assert [flaw.document.partition(",")[0] for flaw in lab.flaws] == [f"{ENTRY.key}/{name}"]
 
@@ -256,7 +273,7 @@ async def test_a_damaged_head_of_the_entry_leaves_the_units_their_days() -> None
     lab.state = evolve(lab.state, parts={**lab.state.parts, "head": b"\x00"})
     await lab.poll("2026-11-29T09:00:00Z", *(one(n, "2026-11-29", healthy=2) for n in range(2)))
     assert [e.data["unit"]["id"] for e in lab.events if e.type == "connector.problem"] == [TENANT]
-    assert {unit for kind, unit in lab.told() if kind == "control.score_changed"} >= {sub(0), sub(1)}
+    assert {unit for kind, unit in lab.told() if kind == "control.score_changed"} == {sub(0), sub(1)}
     assert not [e for e in lab.events if e.type == "unit.added"]
 
 

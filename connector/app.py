@@ -6,6 +6,7 @@ events is made here.
 
 import asyncio
 import logging
+import os
 import random
 import re
 import socket
@@ -186,8 +187,12 @@ def _home(module: ModuleType) -> Path:
 
 
 def instance(more: str = "") -> str:
-    """What this connector calls itself in its own events: the host's name, as far as it is fit for a URN; and more."""
-    return re.sub(r"[^A-Za-z0-9.-]", "-", f"{socket.gethostname()}{more}")[:64] or "connector"
+    """What this connector calls itself in its own events: the host's name, as far as it is fit for a URN; and more.
+
+    Of a function app the app's name: its hosts are called anew with every start.
+    """
+    name = os.environ.get("WEBSITE_SITE_NAME") or socket.gethostname()
+    return re.sub(r"[^A-Za-z0-9.-]", "-", f"{name}{more}")[:64] or "connector"
 
 
 def severity_rules() -> SeverityRules:

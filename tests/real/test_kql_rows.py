@@ -62,11 +62,11 @@ class Case:
     expected: tuple[Mapping[str, Any], ...] | None = ()
 
 
-def scenario(events: Iterable[Seen | Event], queries: Mapping[str, str]) -> dict[str, Any]:
-    """A workspace that holds these events, and what is asked of it."""
+def scenario(events: Iterable[Seen | Event], queries: Mapping[str, str], hours: float = 0.5) -> dict[str, Any]:
+    """A workspace that holds these events, bare ones for so many hours, and what is asked of it."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for event in events:
-        table, row = event.row() if isinstance(event, Seen) else stored(event, 0.5)
+        table, row = event.row() if isinstance(event, Seen) else stored(event, hours)
         rows.setdefault(table, []).append(row)
     return {"now": NOW.isoformat(), "rows": rows, "queries": queries}
 
@@ -95,11 +95,12 @@ FIRES: dict[str, Seen] = {
     "ControlStateAsserted": Seen("control.state_changed"),
     "TargetMissed": Seen("posture.target_missed"),
     "ExceptionDue": Seen("posture.exception_due"),
-    "MassChange": Seen("score.changed/regressed", {"data.contributions": contributions(24)}),
+    "MassChange": Seen("score.changed/improved", {"data.contributions": contributions(24)}),
     "FeedStale": Seen("feed.stale"),
     "ConnectorProblem": Seen("connector.problem"),
 }
 """Rule → the one event that must fire it."""
+MASS = Seen("score.changed/regressed", {"data.contributions": contributions(24)})
 
 
 def again(seen: Seen, hours: float = 0.5, **changes: Any) -> Seen:
@@ -314,10 +315,14 @@ CASES: dict[str, Case] = {
     "TargetMissed: nothing when it is met again": Case(rule("TargetMissed"), (Seen("posture.target_met"),)),
     # mass changes
     "MassChange: counts the controls": Case(
-        rule("MassChange"), (FIRES["MassChange"],), ({"ControlCount": 24, "Points": -4.5, "Causes": ["configuration"]},)
+        rule("MassChange"), (FIRES["MassChange"],), ({"ControlCount": 24, "Points": 9.25, "Causes": ["configuration"]},)
     ),
     "MassChange: nothing for nineteen": Case(
-        rule("MassChange"), (Seen("score.changed/regressed", {"data.contributions": contributions(19)}),)
+        rule("MassChange"), (Seen("score.changed/improved", {"data.contributions": contributions(19)}),)
+    ),
+    "MassChange: what dropped as a whole is told by another rule": Case(rule("MassChange"), (MASS,)),
+    "MassChange: unless that rule is off": Case(
+        rule("MassChange").replace("Dropped = true", "Dropped = false"), (MASS,), ({"ControlCount": 24},)
     ),
     "MassChange: one person declares twenty": Case(
         rule("MassChange"),
@@ -358,7 +363,25 @@ CASES: dict[str, Case] = {
         rule("ConnectorSilent"), (beat(4.2), beat(3.2)), ({"Instance": "host-1", "AlertSeverity": "High"},)
     ),
     "ConnectorSilent: not before three hours": Case(rule("ConnectorSilent"), (beat(2.9),)),
-    "ConnectorSilent: told once": Case(rule("ConnectorSilent"), (beat(5.0),)),
+    "ConnectorSilent: for as long as it lasts": Case(
+        rule("ConnectorSilent"),
+        (beat(30.0),),
+        ({"Instance": "host-1", "Transition": f"host-1 {ago(29.99).replace('T', ' ')[:19]}"},),
+    ),
+    "ConnectorSilent: also where a run came late": Case(rule("ConnectorSilent"), (beat(3.62),), ({},)),
+    "ConnectorSilent: where nothing ever came": Case(
+        rule("ConnectorSilent"), (Seen(STATE),), ({"Instance": "any host", "LastHeartbeat": "never"},)
+    ),
+    "ConnectorSilent: who is expected and never came": Case(
+        rule("ConnectorSilent").replace("dynamic([])", 'dynamic(["host-1", "host-2"])', 1),
+        (beat(0.5),),
+        ({"Instance": "host-2", "LastHeartbeat": "never", "Transition": "host-2 never"},),
+    ),
+    "ConnectorSilent: a heartbeat every twelve hours": Case(
+        rule("ConnectorSilent"),
+        (beat(23.0, interval_s=43200), beat(25.0, interval_s=43200, instance="b")),
+        ({"Instance": "b"},),
+    ),
     "ConnectorSilent: each instance for itself": Case(
         rule("ConnectorSilent"), (beat(0.5), beat(3.2, instance="host-2")), ({"Instance": "host-2"},)
     ),
@@ -373,44 +396,57 @@ CASES: dict[str, Case] = {
     ),
     "ConnectorSilent: what counts is when it arrived": Case(rule("ConnectorSilent"), (beat(6.0, stored=0.5),)),
     # rows missing
-    "RowsMissing: nothing when all arrived": Case(rule("RowsMissing"), (beat(0.5, 5), *rows(5, 1.0))),
+    "RowsMissing: nothing when all arrived": Case(rule("RowsMissing"), (beat(1.5, 5), *rows(5, 2.0))),
     "RowsMissing: one did not": Case(
         rule("RowsMissing"),
-        (beat(0.5, 6), *rows(5, 1.0)),
+        (beat(1.5, 6), *rows(5, 2.0)),
         ({"Told": 6, "Received": 5, "Missing": 1, "Instance": "host-1", "Simulated": False},),
     ),
-    "RowsMissing: none did": Case(rule("RowsMissing"), (beat(0.5, 6),), ({"Told": 6, "Received": 0, "Missing": 6},)),
-    "RowsMissing: nothing for a second copy": Case(rule("RowsMissing"), (beat(0.5, 5), *rows(5, 1.0), *rows(2, 0.9))),
+    "RowsMissing: none did": Case(rule("RowsMissing"), (beat(1.5, 6),), ({"Told": 6, "Received": 0, "Missing": 6},)),
+    "RowsMissing: nothing for a second copy": Case(rule("RowsMissing"), (beat(1.5, 5), *rows(5, 2.0), *rows(2, 1.9))),
     "RowsMissing: stored a little after the heartbeat": Case(
-        rule("RowsMissing"), (beat(0.5, 5), *rows(4, 1.0), *rows(1, 0.45, first=9))
+        rule("RowsMissing"), (beat(1.5, 5), *rows(4, 2.0), *rows(1, 1.45, first=9))
     ),
     "RowsMissing: the heartbeat itself is told by the next one": Case(
-        rule("RowsMissing"), (beat(1.5, 3), *rows(3, 2.0), beat(0.5, 5), *rows(4, 1.0))
+        rule("RowsMissing"), (beat(2.5, 3), *rows(3, 3.0), beat(1.5, 5), *rows(4, 2.0, first=9))
     ),
     "RowsMissing: two instances together": Case(
         rule("RowsMissing"),
-        (beat(0.5, 3), beat(0.5, 4, instance="host-2"), *rows(6, 1.0)),
+        (beat(1.5, 3), beat(1.5, 4, instance="host-2"), *rows(6, 2.0)),
         ({"Told": 7, "Received": 6, "Missing": 1, "Instance": "host-1, host-2"},),
     ),
     "RowsMissing: until when a heartbeat counted, not when it was told": Case(
         rule("RowsMissing"),
-        (beat(0.5, 3, since=2.0, until=ago(1.5) + "Z"), *rows(3, 1.7), *rows(4, 1.0, first=9)),
+        (beat(1.5, 3, since=3.0, until=ago(2.5) + "Z"), *rows(3, 2.7), *rows(4, 2.0, first=9)),
     ),
     "RowsMissing: what came after that is no substitute": Case(
         rule("RowsMissing"),
-        (beat(0.5, 4, since=2.0, until=ago(1.5) + "Z"), *rows(3, 1.7), *rows(4, 1.0, first=9)),
+        (
+            beat(1.5, 4, since=3.0, until=ago(2.5) + "Z"),
+            *rows(3, 2.7),
+            *rows(4, 2.0, first=9, observed_at=ago(2.0) + "Z"),
+        ),
         ({"Told": 4, "Received": 3},),
     ),
-    "RowsMissing: a heartbeat too young to judge": Case(rule("RowsMissing"), (beat(0.1, 5),)),
-    "RowsMissing: a heartbeat judged before": Case(rule("RowsMissing"), (beat(3.5, 5),)),
+    "RowsMissing: a heartbeat too young to judge": Case(rule("RowsMissing"), (beat(0.9, 5),)),
+    "RowsMissing: nothing for what is stored three quarters of an hour later": Case(
+        rule("RowsMissing"), (beat(1.5, 5), *rows(5, 0.75))
+    ),
+    "RowsMissing: a heartbeat judged before": Case(rule("RowsMissing"), (beat(4.5, 5),)),
+    "RowsMissing: a heartbeat that came hours late is judged": Case(
+        rule("RowsMissing"), (beat(9.0, 5, stored=1.5),), ({"Missing": 5},)
+    ),
+    "RowsMissing: a second copy is no substitute": Case(
+        rule("RowsMissing"), (beat(1.5, 5), *rows(4, 2.0), *rows(1, 1.9)), ({"Received": 4, "Missing": 1},)
+    ),
     "RowsMissing: nothing of another sink": Case(
-        rule("RowsMissing"), (Seen(BEAT, {**beat(0.5).changes, "data.delivered": {"soc": 5}}),)
+        rule("RowsMissing"), (Seen(BEAT, {**beat(1.5).changes, "data.delivered": {"soc": 5}}),)
     ),
     "RowsMissing: a test heartbeat alone fires": Case(
-        rule("RowsMissing"), (beat(0.5, 5, **SIMULATED),), ({"Missing": 5, "Simulated": True},)
+        rule("RowsMissing"), (beat(1.5, 5, **SIMULATED),), ({"Missing": 5, "Simulated": True},)
     ),
     "RowsMissing: test rows are not counted for real ones": Case(
-        rule("RowsMissing"), (beat(0.5, 5), *rows(4, 1.0), *rows(9, 1.0, first=9, simulated=True)), ({"Missing": 1},)
+        rule("RowsMissing"), (beat(1.5, 5), *rows(4, 2.0), *rows(9, 2.0, first=9, simulated=True)), ({"Missing": 1},)
     ),
     # parsers
     "one row for each id, the live one": Case(
@@ -466,6 +502,62 @@ CASES: dict[str, Case] = {
         ),
     ),
 }
+
+
+# ------------------------------------------------------------------------------------------------ all rules together
+
+BY_POSTURE = ("Dropped", "ControlRegressed", "ControlStateAsserted", "TargetMissed", "MassChange", "FellInManyTenants")
+
+
+def fell(number: int, **changes: Any) -> Seen:
+    """The score of the n-th tenant of many fell."""
+    own = {"id": f"fell {number}", "data.tenant": {"id": f"tenant {number}", "name": f"t{number:03}", "labels": {}}}
+    return Seen("score.changed/regressed", {**own, **{f"data.{key}": value for key, value in changes.items()}})
+
+
+MICROSOFT = {"cause": {"label": "catalogue", "confidence": "high", "evidence": [], "also": []}, "severity": 4}
+TOGETHER: dict[str, tuple[tuple[Seen, ...], dict[str, int]]] = {
+    "one transition that 24 controls, a regression and a missed target come with": (
+        (MASS, Seen(CONTROL), Seen("posture.target_missed")),
+        {"Dropped": 1},
+    ),
+    "a control fell and the whole did not": ((Seen(CONTROL),), {"ControlRegressed": 1}),
+    "a control fell, and the whole by less than counts": (
+        (again(FIRES["Dropped"], delta=-0.5), Seen(CONTROL)),
+        {"ControlRegressed": 1},
+    ),
+    "a target was missed, and nothing fell by as much as counts": (
+        (again(FIRES["Dropped"], delta=-0.5), Seen("posture.target_missed")),
+        {"TargetMissed": 1},
+    ),
+    "one catalogue change in two hundred tenants": (
+        tuple(fell(n, **MICROSOFT) for n in range(200)),
+        {"FellInManyTenants": 1},
+    ),
+    "a catalogue change in nine tenants": (tuple(fell(n, **MICROSOFT) for n in range(9)), {"Dropped": 9}),
+    "ten tenants fell, each by its own doing": (tuple(fell(n) for n in range(10)), {"Dropped": 10}),
+    "a rise": ((Seen("score.changed/improved"), Seen("control.score_changed/improved")), {}),
+}
+"""What happened, and the incidents by rule: never two of one transition."""
+
+
+@pytest.fixture(scope="module")
+def incidents() -> list[dict[str, int]]:
+    asked = [scenario(seen, {n: rule(n) for n in BY_POSTURE}) for seen, _ in TOGETHER.values()]
+    return [{name: len(rows) for name, rows in found.items() if rows} for found in kusto.rows(asked)]
+
+
+@pytest.mark.parametrize("number", range(len(TOGETHER)), ids=list(TOGETHER))
+def test_one_incident_for_each_thing_that_happened(number: int, incidents: list[dict[str, int]]) -> None:
+    assert incidents[number] == list(TOGETHER.values())[number][1]
+
+
+def test_what_the_owner_says_of_the_others() -> None:
+    seen = (MASS, Seen(CONTROL, {"data.severity": 9}), Seen("posture.target_missed/control"))
+    ((found,),) = (one.values() for one in kusto.rows([scenario(seen, {"Dropped": rule("Dropped")})]))
+    (alert,) = found
+    assert (alert["AlertSeverity"], alert["Controls"], alert["TargetsMissed"]) == ("High", 24, "control AdminMFAV2")
+    assert alert["Threats"]
 
 
 # ------------------------------------------------------------------------------------------------------- audit events
@@ -772,7 +864,9 @@ CASES |= {
 
 SENT = events(NOW.replace(tzinfo=UTC) - timedelta(minutes=40), severity_rules(), ["sentinel"])
 """What `check --send-test` sends."""
-ABSENCE = "SecureScoreConnectorSilent.yaml"
+AFTER_A_GRACE = ("SecureScoreRowsMissing.yaml",)
+SILENT, MANY = "SecureScoreConnectorSilent.yaml", "SecureScoreFellInManyTenants.yaml"
+"""What no test event can fire."""
 
 
 @pytest.fixture(scope="module")
@@ -782,7 +876,9 @@ def answers() -> dict[str, Any]:
     for name, case in CASES.items():
         alike.setdefault(repr(case.events), []).append(name)
     given = [scenario(CASES[names[0]].events, {n: CASES[n].query for n in names}) for names in alike.values()]
-    given.append(scenario(SENT, {name: one["query"] for name, one in sentinel_content.rules().items()}))
+    queries = {name: one["query"] for name, one in sentinel_content.rules().items()}
+    late = {name: queries.pop(name) for name in AFTER_A_GRACE}
+    given += [scenario(SENT, queries), scenario(SENT, late, hours=1.5)]
     return {name: rows for answer in kusto.rows(given) for name, rows in answer.items()}
 
 
@@ -805,7 +901,10 @@ def test_the_audit_parser_has_the_parameters_of_its_schema() -> None:
 def test_the_test_events_fire_every_rule(name: str, answers: dict[str, Any]) -> None:
     found = answers[name]
     assert "error" not in found, found
-    assert {row["Simulated"] for row in found} == (set() if name == ABSENCE else {True})
+    if name == SILENT:  # a test is no sign of life, so nothing was ever heard
+        assert [row["Instance"] for row in found] == ["any host"]
+    else:
+        assert {row["Simulated"] for row in found} == (set() if name == MANY else {True})
 
 
 def test_each_rule_is_named_among_the_alerts() -> None:

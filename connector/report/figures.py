@@ -108,7 +108,7 @@ class Pen:
         """A table whose first column heads its rows; on a narrow page a row is two lines, its labels among them."""
         titles = [self.text(key) if key else "" for key, _ in columns]
         kinds = [kind or None for _, kind in columns]
-        head = el("tr", [el("th", t, scope="col", class_=k) for t, k in zip(titles, kinds, strict=True)])
+        head = el("tr", [_heading(title, kind) for title, kind in zip(titles, kinds, strict=True)])
         body = []
         for row in rows:
             cells = [el("th", row[0], scope="row", class_=kinds[0])]
@@ -130,6 +130,11 @@ class Pen:
             el("span", el("span", class_=f"key {name}", aria_hidden="true"), words) for name, words in items.items()
         ]
         return el("p", keys, class_="legend")
+
+
+def _heading(title: str, kind: str | None) -> Markup:
+    """The head of a column; one of drawings heads nothing."""
+    return el("th", title, scope="col", class_=kind) if title else el("td", class_=kind)
 
 
 def folded(summary: Content, content: Content, *, printed: bool = False) -> Markup:

@@ -71,7 +71,8 @@ def _target(target: TargetStanding | None, pen: Pen) -> Content:
 def basis(one: Comparative, pen: Pen) -> str:
     """Whose average it is."""
     if one.basis == "TotalSeats" and one.seats:
-        return pen.text("basis.seats", seats=one.seats)
+        low, high = (pen.say.count(int(end)) if end.isdecimal() else end for end in one.seats.split(" to "))
+        return pen.text("basis.seats", low=low, high=high)
     return pen.word("basis", one.basis)
 
 
@@ -173,7 +174,9 @@ def _one(one: Happening, pen: Pen) -> Content:
     ends = {"before": pen.points(one.before), "after": pen.points(one.after)}
     return pen.together(
         pen(f"happened.{'fell' if fell else 'rose'}", day=day, title=title, **ends),
-        pen("happened.cause", cause=telling.cause(pen, one.cause)),
+        pen("happened.no_cause")
+        if one.cause.label == "unknown"
+        else pen("happened.cause", cause=telling.cause(pen, one.cause)),
         since,
         pen("happened.times", n=one.times) if one.times > 1 else None,
     )

@@ -132,7 +132,10 @@ def test_comparable_tenants(report: TenantReport, difference: float, words: str)
             "20 Jun 2026: A second factor fell from 10.0 to 2.86 points. Cause: Configuration or compliance changed: ",
         ),
         (MOVED, "compliant users 7/7 → 2/7. Since 22 Jun 2026 it has them again. It happened 4 times in the period."),
-        (evolve(MOVED, back_on=None, times=1, cause=UNKNOWN), "Cause: No evidence. It has not had them again."),
+        (
+            evolve(MOVED, back_on=None, times=1, cause=UNKNOWN),
+            "Nothing in the data proves a cause. It has not had them again.",
+        ),
         (evolve(MOVED, delta=7.0, before=3.0, after=10.0, back_on=None), "rose from 3.0 to 10.0 points."),
         (DECLARED, "20 Jun 2026: alice declared A second factor as “Risk accepted”."),
         (evolve(DECLARED, by=None), "somebody declared"),
@@ -157,7 +160,10 @@ def test_that_nothing_happened(report: TenantReport) -> None:
         (Decisions(True, 0, 0, 0, 0, None, None), "Nothing: no control is declared accepted or solved elsewhere."),
         (Decisions(True, 3, 0, 0, 0, 9, "2026-09-01"), "Nothing: none of the 3 exceptions in force is due."),
         (Decisions(True, 3, 0, 0, 0, 9, "2026-09-01"), "The next review is due on 1 Sept 2026."),
-        (Decisions(False, 3, 0, 0, 1, 334, None), "3 exceptions are in force, and no review of them is asked for."),
+        (
+            Decisions(False, 3, 0, 0, 1, 334, None),
+            "3 exceptions are in force, and the configuration asks for no review of them.",
+        ),
         (Decisions(False, 3, 0, 0, 1, 334, None), "The oldest is 334 days old. 1 has no comment."),
         (Decisions(False, 1, 0, 0, 0, None, None), "1 exception is in force"),
     ],

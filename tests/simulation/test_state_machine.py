@@ -1,7 +1,8 @@
 """Hypothesis drives the whole pipe, observe → store → deliver, with faults and crashes at moments of its own choice.
 
 Whatever happens, in the end: delivered ∪ parked = committed events that concern the sink; what was delivered was
-committed, with that very content; and every event was first offered in commit order within its tenant and stream.
+committed, with that very content; and every event was first offered in commit order within its tenant and stream. One
+tenant has a second entry, of several units, of which two are folded a commit: then each unit is remembered as it is.
 """
 
 import asyncio
@@ -21,18 +22,21 @@ from connector.deliver.delivery import Delivery
 from connector.errors import Denied, Unavailable
 from connector.formats import cloudevents
 from connector.health.upkeep import Upkeep
-from connector.model import Control, Day, Known, Profile, Receipt, Record, Snapshot
+from connector.model import Control, Day, Known, Profile, Reading, Receipt, Record, Snapshot
+from connector.observe import memory, units
 from connector.observe.poller import Poller
 from connector.ports import Query, Source, Start
 from connector.stores.sqlite import SqliteStore, open_store
 from tests.conftest import FUZZ
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder
+from tests.fakes.several_units import listed, one
 from tests.fakes.sink import delivery
 
 EXAMPLES = 20 * FUZZ
 STEPS = 30
 
+AZURE = TenantConfig("contoso-azure", "11111111-1111-1111-1111-111111111111", source="defender_cloud")
 TENANTS = {name: f"{n}1111111-1111-1111-1111-111111111111" for n, name in enumerate(("contoso", "fabrikam"), 1)}
 CONTROLS = ("AdminMFAV2", "BlockLegacy", "scid_2010")
 FILTERS = {
@@ -164,15 +168,28 @@ class Life:
         return Day(f"{self.tenant_id}_{day}", day, total, 10.0 * len(scores), controls, detailed=detailed)
 
 
+@define
+class Estate:
+    """What Azure holds: how many resources of each subscription are healthy, of ten."""
+
+    clock: JumpClock
+    healthy: dict[int, int] = Factory(lambda: {1: 5, 2: 5, 3: 10})
+
+    def reading(self) -> Reading:
+        today = self.clock.now().date().isoformat()
+        found = tuple(one(number, today, healthy=count) for number, count in sorted(self.healthy.items()))
+        return Reading("defender_cloud", found, listed(*found), pages={"scores-1": f"{today} {self.healthy}"})
+
+
 class FakeSource:
     name = "files"
 
-    def __init__(self, life: Life, fuse: Fuse) -> None:
+    def __init__(self, life: Life | Estate, fuse: Fuse) -> None:
         self.life, self.fuse = life, fuse
 
-    async def read(self, known: Known) -> Snapshot:
+    async def read(self, known: Known) -> Snapshot | Reading:
         self.fuse.burn()
-        return self.life.snapshot()
+        return self.life.snapshot() if isinstance(self.life, Life) else self.life.reading()
 
     async def close(self) -> None: ...
 
@@ -194,6 +211,7 @@ class Pipe(RuleBasedStateMachine):
         self.clock = JumpClock("2026-03-01T00:00:00+00:00")
         self.fuse = Fuse()
         self.lives = {name: Life(tenant_id) for name, tenant_id in TENANTS.items()}
+        self.estate = Estate(self.clock)
         self.receivers = {name: Receiver(name, self.fuse) for name in FILTERS}
         self.receivers["siem"].replay_window_s = 60.0
         self.crashes = 0
@@ -208,6 +226,7 @@ class Pipe(RuleBasedStateMachine):
         self.start()
         for tenant in TENANTS:
             self.poll(tenant, None)
+        self.poll_units(None)
 
     def start(self) -> None:
         async def opened() -> SqliteStore:
@@ -219,10 +238,10 @@ class Pipe(RuleBasedStateMachine):
         crashing: Any = CrashingStore(self.store, self.fuse)
 
         async def source(tenant: TenantConfig) -> Source:
-            return FakeSource(self.lives[tenant.name], self.fuse)
+            return FakeSource(self.estate if tenant is AZURE else self.lives[tenant.name], self.fuse)
 
         severity = severity_rules()
-        self.poller = Poller(crashing, self.clock, source, ChangesConfig(), severity)
+        self.poller = Poller(crashing, self.clock, source, ChangesConfig(), severity, max_days_a_commit=2)
         self.upkeep = Upkeep(crashing, self.clock, severity, 10**9, 400, "host1")
         self.loops: dict[str, Delivery] = {
             name: delivery(crashing, receiver, self.clock, wants=FILTERS[name])
@@ -269,6 +288,21 @@ class Pipe(RuleBasedStateMachine):
     def poll(self, tenant: str, fuse: int | None) -> None:
         config = TenantConfig(tenant, TENANTS[tenant], source="files")
         self.live(lambda: self.poller.poll(config), fuse)
+
+    @rule(number=st.integers(1, 6), healthy=st.integers(0, 10), fuse=fuses)
+    def a_subscription_moves_or_comes(self, number: int, healthy: int, fuse: int | None) -> None:
+        self.estate.healthy[number] = healthy
+        self.poll_units(fuse)
+
+    @precondition(lambda self: len(self.estate.healthy) > 1)
+    @rule(number=st.integers(1, 6), fuse=fuses)
+    def a_subscription_goes(self, number: int, fuse: int | None) -> None:
+        self.estate.healthy.pop(number, None)
+        self.poll_units(fuse)
+
+    @rule(fuse=fuses)
+    def poll_units(self, fuse: int | None) -> None:
+        self.live(lambda: self.poller.poll(AZURE), fuse)
 
     @rule(sink=sinks, weather=st.lists(st.sampled_from(MODES), min_size=1, max_size=10), fuse=fuses)
     def deliver(self, sink: str, weather: list[str], fuse: int | None) -> None:
@@ -332,6 +366,7 @@ class Pipe(RuleBasedStateMachine):
     async def settle_down(self) -> None:
         """All receivers are well again: everything comes."""
         assert self.store is not None
+        await self.units_are_remembered(self.store)
         for name, receiver in self.receivers.items():
             receiver.mode = "ok"
             for _ in range(1000):
@@ -349,10 +384,27 @@ class Pipe(RuleBasedStateMachine):
             for reason in parked.values():  # siem says "no"; else it takes proof that others were taken
                 assert (name == "siem" and reason == "no") or "while others were taken" in reason
             first_offer = list(dict.fromkeys(receiver.offered))
-            for key in {(e.tenant_id, e.stream) for e in wanted}:
-                expected = [e.id for e in wanted if (e.tenant_id, e.stream) == key]
+            for key in {(e.entry, e.stream) for e in wanted}:
+                expected = [e.id for e in wanted if (e.entry, e.stream) == key]
                 offered = [i for i in first_offer if i in set(expected)]
                 assert offered == [i for i in expected if i in set(offered)], (name, key)
+
+    async def units_are_remembered(self, store: SqliteStore) -> None:
+        """After one more poll: each unit as it is, if its day is not behind what is known, and nothing of any other."""
+        outcome = await self.poller.poll(AZURE)
+        assert outcome.status in ("ok", "unchanged"), outcome
+        state = await store.load(AZURE.key)
+        rows = units.roster(memory.head(state))
+        _, views = units.split(state)
+        assert {units.step(key) for key, row in rows.items() if row["kind"] == "subscription"} == views.keys()
+        for snapshot in self.estate.reading().units:  # type: ignore[union-attr]
+            assert snapshot.unit is not None
+            key, (day,) = snapshot.unit.key, snapshot.days  # type: ignore[misc]
+            known = memory.decode(views[units.step(key)]).newest
+            assert known is not None
+            assert (rows[key]["newest"], rows[key]["score"]) == (known.day.day, known.day.score)
+            if known.day.day == day.day:
+                assert known.day.score == day.score
 
 
 TestPipe = Pipe.TestCase

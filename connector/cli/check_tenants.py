@@ -20,14 +20,16 @@ from connector.app import (
     Transports,
     token_provider,
 )
+from connector.cli import check_units
 from connector.cli.check_state import flawed
+from connector.cli.check_units import token_fault as units_token_fault
 from connector.cli.findings import Finding, failed
 from connector.clock import iso
 from connector.config.values import Config, TenantConfig
 from connector.durable import replacing
 from connector.errors import Denied, SecureScoreError
 from connector.formats.spreadsheet import cell
-from connector.model import Known, Reading, Snapshot
+from connector.model import OF_UNITS, Known, Reading, Snapshot
 from connector.net.clouds import cloud_of, consent_url
 from connector.observe import memory, units
 from connector.observe.poller import Poller, PollOutcome
@@ -54,12 +56,14 @@ async def check_tenant(
 async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transports: Transports) -> list[Finding]:
     """What the first poll would come to, and what is odd about the input."""
     name, claims = tenant.name, None
-    if tenant.source == "graph":
+    if tenant.source == "graph" or tenant.source in OF_UNITS:
+        now = transports.clock.now()
         try:
             claims = read_claims(await token_provider(tenant, config, transports).token())
-            wrong = token_fault(claims, tenant, {READ, WRITE}, transports.clock.now())
         except SecureScoreError as error:
             return [failed("tenant", name, error)]
+        graph = tenant.source == "graph"
+        wrong = token_fault(claims, tenant, {READ, WRITE}, now) if graph else units_token_fault(claims, tenant, now)
         if wrong is not None:
             return [Finding("tenant", name, False, *wrong)]
     look = Look(poller.open_source)
@@ -70,8 +74,14 @@ async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transp
     except SecureScoreError as error:  # the memory of this tenant
         return [failed("tenant", name, error)]
     notes = [Finding("input", name, None, note) for note in outcome.notes]
+    polled = _polled(tenant, outcome, look, claims)
+    if tenant.source == "defender_endpoint" and isinstance(look.error, Denied):
+        audience = await check_units.other_audience(tenant, config, transports)
+        words = f"write `defender_endpoint: {{audience: {audience}}}`: with that it is answered"
+        polled = evolve(polled, hint=words) if audience else polled
     return [
-        _polled(tenant, outcome, look, claims),
+        polled,
+        *(check_units.findings(tenant, look.snapshot) if isinstance(look.snapshot, Reading) else ()),
         *notes,
         *flawed(config, kept.flaws),
         *_remembered(tenant, await trial.load(tenant.key)),
@@ -89,14 +99,13 @@ def _polled(tenant: TenantConfig, outcome: PollOutcome, look: "Look", claims: Cl
         return Finding("tenant", name, False, outcome.error or "", hint, partly=outcome.status == "partial")
     who = f"; {_who(claims)}" if tenant.source == "graph" else ""
     if outcome.newest_day is None:
-        return Finding("tenant", name, None, f"readable, but Microsoft has published no score yet{who}")
+        seen = f"; {check_units.seen(tenant, snapshot)}" if isinstance(snapshot, Reading) else ""
+        return Finding("tenant", name, None, f"readable, but Microsoft has published no score yet{who}{seen}")
     detail = f"newest day {outcome.newest_day}"
     if outcome.status == "unchanged":
         detail += ", unchanged since the last poll"
     if isinstance(snapshot, Reading):
-        count = len(snapshot.units) if isinstance(snapshot.units, tuple) else 0
-        detail += f", {count} units with a score" if count else ""
-        return Finding("tenant", name, True, f"{detail}; there is no history: what is before it cannot be had")
+        return Finding("tenant", name, True, f"{detail}; {check_units.seen(tenant, snapshot)}")
     if isinstance(snapshot.days, tuple) and snapshot.days:
         newest = next((day for day in snapshot.days if day.day == outcome.newest_day), None)
         detail += f", {len(newest.controls)} controls scored" if newest else ""

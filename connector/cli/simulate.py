@@ -1,4 +1,4 @@
-"""`securescore simulate`: the simulated Graph as a server, to try the connector without a tenant.
+"""`securescore simulate`: the simulated Graph and Azure as a server, to try the connector without a tenant.
 
 Prose for people and the wiring of world, clock and server; what the simulator says is decided in connector/simulator.
 """
@@ -19,6 +19,7 @@ from connector.cli.times import day_of
 from connector.clock import SystemClock, iso
 from connector.durable import replacing
 from connector.errors import SecureScoreError
+from connector.simulator import endpoint
 from connector.simulator.authority import Authority, Registration, serve_authority
 from connector.simulator.certificates import server_context, write_private
 from connector.simulator.facts import lines
@@ -26,6 +27,7 @@ from connector.simulator.faults import KINDS, Fault, Faults, Weather
 from connector.simulator.habits import switched
 from connector.simulator.pace import PacedClock
 from connector.simulator.server import READ, Budget, Caller, Simulation, plain_tokens, serve, token_for
+from connector.simulator.tenants import Tenant
 from connector.simulator.world import HISTORY_DAYS, World
 
 SHOWN_TENANTS = 20
@@ -80,6 +82,8 @@ def _habit(text: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_number(0, 65535, int), default=8099, help="0 takes any free port (8099)")
     parser.add_argument("--tenants", type=_number(1, 100_000, int), default=3, help="how many tenants (3)")
+    azure_help = "how many Azure subscriptions each tenant has (by its size)"
+    parser.add_argument("--subscriptions", type=_number(1, 20_000, int), metavar="N", help=azure_help)
     parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same tenants (7)")
     tls_help = "serve https, and a sign-in host on the next port; writes ca.pem for `network: {ca_file: …}`"
     parser.add_argument("--tls", action="store_true", help=tls_help)
@@ -137,6 +141,7 @@ async def _serve(args: argparse.Namespace) -> None:
                 ssl=context,
                 authenticate=_accept(authority),
                 budget=Budget(),
+                subscriptions=args.subscriptions,
             )
         )
         _describe(sim, authority, args.out, ca_file)
@@ -159,7 +164,8 @@ def _tls(args: argparse.Namespace, now: datetime) -> tuple[ssl.SSLContext, Path]
 
 def _application() -> Registration:
     """The application that every simulated tenant has consented to; it may do what reading needs."""
-    return Registration(CLIENT_ID, secrets={secrets.token_urlsafe(24): True}, roles={None: frozenset({READ})})
+    roles = frozenset({READ, endpoint.ROLE})
+    return Registration(CLIENT_ID, secrets={secrets.token_urlsafe(24): True}, roles={None: roles})
 
 
 def _accept(authority: Authority | None) -> Callable[[str], Caller | None]:
@@ -172,7 +178,8 @@ def _accept(authority: Authority | None) -> Callable[[str], Caller | None]:
 def _describe(sim: Simulation, authority: Authority | None, out: Path | None, ca_file: Path | None) -> None:
     """Say what is served and how to use it; with a folder, write it there ready to run."""
     now = sim.clock.now()
-    say(f"Simulated Graph: {sim.base_url}   simulated time: {iso(now)}   seed {sim.world.seed}")
+    say(f"Simulated Graph, Azure and Defender for Endpoint: {sim.base_url}")
+    say(f"Simulated time: {iso(now)}   seed {sim.world.seed}")
     say(f"{len(sim.world.tenants)} tenants; a token is accepted for its own tenant only:\n")
     for who in sim.world.tenants[:SHOWN_TENANTS]:
         say(f"  {who.name:<16} {who.size:<6} {who.id}   {token_for(who.id)}")
@@ -225,16 +232,27 @@ def _configuration(sim: Simulation, authority: Authority | None, home: Path, ca_
     def auth(tenant: str) -> str:
         return "" if authority else f", auth: {{kind: token, file: {quoted(f'tokens/{tenant}.token')}}}"
 
+    def entries(who: Tenant) -> list[str]:
+        """Its Microsoft 365, its Azure, and its devices: three entries of one directory."""
+        same = f"tenant_id: {who.id}{auth(who.name)}"
+        return [
+            f"  - {{name: {who.name}, {same}}}",
+            f"  - {{name: {who.name}-azure, source: defender_cloud, compliance: on, {same}}}",
+            f"  - {{name: {who.name}-devices, source: defender_endpoint, {same}}}",
+        ]
+
     login = f", authority: {json.dumps(authority.base_url)}" if authority else ""
     secret = json.dumps(f"${{file:{(home / 'client.secret').absolute()}}}")
     common = f"defaults: {{auth: {{kind: client_secret, client_id: {CLIENT_ID}, client_secret: {secret}}}}}"
     lines = [
         f"graph: {{base_url: {json.dumps(sim.base_url)}{login}}}",
+        f"arm: {{base_url: {json.dumps(sim.base_url)}}}",
+        f"defender_endpoint: {{base_url: {json.dumps(sim.base_url)}}}",
         *([f"network: {{ca_file: {json.dumps(str(ca_file.resolve()))}}}"] if ca_file else []),
         f"state: {{path: {quoted('state.db')}}}",
         *([common] if authority else []),
         "tenants:",
-        *(f"  - {{name: {who.name}, tenant_id: {who.id}{auth(who.name)}}}" for who in sim.world.tenants[:limit]),
+        *(entry for who in sim.world.tenants[:limit] for entry in entries(who)),
         "sinks:",
         f"  - {{name: events, kind: file, path: {quoted('events.jsonl')}}}",
     ]

@@ -54,7 +54,9 @@ async def test_tenants_tokens_and_configuration_are_printed() -> None:
             assert (await newest(base_url[0], token)).startswith(tenant_id)
         config = yaml.safe_load(printed[printed.index("graph:") : printed.index("Stop with")])
         assert config["graph"]["base_url"] == base_url[0]
-        assert [t["tenant_id"] for t in config["tenants"]] == [tenant_id for tenant_id, _ in tenants]
+        assert config["arm"]["base_url"] == config["defender_endpoint"]["base_url"] == base_url[0]
+        assert [t["tenant_id"] for t in config["tenants"]] == [tenant_id for tenant_id, _ in tenants for _ in range(3)]
+        assert [t.get("source") for t in config["tenants"][:3]] == [None, "defender_cloud", "defender_endpoint"]
 
 
 async def test_a_folder_gets_configuration_tokens_and_certificates(tmp_path: Path) -> None:
@@ -62,8 +64,8 @@ async def test_a_folder_gets_configuration_tokens_and_certificates(tmp_path: Pat
     async with simulate("--tls", "--out", str(folder), "--start", "2026-01-15", "--tenants", "25") as printed:
         assert "… and 5 more" in printed
         config = yaml.safe_load((folder / "securescore.yaml").read_text())
-        assert len(config["tenants"]) == 25
-        tenant = config["tenants"][-1]
+        assert len(config["tenants"]) == 3 * 25
+        tenant = config["tenants"][-3]
         assert config["defaults"]["auth"]["kind"] == "client_secret"
         assert config["graph"]["authority"].startswith("https://")
         token_file = folder / "tokens" / f"{tenant['name']}.token"

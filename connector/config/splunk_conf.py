@@ -176,7 +176,11 @@ _NO_OPTIONS: Mapping[str, Option] = {}
 def _raw(stanzas: Stanzas, home: Home) -> dict[str, Any]:
     given, account = _given(stanzas.input), _given(stanzas.account)
     streams = [word.strip() for word in re.split(r"[|,]", given.get("streams", "")) if word.strip()]
-    own = {**_some(name=given.get("account"), tenant_id=account.get("tenant_id")), **_signs_in(account, SECRET)}
+    own = {
+        **_some(name=given.get("account"), tenant_id=account.get("tenant_id")),
+        **_reads(given, account),
+        **_signs_in(account, SECRET),
+    }
     sinks: list[dict[str, Any]] = [
         {"name": SINK, "kind": KIND, "format": "splunk", "streams": streams or list(STREAMS)},
     ]
@@ -203,6 +207,19 @@ def _raw(stanzas: Stanzas, home: Home) -> dict[str, Any]:
         "health": {"listen": "off"},
         "log": {"level": _LEVELS.get(stanzas.logging.get("loglevel", "info").lower(), "info")},
     }
+
+
+def _reads(given: Mapping[str, str], account: Mapping[str, str]) -> dict[str, Any]:
+    """What an input reads of its tenants."""
+    source = given.get("reads", "graph")  # `source` is a setting of Splunk's own
+    found: dict[str, Any] = {} if source == "graph" else {"source": source}
+    if source == "defender_cloud":
+        kind, ids = given.get("scope", "tenant"), _words(given.get("scope_ids", ""))
+        found["scope"] = kind if kind == "tenant" else {kind: ids}
+        found |= _some(compliance=given.get("compliance"))
+        if "arm_url" in account:
+            found["arm"] = {"base_url": account["arm_url"]}
+    return found
 
 
 def _signs_in(account: Mapping[str, str], variable: str) -> dict[str, Any]:
@@ -232,7 +249,8 @@ def _rows(stanzas: Stanzas) -> tuple[list[TenantRow], list[Problem]]:
             continue
         if index := values.pop("index", None):
             values["labels"] = {**values.get("labels", {}), "splunk_index": index}
-        tenant = _signs_in(_given(stanza), secret_of(stanzas.tenants.accounts, account))
+        given = _given(stanza)
+        tenant = _reads(_given(stanzas.input), given) | _signs_in(given, secret_of(stanzas.tenants.accounts, account))
         if cloud := values.pop("cloud", None):
             tenant["graph"] = {**tenant.get("graph", {}), "cloud": cloud}
         rows.append(evolve(row, values={**tenant, **values}))
@@ -288,6 +306,11 @@ _WORDS = {
     "tenants[0].graph.authority": "account, login_url",
     "tenants[0].name": "account",
     "tenants[0].tenant_id": "account, tenant id",
+    "tenants[0].source": "reads",
+    "tenants[0].scope": "scope",
+    "tenants[0].scope.management_groups": "scope, ids",
+    "tenants[0].scope.subscriptions": "scope, ids",
+    "tenants[0].compliance": "compliance",
     "tenants[0].auth.client_id": "account, client id",
     "tenants[0].auth.expires_on": "account, secret expires on",
     "tenants[0].auth.file": "account, certificate file",

@@ -310,6 +310,7 @@ def put_knowledge(tree: Path, app: str) -> None:
     views.mkdir(parents=True, exist_ok=True)
     for file in sorted((HERE / "knowledge/dashboards").glob("*.json")):
         (views / f"{file.stem}.xml").write_text(view(file.read_text().replace("@APP@", app)))
+    (views / f"{START}.xml").write_text(start(app))
     navigation = tree / "default/data/ui/nav/default.xml"
     navigation.parent.mkdir(parents=True, exist_ok=True)
     navigation.write_text(nav(app))
@@ -343,6 +344,17 @@ def view(definition: str) -> str:
     )
 
 
+START = "securescore_start"
+
+
+def start(app: str) -> str:
+    """The page that says what is set up, what arrived and what is next: with or without what only the input has."""
+    text = (HERE / "knowledge/start.xml").read_text().replace("@APP@", app)
+    for name, wanted in (("add-on", app == ADDON), ("knowledge alone", app != ADDON)):
+        text = re.sub(rf"<!-- {name} -->(.*?)<!-- /{name} -->", r"\1" if wanted else "", text, flags=re.DOTALL)
+    return text
+
+
 def dashboards() -> list[str]:
     return json.loads((HERE / "knowledge/dashboards.json").read_text())
 
@@ -353,6 +365,7 @@ def nav(app: str) -> str:
         f'  <view name="{name}"{" default=" + chr(34) + "true" + chr(34) if n == 0 else ""}/>'
         for n, name in enumerate(dashboards())
     ]
+    pages.append(f'  <view name="{START}"/>')
     if app == ADDON:
         pages += [f'  <view name="{name}"/>' for name in PAGES]
     pages += ['  <view name="search"/>', '  <view name="alerts"/>']

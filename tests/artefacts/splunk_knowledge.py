@@ -45,6 +45,8 @@ def macros() -> dict[str, tuple[str, list[str]]]:
 def table(name: str, lookups: Path) -> tuple[list[dict[str, str]], bool]:
     """The rows of a lookup, and whether its key is a glob."""
     transform = conf("transforms.conf")[name]
+    if "filename" not in transform:  # kept by the input in the KV store
+        return [], False
     with (lookups / transform["filename"]).open(newline="") as file:
         return list(csv.DictReader(file)), "WILDCARD" in transform.get("match_type", "")
 

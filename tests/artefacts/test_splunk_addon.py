@@ -11,13 +11,15 @@ import xml.etree.ElementTree as ET
 from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.artefacts import splunk_packages, splunk_pages
 from tests.artefacts.splunk_packages import (
@@ -31,6 +33,7 @@ from tests.artefacts.splunk_packages import (
     older_python,
     python313,
 )
+from tests.fake_resource_graph import FakeResourceGraph, scored, subscription
 from tests.fakes.kvstore import SESSION, splunkd, stored_secret
 
 DAY_S = 86_400.0
@@ -372,6 +375,34 @@ async def test_the_input_has_a_log_of_its_own(bench: Bench) -> None:
     assert "log_level=ERROR" in (logs / "ta_ms_secure_score_prod.log").read_text()
 
 
+# ------------------------------------------------------------------------------------------------- other scores
+
+
+async def test_an_input_reads_defender_for_cloud(bench: Bench) -> None:
+    """The subscriptions of the tenant, by the same account; beside Secure Score, and never summed with it."""
+    whose = {"tenantId": bench.tenants()[0].id}
+    rows = FakeResourceGraph(
+        subscriptions=[subscription(number) | whose for number in (1, 2)],
+        scores=[row | whose for row in (*scored(1, 3, 4), *scored(2, 2))],
+    )
+
+    async def answered(request: web.Request) -> web.Response:
+        found = await rows.request("POST", str(request.url), body=await request.read())
+        return web.Response(body=found.body, status=found.status, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answered)
+    async with TestServer(app) as server:
+        bench.splunkd.confs[f"{ADDON.lower()}_account"]["contoso"]["arm_url"] = str(server.make_url("")).rstrip("/")
+        chosen = {"reads": "defender_cloud", "scope": "tenant", "compliance": "0"}
+        proposal = await bench.run("--validate-arguments", stdin=bench.proposal("azure", **chosen))
+        assert (proposal.code, proposal.out) == (0, "")
+        run = await bench.poll("azure", None, **chosen)
+    assert run.code == 0, run.err
+    told = [json.loads(event["data"]) for event in run.events if event["sourcetype"] == "ms:securescore:score"]
+    assert [each["origin"] for each in told] == ["defender_cloud"] * 3, "two subscriptions, and both together"
+
+
 # ------------------------------------------------------------------------------------------------- the older add-on
 
 
@@ -476,6 +507,28 @@ async def test_one_member_of_a_cluster_polls(bench: Bench) -> None:
         taken_over = await bench.poll(member=other)
         assert taken_over.events
         assert not set(ids(taken_over)) & {i for run in runs for i in ids(run)}
+
+
+async def test_members_that_start_at_the_same_second_poll_once(bench: Bench) -> None:
+    """The deployer gives every member the input, so all of them start it by the same clock: the lease is the guard."""
+    bench.splunkd.roles = ("shc_member", "search_head")
+    with ExitStack() as stack:
+        members = [bench.splunkd]
+        for number in (2, 3):
+            other = stack.enter_context(splunkd(app=ADDON))
+            other.collections, other.confs = bench.splunkd.collections, bench.splunkd.confs
+            other.secrets, other.roles = bench.splunkd.secrets, ("shc_member",)
+            other.guid = f"{number}2222222-AAAA-4BBB-8CCC-00000000000{number}"
+            members.append(other)
+        seen: list[str] = []
+        for _ in range(3):
+            runs = await asyncio.gather(*(bench.poll(member=member) for member in members))
+            assert [run.code for run in runs] == [0, 0, 0], [run.err for run in runs]
+            assert sum("another member polls" in run.err for run in runs) == 2
+            seen += [each for run in runs for each in ids(run)]
+            await bench.clock.advance(DAY_S)
+        assert len(seen) == len(set(seen)) > 50, "nothing was told twice"
+        assert len(bench.splunkd.collections["ms_securescore_instances"]) == 1, "one row an input, not one a member"
 
 
 async def test_files_are_refused_in_a_cluster(bench: Bench) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import xml.etree.ElementTree as ET
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,39 @@ def test_appinspect_passes_both(splunk: Packages) -> None:
     assert done.stdout.count("secure_score") == 2
     report = {"summary": {"failure": 1}, "reports": []}
     assert judge["problems"](report) == ["the summary counts what no check names"]
+
+
+# ----------------------------------------------------------------------------------------------------- the start page
+
+
+@pytest.mark.parametrize("name", [ADDON, KNOWLEDGE])
+def test_the_start_page_asks_only_what_there_is(splunk: Packages, name: str) -> None:
+    tree = splunk.addon_tree if name == ADDON else splunk.knowledge_tree
+    text = (tree / "default/data/ui/views/securescore_start.xml").read_text()
+    page = ET.fromstring(text)
+    assert "@APP@" not in text
+    assert "<!--" not in text
+    queries = ["".join(each.itertext()) for each in page.iter("query")]
+    macros = re.findall(r"(?m)^\[(\w+)", (tree / "default/macros.conf").read_text())
+    assert {each for query in queries for each in re.findall(r"`(\w+)`", query)} <= set(macros)
+    lookups = re.findall(r"(?m)^\[(\w+)", (tree / "default/transforms.conf").read_text())
+    assert {each for query in queries for each in re.findall(r"lookup (\w+)", query)} <= set(lookups)
+    views = {path.stem for path in (tree / "default/data/ui/views").iterdir()} | {"alerts"}
+    assert {link.get("href") for link in page.iter("a")} <= views, "alerts is Splunk's own"
+    asked = set(re.findall(r"rest (\S+)", " ".join(queries)))
+    assert all(f"/{name}/" in each for each in asked)
+    assert any("/data/inputs/" in each for each in asked) == (name == ADDON), "only the input has inputs"
+    assert 'view name="securescore_start"' in (tree / "default/data/ui/nav/default.xml").read_text()
+
+
+@pytest.mark.parametrize("name", [ADDON, KNOWLEDGE])
+def test_each_step_of_the_start_page_has_a_state_and_what_to_do(splunk: Packages, name: str) -> None:
+    """As the search builds them, "step#state#words"; the states are those that the page colours."""
+    tree = splunk.addon_tree if name == ADDON else splunk.knowledge_tree
+    page = ET.fromstring((tree / "default/data/ui/views/securescore_start.xml").read_text())
+    query = "".join(next(page.iter("query")).itertext())
+    first = ["Account", "Input"] if name == ADDON else ["Service"]
+    assert re.findall(r'"([A-Z]\w+)#', query) == [*first, "Events", "Searches", "Alerts"]
+    states = set(re.findall(r'"([a-z ]+)#', query))
+    palette = json.loads(re.sub(r":(#\w+)", r':"\1"', "".join(next(page.iter("colorPalette")).itertext())))
+    assert states <= set(palette)

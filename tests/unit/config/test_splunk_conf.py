@@ -218,6 +218,28 @@ def test_days_as_the_older_add_on_sent_them_are_a_sink_beside() -> None:
     ]
 
 
+# ------------------------------------------------------------------------------------------------- other scores
+
+
+def test_an_input_may_read_defender_for_cloud() -> None:
+    chosen = {**STANZAS.input, "reads": "defender_cloud", "scope": "management_groups", "scope_ids": "root, prod"}
+    (tenant,) = config_of(evolve(STANZAS, input={**chosen, "compliance": "1"}), FILES).tenants
+    assert (tenant.source, tenant.compliance, tenant.arm.cloud) == ("defender_cloud", True, "usgov")
+    assert list(tenant.scope.management_groups or ()) == ["root", "prod"]
+    (whole,) = config_of(evolve(STANZAS, input={**chosen, "scope": "tenant"}), FILES).tenants
+    assert not whole.scope.management_groups
+    assert any("scope" in problem for problem in problems(input={**chosen, "scope_ids": ""}))
+    assert any("reads" in problem for problem in problems(input={"reads": "defender"}))
+
+
+def test_what_belongs_to_one_source_is_passed_over_for_another() -> None:
+    """The page hides those fields, and sends their defaults."""
+    hidden = {**STANZAS.input, "reads": "graph", "scope": "tenant", "scope_ids": "", "compliance": "0"}
+    assert config_of(evolve(STANZAS, input=hidden), FILES).tenants[0].source == "graph"
+    endpoint = config_of(evolve(STANZAS, input={**hidden, "reads": "defender_endpoint"}), FILES).tenants[0]
+    assert endpoint.source == "defender_endpoint"
+
+
 # ------------------------------------------------------------------------------------------------- many tenants
 
 OTHER = "33333333-3333-3333-3333-333333333333"

@@ -50,6 +50,10 @@ LOOKUPS = Path(__file__).resolve().parent.parent / "lookups"
 ARGUMENTS: Mapping[str, str] = {
     "account": "Account: the tenant to poll, or the app registration that reads those of a list",
     "tenant_list": "Lookup file with a list of tenants to poll instead",
+    "reads": "graph, defender_cloud or defender_endpoint",
+    "scope": "Of Defender for Cloud: tenant, management_groups or subscriptions",
+    "scope_ids": "Ids of those, separated by commas",
+    "compliance": "1 reads regulatory compliance of each subscription as well",
     "streams": "Streams, separated by |",
     "backfill_days": "Days of history read at first contact",
     "min_points": "Smaller moves of a control are no event",

@@ -13,8 +13,8 @@ from connector.clock import SystemClock
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.health.overview import unit_words
-from connector.model import WHOLE, Version
-from connector.observe import diff, groups, memory, units, waterfall
+from connector.model import WHOLE, Unit, Version
+from connector.observe import diff, estate, groups, memory, units, waterfall
 from connector.observe.causes import NOTHING_MOVED
 from connector.observe.explain import number, signed
 from connector.observe.memory import Memory
@@ -63,13 +63,17 @@ async def _explain(
         of_unit = () if key is None else (key,)
         events = await store.history(Query(tenant_id=tenant.key, types=types, units=of_unit, since=since))
     grouped_by = groups.earlier(known.profiles or {}, events, since)
-    data = waterfall.between(path, known.profiles, waterfall.recorded(events), grouped_by)
+    data = waterfall.between(path, known.profiles, waterfall.recorded(events), grouped_by, _unit(rows, key, entry))
     if as_json:
         row = None if key is None else rows.get(key)
         dump({"tenant": {"id": tenant.tenant_id, "name": tenant.name}, "unit": row and unit_words(row), **data})
     else:
         show(name, data)
     return 0
+
+
+def _unit(rows: Mapping[str, Any], key: str | None, entry: Unit | None) -> Unit | None:
+    return estate.of_row(rows[key]) if key is not None and key in rows else entry
 
 
 def _called(row: Mapping[str, Any]) -> str:

@@ -24,15 +24,18 @@ from connector.config.values import Config, ReportConfig, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.durable import replacing
 from connector.errors import ConfigError, SecureScoreError, TenantDamaged
-from connector.observe import memory
+from connector.model import OF_UNITS
+from connector.observe import estate, memory, units
 from connector.observe.evidence import Evidence
 from connector.ports import Query
 from connector.report import build, matrix
 from connector.report.forms import FORMS, Form, choose
 from connector.report.logo import MAX_BYTES, logo
 from connector.report.table import TABLES
-from connector.report.values import Brand, Cover, EvidenceFile, Material, Period, Summary
+from connector.report.values import Brand, CloudMaterial, Cover, EvidenceFile, Material, Period, Summary
 
+EXPOSURE = "defender_endpoint"
+BESIDE = "it stands in the section Cloud of the tenant with the same tenant_id: --tenant NAME"
 MAX_DETAILED = 20
 """Up to so many tenants `--all-tenants` reports each in full; of more, only those that --tenant names."""
 
@@ -73,11 +76,17 @@ def _tenants(
 ) -> tuple[Sequence[TenantConfig], Sequence[TenantConfig]]:
     """Which tenants are compared, and which were named. Raises ConfigError."""
     named = selected(config, names) if names else ()
+    for tenant in named:
+        if tenant.source == EXPOSURE:
+            raise ConfigError([f"{tenant.name} has an exposure score, which has no report of its own"], BESIDE)
+    every = [tenant for tenant in config.tenants if tenant.source != EXPOSURE]
+    if not every:
+        raise ConfigError(["an exposure score has no report of its own"], BESIDE)
     if compare:
-        return config.tenants, named
-    if not named and len(config.tenants) > 1:
-        raise ConfigError([f"{len(config.tenants)} tenants are configured"], "say --tenant NAME, or --all-tenants")
-    return named or config.tenants, named
+        return every, named
+    if not named and len(every) > 1:
+        raise ConfigError([f"{len(every)} tenants are configured"], "say --tenant NAME, or --all-tenants")
+    return named or every, named
 
 
 async def _report(
@@ -129,7 +138,7 @@ async def save(
         write(form.writes.opening(cover))
         for number, tenant in enumerate(full):
             span = spans[tenant.tenant_id]
-            write(form.writes.tenant(build.build(await material(config, store, tenant, span, archive), span), number))
+            write(form.writes.tenant(build.build(await whole(config, store, tenant, span, archive), span), number))
             done(number + 1)
         write(form.writes.closing(cover))
     return summaries, len(full)
@@ -158,7 +167,7 @@ async def save_each(
             if summary.error is None:
                 cover = Cover(__version__, iso(now), when, (summary,), (tenant.name,), brand(tenant.report))
                 span = _span(form, when, summary)
-                report = build.build(await material(config, store, tenant, span, archive), span)
+                report = build.build(await whole(config, store, tenant, span, archive), span)
                 with writing(str(folder / f"{tenant.name}{form.suffix}")) as write:
                     for part in (form.writes.opening(cover), form.writes.tenant(report, 0), form.writes.closing(cover)):
                         write(part)
@@ -250,13 +259,42 @@ async def period_of(
     return build.period(first, last)
 
 
+async def whole(
+    config: Config, store: DurableStore, tenant: TenantConfig, when: Period, archive: Evidence | None
+) -> Material:
+    """What a report in full is made of: with the archived responses, and the scores beside."""
+    clouds = [
+        await _cloud(store, entry, when)
+        for entry in config.tenants
+        if entry.tenant_id == tenant.tenant_id and entry.source in OF_UNITS
+    ]
+    return evolve(await material(config, store, tenant, when, archive), clouds=tuple(clouds))
+
+
+async def _cloud(store: DurableStore, entry: TenantConfig, when: Period) -> CloudMaterial:
+    """What is remembered of an entry of several units, and of each of them."""
+    state = await store.load(entry.key)
+    head, stands = memory.head(state), units.whole(entry)
+    assert stands is not None
+    own, apart = units.split(state)
+    found = [
+        (estate.of_row(row), memory.decode(apart[units.step(key)], when.start))
+        for key, row in units.roster(head).items()
+        if units.step(key) in apart
+    ]
+    no_data = int((head.get("no_data") or {}).get("count", 0))
+    return CloudMaterial(entry.name, entry.source, stands, memory.decode(own, when.start), tuple(found), no_data)
+
+
 async def material(
     config: Config, store: DurableStore, tenant: TenantConfig, when: Period, archive: Evidence | None = None
 ) -> Material:
     """What is stored of a tenant; the archived responses only when an archive is given."""
     state = await store.load(tenant.key)
     known = memory.decode(state)
-    events = await store.history(Query(tenant_id=tenant.key, types=build.EVENT_TYPES, since=when.start))
+    stands = units.whole(tenant)
+    of_unit = () if stands is None else (stands.key,)
+    events = await store.history(Query(tenant_id=tenant.key, types=build.EVENT_TYPES, units=of_unit, since=when.start))
     files: list[EvidenceFile] = []
     if archive is not None:
         days = {v.day.day for v in known.between(when.start, when.end)} | {known.first_newest or ""}

@@ -287,9 +287,8 @@ def is_full(control: Control, profile: Profile | None) -> bool | None:
     """Whether a control has all its points; None when neither percentage nor maximum is known."""
     if control.percent is not None:
         return control.percent >= 100.0
-    if control.score is None or profile is None or not profile.max_score:
-        return None
-    return control.score >= profile.max_score
+    most = control.max_score if control.max_score is not None else profile.max_score if profile is not None else None
+    return None if control.score is None or not most else control.score >= most
 
 
 def profile_changes(

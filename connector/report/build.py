@@ -20,7 +20,7 @@ from connector.ids import sha256
 from connector.model import PORTAL, Control, Day, Event, Profile, StateUpdate, Version
 from connector.observe import changes, diff, exceptions, frameworks, groups, totals, waterfall
 from connector.observe.fold import worth_telling
-from connector.report import insurance
+from connector.report import cloud, insurance
 from connector.report.brief import brief, comparable
 from connector.report.values import (
     Bridge,
@@ -118,6 +118,7 @@ def build(material: Material, when: Period) -> TenantReport:
         first_contact=contact,
         language=material.language,
         watched=bridge if watched == versions else _bridge(watched, known, profiles)[0],
+        clouds=cloud.told(material.clouds, when),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from connector.report import annex, charts, insurers, moves, references, register
+from connector.report import annex, charts, cloud, insurers, moves, references, register
 from connector.report.figures import Column, Pen
 from connector.report.front import basis
 from connector.report.markup import Content, Markup, el
@@ -140,6 +140,7 @@ MAIN: tuple[tuple[str, Maker], ...] = (
     ("insurance", insurers.insurers),
     ("averages", averages),
     ("targets", targets),
+    ("cloud", cloud.cloud),
 )
 ANNEX: tuple[tuple[str, Maker], ...] = (
     ("quality", annex.quality),

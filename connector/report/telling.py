@@ -1,7 +1,7 @@
 """Causes in words: what each means, with its first evidence, which events tell in English. Nothing is computed here."""
 
 from connector.language.retold import retold
-from connector.observe.explain import Cause
+from connector.observe.causes import Cause
 from connector.report.figures import Pen, capital
 from connector.report.markup import Content, el
 from connector.report.values import Move

@@ -10,7 +10,7 @@ from attrs import Factory, frozen
 
 from connector.advice.values import Advice, TargetStanding, WhatIf
 from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig
-from connector.model import Event
+from connector.model import Event, Unit
 from connector.observe.causes import Cause
 from connector.observe.memory import Memory
 
@@ -54,11 +54,23 @@ class Brand:
 
 
 @frozen
+class CloudMaterial:
+    """What is remembered of an entry of several units: `memory` is that of the `whole`, the unit that stands for it."""
+
+    name: str
+    source: str
+    whole: Unit
+    memory: Memory
+    units: tuple[tuple[Unit, Memory], ...] = ()
+    no_data: int = 0
+
+
+@frozen
 class Material:
     """All that a tenant's report is made of. `events` may be more than the period's; `problems` are open now.
-
     `targets` and `exceptions` are what the configuration asks for, `changes` what it calls worth an event.
-    `language` is that of Microsoft's texts.
+    `language` is that of Microsoft's texts. `clouds` are the entries of several units that have the tenant's
+    id.
     """
 
     name: str
@@ -73,6 +85,7 @@ class Material:
     exceptions: ExceptionsConfig = Factory(ExceptionsConfig)
     changes: ChangesConfig = Factory(ChangesConfig)
     language: str = "en-US"
+    clouds: tuple[CloudMaterial, ...] = ()
 
 
 # ------------------------------------------------------------------------------------------------------ data quality
@@ -451,6 +464,78 @@ class Comparative:
     difference: float | None
 
 
+# --------------------------------------------------------------------------------------------------------------- cloud
+
+
+@frozen
+class CloudScore:
+    """A score of Defender for Cloud, or of exposure, on the last observed day; `delta` since the first one.
+
+    `kind` is subscription, aggregate, organization or device_group; `open` of `controls` lack points.
+    """
+
+    kind: str
+    id: str
+    name: str
+    score_name: str
+    model: str
+    lower_is_better: bool
+    day: str
+    score: float | None
+    max_score: float | None
+    percent: float | None
+    before_day: str | None
+    delta: float | None
+    percent_delta: float | None
+    controls: int
+    open: int
+
+
+@frozen
+class CloudControl:
+    """A control over all subscriptions: scored in so many, open in so many, the points they lack together."""
+
+    control: str
+    title: str
+    scored: int
+    open: int
+    points: float
+    unhealthy: int
+
+
+@frozen
+class CloudStandard:
+    """A regulatory compliance standard of a subscription: how many of its controls are in which state."""
+
+    subscription: str
+    name: str
+    standard: str
+    state: str
+    passed: int | None
+    failed: int | None
+    skipped: int | None
+    unsupported: int | None
+
+
+@frozen
+class Cloud:
+    """An entry of several units: never part of the tenant's Secure Score. `whole` stands for all its units (None: no
+    day of the period is known); its change == sum of `effects` (score, weight, added, removed) + `residual`.
+
+    `units` begin with the weakest; `no_data` counts enabled subscriptions without a score.
+    """
+
+    entry: str
+    source: str
+    whole: CloudScore | None
+    effects: Mapping[str, float]
+    residual: float | None
+    units: tuple[CloudScore, ...]
+    controls: tuple[CloudControl, ...]
+    standards: tuple[CloudStandard, ...]
+    no_data: int
+
+
 # ------------------------------------------------------------------------------------------------------------ page one
 
 
@@ -621,6 +706,7 @@ class TenantReport:
     first_contact: str | None
     watched: Bridge | None
     language: str
+    clouds: tuple[Cloud, ...] = ()
 
 
 @frozen

@@ -21,11 +21,12 @@ from connector.model import Control, Day, Version
 from connector.observe import diff
 from connector.observe.causes import Share
 from connector.observe.memory import Memory
-from connector.report import build, document, matrix, page, table, values
+from connector.report import build, cloud, document, matrix, page, table, values
 from connector.report.compare import SHOWN_TENANTS
 from connector.report.logo import logo
 from connector.report.moves import SHOWN_BARS
 from connector.report.values import Brand, Cover, EvidenceFile, Notice, Summary, TenantReport
+from tests.fakes.clouds import entry, exposure
 from tests.fakes.pictures import png
 from tests.fakes.posture import HOSTILE, hostile, simulated, whole
 
@@ -211,6 +212,8 @@ def test_every_table_is_shown_with_its_rows() -> None:
     assert first.bridge is not None
     moves = tuple(evolve(m, noise=n == 0) for n, m in enumerate(first.bridge.moves))
     changed = evolve(first, bridge=evolve(first.bridge, moves=moves), targets=(missed,))
+    clouds = cloud.told([make("2026-07-01", "2026-07-09", "t") for make in (entry, exposure)], first.period)
+    changed = evolve(changed, clouds=clouds)
     told = [evolve(changed, quality=evolve(first.quality, notices=(notice,))), second]
     more = [evolve(first.summary, name=f"tenant {n}") for n in range(SHOWN_TENANTS)]
     silent = Summary("quiet", "0", {}, None, 0, 40, ("gaps",), error="nothing is known yet")
@@ -291,7 +294,7 @@ def test_the_document_fits_the_shipped_schema(harmed: bool) -> None:
     assert len(data["tenants"]) == 2
 
 
-UNTOLD = ("Material", "Event", "Memory", "ChangesConfig", "TargetsConfig", "ExceptionsConfig")
+UNTOLD = ("Material", "CloudMaterial", "Unit", "Event", "Memory", "ChangesConfig", "TargetsConfig", "ExceptionsConfig")
 """What a report is made of, and does not tell as it stands."""
 
 

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from connector.advice.values import TargetStanding
 from connector.language.choice import language
-from connector.observe.explain import UNKNOWN, Cause
+from connector.observe.causes import UNKNOWN, Cause
 from connector.report import build, front
 from connector.report.figures import Pen
 from connector.report.values import Brief, Comparative, Course, Decisions, Happening, TenantReport

@@ -30,6 +30,9 @@ ROOTS = {
     ),
     "Microsoft.OperationalInsights/workspaces": ("azure-mgmt-loganalytics", "loganalytics.models", "Workspace"),
     "Microsoft.OperationalInsights/workspaces/tables": ("azure-mgmt-loganalytics", "loganalytics.models", "Table"),
+    "Microsoft.SecurityInsights/dataConnectorDefinitions": (
+        "azure-mgmt-securityinsight", "securityinsight.models", "CustomizableConnectorDefinition",
+    ),
     "Microsoft.Storage/storageAccounts": ("azure-mgmt-storage", "storage.models", "StorageAccountCreateParameters"),
     "Microsoft.Storage/storageAccounts/blobServices": ("azure-mgmt-storage", "storage.models", "BlobServiceProperties"),
     "Microsoft.Storage/storageAccounts/blobServices/containers": (

@@ -118,8 +118,9 @@ def test_the_solution_lists_its_files_and_no_others() -> None:
         if folder == "Parsers":  # ASIM parsers have a place of their own in that repository
             there = {name for name in there if "/vim" not in name}
         assert set(data()[folder]) == there
-    (connector,) = data()["Data Connectors"]
-    assert (CONTENT / connector).is_file()
+    connectors = data()["Data Connectors"]
+    assert {name.split("/")[1] for name in connectors} == {p.name for p in (CONTENT / "Data Connectors").iterdir()}
+    assert all((CONTENT / name).is_file() for name in connectors)
     metadata = json.loads((CONTENT / data()["Metadata"]).read_text("utf-8"))
     assert set(metadata) == {"publisherId", "offerId", "firstPublishDate", "providers", "categories", "support"}
     assert metadata["support"]["tier"] in ("Microsoft", "Partner", "Community")
@@ -186,8 +187,11 @@ def test_what_is_called_is_deployed_before(resources: list[dict[str, Any]]) -> N
         one["properties"].get("functionAlias"): one["name"].partition("/")[2] for one in of(resources, "savedSearches")
     }
     for one in resources:
-        query = one["properties"].get("query", "")
+        if "query" not in one["properties"]:
+            continue
+        query = one["properties"]["query"]
         called = {name for alias, name in functions.items() if alias and f"{alias}(" in query}
+        called |= set(re.findall(r"SecureScore(?:Daily|Inventory|Change|Health)_CL", query))
         assert {path.rpartition("/")[2] for path in one.get("dependsOn", [])} == called
 
 

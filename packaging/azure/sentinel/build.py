@@ -3,16 +3,21 @@
     python packaging/azure/sentinel/build.py --out dist
 
 Parsers become saved functions, analytic rules become rules (switched off unless `enableRules` says otherwise), hunting
-queries become saved queries, the workbook becomes a workbook. One truth: the YAML and JSON files beside this script,
+queries become saved queries, the workbook becomes a workbook, the push connector a page under Data connectors, with its
+tables, rule and role where a sender is named (push.py). One truth: the YAML and JSON files beside this script,
 in the form of the Azure-Sentinel content repository. Deploying again updates what is there: names are made of the ids.
 """
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+import push
 
 HERE = Path(__file__).parent
 NAME = "secure-score-connector-sentinel-content.json"
@@ -23,6 +28,7 @@ WORKBOOK = ("Microsoft.Insights/workbooks", "2022-04-01")
 WORKSPACE_ID = "[resourceId('Microsoft.OperationalInsights/workspaces', parameters('workspaceName'))]"
 UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
 OPERATORS = {"gt": "GreaterThan", "lt": "LessThan", "eq": "Equal", "ne": "NotEqual"}
+OUTPUTS = {"endpoint": "endpoints.logsIngestion", "ruleId": "immutableId"}
 TAGS = {"description": "description", "tactics": "tactics", "techniques": "relevantTechniques"}
 
 
@@ -56,12 +62,25 @@ def template() -> dict[str, Any]:
             "location": {
                 "type": "string",
                 "defaultValue": "[resourceGroup().location]",
-                "metadata": {"description": "Region of the workbook."},
+                "metadata": {"description": "Region of the workbook and the rule; the workspace's own."},
             },
             "enableRules": {
                 "type": "bool",
                 "defaultValue": False,
                 "metadata": {"description": "Whether the analytic rules run from now on."},
+            },
+            "senderObjectId": {
+                "type": "string",
+                "defaultValue": "",
+                "metadata": {
+                    "description": "Object id of the service principal that sends: then the tables, a data collection "
+                    "rule and its role are made. Leave it empty where the function app's template made them."
+                },
+            },
+            "ruleName": {
+                "type": "string",
+                "defaultValue": "dcr-secure-score",
+                "metadata": {"description": "Name of that data collection rule."},
             },
         },
         "resources": [
@@ -69,8 +88,17 @@ def template() -> dict[str, Any]:
             *hunts,
             *rules,
             *(workbook(path) for path in sorted((HERE / "Workbooks").glob("*.json"))),
+            *push.resources(WORKSPACE_ID),
         ],
+        "outputs": {name: output(value) for name, value in OUTPUTS.items()},
     }
+
+
+def output(value: str) -> dict[str, str]:
+    """Of the rule, where it is made."""
+    there = "not(empty(parameters('senderObjectId')))"
+    rule = "resourceId('Microsoft.Insights/dataCollectionRules', parameters('ruleName'))"
+    return {"type": "string", "value": f"[if({there}, reference({rule}, '{push.RULE[1]}').{value}, '')]"}
 
 
 def documents(folder: str) -> list[dict[str, Any]]:
@@ -180,13 +208,19 @@ def workbook(path: Path) -> dict[str, Any]:
 
 
 def after_parsers(parsers: list[dict[str, Any]], readers: list[dict[str, Any]]) -> None:
-    """Azure checks a query when it is saved: the functions it calls must be there. A function is saved by its name."""
+    """Azure checks a query when it is saved: the functions it calls must be there, and the tables, where they are made
+    here. A function is saved by its name.
+    """
     names = [one["properties"]["functionAlias"] for one in parsers]
     kind, _ = SAVED_SEARCH
     for reader in readers:
-        called = [name for name in names if f"{name}(" in reader["properties"]["query"]]
+        query = reader["properties"]["query"]
+        called = [(kind, name) for name in names if f"{name}(" in query]
+        called += [(push.TABLE[0], name) for name in push.tables() if name in query]
         if called:
-            reader["dependsOn"] = [f"[resourceId('{kind}', parameters('workspaceName'), '{name}')]" for name in called]
+            reader["dependsOn"] = [
+                f"[resourceId('{of}', parameters('workspaceName'), '{name}')]" for of, name in called
+            ]
 
 
 def duration(text: str) -> str:

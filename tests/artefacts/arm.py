@@ -220,7 +220,7 @@ class Deployment:
             self.reference,
             self.cloud,
             self.value(raw["subscriptionId"]),
-            self.value(raw["resourceGroup"]),
+            self.value(raw.get("resourceGroup", self.group)),  # without: of the subscription
         )
         if unknown := given.keys() ^ inner["template"]["parameters"].keys():
             raise Wrong(f"nested parameters: {unknown}")

@@ -64,6 +64,7 @@ ROLES = {
     "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3": "Storage Table Data Contributor",
     "3913510d-42f4-4e42-8a64-420c390055eb": "Monitoring Metrics Publisher",
     "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
+    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
 }
 """Azure's built-in roles that the app needs. Source: Microsoft Learn, "Azure built-in roles"."""
 
@@ -109,6 +110,8 @@ SCENARIOS: Mapping[str, Mapping[str, Any]] = {
     },
     "no right to assign roles": {**SECRET, "skipRoleAssignments": True},
     "us government": {"graphCloud": "dod"},
+    "azure as well": {"grantReader": True, "tenantName": "contoso"},
+    "azure as well, roles by others": {"grantReader": True, "skipRoleAssignments": True},
 }
 
 
@@ -307,7 +310,7 @@ def test_roles_are_those_the_app_needs_each_on_what_it_uses() -> None:
         for one in of_type(scenario, "Microsoft.Authorization/roleAssignments"):
             assert one["properties"]["principalId"] == PRINCIPAL
             assert one["properties"]["principalType"] == "ServicePrincipal"
-            kind, name = one["scope"].split("/")[-2:]
+            kind, name = one.get("scope", "subscription/").split("/")[-2:]
             own = name if kind in ("containers", "queues", "secrets") else ""
             found.add((kind, own, ROLES[one["properties"]["roleDefinitionId"].rpartition("/")[2]]))
         return found
@@ -332,6 +335,7 @@ def test_roles_are_those_the_app_needs_each_on_what_it_uses() -> None:
     assert assigned("existing") == everywhere
     assert assigned("existing with a secret") == everywhere | secret
     assert assigned("no right to assign roles") == set()
+    assert assigned("azure as well") == everywhere | diagnostics | {("subscription", "", "Reader")}
 
 
 def test_a_role_waits_for_what_it_is_given_on() -> None:
@@ -342,7 +346,7 @@ def test_a_role_waits_for_what_it_is_given_on() -> None:
         for each in one["properties"]["template"]["resources"]
         if each["type"] == "Microsoft.Authorization/roleAssignments"
     ]
-    waits = {str(each["scope"]).split("/")[-2]: each.get("dependsOn") for each in roles}
+    waits = {str(each["scope"]).split("/")[-2]: each.get("dependsOn") for each in roles if "scope" in each}
     assert waits["containers"] == ["containers"]
     assert waits["queues"] == ["queues"]
     assert "vaults/secrets" in waits["secrets"][0]
@@ -366,6 +370,15 @@ def test_whoever_may_assign_roles_gets_the_commands() -> None:
         assert match, command
         told.add((match[2].rpartition("/")[2], match[1]))
     assert told == wanted
+
+
+def test_the_score_of_the_subscription_is_read_only_when_asked() -> None:
+    assert {tenant.source for tenant in read("defaults").tenants} == {"graph"}
+    graph, azure = read("azure as well").tenants[:2]
+    assert (graph.name, azure.name, azure.source) == ("contoso", "contoso-azure", "defender_cloud")
+    assert (azure.tenant_id, azure.auth.kind) == (graph.tenant_id, graph.auth.kind)
+    commands = deployed("azure as well, roles by others")[0].outputs()["roleAssignments"]
+    assert f"--role acdd72a7-3385-48ef-bd42-f606fba81ae7 --scope /subscriptions/{SUBSCRIPTION}" in commands[-1]
 
 
 def test_nothing_takes_keys_and_nothing_is_public_that_need_not_be() -> None:

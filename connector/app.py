@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import Factory, define, evolve, field
 
+from connector import __version__
 from connector.clock import SystemClock
 from connector.config.secrets import resolve_options
 from connector.config.values import AuthConfig, Config, NetworkConfig, TenantConfig
@@ -52,6 +53,7 @@ from connector.sources.budget import Budgets, Limits, QueryLimits
 from connector.sources.resource_graph import quota_left
 
 if TYPE_CHECKING:
+    from connector.scheduled.writer import Writer
     from connector.sources.graph import GraphSource
     from connector.stores.documents import DocumentsStore
     from connector.stores.kvstore import Collection
@@ -129,6 +131,7 @@ async def open_app(
             counters=counters,
             watch=watch,
             heart=heart,
+            reports=report_writer(config, store, clock),
         )
         upkeep.more, upkeep.strangers = app.faults, app.stranger_faults
         upkeep.names = lambda: {t.key: t.name for t in app.config.tenants}
@@ -198,6 +201,15 @@ def instance(more: str = "") -> str:
 def severity_rules() -> SeverityRules:
     data = load_data("severity")
     return SeverityRules(tuple(data["rules"]), int(data["default"]))
+
+
+def report_writer(config: Config, store: Store, clock: Clock) -> "Writer | None":
+    """What writes the reports of the configuration; None where it asks for none."""
+    if not config.reports:
+        return None
+    from connector.scheduled.writer import Writer  # noqa: PLC0415 - few have reports, and homes without them exist
+
+    return Writer(config.reports, store, clock, severity_rules(), __version__, evidence(config))
 
 
 def evidence(config: Config) -> Evidence | None:

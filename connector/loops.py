@@ -6,7 +6,7 @@ Nothing is built here (app.py does that), nothing is decided about events, and n
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, evolve, field
 
@@ -27,6 +27,9 @@ from connector.observe.schedule import Schedule, concurrency
 from connector.ports import Clock
 from connector.problems import Fault
 
+if TYPE_CHECKING:
+    from connector.scheduled.writer import Writer, Written
+
 log = logging.getLogger("securescore.loops")
 
 _T = TypeVar("_T")
@@ -43,6 +46,8 @@ REOPEN_S = 60.0
 """After so long a state that cannot be read is closed and opened anew: its disk may have been mounted again."""
 LOOK_S = 60.0
 """How often the daemon looks after its outbox (health/upkeep.py)."""
+REPORTS_S = 900.0
+"""How often the daemon looks whether a report is due."""
 MAX_REFUSAL_CHARS = 1_000
 STALLED_S = {"deliver": SEND_LIMIT_S + BACKOFF_CAP_S + 2 * LOOK_S, "observe": READ_LIMIT_S + 5 * LOOK_S}
 STALLED_OTHER_S = 5 * LOOK_S
@@ -63,6 +68,7 @@ class App:
     counters: Counters
     watch: StateWatch
     heart: Heart | None = None
+    reports: "Writer | None" = None
     full: bool = False
     stopping: bool = False
     _strange: dict[str, str] | None = field(default=None, init=False)
@@ -234,6 +240,8 @@ class App:
                 tasks.create_task(self._look_after(stop, wake), name="upkeep")
                 if self.heart is not None:
                     tasks.create_task(self._beat(stop, self.heart, wake), name="heartbeat")
+                if self.reports is not None:
+                    tasks.create_task(self._report(stop, wake), name="reports")
 
         async def limit() -> None:
             await stop.wait()
@@ -291,6 +299,29 @@ class App:
             return False
         self.watch.well("heartbeat")
         return told
+
+    async def _report(self, stop: asyncio.Event, wake: Sequence[asyncio.Event]) -> None:
+        """Write what is due, as long as the state takes its events."""
+        while not stop.is_set():
+            if await self.write_reports():
+                for event in wake:
+                    event.set()
+            await _pause(self.clock, self.watch.wait_s("reports") or REPORTS_S, stop)
+
+    async def write_reports(self, names: Sequence[str] = ()) -> "list[Written]":
+        """Write the reports that are due of the named tenants (all when none are named); none while the outbox is full.
+
+        A state that takes nothing is waited for.
+        """
+        if self.reports is None or self.full:
+            return []
+        try:
+            written = await self.reports.write_due(self.config, self.tenants(names))
+        except StoreError as error:
+            self.watch.failed("reports", error)
+            return []
+        self.watch.well("reports")
+        return written
 
     def _delivered(self) -> dict[str, int]:
         return {name: sum(delivery.delivered.values()) for name, delivery in self.deliveries.items()}
@@ -355,6 +386,8 @@ class App:
             summary = "Problem: nobody can ask how this connector is doing, its health port is not to be had"
             hint = "free the port, or choose another (`health.listen`); it is tried again until it can be had"
             found.append(Fault("connector.problem", "health_port", "health_port", summary, detail=fault, hint=hint))
+        if self.reports is not None:
+            found += self.reports.faults(known)
         return found
 
     async def _look_after(self, stop: asyncio.Event, wake: Sequence[asyncio.Event]) -> None:

@@ -45,6 +45,7 @@ STREAM_OF_TYPE: Mapping[str, str] = {
     "connector.problem": "health",
     "connector.recovered": "health",
     "connector.write_back": "health",
+    "connector.report_written": "health",
 }
 """Every event type we emit (without the "securescore." prefix of the wire form) and the stream it belongs to."""
 

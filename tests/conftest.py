@@ -39,6 +39,7 @@ LONG = frozenset(
         *(f"simulation/test_{name}.py" for name in ("daemon_end", "hung_files", "rebuild", "writeback")),
         *(f"simulation/test_{name}.py" for name in ("week_of_500_tenants", "week_of_homes")),
         "crash/test_power_loss.py",
+        "simulation/test_reports_by_mail.py",
         "real/test_trestle.py",
     }
 )

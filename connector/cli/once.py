@@ -41,6 +41,7 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
     async with open_app(config) as app:
         heard = await _heard(app)
         polls = await _poll(app, names)
+        reports = await app.write_reports(names)
         sinks = await _deliver(app) if deliver else []
         if not deliver:
             await app.look_or_wait()  # what the polls found wrong with the state
@@ -53,6 +54,8 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
         shown.add_row(plain(poll.tenant), poll.newest_day or "-", str(poll.events), _words(poll.status, poll))
     draw(shown, out)
     draw_notes(((poll.tenant, poll.notes) for poll in polls), out)
+    for written in reports:
+        out.print(f"Report written: {plain(str(written.file))}")
     if sinks:
         out.print()
         shown = table("sink", "sent>", "parked>", "result")

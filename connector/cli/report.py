@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from attrs import evolve
-
 from connector import __version__
 from connector.app import evidence
 from connector.cli.common import add_language, config_of, store_beside
@@ -20,21 +18,17 @@ from connector.cli.selection import add_tenant, selected
 from connector.cli.terminal import complain, console, plain, progress, write_document
 from connector.cli.times import day
 from connector.clock import SystemClock, iso
-from connector.config.values import Config, ReportConfig, TenantConfig
+from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.durable import replacing
 from connector.errors import ConfigError, SecureScoreError, TenantDamaged
-from connector.model import OF_UNITS
-from connector.observe import estate, memory, units
-from connector.observe.evidence import Evidence
-from connector.ports import Query
+from connector.observe import memory
 from connector.report import build, matrix
 from connector.report.forms import FORMS, Form, choose
-from connector.report.logo import MAX_BYTES, logo
 from connector.report.table import TABLES
-from connector.report.values import Brand, CloudMaterial, Cover, EvidenceFile, Material, Period, Summary
+from connector.report.values import Cover, Period, Summary
+from connector.scheduled.material import EXPOSURE, brand, material, whole
 
-EXPOSURE = "defender_endpoint"
 BESIDE = "it stands in the section Cloud of the tenant with the same tenant_id: --tenant NAME"
 MAX_DETAILED = 20
 """Up to so many tenants `--all-tenants` reports each in full; of more, only those that --tenant names."""
@@ -207,20 +201,6 @@ async def _summaries(
     return found, columns
 
 
-def brand(wanted: ReportConfig) -> Brand:
-    """What the head of a report carries. Raises ConfigError where the logo cannot be read, or is none."""
-    words = Brand(wanted.customer or "", wanted.author or "", wanted.classification or "")
-    if wanted.logo is None:
-        return words
-    try:
-        with Path(wanted.logo).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError([f"report.logo: cannot read {wanted.logo}: {error.strerror}"], "name a picture") from error
-    picture = logo(wanted.logo, data)
-    return evolve(words, logo=picture.uri, logo_width=picture.width, logo_height=picture.height)
-
-
 def _silence(summaries: Sequence[Summary], when: Period) -> str:
     if len(summaries) == 1:
         return f"{summaries[0].name}: {summaries[0].error}"
@@ -237,7 +217,7 @@ def tell(out: str, when: Period, summaries: Sequence[Summary], full: int) -> Non
         complain([plain(f"{one.name}: {one.error}")])
 
 
-# ------------------------------------------------------------------------------------------------- period and material
+# --------------------------------------------------------------------------------------------------------------- period
 
 
 async def period_of(
@@ -257,63 +237,6 @@ async def period_of(
     if first > last:
         raise ConfigError([f"--from {first} is after {last}"], "the period ends at --to, or today")
     return build.period(first, last)
-
-
-async def whole(
-    config: Config, store: DurableStore, tenant: TenantConfig, when: Period, archive: Evidence | None
-) -> Material:
-    """What a report in full is made of: with the archived responses, and the scores beside."""
-    clouds = [
-        await _cloud(store, entry, when)
-        for entry in config.tenants
-        if entry.tenant_id == tenant.tenant_id and entry.source in OF_UNITS
-    ]
-    return evolve(await material(config, store, tenant, when, archive), clouds=tuple(clouds))
-
-
-async def _cloud(store: DurableStore, entry: TenantConfig, when: Period) -> CloudMaterial:
-    """What is remembered of an entry of several units, and of each of them."""
-    state = await store.load(entry.key)
-    head, stands = memory.head(state), units.whole(entry)
-    assert stands is not None
-    own, apart = units.split(state)
-    found = [
-        (estate.of_row(row), memory.decode(apart[units.step(key)], when.start))
-        for key, row in units.roster(head).items()
-        if units.step(key) in apart
-    ]
-    no_data = int((head.get("no_data") or {}).get("count", 0))
-    return CloudMaterial(entry.name, entry.source, stands, memory.decode(own, when.start), tuple(found), no_data)
-
-
-async def material(
-    config: Config, store: DurableStore, tenant: TenantConfig, when: Period, archive: Evidence | None = None
-) -> Material:
-    """What is stored of a tenant; the archived responses only when an archive is given."""
-    state = await store.load(tenant.key)
-    known = memory.decode(state)
-    stands = units.whole(tenant)
-    of_unit = () if stands is None else (stands.key,)
-    events = await store.history(Query(tenant_id=tenant.key, types=build.EVENT_TYPES, units=of_unit, since=when.start))
-    files: list[EvidenceFile] = []
-    if archive is not None:
-        days = {v.day.day for v in known.between(when.start, when.end)} | {known.first_newest or ""}
-        files = [EvidenceFile(*row) for row in await archive.verified(tenant.key, sorted(days))]
-    problems = sorted({str(p["reason"]) for p in memory.head(state).get("problems", {}).values()})
-    return Material(
-        name=tenant.name,
-        tenant_id=tenant.tenant_id,
-        labels=tenant.labels,
-        source=tenant.source,
-        memory=known,
-        events=tuple(events),
-        evidence=tuple(files),
-        problems=tuple(problems),
-        targets=tenant.targets,
-        exceptions=tenant.exceptions,
-        changes=config.changes,
-        language=known.language or tenant.language,
-    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- file

@@ -158,6 +158,7 @@ TOP: Mapping[str, Option] = {
     "tenants_file": Option("path", doc="CSV or YAML file with more tenants, one a row."),
     "defaults": Option("map", doc="What every tenant has unless it says otherwise."),
     "sinks": Option("list", doc="Where events go; at least one."),
+    "reports": Option("list", doc="Reports that are written by themselves, once a period."),
     "health.listen": Option("address", "127.0.0.1:9464", choices=("off",), doc="Where /healthz and /metrics listen."),
     "health.heartbeat": Option("duration", 3600.0, minimum=60, choices=("off",), doc="How often a heartbeat is sent."),
     "log.level": Option(
@@ -165,6 +166,9 @@ TOP: Mapping[str, Option] = {
     ),
     "log.format": Option("enum", "console", choices=("console", "json"), doc="Form of a log line on stderr."),
 }
+
+LISTS = ("tenants", "defaults", "sinks", "reports")
+"""Keys of TOP whose entries have tables of their own."""
 
 TENANT: Mapping[str, Option] = {
     "name": Option("str", required=True, doc="Our short name: letters, digits, dot, dash, underscore."),
@@ -218,6 +222,24 @@ TENANT: Mapping[str, Option] = {
 }
 OVERRIDES = ("index", "endpoint", "rule_id", "rule_tenant_id", "token")
 """Tenant keys that replace the sink option of the same name."""
+
+REPORT: Mapping[str, Option] = {
+    "every": Option(
+        "enum", required=True, choices=("day", "week", "month"), doc="Once a day, week (Monday to Sunday) or month."
+    ),
+    "path": Option(
+        "path",
+        required=True,
+        doc="One file a tenant and period, such as ./reports/{tenant}-{period}.html; .json, .csv, .oscal.json and"
+        " .hdf.json are forms, too.",
+    ),
+    "tenants": Option("list", (), doc="Globs of tenant names, or label=value; empty = all."),
+    "language": Option("enum", "en", choices=LANGUAGES, doc="Language of the report."),
+    "keep_days": Option("days", 400, minimum=1, doc="How long after its period a report is kept."),
+}
+"""An entry of `reports`."""
+REPORT_ENDINGS = (".html", ".json", ".csv")
+REPORT_PLACEHOLDERS = ("tenant", "period")
 
 _CLIENT_ID = Option("guid", required=True, doc="Application (client) id of the app registration.")
 _EXPIRES_ON = Option("date", doc="When the secret expires; warns 30, 14, 7 and 1 days before.")

@@ -16,7 +16,11 @@ from attrs import evolve, frozen
 from connector.config.keys import (
     AUTH,
     DEFAULT_STATE_PATH,
+    LISTS,
     OVERRIDES,
+    REPORT,
+    REPORT_ENDINGS,
+    REPORT_PLACEHOLDERS,
     SINK,
     SINK_TENANT,
     TENANT,
@@ -39,6 +43,7 @@ from connector.config.values import (
     PollConfig,
     RawConfig,
     ReportConfig,
+    ScheduleConfig,
     ScopeConfig,
     SinkConfig,
     StateConfig,
@@ -86,7 +91,7 @@ def parse(
     """
     reader = Reader(where, environ or {}, base_dir, problems=list(problems))
     top = reader.mapping(raw, ())
-    v = reader.read_all(TOP, {key: value for key, value in top.items() if key not in ("tenants", "defaults", "sinks")})
+    v = reader.read_all(TOP, {key: value for key, value in top.items() if key not in LISTS})
     network = NetworkConfig(
         proxy=v["network.proxy"],
         no_proxy=v["network.no_proxy"],
@@ -144,6 +149,7 @@ def parse(
         arm=arm,
         defender_endpoint=endpoint,
         health=HealthConfig(listen=v["health.listen"], heartbeat_s=v["health.heartbeat"] or 0.0),
+        reports=_reports(reader, top.get("reports")),
         log=LogConfig(level=v["log.level"], format=v["log.format"]),
         tenants_file=v["tenants_file"],
         base_dir=base_dir,
@@ -589,6 +595,46 @@ def _sink(
         max_bytes=v["batch.max_bytes"],
         network=evolve(network, **{k: n for k, n in overridden.items() if n is not None or k == "proxy"}),
     )
+
+
+# ---------------------------------------------------------------------------------------------------------- reports
+
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def _reports(reader: Reader, raw: object) -> tuple[ScheduleConfig, ...]:
+    reports: list[ScheduleConfig] = []
+    for index, item in enumerate(reader.items(raw, ("reports",))):
+        path: Path = ("reports", index)
+        written = reader.mapping(item, path)
+        if not isinstance(item, Mapping):
+            continue
+        v = reader.read_all(REPORT, written, path)
+        report = ScheduleConfig(v["every"] or "", v["path"] or "", v["tenants"], v["language"], v["keep_days"])
+        if report.path:
+            _check_report_path(reader, report.path, (*path, "path"))
+        first = next((n for n, other in enumerate(reports) if other.path == report.path), None)
+        if report.path and first is not None:
+            reader.note((*path, "path"), f"is taken by reports[{first}]: each needs files of its own")
+        reports.append(report)
+    return tuple(reports)
+
+
+def _check_report_path(reader: Reader, text: str, path: Path) -> None:
+    found = _PLACEHOLDER.findall(text)
+    for name in found:
+        if name not in REPORT_PLACEHOLDERS:
+            known = " and ".join(f"{{{each}}}" for each in REPORT_PLACEHOLDERS)
+            reader.note(path, f"{{{name}}} is no placeholder{nearest(name, REPORT_PLACEHOLDERS)}; there are {known}")
+    for name in REPORT_PLACEHOLDERS:
+        if name not in found:
+            why = "each tenant has a file of its own" if name == "tenant" else "no period may replace another's file"
+            reader.note(path, f"lacks {{{name}}}: {why}")
+    if _PLACEHOLDER.sub("", text).count("{") or _PLACEHOLDER.sub("", text).count("}"):
+        reader.note(path, "has a brace that belongs to no placeholder")
+    if not text.endswith(REPORT_ENDINGS):
+        reader.note(path, f"must end in one of {', '.join(REPORT_ENDINGS)}: that says the form of the report")
 
 
 def _common(raw: Mapping[str, Any]) -> dict[str, Any]:

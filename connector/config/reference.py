@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from connector.config.keys import AUTH, SINK, TENANT, TOP
+from connector.config.keys import AUTH, LISTS, REPORT, SINK, TENANT, TOP
 from connector.options import TYPES, Option
 
 _EXAMPLES: Mapping[str, str] = {
@@ -42,6 +42,11 @@ _EXAMPLES: Mapping[str, str] = {
 }
 
 
+_OWN_EXAMPLES: Mapping[str, str] = {
+    "sinks.kind": "file",
+    "sinks.mail.digest_at": '"07:30"',
+    "reports.path": "./reports/{tenant}-{period}.html",
+}
 _SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("", 1))
 
 
@@ -101,7 +106,7 @@ class Key:
         elif option.type == "map" and option.choices:
             value = f"{{{option.choices[0]}: text}}"
         else:
-            value = "file" if self.path == "sinks.kind" else _EXAMPLES[option.type]
+            value = _OWN_EXAMPLES.get(self.path) or _EXAMPLES[option.type]
             if option.type == "int" and option.minimum is not None:
                 value = str(max(10, int(option.minimum)))
             elif option.type == "duration" and option.minimum is not None:
@@ -113,10 +118,11 @@ class Key:
 
 def keys(kinds: Mapping[str, Mapping[str, Option]]) -> list[Key]:
     """Every key, in the order of the tables; `kinds`: the OPTIONS of every kind of sink."""
-    found = [Key(path, option) for path, option in TOP.items() if path not in ("tenants", "defaults", "sinks")]
+    found = [Key(path, option) for path, option in TOP.items() if path not in LISTS]
     found += [Key(f"tenants.{path}", option) for path, option in TENANT.items()]
     found += [Key(f"tenants.auth.{kind}.{path}", option) for kind, own in AUTH.items() for path, option in own.items()]
     found += [Key(f"sinks.{path}", option) for path, option in SINK.items()]
+    found += [Key(f"reports.{path}", option) for path, option in REPORT.items()]
     found += [Key(f"sinks.{kind}.{path}", option) for kind, own in kinds.items() for path, option in own.items()]
     return found
 
@@ -156,6 +162,8 @@ def _nested(path: str, value: str) -> str:
     if root == "sinks":
         kind = [f"kind: {rest.pop(0)}"] if _kind_of(path) else []
         return _entry("sinks", kind, rest, value)
+    if root == "reports" and rest:
+        return _entry("reports", [], rest, value)
     if root == "tenants":
         if rest[:1] == ["auth"] and len(rest) > 2:
             return f"tenants:\n  - auth: {{kind: {rest[1]}, {rest[2]}: {value}}}"
@@ -188,7 +196,7 @@ def page(known: list[Key]) -> str:
 
 
 def _sections(known: list[Key]) -> list[tuple[str, str, list[tuple[str, Key]]]]:
-    tops = [(key.path, key) for key in known if key.path.split(".")[0] not in ("tenants", "sinks")]
+    tops = [(key.path, key) for key in known if key.path.split(".")[0] not in LISTS]
     found: list[tuple[str, str, list[tuple[str, Key]]]] = [("The whole", "", tops)]
     of_tenants = [key for key in known if key.path.startswith("tenants.")]
     plain = [(key.path.removeprefix("tenants."), key) for key in of_tenants if not key.path.startswith("tenants.auth.")]
@@ -197,6 +205,8 @@ def _sections(known: list[Key]) -> list[tuple[str, str, list[tuple[str, Key]]]]:
         prefix = f"tenants.auth.{kind}."
         members = [(key.path.removeprefix(prefix), key) for key in of_tenants if key.path.startswith(prefix)]
         found.append((f"`auth` of kind `{kind}`", "", members))
+    entries = [(key.path.removeprefix("reports."), key) for key in known if key.path.startswith("reports.")]
+    found.append(("`reports`: one entry a schedule", "", entries))
     rest = [key for key in known if key.path.startswith("sinks.")]
     kinds = list(dict.fromkeys(kind for key in rest if (kind := _kind_of(key.path))))
     common = [(key.path.removeprefix("sinks."), key) for key in rest if not _kind_of(key.path)]

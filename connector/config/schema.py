@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from connector.config.keys import ARM_CLOUDS, AUTH, CLOUDS, SINK, SINK_TENANT, TENANT, TOP
+from connector.config.keys import ARM_CLOUDS, AUTH, CLOUDS, LISTS, REPORT, SINK, SINK_TENANT, TENANT, TOP
 from connector.config.read import Group, group
 from connector.options import Option
 
@@ -22,11 +22,12 @@ _REFERENCE = {"type": "string", "pattern": r"^\$\{(env:[A-Za-z_][A-Za-z0-9_]*|fi
 
 def schema(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
     """The schema, given the OPTIONS of every kind of sink."""
-    top = _object(group({name: option for name, option in TOP.items() if name not in ("tenants", "defaults", "sinks")}))
+    top = _object(group({name: option for name, option in TOP.items() if name not in LISTS}))
     top["properties"] |= {
         "tenants": {**_doc(TOP["tenants"]), "type": "array", "items": {"$ref": "#/$defs/tenant"}},
         "defaults": {**_doc(TOP["defaults"]), "$ref": "#/$defs/defaults"},
         "sinks": {**_doc(TOP["sinks"]), "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/sink"}},
+        "reports": {**_doc(TOP["reports"]), "type": "array", "items": _object(group(REPORT))},
     }
     defaults = {name: evolve(option, required=False) for name, option in TENANT.items()}
     del defaults["name"], defaults["tenant_id"]

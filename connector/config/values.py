@@ -205,6 +205,17 @@ class SinkConfig:
 
 
 @frozen
+class ScheduleConfig:
+    """One entry of `reports`. `path` has the placeholders {tenant} and {period}."""
+
+    every: str
+    path: str
+    tenants: tuple[str, ...] = ()
+    language: str = "en"
+    keep_days: int = 400
+
+
+@frozen
 class HealthConfig:
     listen: str | None = "127.0.0.1:9464"
     heartbeat_s: float = 3600.0
@@ -233,6 +244,7 @@ class Config:
     defender_endpoint: EndpointConfig = Factory(EndpointConfig)
     health: HealthConfig = Factory(HealthConfig)
     log: LogConfig = Factory(LogConfig)
+    reports: tuple[ScheduleConfig, ...] = ()
     tenants_file: str | None = None
     base_dir: str = "."  # relative paths are relative to the folder of the configuration file
 

@@ -141,6 +141,13 @@ class Packer:
             found.seen += each.seen
         return found
 
+    def concerns(self, event: Event) -> bool:
+        """Whether the sink wants it; one that its filter cannot judge it does: rendering has the words for that."""
+        try:
+            return self.wants.wants(event)
+        except Exception:  # noqa: BLE001 - whatever it is, this is no way to lose it
+            return True
+
     def _render(self, event: Event) -> tuple[Record | None, str]:
         """The record of an event; or why there can be none; or neither, when it does not concern this sink."""
         try:

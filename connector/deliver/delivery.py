@@ -30,7 +30,7 @@ from connector.errors import Denied, Unavailable
 from connector.health.upkeep import SinkHealth
 from connector.mapping.render import Mapping as RecordMapping
 from connector.model import Digest
-from connector.ports import Clock, Operator, Pending, Sink, Store
+from connector.ports import Clock, Operator, Pending, Settlement, Sink, Store
 
 log = logging.getLogger("securescore.deliver")
 
@@ -51,6 +51,8 @@ AGAIN_EVERY = 10
 
 RETRY_LATER = "the receiver took a part and wants to be left alone for now"
 RETRY_LATER_HINT = "the rest is offered next time"
+SWEEP_EVERY = timedelta(minutes=1)
+"""How often what need not wait for a digest is looked for."""
 _TOOK_NOTHING = "its place took nothing while others were taken"
 
 
@@ -149,6 +151,9 @@ class Delivery:
     _skimming: bool = field(default=False, init=False)
     # What the last turn settled: to be offered it again is a fault of the state.
     _settled: frozenset[int] = field(default=frozenset(), init=False)
+    # When was last looked for what waits for a digest and need not, and how many events do wait.
+    _swept: datetime | None = field(default=None, init=False)
+    _waiting: int = field(default=0, init=False)
     # What the sink said of the last batch it took, where that did not reach everybody.
     _warning: str = field(default="", init=False)
     # How the last failure ended, until something of its kind is taken.
@@ -224,6 +229,8 @@ class Delivery:
     async def _turn(self, *, early: bool) -> Outcome:
         """Offer an event that is held back, when one is ripe; or the next batch."""
         now = self.clock.now()
+        if self.digest is not None:
+            await self._sweep(now)
         firsts, agains = await self._candidates(now, early=early)
         if self._settled.intersection(p.seq for p in firsts.fresh):
             # Sending the same events for ever would look like success from here and like a flood from there.
@@ -240,6 +247,21 @@ class Delivery:
             return self._nothing_new(now, waiting=firsts.any or agains.any)
         self._firsts_in_a_row += fresh is firsts.fresh
         return await self._turn_fresh(fresh, now)
+
+    async def _sweep(self, now: datetime) -> None:
+        """What does not concern the sink waits for no digest: among it a digest would come in many small batches."""
+        if self._swept is not None and timedelta(0) <= now - self._swept < SWEEP_EVERY:
+            return
+        while True:
+            limit = self._waiting + PAGE
+            due = await self.store.due(self.sink.name, limit, self.tenant_id, frozenset(self.apart))
+            others = frozenset(p.seq for p in due if p.kind == FIRST and not self._packer.concerns(p.event))
+            if others:
+                await self.store.settle(self.sink.name, Settlement(at=iso(now), skipped=others))
+            self._waiting = len(due) - len(others)
+            if len(due) < limit:
+                self._swept = now
+                return
 
     async def _candidates(self, now: datetime, *, early: bool) -> tuple[Look, Look]:
         """What is due for the first time, and what is due again; of the latter only what is to go now.

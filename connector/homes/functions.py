@@ -208,6 +208,10 @@ def configuration(environ: Mapping[str, str], file: str = "", tenants: bytes | N
             "correct the app settings (Configuration), then restart; a tenants file is read again by itself",
         ) from None
     refuse_kinds([sink.kind for sink in config.sinks])
+    if config.reports:
+        raise ConfigError(
+            ["reports need a disk that lasts"], "let a host write them: `securescore report`, or the daemon"
+        )
     if config.state.blob is None:
         raise ConfigError(
             ["the state has no container"],

@@ -50,6 +50,7 @@ LEFT_OUT = (
     "connector/simulator",
     "connector/report",
     "connector/language",
+    "connector/scheduled",
     "connector/testing",
     "connector/config/environment.py",
     "connector/config/yaml_file.py",

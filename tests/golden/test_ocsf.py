@@ -29,6 +29,7 @@ CLASSES = {
     "connector.problem": 6008,
     "connector.recovered": 6008,
     "connector.heartbeat": 6002,
+    "connector.report_written": 6002,
 }
 
 

@@ -366,10 +366,10 @@ def test_situations_are_many_and_titled() -> None:
 
 
 def test_situations_show_every_type_the_engine_tells() -> None:
-    """Heartbeats, recoveries of sinks and write-backs are made elsewhere; units have their own tests."""
+    """Heartbeats, recoveries of sinks, write-backs and reports are made elsewhere; units have their own tests."""
     shown = {e["type"] for path in FILES for e in yaml.safe_load(path.read_text("utf-8"))["expect"]}
     assert set(STREAM_OF_TYPE) - shown == {
-        *("connector.heartbeat", "connector.write_back"),
+        *("connector.heartbeat", "connector.write_back", "connector.report_written"),
         *("unit.added", "unit.removed", "compliance.observed", "compliance.changed"),
     }
 

@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from connector.clock import SimulatedClock, iso
+from connector.deliver.batch import Filter
 from connector.deliver.digest import GRACE, ripe
 from connector.deliver.loop import drain
 from connector.deliver.pace import DIGEST_S, Pace
@@ -80,19 +81,20 @@ class Bench:
         self.sink = FakeSink(max_records=3)
         self.store: Any = None
 
-    async def start(self, digest: Digest | None = DAILY) -> Any:
+    async def start(self, digest: Digest | None = DAILY, **more: Any) -> Any:
         await self.stop()
         self.store = await open_store(self.path, clock=self.clock, writer=True)
         await self.store.attach([Start("siem")])
-        return delivery(self.store, self.sink, self.clock, digest=digest, pace=Pace(DIGEST_S))
+        return delivery(self.store, self.sink, self.clock, digest=digest, pace=Pace(DIGEST_S), **more)
 
     async def stop(self) -> None:
         if self.store is not None:
             await self.store.close()
             self.store = None
 
-    async def happen(self, *which: int) -> None:
-        await add(self.store, [observed(event, iso(self.clock.now())) for event in events(which)])
+    async def happen(self, *which: int, type_of: str = "control.score_changed") -> None:
+        made = [observed(event, iso(self.clock.now())) for event in events(which)]
+        await add(self.store, [evolve(event, type=type_of) for event in made])
 
     async def backlog(self) -> int:
         return int((await self.store.stats()).sinks[0].backlog)
@@ -122,6 +124,22 @@ async def test_a_day_of_events_comes_in_one_digest_and_is_settled_after_it(bench
     assert bench.sink.offered[0] == bench.sink.offered[1], "the same batch again, so the same mail"
     assert len(bench.sink.offered) == 2
     assert await bench.backlog() == 1, "what happened after the digest's time waits for the next"
+    await bench.stop()
+
+
+async def test_what_does_not_concern_the_sink_neither_waits_nor_cuts_a_digest_up(bench: Bench) -> None:
+    """A tenant's inventory is hundreds of events a day; a digest of three events must not become three mails."""
+    bench.sink.max_records = 10
+    loop = await bench.start(wants=Filter(include=("control.score_changed",)))
+    for number in range(0, 1600, 400):
+        await bench.happen(*range(number, number + 400), type_of="control.observed")
+        await bench.happen(5000 + number, type_of="control.score_changed")
+    await loop.turn()
+    assert await bench.backlog() == 4, "the others are settled at once"
+    assert bench.sink.offered == []
+    await bench.clock.advance(86400)
+    assert (await drain(loop, 45)).sent == 4
+    assert [len(batch) for batch in bench.sink.offered] == [4]
     await bench.stop()
 
 

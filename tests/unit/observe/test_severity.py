@@ -73,6 +73,7 @@ CASES: list[tuple[str, dict[str, Any], int]] = [
     ("connector.problem", {"reason": "anything"}, 6),
     ("connector.recovered", {}, 1),
     ("connector.write_back", {}, 4),
+    ("connector.report_written", {}, 1),
     ("something.else", {}, 2),
     ("score.changed", of_unit("subscription", -12.0), 8),
     ("score.changed", of_unit("subscription", -4.0), 6),

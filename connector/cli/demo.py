@@ -1,4 +1,4 @@
-"""`securescore demo`: a simulated tenant over real HTTP → events, table, explanation, files. No credentials needed.
+"""`securescore demo`: a simulated hybrid tenant over real HTTP → events, tables, explanation, files. No credentials.
 
 The same engine, store and sinks as in production; only the clock and the far end are simulated.
 """
@@ -6,17 +6,19 @@ The same engine, store and sinks as in production; only the clock and the far en
 import argparse
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from connector.app import open_app
 from connector.cli import events as event_table
 from connector.cli import report
 from connector.cli.explain import show as show_waterfall
-from connector.cli.terminal import cell_len, console, fit, plain, plural, progress, styled
+from connector.cli.terminal import cell_len, console, draw, fit, plain, plural, progress, styled, table
 from connector.clock import SimulatedClock
 from connector.config.values import (
+    ArmConfig,
     AuthConfig,
     Config,
     ExceptionsConfig,
@@ -47,7 +49,8 @@ WRITTEN = {
     "events.cef": "CEF, as a syslog receiver gets it",
 }
 FILES = ("state.db", "state.db-wal", "state.db-shm", "state.db.lock", *WRITTEN, "token", MARKER)
-SHOWN = 14
+SHOWN, SHOWN_IN_AZURE, WEAKEST = 10, 6, 3
+AZURE = "defender_cloud"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +96,7 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
             file.write(token_for(tenant.id).encode())
         config = _config(folder, sim.base_url, tenant.id, tenant.name, token)
         out.print("Simulated tenant", styled(tenant.name, "bold"), f"at {sim.base_url}: no credentials, real HTTP.")
+        out.print("It has Microsoft 365 and subscriptions in Azure.")
         async with open_app(config, clock=clock) as app:
             out.print(
                 f"Reading {BACKFILL_DAYS} days of history, then {days} live days at {POLLS_A_DAY} polls a day ..."
@@ -140,15 +144,25 @@ def _config(folder: Path, base_url: str, tenant_id: str, name: str, token: Path)
             sink_name, "file", options={"path": str(folder.absolute() / file), "mode": "600"}, format=form
         )
 
+    auth, graph = AuthConfig("token", {"file": str(token.absolute())}), GraphConfig(base_url=base_url)
     return Config(
         tenants=(
             TenantConfig(
                 name,
                 tenant_id,
-                auth=AuthConfig("token", {"file": str(token.absolute())}),
-                graph=GraphConfig(base_url=base_url),
+                auth=auth,
+                graph=graph,
                 targets=TargetsConfig(percent_min=TARGET),
                 exceptions=ExceptionsConfig(review_after_days=REVIEW_AFTER_DAYS),
+            ),
+            TenantConfig(
+                f"{name}-azure",
+                tenant_id,
+                source="defender_cloud",
+                auth=auth,
+                graph=graph,
+                arm=ArmConfig("global", base_url),
+                compliance=True,
             ),
         ),
         sinks=(sink("jsonl", "events.jsonl", "cloudevents"), sink("cef", "events.cef", "cef")),
@@ -164,17 +178,54 @@ async def _poll(app: App) -> None:
 
 
 def _tell(events: Sequence[Event], first: int, name: str) -> None:
-    """The changes that mattered since the live days began, and the exact explanation of the biggest score move."""
+    """The changes that mattered since the live days began, in Microsoft 365 and in Azure, both scores side by side, and
+    the exact explanation of the biggest score move.
+    """
     out = console()
     live = [e for e in events[first:] if e.stream in ("change", "health") and not e.backfilled]
-    worth = sorted(live, key=lambda e: (-e.severity, e.time))[:SHOWN]
+    azure = [e for e in live if e.data["source"] == AZURE]
+    live = [e for e in live if e.data["source"] != AZURE]
+    worth = _worth(live, SHOWN)
     out.print(f"\n{first} events from history; {len(live)} changes since. The {len(worth)} that matter most:\n")
-    event_table.show(sorted(worth, key=lambda e: e.time))
+    event_table.show(worth)
+    worth = _worth(azure, SHOWN_IN_AZURE)
+    out.print(f"\n{len(azure)} changes in its Azure subscriptions. The {len(worth)} that matter most:\n")
+    event_table.show(worth)
+    out.print("\nBoth scores today, side by side (they are never summed):\n")
+    _beside(events)
     out.print()
-    moves = [e for e in events if e.type == "score.changed" and e.data["delta"] is not None]
+    moves = [e for e in events if e.type == "score.changed" and e.data["source"] == "graph"]
+    moves = [e for e in moves if e.data["delta"] is not None]
     recent = [e for e in moves if not e.backfilled] or moves
     if recent:
         biggest = max(recent, key=lambda e: abs(e.data["delta"]))
         out.print("The biggest move of the live days, explained exactly:\n")
         show_waterfall(name, biggest.data, limit=12)
         out.print()
+
+
+def _worth(events: Sequence[Event], shown: int) -> list[Event]:
+    """The most severe ones, in order."""
+    return sorted(sorted(events, key=lambda e: (-e.severity, e.time))[:shown], key=lambda e: e.time)
+
+
+def _beside(events: Sequence[Event]) -> None:
+    """The newest score of the tenant, of all its subscriptions, and of the weakest of them."""
+    newest = {e.unit_key: e.data for e in events if e.type == "score.observed"}
+    made = table("score of", "percent>", "points>")
+    weakest = sorted(
+        (data for data in newest.values() if _kind(data) == "subscription"), key=lambda data: data["score"]["percent"]
+    )
+    whole = sorted((data for data in newest.values() if _kind(data) != "subscription"), key=_kind)
+    for data in (*whole, *weakest[:WEAKEST]):
+        kind, score = _kind(data), data["score"]
+        who = f"Azure, all {len(weakest)} subscriptions" if kind else "Microsoft 365"
+        who = f"  {data['unit']['name']}" if kind == "subscription" else who
+        points = "-" if kind == "aggregate" else f"{score['current']:g} of {score['max']:g}"
+        made.add_row(plain(who), f"{score['percent']:.1f}", points)
+    draw(made, console())
+
+
+def _kind(data: Mapping[str, Any]) -> str:
+    """The kind of unit that an event is about; "" for the tenant of Graph."""
+    return str((data.get("unit") or {}).get("kind", ""))

@@ -170,7 +170,9 @@ class Estate:
             if one.kind in ("disabled", "unstarted"):
                 continue
             for name, size in STANDARDS:
-                failed = int(size * 0.4 * self._share("failed", one.number, name, minute // DAY // 6))
+                usual = self._share("failed", one.number, name)
+                stretch = (minute // DAY + int(30 * usual)) // 30
+                failed = int(size * 0.4 * usual + 4 * self._share("failed", one.number, name, stretch))
                 row_id = f"{_spelt(one)}/providers/Microsoft.Security/regulatoryComplianceStandards/{name}"
                 yield self._row(one, row_id, name, "regulatorycompliancestandards") | {
                     "properties": {
@@ -212,13 +214,13 @@ class Estate:
         """(healthy resources, resources, those it does not apply to)."""
         key = (one.number, rule.number)
         base = 2 + int(30 * self._share("base", *key) ** 2)
-        come = self._epoch("population", key, minute, 14)
+        come = self._epoch("population", key, minute, 45)
         total = base + int((self._share("walk", *key, come) - 0.5) * base * 0.5)
         without = int(3 * self._share("without", *key, come))
         if rule.idle and self._share("idle", *key, come) < 0.6:
             total, without = 0, without + total
         moved = _touched(max(0, minute) // DAY // MOVES_EVERY)[rule.number]
-        met = self._epoch("posture", key, minute, 11)
+        met = self._epoch("posture", key, minute, 30)
         level = self._share("level", *key, met, moved) ** 0.6
         return int(total * level + 0.5), total, without
 

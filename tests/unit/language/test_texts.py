@@ -79,3 +79,70 @@ def test_a_text_is_one_clean_line(code: str) -> None:
             assert "  " not in form, key
             assert re.sub(r"\{[a-z_]+\}", "", form).count("{") == 0, f"{key}: a brace that begins no placeholder"
             assert "<" not in form, f"{key}: markup stands in values, never in a text"
+
+
+def test_french_signs_are_not_parted_from_their_word() -> None:
+    """No line begins with a colon."""
+    said = [(key, form) for key, text in texts_of("fr").items() for form in forms(text)]
+    assert [(key, form) for key, form in said if re.search(r" [:;?!»]|« ", form)] == []
+
+
+SAME_EVERYWHERE = re.compile(r"service\.|page\.kicker$|column\.sha256$")
+"""Names of products, which are no words."""
+SAME: Mapping[str, str] = {
+    "Action": "fr",
+    "Apps": "da de nl",
+    "Cause": "fr",
+    "Causes": "fr",
+    "Cloud": "cs da de fr it nl",
+    "Control": "es",
+    "Data": "cs da",
+    "File": "it",
+    "ID": "ja ko",
+    "Infrastructure": "fr",
+    "Maximum": "cs fr hu nl",
+    "Net": "fr",
+    "No": "es it",
+    "Percentage": "nl",
+    "Points": "fr",
+    "Provenance": "fr",
+    "Question": "fr",
+    "Revision": "da de",
+    "Role": "cs",
+    "Score": "da fr nl",
+    "Service": "fr nl",
+    "Source": "fr",
+    "Standard": "cs da de it",
+    "Tenant": "cs da it nl",
+    "control": "es",
+    "impact": "fr nl",
+    "maximum": "cs fr hu nl",
+    "no": "es it",
+    "points": "fr",
+    "p": "ko",
+    "pp": "da es fr nl",
+    "project": "nl",
+    "resources": "nl",
+    "tenant": "cs da it nl",
+    "tenants": "da nl",
+}
+"""Words that are spelt as in English, or need no letters of the script, and where."""
+ENGLISH_WORDS = re.compile(r"\b(?:the|with|which|were|and|that|this|from|than|been)\b", re.IGNORECASE)
+SCRIPTS: Mapping[str, str] = {"ja": "[\u3040-\u30ff\u3400-\u9fff]", "ko": "[\uac00-\ud7a3]"}
+
+
+def words(form: str) -> str:
+    """A text without placeholders, commands, signs and digits."""
+    return re.sub(r"`[^`]*`|securescore( --\w+ DAY| \w+)+|\{[a-z_]+\}|[^\w\s]|\d", " ", form).strip()
+
+
+@pytest.mark.parametrize("code", [code for code in LANGUAGES if code != "en"])
+def test_no_text_is_still_english(code: str) -> None:
+    found = []
+    for key, text in texts_of(code).items():
+        originals = {words(form) for form in forms(ORIGINAL[key])}
+        for said in map(words, forms(text)):
+            strange = code in SCRIPTS and not re.search(SCRIPTS[code], said)
+            if said and (said in originals or strange or ENGLISH_WORDS.search(said)):
+                found += [] if SAME_EVERYWHERE.match(key) or code in SAME.get(said, "").split() else [(key, said)]
+    assert found == []

@@ -14,7 +14,14 @@ ENGLISH = language("en")
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOT_OF_REPORTS = (
     *("Control evidence changed: ", "Control profile changed: ", "Secure Score of ", "Heartbeat: ", "Problem: "),
-    *("Recovered: ", "Write-back: ", "Control mdo_safelinks: ", "Control scid_2010: ", "Control Enable MFA: "),
+    *(
+        "Recovered: ",
+        "Report of ",
+        "Write-back: ",
+        "Control mdo_safelinks: ",
+        "Control scid_2010: ",
+        "Control Enable MFA: ",
+    ),
     *("Cloud secure score of contoso-prod on ", "Compliance with "),
 )
 """Summaries of events that no report shows in their words."""

@@ -162,7 +162,18 @@ _EXCEPTIONS = (
     *("comment", "assigned_to", "new_in_period", "score", "max_score", "asserted_points", "forgone_points"),
 )
 _STATE_CHANGES = ("at", "control", "title", "before", "after", "by", "comment")
-_REFERENCES = ("framework", "reference", "controls", "full", "score", "asserted", "max_score", "percent", "delta")
+_REFERENCES = (
+    "framework",
+    "reference",
+    "controls",
+    "full",
+    "score",
+    "asserted",
+    "max_score",
+    "percent",
+    "delta",
+    "title",
+)
 _QUESTIONS = ("id", "question", "answer", "deciding", "beside", "missing", "limits", "day", "sha256")
 _AVERAGES = ("basis", "seats", "day", "average", "ours", "difference")
 _GAPS = ("first", "last", "days")

@@ -305,3 +305,14 @@ def test_the_origin_is_credited() -> None:
     notice = (ROOT / "NOTICE").read_text("utf-8")
     for name in ("Center for Threat-Informed Defense", "Apache License, Version 2.0", "mitre/heimdall2"):
         assert name in notice
+
+
+def test_every_reference_has_the_name_that_its_framework_gives_it() -> None:
+    table = frameworks.shipped()
+    used = {(ref.framework, ref.id) for refs in table.refs for ref in refs}
+    assert [one for one in sorted(used) if not table.title_of(*one)] == []
+    nist = {ref_id for framework, ref_id in table.titles if framework == "nist_csf"}
+    assert nist == {ref_id for framework, ref_id in used if framework == "nist_csf"}, "a name that no row uses"
+    assert table.title_of("attack", "T1110.003") == "Password Spraying"
+    assert table.title_of("nist_csf", "PR.AA-03") == "Users, services, and hardware are authenticated"
+    assert table.title_of("cis_m365", "1.1") is None

@@ -222,6 +222,14 @@ def test_page_one_says_what_the_other_parts_say(seed: int) -> None:
     assert {h.event_id for h in brief.happened} <= {e.id for e in made.events}
 
 
+def test_what_somebody_declared_is_nothing_to_do_next() -> None:
+    declared = held("2026-10-01T00:00:00Z", "why")
+    other = Profile("B", "About B", max_score=10.0)
+    assert report(FALL[:2], profiles={"A": declared, "B": other}).brief.actions == ("B",)
+    nothing = report(FALL[:2], profiles={"A": declared, "B": evolve(other, max_score=5.0)}).brief
+    assert (nothing.actions, nothing.then) == ((), None)
+
+
 # ------------------------------------------------------------------------------------------------ since first contact
 
 

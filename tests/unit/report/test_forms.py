@@ -266,6 +266,8 @@ def test_several_tenants_are_compared_before_each_follows() -> None:
     assert 0 < text.index('id="comparison"') < text.index('id="t1"') < text.index('id="t2"')
     assert "quiet &amp; co" in text
     assert "nothing is known yet" in text
+    known = text[text.index("<caption>Tenants, weakest first") : text.index("<details>")]
+    assert "quiet" not in known, "what is not known is not among the weakest"
     alone = written(page.Form(), found[:1])
     assert "comparison" not in read(alone).ids
 

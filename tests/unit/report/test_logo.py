@@ -39,6 +39,7 @@ EXTENDED = webp(b"VP8X", b"\x00\x00\x00\x00" + (39).to_bytes(3, "little") + (29)
         (LOSSLESS, "webp", (40, 30)),
         (EXTENDED, "webp", (40, 30)),
     ],
+    ids=["png", "jpeg", "lossy", "lossless", "extended"],
 )
 def test_a_picture_is_what_its_first_bytes_say(data: bytes, kind: str, size: tuple[int, int]) -> None:
     found = logo("anything.txt", data)
@@ -64,6 +65,10 @@ def test_a_picture_is_what_its_first_bytes_say(data: bytes, kind: str, size: tup
         (png(4, 4)[:16] + struct.pack(">II", MAX_PIXELS + 1, 4) + bytes(40), f"at most {MAX_PIXELS}"),
         (png(4, 4)[:16] + struct.pack(">II", 4, 2**32 - 1) + bytes(40), f"at most {MAX_PIXELS}"),
         (png(4, 4) + bytes(MAX_BYTES), "at most 256 kB"),
+    ],
+    ids=[
+        *("nothing", "svg", "gif", "pdf", "cut png", "cut jpeg", "jpeg without frame", "odd webp"),
+        *("no width", "wide", "high", "heavy"),
     ],
 )
 def test_anything_else_is_refused_with_what_to_do(data: bytes, says: str) -> None:

@@ -46,6 +46,17 @@ def referenced_control(name: str, control: Control | None, profile: Profile | No
     return {**control_info(name, control, profile), **frameworks.tags(name)}
 
 
+def profile_info(profile: Profile) -> dict[str, Any]:
+    """By what an engineer sorts controls: effort and effect, as Microsoft states them."""
+    return {
+        "rank": profile.rank,
+        "action_type": profile.action_type,
+        "user_impact": profile.user_impact,
+        "implementation_cost": profile.implementation_cost,
+        "deprecated": profile.deprecated,
+    }
+
+
 def score_info(day: Day) -> dict[str, Any]:
     percent = day.percent
     return {
@@ -164,9 +175,11 @@ def control_observed(version: Version, control: Control, profile: Profile | None
             "count": control.count,
             "total": control.total,
             "status": control.status,
+            "assigned_to": diff.effective_state(profile).assigned_to,
         },
         "asserted": diff.asserted_units(control, profile, version.until) != 0 if profile else None,
         "control": info,
+        "profile": profile_info(profile) if profile else None,
         "score": score_info(day),
         **snapshot(version),
     }
@@ -430,13 +443,7 @@ def profile_change(change: diff.ProfileChange, newest: Day | None) -> Change:
         "summary": f"Control profile {words}: {_profile_called(profile)}{detail}",
         "changes": changed,
         "control": control_info(profile.id, newest.controls.get(profile.id) if newest else None, profile),
-        "profile": {
-            "rank": profile.rank,
-            "action_type": profile.action_type,
-            "user_impact": profile.user_impact,
-            "implementation_cost": profile.implementation_cost,
-            "deprecated": profile.deprecated,
-        },
+        "profile": profile_info(profile),
         "regrouped": None,
         "score": score_info(newest) if newest else None,
         "snapshot": newest.id if newest else None,

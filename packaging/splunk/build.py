@@ -307,6 +307,7 @@ def put_knowledge(tree: Path, app: str) -> None:
     shutil.copytree(HERE / "knowledge/lookups", lookups, dirs_exist_ok=True)
     for name, text in control_lookups().items():
         (lookups / name).write_text(text)
+    shutil.copytree(HERE / "knowledge/data/models", tree / "default/data/models")
     views = tree / "default/data/ui/views"
     views.mkdir(parents=True, exist_ok=True)
     for file in sorted((HERE / "knowledge/dashboards").glob("*.json")):

@@ -19,6 +19,7 @@ from typing import Any
 ALLOWED: Mapping[str, str] = {
     "check_for_modular_inputs": "the add-on is one",
     "check_collections_conf": "the state of inputs in a search head cluster",
+    "check_for_datamodel_acceleration": "there is a data model; it is not accelerated as it comes",
     "check_for_possible_threading": "msal and splunklib know threads",
     "check_for_python_script_existence": "the add-on has Python",
     "check_hostnames_and_ips": "msal knows the address of Azure's metadata service; the input never asks it",

@@ -3,6 +3,10 @@
 What is not known here is an error, so that a search that outgrows it is noticed. Rows are dicts of fields; a value is
 text, a number or a list of texts (multivalue). Null is absence. Fields that a search reads although no row ever had
 them are remembered: that is how a misspelt field is found. Semantics follow Splunk's Search Reference.
+
+What it cannot show: limits (of sort, subsearches, mvexpand), time zones other than UTC (that of a user moves spans and
+strptime), rows that timechart adds for days without events, permissions, what a search costs, whether a macro inside
+quotes is expanded, and what an older Splunk does not know.
 """
 
 import json
@@ -14,7 +18,7 @@ from fnmatch import fnmatchcase
 from operator import add, mod, mul, sub, truediv
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 
 Row = dict[str, Any]
 
@@ -91,38 +95,54 @@ def many(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
+@frozen
+class Model:
+    """A dataset of a data model: which events are in it, its fields, and fields that are calculated."""
+
+    constraint: str
+    fields: Sequence[str]
+    calculations: Mapping[str, str]
+
+
 @define
 class World:
-    """What a search runs in: rows, macros, lookups, the time. `unknown` are fields no row had when they were read."""
+    """What a search runs in: rows, macros, lookups, whole tables (`inputlookup`), data models, the time.
+
+    `unknown` are fields no row had when they were read.
+    """
 
     rows: Sequence[Row]
     macros: Mapping[str, tuple[str, Sequence[str]]]
     lookups: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, str] | None]]
     now: float
+    tables: dict[str, list[Row]] = Factory(dict)
+    models: Mapping[str, "Model"] = Factory(dict)
     unknown: set[str] = Factory(set)
     _seen: set[str] = field(factory=set)
+    _made: set[str] = field(factory=set)
 
     def run(self, search: str, tokens: Mapping[str, str] | None = None) -> list[Row]:
         """The rows of a search, its tokens and macros replaced."""
+        self._made = set()
         return self.piped(self.expand(filled(search, tokens or {})))
 
     def piped(self, search: str) -> list[Row]:
         """The rows of a search, or of one in brackets inside another, in which nothing is to be replaced any more."""
         parts = split(search, "|")
-        rows = [dict(row) for row in self.rows]
+        rows = [dict(row) for row in sorted(self.rows, key=lambda row: -row["_time"])]  # newest first
         for n, part in enumerate(parts):
             if not part and n == 0:
                 continue
             command, _, rest = part.partition(" ")
-            known = COMMANDS.get(command)
+            known = COMMANDS.get(command) if n > 0 or command in GENERATING else None
             if known is None and n > 0:
                 raise SplError(f"unknown command {command!r} in {part!r}")
-            self._seen = {name for row in rows for name in row}
+            self._seen = {name for row in rows for name in row} | self._made
             rows = known(self, rows, rest.strip()) if known else _search(self, rows, part)
         return rows
 
     def expand(self, search: str) -> str:
-        for _ in range(10):
+        for _ in range(50):
             found = re.search(r"`([A-Za-z_0-9]+)(?:\(([^`]*)\))?`", search)
             if found is None:
                 return search
@@ -183,7 +203,7 @@ _TERM = re.compile(r"""\s*(?:(?P<bracket>[()])|(?P<name>[A-Za-z_][\w.{}:-]*)\s*(
 
 def _search(world: World, rows: list[Row], expression: str) -> list[Row]:
     tokens, at = [], 0
-    expression = expression.removeprefix("search ").strip()
+    expression = _subsearches(world, expression.removeprefix("search ").strip())
     while at < len(expression):
         found = _TERM.match(expression, at)
         if found is None or found.end() == at:
@@ -235,9 +255,24 @@ def _search(world: World, rows: list[Row], expression: str) -> list[Row]:
     return [row for row in rows if test(row)]
 
 
+def _subsearches(world: World, expression: str) -> str:
+    """What stands in brackets is searched first, and the text that it returns takes its place."""
+    while "[" in expression:
+        start, end = expression.index("["), expression.index("]")
+        seen = world._seen
+        rows = world.piped(expression[start + 1 : end].strip())
+        world._seen = seen
+        terms = " ".join(f'{key}="{text(value)}"' for row in rows for key, value in row.items())
+        expression = f"{expression[:start]}{terms}{expression[end + 1 :]}"
+    return expression
+
+
 def _term(world: World, name: str, op: str, wanted: str) -> Callable[[Row], bool]:
     if name == "index":
         return lambda _: True
+    if name in ("earliest", "latest"):
+        moment = float(wanted) if number(wanted) is not None else relative(wanted, world.now)
+        return lambda row: bool(row["_time"] >= moment) if name == "earliest" else bool(row["_time"] < moment)
     if name == "_index_earliest":
         since = relative(wanted, world.now)
         return lambda row: bool(row["_indextime"] >= since)
@@ -431,8 +466,10 @@ def _spath(document: Any, path: str) -> Any:
 
 
 def _strptime(value: Any, form: str) -> float | None:
+    if form.endswith("Z"):
+        raise SplError(f"{form!r}: a plain Z says nothing, so it is read in the time zone of whoever searches")
     try:
-        found = datetime.strptime(text(value), form)  # noqa: DTZ007 - a form without zone is UTC, as props.conf says
+        found = datetime.strptime(text(value), form)  # noqa: DTZ007 - who searches is in UTC here
     except ValueError:
         return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
@@ -454,6 +491,14 @@ def _round(value: Any, digits: Any = 0) -> Any:
         return None
     scale = 10 ** int(digits)
     return math.floor(abs(found) * scale + 0.5) / scale * (1 if found >= 0 else -1)
+
+
+def _mvindex(value: Any, first: Any, last: Any = None) -> Any:
+    """One of the values, or those from one place to another."""
+    values, start = many(value), int(first)
+    if last is not None:
+        return values[start : int(last) + 1] or None
+    return values[start] if -len(values) <= start < len(values) else None
 
 
 def _extreme(best: Callable[..., Any]) -> Callable[[World, Row, Sequence[Value]], Any]:
@@ -481,8 +526,12 @@ FUNCTIONS: Mapping[str, Callable[[World, Row, Sequence[Value]], Any]] = {
     "min": _extreme(min),
     "mvjoin": _simple(lambda v, mark: mark.join(map(text, many(v)))),
     "mvappend": lambda _, row, given: [v for each in given for v in many(each(row))] or None,
+    "mvzip": _simple(
+        lambda v, w, mark=",": [f"{text(a)}{mark}{text(b)}" for a, b in zip(many(v), many(w), strict=False)] or None
+    ),
+    "lower": _simple(lambda v: text(v).lower()),
     "mvcount": _simple(lambda v: float(len(many(v)))),
-    "mvindex": _simple(lambda v, n: many(v)[int(n)] if -len(many(v)) <= int(n) < len(many(v)) else None),
+    "mvindex": _simple(_mvindex),
     "split": _simple(lambda v, mark: text(v).split(mark)),
     "replace": _simple(lambda v, pattern, new: re.sub(pattern, new, text(v))),
     "match": _simple(lambda v, pattern: re.search(pattern, text(v)) is not None),
@@ -514,6 +563,7 @@ def _eval(world: World, rows: list[Row], rest: str) -> list[Row]:
             else:
                 row[name] = text(found) if isinstance(found, bool) else found
         world._seen.add(name)
+        world._made.add(name)  # known from now on, even where it is null in every row
     return rows
 
 
@@ -560,16 +610,21 @@ def _aggregate(world: World, rows: Sequence[Row], function: str, inner: str) -> 
         "dc": lambda: float(len(set(map(text, values)))),
         "sum": lambda: math.fsum(numbers) if numbers else None,
         "avg": lambda: math.fsum(numbers) / len(numbers) if numbers else None,
-        "min": lambda: min(numbers, default=None),
-        "max": lambda: max(numbers, default=None),
+        "min": lambda: min(numbers or values, default=None),
+        "max": lambda: max(numbers or values, default=None),
         "first": lambda: values[0] if values else None,
         "last": lambda: values[-1] if values else None,
-        "values": lambda: sorted(set(map(text, values))) or None,
+        "values": lambda: _plain(sorted(set(map(text, values)))),
         "list": lambda: list(map(text, values)) or None,
     }
     if function not in simple:
         raise SplError(f"unknown aggregation {function!r}")
     return simple[function]()
+
+
+def _plain(values: list[str]) -> Any:
+    """Several values, or the one, or none."""
+    return values if len(values) > 1 else values[0] if values else None
 
 
 def _spread(rows: Sequence[Row], calls: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
@@ -613,9 +668,9 @@ def _stats(world: World, rows: list[Row], rest: str) -> list[Row]:
 def _eventstats(world: World, rows: list[Row], rest: str) -> list[Row]:
     calls, keys = _aggregates(world, rest)
     for group in _groups(rows, keys).values() if keys else [rows]:
-        for function, inner, name in calls:
-            value = _aggregate(world, group, function, inner)
-            for row in group:
+        found = [(name, _aggregate(world, group, function, inner)) for function, inner, name in calls]
+        for row in group:
+            for name, value in found:
                 _put(row, name, value)
     return rows
 
@@ -632,9 +687,10 @@ def _streamstats(world: World, rows: list[Row], rest: str) -> list[Row]:
 
 
 def _timechart(world: World, rows: list[Row], rest: str) -> list[Row]:
-    found = re.fullmatch(r"(?:limit=(\d+)\s+)?span=1([dh])\s+(.*)", rest)
+    found = re.fullmatch(r"(?:sep=(\S+)\s+)?(?:limit=\d+\s+)?span=1([dh])\s+(.*)", rest)
     if found is None:
         raise SplError(f"timechart: {rest!r}")
+    between = found[1] or ": "
     span = {"d": 86400.0, "h": 3600.0}[found[2]]
     calls, keys = _aggregates(world, found[3])
     for row in rows:
@@ -648,7 +704,7 @@ def _timechart(world: World, rows: list[Row], rest: str) -> list[Row]:
                 for function, inner, name in calls:
                     _put(
                         out,
-                        series if len(calls) == 1 else f"{name}: {series}",
+                        series if len(calls) == 1 else f"{name}{between}{series}",
                         _aggregate(world, part, function, inner),
                     )
         else:
@@ -697,16 +753,30 @@ def _table(world: World, rows: list[Row], rest: str) -> list[Row]:
 
 def _fields(world: World, rows: list[Row], rest: str) -> list[Row]:
     if not rest.startswith("- "):
-        return _table(world, rows, rest.removeprefix("+ "))
-    names = _names(rest[2:])
-    return [{key: v for key, v in row.items() if not any(fnmatchcase(key, name) for name in names)} for row in rows]
+        kept = _fitting(rows, [*_names(rest.removeprefix("+ ")), "_raw", "_time"])
+        return [{key: v for key, v in row.items() if key in kept} for row in rows]
+    gone = _fitting(rows, _names(rest[2:]))
+    return [{key: v for key, v in row.items() if key not in gone} for row in rows]
+
+
+def _fitting(rows: Sequence[Row], patterns: Sequence[str]) -> set[str]:
+    """The names of fields that fit one of the patterns."""
+    return {key for key in {key for row in rows for key in row} if any(fnmatchcase(key, p) for p in patterns)}
 
 
 def _rename(world: World, rows: list[Row], rest: str) -> list[Row]:
     for part in split(rest, ","):
         old, _, new = (each.strip("\"' ") for each in re.sub(r"\s+[Aa][Ss]\s+", "\x00", part).partition("\x00"))
         world.reads(old)
-        rows = [{new if key == old else key: value for key, value in row.items()} for row in rows]
+        stem, star, _ = old.partition("*")
+        put = new.partition("*")[0]
+
+        def called(key: str, old: str = old, new: str = new, stem: str = stem, star: str = star, put: str = put) -> str:
+            if star:
+                return put + key[len(stem) :] if key.startswith(stem) else key
+            return new if key == old else key
+
+        rows = [{called(key): value for key, value in row.items()} for row in rows]
     return rows
 
 
@@ -723,6 +793,97 @@ def _spath_command(world: World, rows: list[Row], rest: str) -> list[Row]:
         _put(row, given.get("output", given["path"]), _spath(row.get(given.get("input", "_raw")), given["path"]))
     world.reads(given.get("input", "_raw"))
     return rows
+
+
+def _makemv(world: World, rows: list[Row], rest: str) -> list[Row]:
+    """A text that holds several values, apart by blanks, as a multivalue field."""
+    world.reads(rest)
+    for row in rows:
+        if isinstance(row.get(rest), str):
+            row[rest] = row[rest].split()
+    return rows
+
+
+def _filldown(_: World, rows: list[Row], rest: str) -> list[Row]:
+    """Where a field has no value, that of the row before."""
+    last: Row = {}
+    for row in rows:
+        for name in [known for known in last if known not in row]:
+            row[name] = last[name]
+        last.update({name: value for name, value in row.items() if any(fnmatchcase(name, p) for p in _names(rest))})
+    return rows
+
+
+def _addtotals(_: World, rows: list[Row], rest: str) -> list[Row]:
+    """The sum of the fields of a row whose names fit, as a field of its own."""
+    found = re.fullmatch(r"fieldname=(\w+)\s+(.+)", rest)
+    if found is None:
+        raise SplError(f"addtotals: {rest!r}")
+    patterns = _names(found[2])
+    for row in rows:
+        values = [number(v) for name, v in row.items() if any(fnmatchcase(name, p) for p in patterns)]
+        row[found[1]] = math.fsum(v for v in values if v is not None)
+    return rows
+
+
+def _inputlookup(world: World, rows: list[Row], rest: str) -> list[Row]:
+    """The rows of a table; behind those that are there with append=true."""
+    given, _, name = rest.rpartition(" ")
+    if given not in ("", "append=true"):
+        raise SplError(f"inputlookup: {rest!r}")
+    return [*(rows if given else []), *(dict(row) for row in world.tables[name])]
+
+
+def _return(_: World, rows: list[Row], rest: str) -> list[Row]:
+    """The first row's values, as terms for the search around a subsearch."""
+    return [{name: row[name] for name in rest.split() if name in row} for row in rows[:1]]
+
+
+_TSTATS = re.compile(r"(?P<options>(?:\w+=\S+\s+)*?)(?P<calls>(?:count|max\(|min\(|dc\().*?)"
+                     r"(?:\s+from datamodel=(?P<model>\S+))?(?:\s+where\s+(?P<where>.*?))?"
+                     r"(?:\s+by\s+(?P<by>.*))?")  # fmt: skip
+INDEXED = {"_time", "_indextime", "index", "host", "source", "sourcetype"}
+
+
+def _tstats(world: World, rows: list[Row], rest: str) -> list[Row]:
+    """Statistics from the index's own fields alone, or from a data model."""
+    found = _TSTATS.fullmatch(rest)
+    if found is None:
+        raise SplError(f"tstats: {rest!r}")
+    options = dict(re.findall(r"(\w+)=(\S+)", found["options"]))
+    if set(options) - {"summariesonly", "fillnull_value"}:
+        raise SplError(f"tstats: {rest!r}")
+    rows = [dict(row) for row in world.rows]
+    if found["model"]:
+        rows = _modelled(world, found["model"])
+    world._seen = {name for row in rows for name in row} if found["model"] else INDEXED
+    by = re.sub(r"\s+span=1([dh])", "", found["by"] or "")
+    if span := re.search(r"\sspan=1([dh])", found["by"] or ""):
+        length = {"d": 86400.0, "h": 3600.0}[span[1]]
+        for row in rows:
+            row["_time"] = row["_time"] // length * length
+    if found["where"]:
+        rows = _search(world, rows, found["where"])
+    keys = _names(by)
+    if "fillnull_value" in options:
+        empty = options["fillnull_value"].strip('"')
+        rows = [{**dict.fromkeys(keys, empty), **row} for row in rows]
+    return _stats(world, rows, found["calls"] + (f" by {' '.join(keys)}" if keys else ""))
+
+
+def _modelled(world: World, name: str) -> list[Row]:
+    """The rows of a dataset, its fields called as tstats calls them."""
+    model, prefix = world.models[name], name.partition(".")[2]
+    made = []
+    rows = world.piped(world.expand(model.constraint))
+    world._seen = {name for row in rows for name in row}
+    calculated = {key: compiled(world, source) for key, source in model.calculations.items()}
+    for row in rows:
+        out = {f"{prefix}.{key}": row[key] for key in model.fields if key in row and key not in INDEXED}
+        for key, value in calculated.items():
+            _put(out, f"{prefix}.{key}", value(row))
+        made.append({**out, **{key: row[key] for key in INDEXED if key in row}})
+    return made
 
 
 def _lookup(world: World, rows: list[Row], rest: str) -> list[Row]:
@@ -772,6 +933,7 @@ def _untable(world: World, rows: list[Row], rest: str) -> list[Row]:
     ]
 
 
+GENERATING = ("search", "tstats", "inputlookup")
 COMMANDS: Mapping[str, Callable[[World, list[Row], str], list[Row]]] = {
     "search": _search,
     "where": _where,
@@ -791,5 +953,11 @@ COMMANDS: Mapping[str, Callable[[World, list[Row], str], list[Row]]] = {
     "fillnull": _fillnull,
     "append": _append,
     "untable": _untable,
+    "makemv": _makemv,
+    "filldown": _filldown,
+    "addtotals": _addtotals,
+    "inputlookup": _inputlookup,
+    "return": _return,
+    "tstats": _tstats,
     "head": lambda _, rows, rest: rows[: int(rest or 10)],
 }

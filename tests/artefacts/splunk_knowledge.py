@@ -13,7 +13,7 @@ from typing import Any
 from connector.mapping.load import load_mapping
 from connector.mapping.render import Mapping as RecordMapping
 from connector.model import Event
-from tests.artefacts.spl import Row, World, row_of
+from tests.artefacts.spl import Model, Row, World, compiled, row_of
 
 KNOWLEDGE = Path(__file__).parents[2] / "packaging" / "splunk" / "knowledge"
 Conf = dict[str, dict[str, str]]
@@ -78,17 +78,38 @@ def world(events: Iterable[Event], lookups: Path, now: datetime, indexed: dateti
         envelope = dict(mapping().render(event).payload)  # type: ignore[arg-type]
         at = indexed or datetime.fromisoformat(event.data["observed_at"])
         rows.append(enriched(row_of(envelope, at.timestamp()), props, known))
-    return World(rows, macros(), known, now.astimezone(UTC).timestamp())
+    return World(rows, macros(), known, now.astimezone(UTC).timestamp(), {"ms_securescore_instances": []}, models())
+
+
+def models() -> dict[str, Model]:
+    """The datasets of the data models: {MODEL.DATASET: …}."""
+    found = {}
+    for path in (KNOWLEDGE / "data/models").glob("*.json"):
+        model = json.loads(path.read_text())
+        for each in model["objects"]:
+            (constraint,) = each["constraints"]
+            made = {c["outputFields"][0]["fieldName"]: c["expression"] for c in each["calculations"]}
+            names = [one["fieldName"] for one in each["fields"]]
+            found[f"{model['modelName']}.{each['objectName']}"] = Model(constraint["search"], names, made)
+    return found
 
 
 _LOOKUP = re.compile(r"(\w+) (\w+)(?: AS (\S+))? OUTPUTNEW (.+)")
 
 
+@cache
+def calculated(expression: str) -> Callable[[Row], Any]:
+    return compiled(World([], {}, {}, 0.0), expression)
+
+
 def enriched(
     row: Row, props: Conf, known: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, str] | None]]
 ) -> Row:
-    """The automatic lookups of the row's sourcetype."""
-    for key, value in props[str(row["sourcetype"])].items():
+    """The calculated fields of the row's sourcetype, then its automatic lookups."""
+    stanza = props[str(row["sourcetype"])]
+    made = {key.removeprefix("EVAL-"): calculated(value)(row) for key, value in stanza.items() if key[:5] == "EVAL-"}
+    row.update({key: value for key, value in made.items() if value is not None})
+    for key, value in stanza.items():
         if not key.startswith("LOOKUP-"):
             continue
         match = _LOOKUP.fullmatch(value)
@@ -104,3 +125,10 @@ def enriched(
 
 def dashboards() -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text()) for path in sorted((KNOWLEDGE / "dashboards").glob("*.json"))}
+
+
+def query(dashboard: str, source: str) -> str:
+    """The search behind a source: a chain is its base and what it makes of it."""
+    found = dashboards()[dashboard]["dataSources"][source]
+    text = str(found["options"]["query"])
+    return f"{query(dashboard, found['options']['extend'])} {text}" if found["type"] == "ds.chain" else text

@@ -11,7 +11,8 @@ import pytest
 from connector.app import severity_rules
 from connector.cli import alert_samples
 from tests.artefacts.spl import SplError, World, filled, number, split
-from tests.artefacts.splunk_knowledge import KNOWLEDGE, dashboards, world
+from tests.artefacts.splunk_knowledge import KNOWLEDGE, dashboards, query, world
+from tests.artefacts.splunk_month import month
 from tests.golden import samples
 
 NOW = datetime(2026, 11, 28, 10, 30, tzinfo=UTC)
@@ -22,22 +23,18 @@ KINDS = {"singlevalue", "table", "line", "area", "column", "bar", "pie"}
 
 @pytest.fixture(scope="module")
 def index(lookups: Path) -> World:
-    """The sample events, and those of the alert test as if they were real: more controls, days and a second tenant."""
+    """A hybrid month, and beside it the sample events and those of the alert test, as if they were real."""
     real = alert_samples.events(datetime(2026, 11, 20, 8, tzinfo=UTC), severity_rules(), ["splunk"])
-    control = samples.event("control.score_changed/regressed").data["control"]
-    more = samples.event("control.observed", {"id": "another", "data.control": control})
+    sampled = [samples.event(name) for name in samples.names()]
     moment = "2026-11-26T09:12:05Z"
     later = samples.event(
         "score.observed", {"id": "later", "time": moment, "data.day": "2026-11-26", "data.observed_at": moment}
     )
-    found = world([*(samples.event(name) for name in samples.names()), more, later, *real], lookups, NOW)
+    found = world([*month().events, *sampled, later, *real], lookups, NOW)
     for row in found.rows:
         row.pop("simulated", None)
+    found.tables = {"ms_securescore_instances": [{"instance": "sh1-prod", "host": "sh1", "interval_s": 3600}]}
     return found
-
-
-def query(name: str, source: str) -> str:
-    return str(DASHBOARDS[name]["dataSources"][source]["options"]["query"])
 
 
 def tokens(name: str) -> dict[str, str]:
@@ -70,7 +67,8 @@ def test_a_definition_is_whole(name: str) -> None:
         assert panel["type"].removeprefix("splunk.") in KINDS
         assert panel["title"]
         assert panel["dataSources"]["primary"] in found["dataSources"]
-    used = {panel["dataSources"]["primary"] for panel in found["visualizations"].values()}
+    used = {source for panel in found["visualizations"].values() for source in panel["dataSources"].values()}
+    used |= {each["options"]["extend"] for each in found["dataSources"].values() if each["type"] == "ds.chain"}
     used |= {each["dataSources"]["primary"] for each in found["inputs"].values() if "dataSources" in each}
     assert used == set(found["dataSources"]), "no search runs for nobody"
     known = {f"{token}" for token in tokens(name)} | {"time.earliest", "time.latest"}
@@ -119,16 +117,20 @@ def test_macros_take_plain_words_only() -> None:
     texts += [(KNOWLEDGE / "default" / f"{each}.conf").read_text("utf-8") for each in ("savedsearches", "eventtypes")]
     arguments = {each for text in texts for each in re.findall(r"`\w+\(([^`]*)\)`", text)}
     assert len(arguments) > 2
-    assert [each for each in arguments if not re.fullmatch(r"[a-z]+|\*", each)] == []
+    assert [each for each in arguments if not re.fullmatch(r"[a-z_]+|\*", each)] == []
 
 
 def test_a_link_of_an_event_leads_to_the_web_or_nowhere(lookups: Path) -> None:
-    for url, shown in (("javascript:alert(1)", None), ("https://example.org/", "https://example.org/")):
+    """And only a row that has one can be clicked: nothing lies behind the others."""
+    for url, shown in (("javascript:alert(1)", []), (None, []), ("https://example.org/", ["https://example.org/"])):
         event = samples.event("control.state_changed", {"data.control.url": url})
         where = world([event], lookups, NOW)
         given = {**tokens("securescore_controls"), "control": event.data["control"]["id"]}
-        (row,) = where.run(query("securescore_controls", "ds_events"), given)
-        assert row.get("Link") == shown
+        rows = where.run(query("securescore_controls", "ds_remedy"), given)
+        assert [row["Where it is put right"] for row in rows] == shown
+    linked = [panel for found in DASHBOARDS.values() for panel in found["visualizations"].values()
+              if "customUrl" in str(panel.get("eventHandlers"))]  # fmt: skip
+    assert [panel["dataSources"]["primary"] for panel in linked] == ["ds_remedy"]
 
 
 @pytest.mark.parametrize("name", list(DASHBOARDS))
@@ -151,6 +153,8 @@ def test_drilldowns_lead_to_columns_and_dashboards_that_exist(name: str, index: 
             named = re.findall(r"row\.(.+?)\.value", str(handler))
             assert named
             assert set(named) <= columns
+            for row in rows:
+                assert all(row.get(each) for each in named), "no link where nothing is behind it"
             target = handler["options"].get("dashboard")
             if target:
                 assert target in DASHBOARDS
@@ -184,8 +188,9 @@ def test_the_waterfall_is_exact(sample: str, index: World, lookups: Path) -> Non
 
 
 def test_every_contribution_is_listed(index: World) -> None:
-    rows = index.run(query("securescore_changes", "ds_parts"), {**tokens("securescore_changes"), "tenant": "contoso"})
     event = samples.event("score.changed/improved")
+    chosen = {**tokens("securescore_changes"), "tenant": "contoso", "transition": event.id}
+    rows = index.run(query("securescore_changes", "ds_parts"), chosen)
     assert [row["Control"] for row in rows] == ["AdminMFAV2", "mip_labels"]
     assert sum(row["Points"] for row in rows) + event.data["residual"] == pytest.approx(event.data["delta"])
     assert rows[0]["Evidence"] == "compliant users 2/5 → 5/5"
@@ -207,5 +212,6 @@ def test_the_newest_row_of_each_control_counts(lookups: Path) -> None:
     )
     where = world([samples.event("control.observed"), old], lookups, NOW)
     (row,) = where.run(query("securescore_controls", "ds_inventory"), tokens("securescore_controls"))
-    shown: dict[str, Any] = {key: row[key] for key in ("Control", "Points", "Missing", "Counted")}
-    assert shown == {"Control": "scid_2010", "Points": 6.0, "Missing": 2.0, "Counted": "28/120"}
+    shown: dict[str, Any] = {key: row[key] for key in ("Control", "Points", "To win", "Counted", "_control")}
+    told = {"Points": 6.0, "To win": 2.0, "Counted": "28 of 120", "_control": "scid_2010"}
+    assert shown == {"Control": "Switch on the endpoint firewall", **told}

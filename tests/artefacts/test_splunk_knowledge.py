@@ -1,5 +1,7 @@
 """The knowledge of the Splunk packages: alerts fire once and for the right events, fields exist, CIM is satisfied."""
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,15 @@ from attrs import evolve
 from connector.app import severity_rules
 from connector.cli import alert_samples
 from connector.model import Event
-from tests.artefacts.spl import World, compiled
+from connector.observe import frameworks
+from tests.artefacts.spl import World, compiled, split
 from tests.artefacts.splunk_knowledge import KNOWLEDGE, conf, macros, world
 from tests.golden import samples
 
 NOW = datetime(2026, 11, 28, 10, 30, tzinfo=UTC)
 SEARCHES = conf("savedsearches.conf")
+ALERTS = [name for name, search in SEARCHES.items() if "action.correlationsearch.enabled" not in search]
+ES = [name for name in SEARCHES if name not in ALERTS]
 SILENT = "Secure Score - Connector silent"
 CIM_REQUIRED = {
     "action", "change_type", "command", "dest", "dvc", "object", "object_attrs", "object_category", "object_id", "src",
@@ -26,7 +31,15 @@ CIM_REQUIRED = {
 
 
 def sampled() -> list[Event]:
-    return [samples.event(name) for name in samples.names()]
+    """The samples, with what the engine says of a control in a change."""
+    found = []
+    for name in samples.names():
+        event = samples.event(name)
+        control = event.data.get("control")
+        if event.stream == "change" and control:
+            event = evolve(event, data={**event.data, "control": {**control, **frameworks.tags(control["id"])}})
+        found.append(event)
+    return found
 
 
 def alert_events(now: datetime = NOW) -> list[Event]:
@@ -37,11 +50,14 @@ def fired(name: str, where: World) -> list[dict[str, Any]]:
     return where.run(SEARCHES[name]["search"])
 
 
-def test_alerts_are_off_and_say_when_they_look() -> None:
-    assert len(SEARCHES) == 9
+def test_searches_are_off_and_run_once_they_are_on() -> None:
+    """`disabled` and `enableSched` are independent: Splunk's Enable changes the first alone."""
+    assert (len(ALERTS), len(ES)) == (9, 3)
     for name, search in SEARCHES.items():
-        assert (search["disabled"], search["enableSched"]) == ("1", "0"), name
+        assert (search["disabled"], search["enableSched"]) == ("1", "1"), name
+        assert search["schedule_window"] == "auto"
         assert search["dispatch.earliest_time"].startswith("-")
+        assert int(search["dispatch.earliest_time"].strip("-d")) <= 100, "no further back than a backfill"
         assert search["dispatch.latest_time"] == "now"
         assert search["alert.suppress"] == "1", "one alert for a transition"
         assert search["alert.digest_mode"] == "0"
@@ -50,7 +66,47 @@ def test_alerts_are_off_and_say_when_they_look() -> None:
         assert "`ms_securescore_" in search["search"]
 
 
-@pytest.mark.parametrize("name", [name for name in SEARCHES if name != SILENT])
+def test_no_two_searches_start_in_the_same_minute() -> None:
+    """Nor more often than data come, which is hourly."""
+    minutes = [minute for search in SEARCHES.values() for minute in search["cron_schedule"].split()[0].split(",")]
+    assert len(minutes) == len(set(minutes))
+    assert all(minute.isdigit() for minute in minutes)
+    assert max(search["cron_schedule"].split()[0].count(",") for search in SEARCHES.values()) == 1
+
+
+@pytest.mark.parametrize("name", list(SEARCHES))
+def test_what_is_looked_for_is_said_before_the_first_pipe(name: str, lookups: Path) -> None:
+    """What stands there is left out where the events lie, instead of being sent and sorted first."""
+    text = world([], lookups, NOW).expand(SEARCHES[name]["search"])
+    first, *_ = split(text, "|")
+    for part in [first, *re.findall(r"append \[search ([^|]+)", text)]:
+        assert not part or "event_type=" in part
+    assert text.count("sort 0 backfilled") == (0 if text.startswith("|") else 1)
+
+
+@pytest.mark.parametrize("name", ES)
+def test_correlation_searches_carry_what_enterprise_security_asks(name: str, lookups: Path) -> None:
+    search = SEARCHES[name]
+    assert name.endswith(" - Rule")
+    (rows) = world([*sampled(), *alert_events()], lookups, NOW, indexed=NOW).run(search["search"])
+    assert rows
+    assert not any(row["tenant"] == "TEST" for row in rows), "a test is no risk"
+    risks = json.loads(search["action.risk.param._risk"])
+    assert risks
+    for risk in risks:
+        assert risk["risk_object_type"] in ("system", "user", "other")
+        assert any(row.get(risk["risk_object_field"]) for row in rows)
+    annotations = json.loads(search["action.correlationsearch.annotations"])
+    assert all(re.fullmatch(r"T\d{4}(\.\d{3})?", each) for each in annotations["mitre_attack"])
+    asked = set(re.findall(r"\$([a-z_]+)\$", " ".join(v for key, v in search.items() if key.startswith("action."))))
+    assert asked <= {column for row in rows for column in row}
+    assert search["action.notable.param.security_domain"] in (
+        "access", "endpoint", "network", "threat", "identity", "audit",
+    )  # fmt: skip
+    assert json.loads(search["action.notable.param.next_steps"])["data"]
+
+
+@pytest.mark.parametrize("name", [name for name in ALERTS if name != SILENT])
 def test_each_alert_fires_on_its_test_event(name: str, lookups: Path) -> None:
     """What `securescore check --send-test` sends, as it lies in the index a minute later."""
     rows = fired(name, world(alert_events(), lookups, NOW + timedelta(minutes=1)))
@@ -61,7 +117,7 @@ def test_each_alert_fires_on_its_test_event(name: str, lookups: Path) -> None:
 
 def test_the_table_of_test_events_names_these_alerts() -> None:
     table = yaml.safe_load((KNOWLEDGE.parents[2] / "mappings/alerts.yaml").read_text())["alerts"]
-    assert {name for row in table for name in row.get("splunk", ())} == set(SEARCHES)
+    assert {name for row in table for name in row.get("splunk", ())} == set(ALERTS)
 
 
 @pytest.mark.parametrize("name", list(SEARCHES))
@@ -76,6 +132,9 @@ def test_no_alert_fires_on_history_or_calm(name: str, lookups: Path) -> None:
 @pytest.mark.parametrize("name", list(SEARCHES))
 def test_every_field_of_an_alert_exists(name: str, lookups: Path) -> None:
     where = world([*sampled(), *alert_events()], lookups, NOW, indexed=NOW)
+    where.tables["ms_securescore_instances"] = [
+        {"instance": "never", "input": "prod", "host": "sh1", "interval_s": 3600}
+    ]
     assert where.run(SEARCHES[name]["search"]), "with rows to the end every field is looked at"
     assert where.unknown == set()
 
@@ -152,22 +211,58 @@ def test_silence_is_told_once_while_it_lasts(lookups: Path) -> None:
     assert fired(SILENT, world(alert_events(), lookups, NOW + timedelta(days=1))) == [], "a test is no connector"
 
 
+def test_a_connector_that_never_arrived_is_silent_as_well(lookups: Path) -> None:
+    """Whatever its input says of itself: events for an index that does not exist arrive nowhere."""
+    where = world([], lookups, NOW)
+    where.tables["ms_securescore_instances"] = [
+        {"instance": "sh1-prod", "input": "prod", "host": "sh1", "interval_s": 3600, "last_seen": where.now}
+    ]
+    (row,) = fired(SILENT, where)
+    assert (row["instance"], row["input"], row["silent_since"]) == ("sh1-prod", "prod", "ever")
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "hours", "fires"), [(300, 2.9, 0), (300, 3.1, 1), (86400, 47, 0), (86400, 49, 1)]
+)
+def test_silence_is_measured_by_the_connector_s_own_interval(
+    interval_s: int, hours: float, fires: int, lookups: Path
+) -> None:
+    said = beat(5, 1)
+    said = evolve(said, data={**said.data, "interval_s": interval_s})
+    at = datetime(2026, 11, 28, 5, tzinfo=UTC) + timedelta(hours=hours)
+    assert len(fired(SILENT, world([said], lookups, at))) == fires
+
+
 # ----------------------------------------------------------------------------------------------------------- CIM Change
 
 
-def test_change_events_carry_the_tag_and_every_field_of_cim(lookups: Path) -> None:
+ACTS = ("control.state_changed", "tenant.changed", *(f"profile.{kind}" for kind in ("added", "changed", "removed")))
+ACTS += ("unit.added", "unit.removed")
+
+
+def tagged(where: World) -> list[dict[str, Any]]:
     types, tags = conf("eventtypes.conf"), conf("tags.conf")
-    tagged = [stanza.removeprefix("eventtype=") for stanza, body in tags.items() if body.get("change") == "enabled"]
-    where = world([*sampled(), *alert_events()], lookups, NOW)
-    (name,) = tagged
-    rows = where.run(types[name]["search"])
-    assert {row["stream"] for row in rows} == {"change"}
-    assert len(rows) == sum(row["stream"] == "change" for row in where.rows), "every change event, nothing else"
-    for row in rows:
+    (name,) = [stanza.removeprefix("eventtype=") for stanza, body in tags.items() if body.get("change") == "enabled"]
+    return where.run(types[name]["search"])
+
+
+def test_only_what_somebody_changed_is_a_change_of_cim(lookups: Path) -> None:
+    """A score that moved is computed; what was derived for the past, and tests, changed nothing."""
+    past = [evolve(e, data={**e.data, "backfilled": True}) for e in sampled()]
+    rows = tagged(world([*sampled(), *past, *alert_events()], lookups, NOW))
+    assert {row["event_type"] for row in rows} == set(ACTS)
+    assert len(rows) == sum(event.type in ACTS for event in sampled())
+
+
+def test_changes_carry_every_field_of_cim(lookups: Path) -> None:
+    for row in tagged(world(sampled(), lookups, NOW)):
         assert not CIM_REQUIRED - row.keys(), row["event_type"]
         assert all(isinstance(row[name], str) and row[name] not in ("", "null") for name in CIM_REQUIRED)
         assert row["action"] in ("created", "modified", "deleted")
         assert row["status"] == "success"
+        assert row["dest"] == row["tenant"], "an asset is found by its name"
+    (state,) = [row for row in tagged(world(sampled(), lookups, NOW)) if row["event_type"] == "control.state_changed"]
+    assert "@" in state["user"], "an identity is found by its address"
 
 
 def test_eventtypes_and_macros_can_be_read(lookups: Path) -> None:
@@ -180,10 +275,15 @@ def test_eventtypes_and_macros_can_be_read(lookups: Path) -> None:
 
 
 def test_lookups_say_what_the_events_say(lookups: Path) -> None:
-    (row,) = world([samples.event("control.score_changed/regressed")], lookups, NOW).rows
+    (event,) = [each for each in sampled() if each.data.get("control", {}).get("id") == "AdminMFAV2"][:1]
+    where = world([event], lookups, NOW)
+    (row,) = where.rows
     assert (row["severity_label"], row["control_class"]) == ("high", "mfa_conditional_access")
-    assert "T1110" in row["mitre_attack"].split()
+    assert len(where.run("search mitre_attack=T1110")) == 1, "each technique is a value of its own"
     assert row["nist_csf"] == "PR.AA-03"
+    shown = where.run("| lookup ms_securescore_frameworks control_id AS object_id OUTPUT attack, nist_csf AS csf")
+    assert shown[0]["attack"].split() == row["mitre_attack"]
+    assert shown[0]["csf"] == row["nist_csf"]
 
 
 @pytest.mark.parametrize("stream", ["score", "inventory", "change", "health"])

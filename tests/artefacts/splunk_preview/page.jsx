@@ -25,7 +25,7 @@ document.body.appendChild(report);
 
 const preset = { ...Preset, dataSources: { ...Preset.dataSources, 'ds.test': TestDataSource } };
 createRoot(document.getElementById('root')).render(
-  <SplunkThemeProvider family="enterprise" colorScheme="light" density="comfortable">
+  <SplunkThemeProvider family="enterprise" colorScheme={window.SCHEME} density="comfortable">
     <DashboardContextProvider preset={preset} initialDefinition={window.SHOWN}>
       <DashboardCore width="100%" height="auto" />
     </DashboardContextProvider>

@@ -94,7 +94,7 @@ def test_change_events_fill_the_data_model(name: str) -> None:
     product = {"defender_cloud": "Defender for Cloud", "defender_endpoint": "Defender for Endpoint"}
     assert fields["vendor_product"] == f"Microsoft {product.get(fields['origin'], 'Secure Score')}"
     assert fields["command"] == fields["event_type"] == kind
-    assert fields["dest"] == fields["tenant_id"]
+    assert (fields["dest"], fields["dest_id"]) == (fields["tenant"], fields["tenant_id"])
 
 
 @pytest.mark.parametrize("name", [name for name in samples.names() if name not in CHANGES])

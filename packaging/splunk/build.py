@@ -217,7 +217,8 @@ def fill_source(package: Path) -> None:
     licences = package / "LICENSES"
     licences.mkdir(exist_ok=True)
     shutil.copy(ROOT / "LICENSE", licences / "Apache-2.0.txt")
-    shutil.copy(HERE / "README.md", package / "README.txt")
+    readme = (HERE / "README.md").read_text() + "\n\n" + (ROOT / "docs/splunk.md").read_text()
+    (package / "README.txt").write_text(readme)
     shutil.copy(ROOT / "NOTICE", package / "NOTICE")
 
 

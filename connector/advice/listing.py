@@ -3,7 +3,7 @@
 No sentence is written here; a command draws, a report shows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, evolve, frozen
@@ -16,21 +16,28 @@ COLUMNS = (
     *("place", "tenant", "tenant_id", "day", "group", "control", "title", "points", "share_percent", "score"),
     *("max_score", "cost", "impact", "tier", "rank", "service", "category", "threats", "state", "declared_by"),
     *("declared_at", "comment", "assigned_to", "licences", "since", "since_exact", "url"),
+    *("unit", "unit_id"),
 )
 
 
 @frozen
 class Advised:
-    """The advice for one unit of a tenant; `unit` is None where the tenant itself is the unit.
+    """The advice for one unit of a tenant; `unit` (kind, id, name, score) is None where the tenant itself is the unit.
 
-    `texts` is the language of what Microsoft wrote.
+    `entry` is the key of the entry of `tenants` that it belongs to. `texts` is the language of what Microsoft wrote.
     """
 
     tenant: str
     tenant_id: str
     advice: Advice
-    unit: None = None
+    unit: Mapping[str, Any] | None = None
     texts: str = "en-US"
+    entry: str = ""
+
+    @property
+    def name(self) -> str:
+        """The tenant's name, with that of the unit."""
+        return self.tenant if self.unit is None else f"{self.tenant}: {self.unit['name'] or self.unit['id']}"
 
 
 @frozen
@@ -46,7 +53,7 @@ def ranked(units: Sequence[Advised], limit: int | None = None) -> list[Place]:
     """The actions of all units, best first; no more than `limit`."""
     found = sorted(
         (
-            (order(one), unit.tenant, number, unit, one)
+            (order(one), unit.name, number, unit, one)
             for unit in units
             for number, one in enumerate(unit.advice.actions)
         ),
@@ -57,12 +64,12 @@ def ranked(units: Sequence[Advised], limit: int | None = None) -> list[Place]:
 
 def document(units: Sequence[Advised], without_data: Iterable[str] = (), limit: int | None = None) -> dict[str, Any]:
     """All of it as one JSON document. `place` is an action's number in the list over all units."""
-    places: dict[str, list[Place]] = {}
+    places: dict[int, list[Place]] = {}
     for place in ranked(units, limit):
-        places.setdefault(place.of.tenant_id, []).append(place)
+        places.setdefault(id(place.of), []).append(place)
     return {
         "schema": SCHEMA,
-        "tenants": [_unit(unit, places.get(unit.tenant_id, ())) for unit in units],
+        "tenants": [_unit(unit, places.get(id(unit), ())) for unit in units],
         "without_data": list(without_data),
     }
 
@@ -72,7 +79,7 @@ def _unit(unit: Advised, places: Iterable[Place]) -> dict[str, Any]:
     what_if = told.pop("what_if")
     return {
         "tenant": {"id": unit.tenant_id, "name": unit.tenant},
-        "unit": unit.unit,
+        "unit": None if unit.unit is None else dict(unit.unit),
         **told,
         "actions": [{"place": place.number, **asdict(place.action)} for place in places],
         "what_if": what_if,
@@ -90,6 +97,8 @@ def _cell(place: Place, column: str) -> object:
         "place": place.number,
         "tenant": place.of.tenant,
         "tenant_id": place.of.tenant_id,
+        "unit": place.of.unit and place.of.unit["name"],
+        "unit_id": place.of.unit and place.of.unit["id"],
         "day": place.of.advice.day,
         "threats": "; ".join(one.threats),
         "licences": " or ".join(one.licences),

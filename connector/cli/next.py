@@ -7,20 +7,25 @@ material and says it to a person.
 import argparse
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from connector.advice import listing
 from connector.advice.advise import advise
 from connector.advice.listing import Advised, Place
 from connector.advice.values import Action, TargetStanding, WhatIf
 from connector.cli.common import add_language, config_of, store_beside
-from connector.cli.selection import add_tenant, selected
+from connector.cli.selection import add_tenant, add_unit, selected, units_of
 from connector.cli.terminal import complain, console, draw, dump, plain, progress, table, write_document
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, SecureScoreError, TenantDamaged
 from connector.formats.spreadsheet import document
+from connector.health.overview import unit_words
 from connector.language.spoken import Language
+from connector.model import OF_UNITS
 from connector.observe import memory
+from connector.observe import units as of_units
+from connector.ports import State
 
 SHOWN = 20
 NAMED = 20
@@ -36,6 +41,7 @@ STAGES: Mapping[str, str] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tenant(parser)
+    add_unit(parser)
     limit = f"the best N over all tenants (default: {SHOWN}; --json and --csv: all)"
     parser.add_argument("--limit", type=_limit, metavar="N", help=limit)
     what_if = "say the exact score if this control were full (may be repeated)"
@@ -58,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(["--what-if is no table: --csv has no place for it"], "say --json, or neither")
     tenants = selected(config, args.tenant)
     limit = args.limit or (None if args.json or args.csv else SHOWN)
-    units, silent = asyncio.run(collect(config, tenants, args.what_if, limit))
+    units, silent = asyncio.run(collect(config, tenants, args.what_if, limit, args.unit))
     if not units:
         who = tenants[0].name if len(tenants) == 1 else f"any of {len(tenants)} tenants"
         raise SecureScoreError(f"nothing is known of {who} yet", "run `securescore once` first")
@@ -79,39 +85,83 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def collect(
-    config: Config, tenants: Sequence[TenantConfig], what_if: Sequence[str] = (), limit: int | None = None
+    config: Config,
+    tenants: Sequence[TenantConfig],
+    what_if: Sequence[str] = (),
+    limit: int | None = None,
+    only: Sequence[str] = (),
 ) -> tuple[list[Advised], list[str]]:
-    """The advice for every tenant of which a day is known, and the names of the others.
+    """The advice for every tenant of which a day is known, and the names of the others; of an entry of several units
+    for each of them, or for those that `only` selects, but not for the score over all.
 
     Since when a control is open takes all the days of a tenant to find out; with a limit they are read of those tenants
     only that have an action among the best.
     """
-    units: dict[str, Advised] = {}
+    found: dict[str, list[Advised]] = {}
     silent: list[str] = []
     async with store_beside(config) as store:
+        wanted = await _wanted(store, tenants, only)
         with progress("Reading tenants", len(tenants)) as done:
             for count, tenant in enumerate(tenants, 1):
-                unit = await _advised(store, tenant, what_if, all_days=limit is None)
-                if unit is None:
+                units = await _advised(store, tenant, what_if, wanted, all_days=limit is None)
+                if units:
+                    found[tenant.key] = units
+                elif wanted is None or tenant.source in OF_UNITS:
                     silent.append(tenant.name)
-                else:
-                    units[tenant.tenant_id] = unit
                 done(count)
         if limit is not None:
-            best = {place.of.tenant_id for place in listing.ranked(list(units.values()), limit)}
+            every = [unit for units in found.values() for unit in units]
+            best = {place.of.entry for place in listing.ranked(every, limit)}
             for tenant in tenants:
-                if tenant.tenant_id in best and (unit := await _advised(store, tenant, what_if, all_days=True)):
-                    units[tenant.tenant_id] = unit
-    return list(units.values()), silent
+                if tenant.key in best:
+                    found[tenant.key] = await _advised(store, tenant, what_if, wanted, all_days=True)
+    return [unit for units in found.values() for unit in units], silent
+
+
+async def _wanted(
+    store: DurableStore, tenants: Sequence[TenantConfig], patterns: Sequence[str]
+) -> frozenset[str] | None:
+    """The keys of the units that are meant; None = all, and tenants that are one unit. Raises ConfigError."""
+    if not patterns:
+        return None
+    rosters = [of_units.roster(memory.readable_head(await store.load(tenant.key))) for tenant in tenants]
+    return frozenset(units_of(rosters, patterns))
 
 
 async def _advised(
-    store: DurableStore, tenant: TenantConfig, what_if: Sequence[str], *, all_days: bool
-) -> Advised | None:
+    store: DurableStore,
+    tenant: TenantConfig,
+    what_if: Sequence[str],
+    wanted: frozenset[str] | None,
+    *,
+    all_days: bool,
+) -> list[Advised]:
     try:
-        known = memory.decode(await store.load(tenant.key))
+        state = await store.load(tenant.key)
+        views: list[tuple[Mapping[str, Any] | None, State | None]] = []
+        if tenant.source not in OF_UNITS:
+            views += [(None, state)] if wanted is None else []
+        else:  # a score over all is won in its parts; an exposure has no controls
+            _, parts = of_units.split(state)
+            for key, row in of_units.roster(memory.head(state)).items():
+                if row["kind"] == "subscription" and (wanted is None or key in wanted):
+                    views.append((row, parts.get(of_units.step(key))))
+        return [
+            made for row, view in views if (made := _one(tenant, row, view, what_if, all_days=all_days)) is not None
+        ]
     except TenantDamaged:  # one tenant's matter: the next poll mends it
-        return None
+        return []
+
+
+def _one(
+    tenant: TenantConfig,
+    row: Mapping[str, Any] | None,
+    state: State | None,
+    what_if: Sequence[str],
+    *,
+    all_days: bool,
+) -> Advised | None:
+    known = memory.decode(state)
     if known.newest is None:
         return None
     earlier = known.before(known.newest.day.day) if all_days else ()
@@ -119,7 +169,9 @@ async def _advised(
         tenant.name,
         tenant.tenant_id,
         advise(known.newest, known.profiles, earlier, tenant.targets, what_if),
+        unit=row and unit_words(row),
         texts=known.language or tenant.language,
+        entry=tenant.key,
     )
 
 
@@ -173,7 +225,7 @@ def _standing(unit: Advised, speak: Language) -> str:
     advice, score = unit.advice, unit.advice.score
     score_words = speak.text(
         "next.score_asserted" if score.asserted else "next.score",
-        tenant=plain(unit.tenant),
+        tenant=plain(unit.name),
         day=speak.day(advice.day),
         score=speak.number(score.current),
         most=speak.number(score.max),
@@ -193,7 +245,7 @@ def _draw(places: Sequence[Place], speak: Language, *, several: bool) -> None:
         since = speak.day(one.since)
         shown.add_row(
             speak.count(place.number),
-            *([plain(place.of.tenant)] if several else []),
+            *([plain(place.of.name)] if several else []),
             speak.number(one.points),
             speak.percent(one.share_percent),
             _control(one, speak),
@@ -227,7 +279,7 @@ def _say_projection(unit: Advised, then: WhatIf, speak: Language) -> None:
     score = unit.advice.score
     out.print()
     controls = speak.listing(map(plain, then.controls))
-    out.print(speak.text("next.if_full", tenant=plain(unit.tenant), controls=controls))
+    out.print(speak.text("next.if_full", tenant=plain(unit.name), controls=controls))
     projection = speak.text(
         "next.projection",
         before=speak.number(score.current),

@@ -6,17 +6,21 @@ writes the files, tenant by tenant, so that thousands of them need no more memor
 
 import argparse
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from attrs import evolve
+
 from connector import __version__
 from connector.app import evidence
 from connector.cli.common import add_language, config_of, store_beside
-from connector.cli.selection import add_tenant, selected
+from connector.cli.selection import ONE_UNIT_HELP, add_tenant, add_unit, selected
 from connector.cli.terminal import complain, console, plain, progress, write_document
 from connector.cli.times import day
+from connector.cli.unit_view import called, view_of
 from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
@@ -36,6 +40,7 @@ MAX_DETAILED = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tenant(parser)
+    add_unit(parser, ONE_UNIT_HELP)
     all_help = f"compare all tenants; up to {MAX_DETAILED} follow in full, of more only those named with --tenant"
     parser.add_argument("--all-tenants", action="store_true", help=all_help)
     parser.add_argument(
@@ -58,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     if form.single and len(tenants) > 1 and not _is_folder(args.out):
         problem = f"{form.name.upper()} documents are of one tenant, and {len(tenants)} are asked for"
         raise ConfigError([problem], "write one file a tenant: --out DIR/, or say --tenant NAME")
+    if args.unit and len(tenants) != 1:
+        raise ConfigError([f"--unit is of one tenant, and {len(tenants)} are asked for"], "say --tenant NAME")
     return asyncio.run(_report(config, tenants, named, form, args))
 
 
@@ -91,7 +98,12 @@ async def _report(
     args: argparse.Namespace,
 ) -> int:
     now = SystemClock().now()
-    async with store_beside(config) as store:
+    async with store_beside(config) as whole_store:
+        store, row = await view_of(whole_store, tenants[0], args.unit)
+        if row is not None:
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", called(row))
+            tenants = named = (evolve(tenants[0], name=f"{tenants[0].name}.{name}"),)
+            config = evolve(config, tenants=())  # nothing stands beside it
         when = await period_of(store, tenants, args.start, args.end, now)
         if _is_folder(args.out):
             summaries = await save_each(config, store, tenants, when, form, Path(args.out), now)
@@ -119,19 +131,19 @@ async def save(
     archive = evidence(config)
     several = len(tenants) > 1
     summaries, columns = await _summaries(config, store, tenants, when, compare=several)
-    known = {s.tenant_id for s in summaries if s.error is None}
+    known = {s.name for s in summaries if s.error is None}  # two entries may have one tenant_id
     if not known:
         raise SecureScoreError(_silence(summaries, when), "run `securescore once` first, or choose other days")
-    full = [t for t in (tenants if form.every or len(tenants) <= MAX_DETAILED else named) if t.tenant_id in known]
+    full = [t for t in (tenants if form.every or len(tenants) <= MAX_DETAILED else named) if t.name in known]
     ordered = sorted(summaries, key=lambda s: (s.percent is None, s.percent or 0.0, s.name))
     head = brand(config.report if several else tenants[0].report)
     names = tuple(t.name for t in full)
     cover = Cover(__version__, iso(now), when, tuple(ordered), names, head, matrix.matrix(columns))
-    spans = {s.tenant_id: _span(form, when, s) for s in summaries}
+    spans = {s.name: _span(form, when, s) for s in summaries}
     with writing(out) as write, progress("Writing tenants", len(full)) as done:
         write(form.writes.opening(cover))
         for number, tenant in enumerate(full):
-            span = spans[tenant.tenant_id]
+            span = spans[tenant.name]
             write(form.writes.tenant(build.build(await whole(config, store, tenant, span, archive), span), number))
             done(number + 1)
         write(form.writes.closing(cover))

@@ -21,6 +21,8 @@ from connector.observe.months import Days, control_row, damaged, dumps, loads, v
 from connector.ports import State
 
 FORMAT = 1
+OF_OTHERS = "u/"
+"""What the parts of the further units of an entry begin with: each is decoded by itself (units.py)."""
 
 
 @frozen
@@ -154,7 +156,7 @@ def decode(state: State | None, since: str = "") -> Memory:
     """The memory of a tenant; without the closed days of months before `since` (a day). Raises TenantDamaged."""
     lost = {} if state is None else state.lost
     for part, why in lost.items():
-        if not part.startswith("days/") or part[5:] >= since[:7]:
+        if not part.startswith(OF_OTHERS) and (not part.startswith("days/") or part[5:] >= since[:7]):
             raise damaged(f"part {part or 'of everything'!r} of a tenant", ValueError(why))
     if state is None or not state.parts:
         return Memory()

@@ -19,7 +19,7 @@ from connector.observe import aggregate, memory
 from connector.observe.events import Origin
 from connector.ports import State
 
-PREFIX = "u/"
+PREFIX = memory.OF_OTHERS
 ROSTER = "units"
 """The key of the roster in the entry's head: a row a unit, by the unit's key."""
 MAX_STEP = 100
@@ -38,6 +38,15 @@ def whole(tenant: TenantConfig) -> Unit | None:
 def origin(tenant: TenantConfig, unit: Unit | None = None) -> Origin:
     """Whose the events of a unit are; without one, those of the entry itself."""
     return Origin(tenant.tenant_id, tenant.name, tenant.labels, tenant.source, unit or whole(tenant))
+
+
+def ours(tenant: TenantConfig) -> Origin:
+    """Whose events those are that the connector tells of its own work for an entry.
+
+    One of several units keeps its source: that, with its unit, is what such an event's entry is known by.
+    """
+    found = origin(tenant)
+    return found if found.unit is not None else evolve(found, source="connector")
 
 
 def step(key: str) -> str:

@@ -25,8 +25,8 @@ from connector.config.values import Config, ScheduleConfig, TenantConfig, select
 from connector.errors import Conflict, SecureScoreError, StoreError, TenantDamaged
 from connector.language.choice import language
 from connector.model import Change, Event
-from connector.observe import memory
-from connector.observe.events import Origin, stamp
+from connector.observe import memory, units
+from connector.observe.events import stamp
 from connector.observe.evidence import Evidence
 from connector.observe.severity import SeverityRules
 from connector.ports import Clock, State, Store
@@ -209,8 +209,7 @@ class Writer:
             "",
             {"summary": f"Report of {span.key} written: {written.file.name}", "report": told},
         )
-        origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, source="connector")
-        return stamp(change, origin, iso(self.clock.now()), self.severity)
+        return stamp(change, units.ours(tenant), iso(self.clock.now()), self.severity)
 
     async def _expire(self, report: ScheduleConfig) -> None:
         """Once a day. A clock that runs ahead deletes what a right one would keep, but never the latest period."""

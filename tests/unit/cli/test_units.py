@@ -197,6 +197,36 @@ def test_an_entry_is_forgotten_and_the_other_of_its_tenant_stays(lab: Lab, capsy
     assert {event["data"]["source"] for event in said(capsys) if event["data"]["tenant"]} == {"files"}
 
 
+def test_a_report_is_of_each_entry_or_of_one_unit(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    def report(*words: str) -> Any:
+        assert lab.run("report", "--out", "r.json", *words) == 0, capsys.readouterr().err
+        capsys.readouterr()
+        return json.loads((lab.folder / "r.json").read_text())
+
+    both = report("--all-tenants")
+    assert [(row["name"], row["score"]) for row in both["summaries"]] == [("contoso", 5.0), ("contoso-azure", 71.4286)]
+    assert both["detailed"] == ["contoso", "contoso-azure"]
+    of_one = report("--tenant", "contoso-azure", "--unit", "prod")
+    (row,) = of_one["summaries"]
+    assert (row["name"], row["score"], row["max_score"], row["delta"]) == ("contoso-azure.prod", 6.0, 14.0, -3.0)
+    assert lab.run("report", "--out", "r.json", "--all-tenants", "--unit", "prod") == 2
+    assert "--unit is of one tenant" in capsys.readouterr().err
+
+
+def test_next_is_of_the_units_and_not_of_the_score_over_all(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    def units(*words: str) -> list[str]:
+        assert lab.run("next", "--json", *words) in (0, 3)
+        return [(one["unit"] or {}).get("name", "") for one in said(capsys)["tenants"]]
+
+    assert units() == ["", "prod", "sub-2"]
+    assert units("--unit", "prod") == ["prod"]
+    assert units("--tenant", "contoso-azure", "--limit", "1") == ["prod", "sub-2"]
+    assert lab.run("next", "--csv", "--unit", "prod") == 0
+    assert "prod" in capsys.readouterr().out
+    assert lab.run("next", "--tenant", "contoso-azure") == 0
+    assert "contoso-azure: prod" in capsys.readouterr().out
+
+
 def test_nobody_can_be_asked_for_the_controls_of_such_an_entry(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     command = ("controls", "set", "c1", "--tenant", "contoso-azure", "--state", "ignored", "--comment", "x", "--yes")
     assert lab.run(*command) == 2

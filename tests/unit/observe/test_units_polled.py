@@ -10,8 +10,9 @@ from attrs import define, evolve, field
 from connector.clock import SimulatedClock, parse_iso
 from connector.config.values import ChangesConfig, TargetsConfig, TenantConfig
 from connector.errors import Denied, StoreError
-from connector.model import Absent, Event, Reading, Snapshot, Unchanged
+from connector.model import Absent, Change, Event, Reading, Snapshot, Unchanged
 from connector.observe import memory, units
+from connector.observe.events import stamp
 from connector.observe.poller import Poller, PollOutcome
 from connector.observe.severity import SeverityRules
 from connector.ports import Flaw, Source, State
@@ -286,3 +287,12 @@ def test_a_step_is_safe_and_one_units_own(key: str) -> None:
     assert len(step) <= units.MAX_STEP
     others = ["a/ascscore", "a/asc.score", "a.b/c.", "a/b.c", "x" * 299 + "/s", "a_53core/s"]
     assert step not in {units.step(other) for other in others if other != key}
+
+
+@pytest.mark.parametrize(
+    ("tenant", "source"), [(ENTRY, "defender_cloud"), (TenantConfig("contoso", TENANT), "connector")]
+)
+def test_what_the_connector_says_of_its_own_work_is_the_entrys(tenant: TenantConfig, source: str) -> None:
+    change = Change("connector.write_back", "report", "", "1", "", {"summary": "written"})
+    event = stamp(change, units.ours(tenant), "2026-11-28T09:00:00Z", SeverityRules((), 3))
+    assert (event.entry, event.data["source"]) == (tenant.key, source)

@@ -108,6 +108,7 @@ VALUES = {
     "Control": "AdminMFAV2",
     "ControlTenant": "11111111-1111-1111-1111-111111111111",
     "Category": "'*'",
+    "Unit": "'*'",
     "Tier": ",".join(f"'{b64encode(tier).decode()}'" for tier in (b"Core", b"Advanced")),
 }
 """What the portal fills in; Tenant is tried with all and with some."""

@@ -100,6 +100,12 @@ FIRES: dict[str, Seen] = {
     "ConnectorProblem": Seen("connector.problem"),
 }
 """Rule → the one event that must fire it."""
+CLOUD = tuple(Seen(name) for name in samples.names() if samples.event(name).data.get("unit"))
+"""An event of every kind that is told of units."""
+EXPOSED = Seen(
+    "score.observed/subscription",
+    {"id": "exposed", "data.unit.kind": "organization", "data.unit.score": "exposureScore"},
+)
 MASS = Seen("score.changed/regressed", {"data.contributions": contributions(24)})
 
 
@@ -313,6 +319,26 @@ CASES: dict[str, Case] = {
         ),
     ),
     "TargetMissed: nothing when it is met again": Case(rule("TargetMissed"), (Seen("posture.target_met"),)),
+    # units
+    "Dropped: names the subscription": Case(
+        rule("Dropped"),
+        (Seen("score.changed/subscription"),),
+        ({"TenantName": "contoso-azure: contoso-prod", "PointsLost": 4.0, "UnitKind": "subscription"},),
+    ),
+    "Dropped: an exposure that rose": Case(
+        rule("Dropped"), (Seen("score.changed/exposure"),), ({"PointsLost": 12.5, "UnitKind": "organization"},)
+    ),
+    "Dropped: nothing for an exposure that fell": Case(
+        rule("Dropped"), (Seen("score.changed/exposure", {"data.direction": "improved", "data.delta": -12.5}),)
+    ),
+    "Dropped: owns no target of another unit": Case(
+        rule("TargetMissed"),
+        (Seen("score.changed/subscription"), Seen("posture.target_missed/exposure")),
+        ({"TargetKind": "exposure_max", "UnitKind": "organization"},),
+    ),
+    "MassChange: subscriptions are no mass of controls": Case(
+        rule("MassChange"), (Seen("score.changed/aggregate", {"data.contributions": contributions(24)}),)
+    ),
     # mass changes
     "MassChange: counts the controls": Case(
         rule("MassChange"), (FIRES["MassChange"],), ({"ControlCount": 24, "Points": 9.25, "Causes": ["configuration"]},)
@@ -584,7 +610,7 @@ ASIM = [
 
 
 BY_OPERATION = "summarize Count = count() by Operation, EventType | order by Operation asc"
-ALL = tuple(Seen(name) for name in samples.names())
+ALL = tuple(Seen(name) for name in samples.names() if not samples.event(name).data.get("unit"))
 STATE_SET = {
     "EventType": "Set",
     "Operation": "control.state_changed",
@@ -635,6 +661,15 @@ CASES |= {
             {"Operation": "profile.changed", "EventType": "Set", "Count": 2},
             {"Operation": "profile.removed", "EventType": "Delete", "Count": 1},
             {"Operation": "tenant.changed", "EventType": "Set", "Count": 1},
+        ),
+    ),
+    "audit: units and standards": Case(
+        f"{audit()} | where Operation matches regex '^(unit|compliance)' | project Operation, EventType",
+        CLOUD,
+        (
+            {"Operation": "compliance.changed", "EventType": "Set"},
+            {"Operation": "unit.added", "EventType": "Create"},
+            {"Operation": "unit.removed", "EventType": "Delete"},
         ),
     ),
     "audit: a state": Case(audit(newvalue_has_any="dynamic(['Ignored'])"), ALL, (STATE_SET,)),
@@ -808,6 +843,55 @@ CASES |= {
         ALL,
         ({"TenantName": "contoso", "ScorePercent": 42.93, "Lost": -4.5, "Won": 9.25, "Problems": 2},),
     ),
+    "workbook: the score over all, in percent": Case(
+        WORKBOOK["cloud percent"],
+        (
+            *CLOUD,
+            Seen(
+                "score.observed/subscription",
+                {"id": "all", "source": "urn:all", "data.unit.kind": "aggregate", "data.score.percent": 58.33},
+            ),
+        ),
+        ({"ScorePercent": 58.33},),
+    ),
+    "workbook: exposure": Case(
+        WORKBOOK["exposure"], (EXPOSED,), ({"Whose": "contoso-azure, all devices", "ScoreCurrent": 12.0},)
+    ),
+    "workbook: subscriptions": Case(
+        WORKBOOK["subscriptions"], CLOUD, ({"Subscription": "contoso-prod", "ScorePercent": 66.67, "ControlsFull": 1},)
+    ),
+    "workbook: a subscription is chosen by its base64": Case(
+        sentinel_content.workbook_queries("all", {"Unit": "'eA=='"})["subscriptions"], CLOUD
+    ),
+    "workbook: subscriptions to choose from": Case(
+        sentinel_content.templates()["Unit"], CLOUD, ({"Label": "contoso-prod"},)
+    ),
+    "workbook: controls of subscriptions": Case(
+        WORKBOOK["cloud controls"],
+        (Seen("control.observed/subscription", {"data.after.score": 4.0, "data.after.count": 2}),),
+        ({"ControlTitle": "Enable MFA", "Missing": 6.0, "Open": 1, "Subscriptions": 1, "Unhealthy": 3},),
+    ),
+    "workbook: compliance": Case(
+        WORKBOOK["compliance"], CLOUD, ({"Subscription": "contoso-prod", "StandardFailed": 5, "StandardPassed": 58},)
+    ),
+    "workbook: what changed in the cloud": Case(
+        f"{WORKBOOK['cloud changes']} | summarize Count = count() by EventType | order by EventType asc",
+        CLOUD,
+        (
+            {"EventType": "compliance.changed", "Count": 1},
+            {"EventType": "control.score_changed", "Count": 1},
+            {"EventType": "posture.target_missed", "Count": 1},
+            {"EventType": "score.changed", "Count": 3},
+            {"EventType": "unit.added", "Count": 1},
+            {"EventType": "unit.removed", "Count": 1},
+        ),
+    ),
+    "workbook: the tenant's own figures know nothing of the cloud": Case(
+        f"{WORKBOOK['maximum']} | where Day == datetime(2026-11-22)",
+        (*ALL, EXPOSED),
+        ({"Points": 300.5, "Maximum": 700.0},),
+    ),
+    "the older table knows the score of the tenant alone": Case("M365SecureScore() | count", CLOUD, ({"Count": 0},)),
     "workbook: test events are hidden": Case(WORKBOOK["feeds"], (Seen("score.observed", TEST),)),
     "workbook: some tenants": Case(
         sentinel_content.workbook_queries("some")["feeds"],

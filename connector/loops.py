@@ -15,16 +15,18 @@ from connector.config.values import Config, TenantConfig
 from connector.deliver import loop as deliver
 from connector.deliver.delivery import BACKOFF_CAP_S, SEND_LIMIT_S, Delivery, DurableStore, Outcome
 from connector.deliver.unwritten import PatientStore
-from connector.errors import ConfigError, Conflict, StateRefused, StoreError
+from connector.errors import ConfigError, Conflict, StateRefused, StoreError, TenantDamaged
+from connector.health import scores
 from connector.health.counters import Counters
 from connector.health.heartbeat import Heart, tell_new, until_next_slot_s
 from connector.health.overview import Facts, SinkFacts
 from connector.health.state_watch import RETRY_CAP_S, StateWatch
 from connector.health.tenant_faults import stranger_faults, strangers
 from connector.health.upkeep import CONNECTOR, Upkeep
+from connector.observe import memory, units
 from connector.observe.poller import READ_LIMIT_S, Poller, PollOutcome
 from connector.observe.schedule import Schedule, concurrency
-from connector.ports import Clock
+from connector.ports import Clock, Query
 from connector.problems import Fault
 
 if TYPE_CHECKING:
@@ -412,6 +414,25 @@ class App:
         reason, day = outcome.reason, outcome.newest_day
         self.counters.polled(outcome.tenant, outcome.status, reason, day, outcome.events, self.clock.now())
 
+    async def _note_score(self, tenant: TenantConfig, outcome: PollOutcome) -> None:
+        """The figures of /metrics, after a poll that told anything; of an entry of several units those of its whole."""
+        if self.config.health.listen is None or not (outcome.events or tenant.name not in self.counters.scores):
+            return
+        unit = units.whole(tenant)
+        of_unit = () if unit is None else (unit.key,)
+        query = Query(
+            tenant_id=tenant.key, units=of_unit, types=("score.observed",), newest_first=True, limit=scores.LOOKED_AT
+        )
+        try:
+            found = scores.newest(await self.store.history(query))
+            if found is not None and self.config.health.control_gauges:
+                newest = memory.decode(await self.store.load(tenant.key), found.day).newest
+                found = evolve(found, controls={} if newest is None else scores.controls_of(newest.day))
+        except (StoreError, TenantDamaged):
+            return  # whoever needs the state says so
+        if found is not None and tenant.name in self.counters.names:
+            self.counters.scores[tenant.name] = found
+
     def _paused(self, tenant: TenantConfig) -> PollOutcome:
         what = f"the state has reached its bound of {self.config.state.max_bytes} bytes: polling pauses"
         hint = "`securescore sinks list` shows which sink holds it; repair it or release it, or raise state.max_bytes"
@@ -452,6 +473,7 @@ class App:
             outcome = await self._poll(tenant)
             self._moving("observe")
             self._note(outcome)
+            await self._note_score(tenant, outcome)
             # Without room in the outbox a tenant comes to its turn again as soon as there is some.
             again_in_s = {"outbox_full": LOOK_S, "state_unavailable": self.watch.wait_s("polls")}.get(outcome.reason)
             schedule.done(tenant.key, self.clock.now(), outcome.retry_after_s, again_in_s)

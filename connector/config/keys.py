@@ -161,6 +161,9 @@ TOP: Mapping[str, Option] = {
     "reports": Option("list", doc="Reports that are written by themselves, once a period."),
     "health.listen": Option("address", "127.0.0.1:9464", choices=("off",), doc="Where /healthz and /metrics listen."),
     "health.heartbeat": Option("duration", 3600.0, minimum=60, choices=("off",), doc="How often a heartbeat is sent."),
+    "health.control_gauges": Option(
+        "bool", default=False, doc="Put the points of every control on /metrics, too; 50,000 of all tenants at most."
+    ),
     "log.level": Option(
         "enum", "info", choices=("debug", "info", "warning", "error"), doc="Least level that is logged."
     ),

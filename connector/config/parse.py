@@ -148,7 +148,11 @@ def parse(
         graph=graph,
         arm=arm,
         defender_endpoint=endpoint,
-        health=HealthConfig(listen=v["health.listen"], heartbeat_s=v["health.heartbeat"] or 0.0),
+        health=HealthConfig(
+            listen=v["health.listen"],
+            heartbeat_s=v["health.heartbeat"] or 0.0,
+            control_gauges=v["health.control_gauges"],
+        ),
         reports=_reports(reader, top.get("reports")),
         log=LogConfig(level=v["log.level"], format=v["log.format"]),
         tenants_file=v["tenants_file"],

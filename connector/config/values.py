@@ -219,6 +219,7 @@ class ScheduleConfig:
 class HealthConfig:
     listen: str | None = "127.0.0.1:9464"
     heartbeat_s: float = 3600.0
+    control_gauges: bool = False
 
 
 @frozen

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import Factory, define, field, frozen
 
 from connector.clock import parse_iso
+from connector.health.scores import Score
 from connector.model import Receipt, Record
 from connector.net.http import Response
 from connector.ports import Sink
@@ -53,6 +54,7 @@ class Counters:
     latency: dict[str, Latency] = Factory(dict)
     answers: dict[int, int] = Factory(dict)
     reloads: dict[str, int] = Factory(dict)
+    scores: dict[str, Score] = Factory(dict)
     refused: str | None = None
     """Why the latest new configuration was refused, while the old one keeps running."""
     port_fault: Callable[[], str] = lambda: ""
@@ -74,6 +76,7 @@ class Counters:
         self.names = tuple(names)
         wanted = set(names)
         self.tenants = {name: seen for name, seen in self.tenants.items() if name in wanted}
+        self.scores = {name: score for name, score in self.scores.items() if name in wanted}
 
     def states(self, now: datetime) -> dict[str, int]:
         """How many tenants are ok, stale (readable, but the feed stands still), failing, pending (not polled yet)."""

@@ -13,9 +13,12 @@ from aiohttp import web
 from connector.clock import parse_iso
 from connector.health.counters import LATENCY_BUCKETS_S, Counters
 from connector.health.overview import Facts, SinkFacts
+from connector.health.scores import MAX_CONTROL_FIGURES
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+
+    Gauge = Callable[[str, str, Sequence[str], Mapping[Any, float]], Metric]
 
 MAX_REASON_CHARS = 300
 
@@ -104,6 +107,7 @@ def _families(counters: Counters, facts: Facts, version: str) -> Iterator["Metri
     yield gauge("tenant_last_success_timestamp_seconds", "The tenant's last complete poll.", ["tenant"], succeeded)
     failing = {(name,): float(seen.status == "failed") for name, seen in counters.tenants.items()}
     yield gauge("tenant_failing", "1 when the tenant's latest poll read nothing.", ["tenant"], failing)
+    yield from _score_families(counters, gauge)
     yield counter(
         "http_responses",
         "Answers to reading and signing in, by HTTP status; 429 is throttling.",
@@ -149,6 +153,31 @@ def _families(counters: Counters, facts: Facts, version: str) -> Iterator["Metri
     yield gauge("sink_parked_events", "Events a sink refused for good.", ["sink"], {(s.name,): s.parked for s in found})
     oldest = {(s.name,): _waited_s(s.oldest_due, facts.sinks.get(s.name), now) for s in found}
     yield gauge("sink_oldest_due_seconds", "How long the oldest waiting event has waited.", ["sink"], oldest)
+
+
+def _score_families(counters: Counters, gauge: "Gauge") -> Iterator["Metric"]:
+    """The scores themselves. The last revision of the newest day; what is not known is left out."""
+    found = counters.scores
+    for name, doc, field in (
+        ("score_points", "Secure Score: points reached.", "points"),
+        ("score_max_points", "Secure Score: points that can be reached.", "max_points"),
+        ("score_percent", "Secure Score: points reached of those that can be, 0-100.", "percent"),
+        ("score_asserted_points", "Points that were declared, not measured.", "asserted"),
+        ("score_points_to_win", "Points not reached.", "to_win"),
+    ):
+        values = {(tenant,): value for tenant, score in found.items() if (value := getattr(score, field)) is not None}
+        yield gauge(name, doc, ["tenant"], values)
+    of_category = [(t, c, each) for t, score in found.items() for c, each in score.categories.items()]
+    points = {(tenant, category): each[0] for tenant, category, each in of_category if each[0] is not None}
+    percent = {(tenant, category): each[1] for tenant, category, each in of_category if each[1] is not None}
+    yield gauge("category_score_points", "Points reached in a category.", ["tenant", "category"], points)
+    yield gauge("category_score_percent", "The same, of those that can be.", ["tenant", "category"], percent)
+    of_control: dict[tuple[str, ...], float] = {}
+    for tenant, score in found.items():
+        if len(of_control) + len(score.controls) <= MAX_CONTROL_FIGURES:
+            of_control |= {(tenant, name): value for name, value in score.controls.items()}
+    if of_control:
+        yield gauge("control_score_points", "Points of a control (opt-in).", ["tenant", "control"], of_control)
 
 
 def _waited_s(oldest: str | None, sink: SinkFacts | None, now: datetime) -> float:

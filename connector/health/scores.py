@@ -1,0 +1,82 @@
+"""The score of each tenant as figures for /metrics: the last revision of the newest day, as its event told it. Pure.
+
+Nothing is computed here that an event does not say, but for the points still to win. Every figure that is not known is
+left out, never zero. Categories and controls are bounded, so that no tenant can make a scrape endless.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import Factory, frozen
+
+from connector.foreign.characters import harmless
+from connector.model import Day, Event
+
+MAX_CATEGORIES = 12
+MAX_CONTROLS = 500
+"""Of one tenant; Microsoft scores some 230."""
+MAX_CONTROL_FIGURES = 50_000
+"""Of all tenants together: where there are more, the last tenants have none."""
+LOOKED_AT = 10
+"""So many of the latest score.observed are looked at: a day that came late is not the newest."""
+
+
+@frozen
+class Score:
+    """One tenant's figures. `categories`: points and percent by name; `controls`: points by name, where asked for."""
+
+    day: str
+    points: float | None = None
+    max_points: float | None = None
+    percent: float | None = None
+    asserted: float | None = None
+    categories: Mapping[str, tuple[float | None, float | None]] = Factory(dict)
+    controls: Mapping[str, float] = Factory(dict)
+
+    @property
+    def to_win(self) -> float | None:
+        if self.points is None or self.max_points is None:
+            return None
+        return round(max(0.0, self.max_points - self.points), 4)
+
+
+def newest(events: Iterable[Event]) -> Score | None:
+    """The score of the newest day among these score.observed, given the latest first; None when there is none."""
+    found = [event for event in events if event.data.get("day")]
+    if not found:
+        return None
+    return _of(max(found, key=lambda event: str(event.data["day"])).data)  # of equal days the first: the last revision
+
+
+def controls_of(day: Day) -> dict[str, float]:
+    """The points of each control."""
+    known = ((harmless(name)[:128], control.score) for name, control in sorted(day.controls.items()))
+    return (
+        {name: score for name, score in known if score is not None and name}
+        if len(day.controls) <= MAX_CONTROLS
+        else {}
+    )
+
+
+def _of(data: Mapping[str, Any]) -> Score:
+    score, points = _map(data.get("score")), _map(data.get("points"))
+    categories = {
+        harmless(str(name))[:64]: (_number(_map(each).get("score")), _number(_map(each).get("percent")))
+        for name, each in list(_map(data.get("by_category")).items())[:MAX_CATEGORIES]
+    }
+    return Score(
+        day=str(data["day"]),
+        points=_number(score.get("current")),
+        max_points=_number(score.get("max")),
+        percent=_number(score.get("percent")),
+        asserted=_number(points.get("asserted")),
+        categories=categories,
+    )
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,89 @@
+"""The score on /metrics: the last revision of the newest day, nothing that is not known, and never without bound."""
+
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from connector.health import scores
+from connector.health.counters import Counters
+from connector.health.endpoints import metrics
+from connector.health.scores import MAX_CATEGORIES, MAX_CONTROLS, Score, controls_of, newest
+from connector.model import Control, Day, Event
+from tests.fake_graph import JumpClock
+from tests.golden import samples
+from tests.unit.health.test_counters import facts
+
+
+def told(day: str, current: float, **changes: Any) -> Event:
+    return samples.event("score.observed", {"data.day": day, "data.score.current": current, **changes})
+
+
+def shown(**of: Score) -> dict[tuple[str, ...], float]:
+    made = Counters(1.0, tuple(of))
+    made.scores = dict(of)
+    text = metrics(made, facts(JumpClock()), "1").decode()
+    return {
+        (s.name.removeprefix("securescore_"), *sorted(s.labels.values())): s.value
+        for f in text_string_to_metric_families(text)
+        for s in f.samples
+        if s.name.removeprefix("securescore_").startswith(("score_", "category_", "control_"))
+    }
+
+
+def test_the_last_revision_of_the_newest_day_counts_whatever_came_later() -> None:
+    latest_first = [told("2026-11-20", 1.0), told("2026-11-22", 300.5), told("2026-11-22", 299.0)]
+    found = newest(latest_first)
+    assert found is not None
+    assert (found.day, found.points) == ("2026-11-22", 300.5)
+    assert newest([]) is None
+
+
+def test_every_figure_of_an_event_is_told() -> None:
+    found = newest([samples.event("score.observed")])
+    assert found is not None
+    figures = shown(contoso=found)
+    assert figures["score_points", "contoso"] == 300.5
+    assert figures["score_max_points", "contoso"] == 700.0
+    assert figures["score_percent", "contoso"] == 42.93
+    assert figures["score_asserted_points", "contoso"] == 18.0
+    assert figures["score_points_to_win", "contoso"] == 399.5
+    assert figures["category_score_points", "Identity", "contoso"] == 64.0
+    assert figures["category_score_percent", "Device", "contoso"] == 42.58
+    assert not [name for name, *_ in figures if name.startswith("control")]
+
+
+def test_what_is_not_known_is_left_out_never_zero() -> None:
+    event = told("2026-11-22", 1.0, **{"data.score": {"current": None, "max": 10.0}, "data.by_category": None})
+    found = newest([event])
+    assert found is not None
+    assert (found.points, found.percent, found.to_win) == (None, None, None)
+    assert {name for name, *_ in shown(contoso=found)} == {"score_max_points", "score_asserted_points"}
+
+
+@pytest.mark.parametrize("odd", [None, [], "x", {"score": True, "percent": "9"}, 7])
+def test_odd_values_are_unknown(odd: Any) -> None:
+    found = newest([told("2026-11-22", 1.0, **{"data.by_category": {"a\n\u202eb": odd}, "data.points": odd})])
+    assert found is not None
+    assert found.categories == {"a b": (None, None)}
+
+
+def test_no_tenant_makes_a_scrape_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = newest([told("2026-11-22", 1.0, **{"data.by_category": {str(n): {"score": 1.0} for n in range(99)}})])
+    assert found is not None
+    assert len(found.categories) == MAX_CATEGORIES
+    controls = {str(n): Control(str(n), "Identity", float(n), None) for n in range(MAX_CONTROLS + 1)}
+    assert controls_of(Day("d", "2026-11-22", 1.0, 2.0, controls)) == {}
+    few = controls_of(Day("d", "2026-11-22", 1.0, 2.0, dict(list(controls.items())[:3])))
+    assert few == {"0": 0.0, "1": 1.0, "2": 2.0}
+    monkeypatch.setattr("connector.health.endpoints.MAX_CONTROL_FIGURES", 5)
+    figures = shown(a=Score("2026-11-22", controls=few), b=Score("2026-11-22", controls=few))
+    assert {tenant for name, *labels in figures if name == "control_score_points" for tenant in labels[1:]} == {"a"}
+    assert scores.MAX_CONTROL_FIGURES == 50_000
+
+
+def test_a_tenant_that_is_gone_leaves_no_figure_behind() -> None:
+    made = Counters(1.0, ("a", "b"))
+    made.scores = {"a": Score("2026-11-22"), "b": Score("2026-11-22")}
+    made.replace(["b"])
+    assert list(made.scores) == ["b"]

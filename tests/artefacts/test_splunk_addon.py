@@ -354,6 +354,8 @@ async def test_an_input_is_expected_from_its_first_start_on(bench: Bench) -> Non
     assert abs(row["last_seen"] - datetime.now(UTC).timestamp()) < 60
     told = [json.loads(e["data"]) for e in run.events if "connector.heartbeat" in e["data"]]
     assert {each["instance"] for each in told} == {row["instance"]}, "heartbeats bear the same name"
+    assert (await bench.poll("lost", account="gone")).code == 1
+    assert "lost" in rows, "one that cannot even begin is missed, too"
 
 
 async def test_the_input_has_a_log_of_its_own(bench: Bench) -> None:

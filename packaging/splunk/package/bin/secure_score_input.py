@@ -191,9 +191,14 @@ class _Run:
 
     def go(self, stanza: str, writer: Any) -> bool:
         """Poll and deliver; whether all went well. Raises SecureScoreError."""
-        config = self.configured()
-        log_as_splunkd(config.log)
         own_log(f"{REST_ROOT}_{self.name}.log", input=self.name)
+        try:
+            config = self.configured()
+        except SecureScoreError:
+            if not self.server.clustered:  # there whoever polls says so, under its own name
+                asyncio.run(self._announce())
+            raise
+        logging.getLogger().setLevel(config.log.level.upper())
         return asyncio.run(self._visit(config, stanza, writer))
 
     async def _visit(self, config: Config, stanza: str, writer: Any) -> bool:
@@ -209,7 +214,7 @@ class _Run:
 
     async def _turn(self, config: Config, stanza: str, writer: Any, interval_s: int) -> bool:
         # splunkd's questions about scheme and arguments are answered without loading the engine.
-        from connector.app import instance, open_app  # noqa: PLC0415
+        from connector.app import open_app  # noqa: PLC0415
         from connector.homes.input_requests import InputRequests, fulfil  # noqa: PLC0415
 
         collection = None
@@ -221,8 +226,7 @@ class _Run:
             if other is not None:
                 log.info("another member polls this input: %s", other)
                 return True
-        called = instance(f"-{self.name}")
-        await self._announce(called, interval_s)
+        called = await self._announce()
         index = self.params.get("index", "")
         if index not in ("", "default") and splunk_conf.is_on(self.params.get("set_macro", "1")):
             await in_thread(lambda: self._let_searches_read(index))
@@ -245,13 +249,19 @@ class _Run:
         log.info("%s: %s, %d events sent", *summary(polls), sent)
         return all(p.status != "failed" for p in polls) and all(s.state in ("ok", "idle") for s in sinks)
 
-    async def _announce(self, called: str, interval_s: int) -> None:
-        """Be among those whose silence is noticed. A KV store that is away is no reason not to poll."""
+    async def _announce(self) -> str:
+        """Be among those whose silence is noticed; what this connector calls itself.
+
+        A KV store that is away is no reason not to poll.
+        """
+        from connector.app import instance  # noqa: PLC0415 - as above
+
+        called = instance(f"-{self.name}")
         row = {
             "instance": called,
             "input": self.name,
             "host": self.server.name,
-            "interval_s": interval_s,
+            "interval_s": splunk_conf.interval_s(self.params),
             "last_seen": int(time.time()),
         }
 
@@ -262,6 +272,7 @@ class _Run:
             await in_thread(keep)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs an alarm and no event
             log.warning("not among the expected instances (lookup %s): %s", INSTANCES, error)
+        return called
 
     def _let_searches_read(self, index: str) -> None:
         """See that the shipped searches look into this index, where their macro is a plain list of indexes."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from connector.cli.common import config_of, graph_of, store_beside
 from connector.cli.controls_set import asked_for, set_states
-from connector.cli.selection import add_tenant, one, selected
+from connector.cli.selection import ONE_UNIT_HELP, add_tenant, add_unit, one, selected
 from connector.cli.terminal import cell_len, console, draw, dump, plain, plural, table
+from connector.cli.unit_view import view_of
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.model import PORTAL, Day, Profile
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tenant(parser, "which tenants (list), or which one (show, set): names, globs or label=value")
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
     reading = parser.add_argument_group("list, show")
+    add_unit(reading, ONE_UNIT_HELP)
     reading.add_argument("--live", action="store_true", help="list: ask Graph now, instead of the last poll")
     reading.add_argument("--offline", action="store_true", help="show: what the last poll saw, instead of asking Graph")
     reading.add_argument("--service", metavar="S", help="list: only controls of this service, e.g. AzureAD")
@@ -58,12 +60,13 @@ def run(args: argparse.Namespace) -> int:
 def _check_usage(args: argparse.Namespace) -> None:
     """Options that this action does not have are a mistake, not noise: `list --yes` was meant to be something else."""
     allowed = {
-        "list": {"live", "service", "state"},
-        "show": {"offline"},
+        "list": {"live", "service", "state", "unit"},
+        "show": {"offline", "unit"},
         "set": {"state", "comment", "assigned_to", "from_csv", "max", "dry_run", "yes", "operator"},
     }[args.action]
     given = {name: getattr(args, name) for name in ("live", "offline", "service", "state", "comment", "assigned_to")}
     given |= {name: getattr(args, name) for name in ("from_csv", "dry_run", "yes", "operator")}
+    given["unit"] = args.unit or None
     strange = [f"--{k.replace('_', '-')}" for k, v in given.items() if v not in (None, False) and k not in allowed]
     problems = [f"{option} does not belong to `controls {args.action}`" for option in strange]
     if args.action == "list" and args.name:
@@ -78,7 +81,8 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 def _tenants(config: Config, args: argparse.Namespace) -> Sequence[TenantConfig]:
     """The selected tenants, or all. Asking Graph is for one tenant at a time."""
-    return [_tenant(config, args.tenant, live=True)] if args.live else selected(config, args.tenant)
+    alone = args.live or args.unit
+    return [_tenant(config, args.tenant, live=args.live)] if alone else selected(config, args.tenant)
 
 
 def _tenant(config: Config, patterns: Sequence[str], *, live: bool = False) -> TenantConfig:
@@ -96,7 +100,7 @@ async def _list(config: Config, tenants: Sequence[TenantConfig], args: argparse.
     wanted_state = state_of(args.state) if args.state else None
     rows: list[dict[str, Any]] = []
     for tenant in tenants:
-        profiles, day = await (_live(config, tenant, args.service) if args.live else _stored(config, tenant))
+        profiles, day = await (_live(config, tenant, args.service) if args.live else _stored(config, tenant, args.unit))
         found = (row_of(tenant.name, p, day) for p in profiles.values())
         rows += [
             row
@@ -137,7 +141,7 @@ def show_list(rows: Sequence[Mapping[str, Any]], *, several: bool) -> None:
 
 async def _show(config: Config, tenant: TenantConfig, args: argparse.Namespace) -> int:
     if args.offline or tenant.source != "graph":
-        profiles, day = await _stored(config, tenant)
+        profiles, day = await _stored(config, tenant, args.unit)
         profile = profiles.get(args.name)
         names: Iterable[str] = profiles
     else:
@@ -220,9 +224,12 @@ def _state_words(row: Mapping[str, Any]) -> str:
     return plain(row["portal"] if row["state"] == "Default" else f"{row['portal']} ({row['state']})")
 
 
-async def _stored(config: Config, tenant: TenantConfig) -> tuple[Mapping[str, Profile], Day | None]:
-    """What the last poll saw."""
-    async with store_beside(config) as store:
+async def _stored(
+    config: Config, tenant: TenantConfig, unit: Sequence[str]
+) -> tuple[Mapping[str, Profile], Day | None]:
+    """What the last poll saw, of a tenant or of one of its units."""
+    async with store_beside(config) as whole:
+        store, _ = await view_of(whole, tenant, unit)
         seen = memory.decode(await store.load(tenant.key), since="9999")
     if seen.profiles is None:
         raise SecureScoreError(

@@ -28,7 +28,7 @@ def add_tenant(parser: argparse.ArgumentParser, words: str = HELP) -> None:
     parser.add_argument("--tenant", action="append", default=[], metavar="T", help=words)
 
 
-def add_unit(parser: argparse.ArgumentParser, words: str = UNIT_HELP) -> None:
+def add_unit(parser: argparse._ActionsContainer, words: str = UNIT_HELP) -> None:
     """--unit, as every command has it."""
     parser.add_argument("--unit", action="append", default=[], metavar="U", help=words)
 

@@ -20,6 +20,8 @@ from connector.observe.memory import Memory
 from connector.observe.units import parts_of, split, step
 from connector.ports import State
 
+OF_THE_ENTRY = frozenset({"feed.gap"})
+"""What is told of the entry alone: days are missing because nothing was read, and that is the same of every unit."""
 UNITS_A_COMMIT = 50
 """How many units are folded at once where each of them has news, as on a new day."""
 
@@ -83,7 +85,7 @@ class UnitFolds:
                 told.append((unit, arrivals[unit.key]))
             after, changes, remembered = self._folded(before, snapshot, unit)
             parts |= parts_of(unit.key, before, after)
-            told += [(unit, change) for change in changes]
+            told += [(unit, change) for change in changes if change.type not in OF_THE_ENTRY]
             if remembered.newest is not None:
                 days[unit] = remembered.newest.day
             fresh[unit.key] = said(remembered, after, digest)

@@ -233,6 +233,20 @@ def test_nobody_can_be_asked_for_the_controls_of_such_an_entry(lab: Lab, capsys:
     assert "is read by source: defender_cloud" in capsys.readouterr().err
 
 
+def test_the_controls_of_a_unit(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    def controls(*words: str) -> dict[str, Any]:
+        assert lab.run("controls", "list", "--json", "--tenant", "contoso-azure", *words) == 0
+        return {row["control"]: row["score"] for row in said(capsys)}
+
+    assert controls("--unit", "prod") == {"c1": 2.0, "c2": 4.0}
+    assert controls("--unit", "sub-2") == {"c1": 10.0, "c2": 4.0}
+    assert controls().keys() == {FIRST, SECOND}, "the parts of the score over all"
+    assert lab.run("controls", "show", "c1", "--tenant", "contoso-azure", "--unit", "prod") == 0
+    assert "Control c1" in capsys.readouterr().out
+    assert lab.run("controls", "set", "c1", "--tenant", "contoso", "--unit", "prod", "--state", "ignored") == 2
+    assert "--unit does not belong to `controls set`" in capsys.readouterr().err
+
+
 def test_which_units_a_word_means() -> None:
     def row(id_: str, name: str, kind: str = "subscription") -> dict[str, str]:
         return {"kind": kind, "id": id_, "name": name, "score_name": "ascScore"}

@@ -205,6 +205,14 @@ async def test_units_come_and_go() -> None:
     assert not [name for name in lab.state.parts if sub(2) in name], "what is kept of it goes with it"
 
 
+async def test_days_without_a_read_are_one_gap_and_not_one_a_unit() -> None:
+    lab = Lab()
+    await lab.poll("2026-11-25T09:00:00Z", *(one(n, "2026-11-25") for n in range(3)))
+    await lab.poll("2026-11-29T09:00:00Z", *(one(n, "2026-11-29", healthy=2) for n in range(3)))
+    assert lab.told("feed.gap") == {("feed.gap", TENANT): 1}
+    assert {unit for kind, unit in lab.told() if kind == "control.score_changed"} == {sub(0), sub(1), sub(2)}
+
+
 async def test_a_suspicious_day_is_refused_for_the_unit_it_is_of() -> None:
     lab = Lab()
     await lab.poll("2026-11-28T09:00:00Z", one(1, "2026-11-28"), one(2, "2026-11-28"))

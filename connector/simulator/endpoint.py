@@ -33,11 +33,11 @@ def body(world: World, who: Tenant, path: str, now: datetime, origin: str) -> by
 
 
 def _score(world: World, who: Tenant, group: int, now: datetime) -> float:
-    """Between two levels a week apart, with a little noise from day to day."""
+    """Between two levels a week apart, with some noise from day to day."""
     hours = (now - world.start) // timedelta(hours=1)
     week, left = divmod(hours, 168)
     low, high = (_level(world, who, group, week + after) for after in (0, 1))
-    noise = share(world.seed, "exposure noise", who.number, group, hours // 24) - 0.5
+    noise = 3.0 * (share(world.seed, "exposure noise", who.number, group, hours // 24) - 0.5)
     return round(min(100.0, max(0.0, low + (high - low) * left / 168 + noise)), 2)
 
 

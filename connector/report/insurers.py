@@ -64,7 +64,8 @@ def behind(report: TenantReport, pen: Pen, _prefix: str) -> Content:
 
 
 def _limits(one: Question, pen: Pen) -> Row:
-    missing = soft(", ".join(one.missing)) if one.missing else "–"
+    lacking = [pen.say.listed(map(soft, group.split(" or ")), "or") for group in one.missing]
+    missing = pen.say.listed(lacking) or "–"
     return (pen(f"insurance.{one.id}.question"), missing, pen(f"insurance.{one.id}.limits"))
 
 

@@ -376,6 +376,8 @@ def test_the_score_of_the_subscription_is_read_only_when_asked() -> None:
     assert {tenant.source for tenant in read("defaults").tenants} == {"graph"}
     graph, azure = read("azure as well").tenants[:2]
     assert (graph.name, azure.name, azure.source) == ("contoso", "contoso-azure", "defender_cloud")
+    assert azure.auth is not None
+    assert graph.auth is not None
     assert (azure.tenant_id, azure.auth.kind) == (graph.tenant_id, graph.auth.kind)
     commands = deployed("azure as well, roles by others")[0].outputs()["roleAssignments"]
     assert f"--role acdd72a7-3385-48ef-bd42-f606fba81ae7 --scope /subscriptions/{SUBSCRIPTION}" in commands[-1]

@@ -201,7 +201,8 @@ def show(units: Sequence[Advised], limit: int, speak: Language) -> None:
     if len(units) == 1:
         out.print(_standing(units[0], speak))
     else:
-        out.print(speak.text("next.tenants", tenants=len(units), n=count))
+        key = "next.units" if any(unit.unit for unit in units) else "next.tenants"
+        out.print(speak.text(key, units=len(units), n=count))
     for stage in dict.fromkeys(STAGES.values()):
         found = [place for place in places if STAGES[place.action.group] == stage]
         if found:

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from connector.advice.listing import COLUMNS
+from connector.advice.listing import COLUMNS, Advised
+from connector.advice.values import Advice, Standing
+from connector.cli import next as next_
 from connector.cli.main import main
+from connector.language.choice import language
 from tests.fake_graph import TENANT, day_document, profile_document
 
 OTHER = "22222222-2222-2222-2222-222222222222"
@@ -157,6 +160,16 @@ def test_texts_of_microsoft_in_another_language_are_called_so(
     other.write_text(json.dumps({**whole, "poll": {"language": "de-DE"}}))
     assert main(["once", "-c", str(other)]) == 3
     assert "Titles and texts of controls are Microsoft's own, in German." in said(str(other), capsys, "--tenant", "one")
+
+
+def test_units_are_called_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    advice = Advice("2026-11-22", Standing(None, None, None, None, None), (), None, 0, ())
+    tenant, unit = Advised("one", TENANT, advice), Advised("one", TENANT, advice, unit={"id": "s", "name": "prod"})
+    next_.show([tenant, tenant], 5, language())
+    next_.show([tenant, unit], 5, language())
+    told = capsys.readouterr().out
+    assert "2 tenants, 0 open controls" in told
+    assert "2 tenants and subscriptions, 0 open controls" in told
 
 
 def test_a_name_that_one_tenant_has_is_told_of_the_others(config: str, capsys: pytest.CaptureFixture[str]) -> None:

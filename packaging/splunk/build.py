@@ -178,6 +178,8 @@ def without_pages(tree: Path) -> None:
     for name in PAGES:
         (tree / f"default/data/ui/views/{name}.xml").unlink(missing_ok=True)
         navigation.write_text(navigation.read_text().replace(f'  <view name="{name}"/>\n', ""))
+    page = tree / f"default/data/ui/views/{START}.xml"
+    page.write_text(re.sub(rf'<a href="(?:{"|".join(PAGES)})">[^<]*</a> · *', "", page.read_text()))
 
 
 def guard_pages(declare: Path) -> None:

@@ -124,6 +124,8 @@ def test_the_add_on_can_do_without_pages(splunk: Packages, tmp_path: Path) -> No
         path.stem for path in (splunk.addon_tree / "default/data/ui/views").iterdir()
     }
     assert set(re.findall(r'view name="(\w+)"', navigation)) - views == {"search", "alerts"}, "those are Splunk's own"
+    links = ET.fromstring((tree / "default/data/ui/views/securescore_start.xml").read_text()).iter("a")
+    assert {link.get("href") for link in links} <= views | {"alerts"}
     assert (tree / "README/inputs.conf.spec").exists(), "conf files are what is left"
 
 

@@ -1,6 +1,7 @@
 """Which language is meant by what somebody wrote: a code, a longer tag, or a near miss. Reads its file of texts."""
 
 import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import resources
@@ -26,7 +27,6 @@ def language(tag: str = DEFAULT) -> Language:
     code = code.lower()
     if code not in LANGUAGES:
         raise ConfigError([f"there are no texts in the language {tag!r}"], _hint(tag))
-
     file = json.loads((FOLDER / f"{code}.json").read_text("utf-8"))
     region = next((part.upper() for part in rest if len(part) == 2), None)
     if region and _in_cldr(f"{code}_{region}"):
@@ -40,23 +40,24 @@ def _in_cldr(locale: str) -> bool:
     return has(locale)
 
 
-def names() -> dict[str, str]:
-    """Every language by its code, each with the name that its own speakers give it."""
-    return {code: json.loads((FOLDER / f"{code}.json").read_text("utf-8"))["name"] for code in LANGUAGES}
-
-
 def _hint(tag: str) -> str:
-    """The language that was probably meant: people write names and countries, too."""
-    word = tag.strip().casefold()
-    english = language(DEFAULT)
-    known = {code: code for code in LANGUAGES}
-    for code, name in names().items():
-        known |= {name.casefold(): code, english.name_of(code).casefold(): code}
-    known |= {country: code for country, code in _COUNTRIES.items() if code in LANGUAGES}
-    near = get_close_matches(word, known, n=1, cutoff=0.7)
-    every = f"one of {', '.join(LANGUAGES)}"
-    return f"did you mean {known[near[0]]}? It is {every}" if near else f"say {every}"
+    """The language that was probably meant: people write names, in whatever language, and countries."""
+    known = {code: code for code in LANGUAGES} | dict(_COUNTRIES)
+    for speaker in map(language, LANGUAGES):
+        known |= {speaker.name_of(code).casefold(): code for code in LANGUAGES}
+    near = get_close_matches(tag.strip().casefold(), known, n=1, cutoff=0.75)
+    every = f"are {', '.join(LANGUAGES)}"
+    return f"did you mean {known[near[0]]}? There {every}" if near else f"there {every}"
 
 
-_COUNTRIES = {"at": "de", "cz": "cs", "dk": "da", "gb": "en", "jp": "ja", "kr": "ko", "uk": "en", "us": "en"}
+_COUNTRIES: Mapping[str, str] = {
+    "at": "de",
+    "cz": "cs",
+    "dk": "da",
+    "gb": "en",
+    "jp": "ja",
+    "kr": "ko",
+    "uk": "en",
+    "us": "en",
+}
 """Codes of countries that are often taken for those of their languages."""

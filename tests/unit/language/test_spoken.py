@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from connector.config import keys
 from connector.errors import ConfigError
 from connector.language.choice import LANGUAGES, language
 from connector.language.spoken import Language
@@ -106,14 +107,31 @@ def test_names_of_languages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "meant"), [("english", "did you mean en?"), ("US", "did you mean en?"), ("klingon", "say one of")]
+    ("wrong", "meant"),
+    [
+        ("english", "en"),
+        ("US", "en"),
+        ("german", "de"),
+        ("Deutch", "de"),
+        ("Japanisch", "ja"),
+        ("日本語", "ja"),
+        ("jp", "ja"),
+        ("espanol", "es"),
+        ("klingon", None),
+        ("zh-Hans", None),
+        ("", None),
+    ],
 )
-def test_a_language_that_does_not_ship_is_refused_with_the_nearest(wrong: str, meant: str) -> None:
+def test_a_language_that_does_not_ship_is_refused_with_the_nearest(wrong: str, meant: str | None) -> None:
     with pytest.raises(ConfigError) as refused:
         language(wrong)
-    assert wrong in str(refused.value)
-    assert meant in (refused.value.hint or "")
-    assert ", ".join(LANGUAGES) in (refused.value.hint or "")
+    hint = refused.value.hint or ""
+    assert repr(wrong) in str(refused.value)
+    assert hint == (f"did you mean {meant}? There are " if meant else "there are ") + ", ".join(LANGUAGES)
+
+
+def test_the_configuration_offers_the_languages_that_there_are() -> None:
+    assert sorted(keys.LANGUAGES) == list(LANGUAGES)
 
 
 def test_babel_is_loaded_by_who_writes_in_a_language_only() -> None:

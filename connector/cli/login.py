@@ -52,6 +52,13 @@ def choose(config: Config, name: str | None, *, write: bool) -> tuple[TenantConf
     return able[0]
 
 
+def role_of(tenant: TenantConfig) -> str:
+    """What a person must be allowed to, for what the entry reads."""
+    if tenant.source == "defender_cloud":
+        return "the role Reader or Security Reader in Azure"
+    return "the directory role Security Reader"
+
+
 def _auth(tenant: TenantConfig, *, write: bool) -> AuthConfig | None:
     return tenant.write_auth if write else tenant.auth
 
@@ -64,7 +71,7 @@ async def _login(config: Config, tenant: TenantConfig, auth: AuthConfig, *, writ
         flow = await transports.sign_in.begin_login(auth, target, config.network)
         end = clock.now() + timedelta(seconds=flow.expires_s)
         say(f"Tenant {plain(tenant.name)}: open {plain(flow.url)} and enter the code {plain(flow.code)}")
-        say(f"Sign in as a user with the directory role Security Reader, within {flow.expires_s / 60:.0f} minutes.")
+        say(f"Sign in as a user with {role_of(tenant)}, within {flow.expires_s / 60:.0f} minutes.")
         token = None
         while token is None:
             if clock.now() >= end:

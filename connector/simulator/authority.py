@@ -86,6 +86,7 @@ class Authority:
     fail: deque[tuple[int, Mapping[str, str], bytes]] = field(factory=deque, repr=False)
     directory_roles: tuple[str, ...] = (SECURITY_READER,)
     identities: dict[str, str] = Factory(dict)
+    identity_roles: frozenset[str] = frozenset({READ})
     _key: bytes = field(factory=lambda: secrets.token_bytes(32), repr=False)
     _devices: dict[str, _Device] = Factory(dict)
     _refresh: dict[str, tuple[str, str]] = field(factory=dict, repr=False)
@@ -265,8 +266,9 @@ class Authority:
         if tenant is None:
             raise Refusal(400, "invalid_request", 0, "Identity not found.")
         issuer = f"https://sts.windows.net/{tenant}/"
-        claims = {"iss": issuer, "aud": query.get("resource", ""), "tid": tenant, "roles": [READ], "idtyp": "app"}
-        token = self.issue({**claims, "sub": f"identity:{query.get('client_id', '')}"})
+        claims = {"iss": issuer, "aud": query.get("resource", ""), "tid": tenant, "idtyp": "app"}
+        roles = {"roles": sorted(self.identity_roles)}
+        token = self.issue({**claims, **roles, "sub": f"identity:{query.get('client_id', '')}"})
         expires = int(self.clock.now().timestamp()) + self.lifetime_s
         times = {"expires_on": str(expires), "expires_in": str(self.lifetime_s)}
         return {"access_token": token, "resource": claims["aud"], "token_type": "Bearer", **times}

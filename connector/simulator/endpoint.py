@@ -13,7 +13,8 @@ from connector.simulator.world import World
 
 PATHS = ("/api/exposureScore", "/api/exposureScore/ByMachineGroups")
 AUDIENCES = frozenset({"https://api.securitycenter.microsoft.com", "https://api.security.microsoft.com"})
-ROLE = "Score.Read.All"
+ROLE, SCOPE = "Score.Read.All", "Score.Read"
+"""What an application needs, and what a person."""
 GROUPS = ("UnassignedGroup", "Servers", "Clients EU", "Clients US")
 
 

@@ -244,7 +244,7 @@ async def _azure(sim: Simulation, ask: Ask, caller: Caller | None, fault: Fault 
 async def _endpoint(sim: Simulation, ask: Ask, caller: Caller | None, fault: Fault | None) -> Reply:
     """As `_graph`, for Defender for Endpoint: the wrong audience is refused in the words of a missing permission."""
     who = _identified(sim, caller, None)
-    granted = endpoint.ROLE in who.roles or who.audience is None
+    granted = (endpoint.SCOPE if who.delegated else endpoint.ROLE) in who.roles or who.audience is None
     if not granted or (who.audience is not None and who.audience.rstrip("/") not in sim.endpoint_audiences):
         raise GraphError(
             403, "Forbidden", f"The application does not have any of the required permissions: {endpoint.ROLE}."

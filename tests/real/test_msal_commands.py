@@ -28,7 +28,7 @@ from connector.simulator.authority import Registration
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import READ, WRITE, serve
 from connector.simulator.world import World
-from tests.real.authority import CLIENT, IDENTITY, SECRET, Bench, bench
+from tests.real.authority import CLIENT, IDENTITY, SECRET, Bench, bench, keys
 
 START = (datetime.now(UTC) - timedelta(days=100)).date()
 
@@ -336,6 +336,61 @@ async def test_login_for_whom(site: Site, capsys: pytest.CaptureFixture[str]) ->
     assert "device_code" in capsys.readouterr().err
     assert await command("login", "-c", site.write(*own), "--tenant", "nobody") == 2
     assert "no tenant named" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------- Azure and Defender for Endpoint
+
+ARM, ENDPOINT = "https://management.azure.com", "https://api.securitycenter.microsoft.com"
+
+
+def entry(site: Site, source: str, auth: dict[str, Any]) -> str:
+    """A configuration of one entry of this source."""
+    root = {"base_url": site.graph}
+    entry = {"name": "t0", "tenant_id": site.tenants[0], "source": source, "auth": auth}
+    return site.write(tenants=[entry], arm=root, defender_endpoint=root)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["client_secret", "certificate", "managed_identity", "federated", "federated_identity", "device_code", "token"],
+)
+@pytest.mark.parametrize(("source", "audience"), [("defender_cloud", ARM), ("defender_endpoint", ENDPOINT)])
+async def test_every_kind_of_sign_in_is_for_what_the_source_reads(
+    site: Site, kind: str, source: str, audience: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, tenant = site.bench, site.tenants[0]
+    made.app.roles[tenant] = frozenset({"Score.Read.All"})
+    made.app.scopes = frozenset({"user_impersonation", "Score.Read"})
+    made.app.federated_subjects.update({"cluster", f"identity:{IDENTITY}"})
+    made.authority.identities.update({"": tenant, IDENTITY: tenant})
+    made.authority.identity_roles = frozenset({"Score.Read.All"})
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{made.authority.base_url}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "header-of-the-platform")
+    own: dict[str, Any] = {"kind": kind.partition("_identity")[0] if "federated" in kind else kind}
+    if kind == "client_secret":
+        own = site.secret()
+    elif kind == "certificate":
+        pair = keys("x")
+        made.app.certificates.append(pair.certificate)
+        own |= {"client_id": CLIENT, "file": made.file("key.pem", pair.pem)}
+    elif kind == "federated":
+        subject = {"sub": "cluster", "aud": "api://AzureADTokenExchange"}
+        own |= {"client_id": CLIENT, "token_file": made.file("federated", made.authority.issue(subject))}
+    elif kind == "federated_identity":
+        own |= {"client_id": CLIENT, "managed_identity": IDENTITY}
+    elif kind == "device_code":
+        own |= {"client_id": CLIENT, "cache": "cache.json"}
+        code, _ = await asyncio.gather(command("login", "-c", entry(site, source, own)), approve(site))
+        assert code == 0
+    elif kind == "token":
+        own = site.token(aud=audience, tid=tenant, roles=["Score.Read.All"])
+    config = load(entry(site, source, own), sink_options=sink_options)
+    (found,) = (f for f in await check.collect(config) if f.what == "tenant")
+    assert found.ok, found
+    if kind != "token":
+        asked = [r.get("resource") or r.get("scope", "") for r in made.authority.requests]
+        assert any(wish.startswith(audience) for wish in asked), asked
+        assert not any("graph.microsoft.com" in wish for wish in asked)
 
 
 async def test_once_signs_in_and_polls(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

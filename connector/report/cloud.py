@@ -10,8 +10,8 @@ from connector.model import OF_UNITS, WHOLE, Day, Profile, Standard, Unit, Versi
 from connector.observe import diff, waterfall
 from connector.observe.memory import Memory
 from connector.report import charts
-from connector.report.figures import Pen, Row
-from connector.report.markup import Content, el
+from connector.report.figures import Pen, Row, folded
+from connector.report.markup import Content, Markup, el
 from connector.report.values import (
     Cloud,
     CloudControl,
@@ -22,8 +22,10 @@ from connector.report.values import (
     TenantReport,
 )
 
+SHOWN_UNITS = 5
+"""Of so many, the weakest, the section tells; of the others the annex."""
 SHOWN = 20
-"""Rows of each table; the JSON form has all of them."""
+"""Rows of each table there; the JSON form has all of them."""
 
 
 def told(entries: Sequence[CloudMaterial], when: Period) -> tuple[Cloud, ...]:
@@ -138,11 +140,25 @@ def _part(one: Cloud, pen: Pen) -> Content:
         return pen.p("cloud.nothing", class_="nothing", entry=one.entry)
     return (
         el("p", pen.together(*_words(one, one.whole, pen))),
-        _units(one, pen),
-        _control_table(one.controls, pen) if one.controls else None,
-        _standard_table(one.standards, pen) if one.standards else None,
+        _units(one, pen, SHOWN_UNITS),
         pen.p("cloud.no_data", class_="small", n=one.no_data) if one.no_data else None,
     )
+
+
+def behind(report: TenantReport, pen: Pen, _prefix: str) -> Content:
+    """Annex: every unit, what the controls lack over all of them, and how they comply."""
+    found = [part for one in report.clouds for part in _behind(one, pen)]
+    return found or None
+
+
+def _behind(one: Cloud, pen: Pen) -> list[Markup]:
+    units = _units(one, pen, SHOWN) if len(one.units) > SHOWN_UNITS else None
+    parts = (
+        (_units_caption(one), units),
+        ("cloud.controls_caption", _control_table(one.controls, pen)),
+        ("cloud.standards_caption", _standard_table(one.standards, pen) if one.standards else None),
+    )
+    return [folded(pen(caption), table) for caption, table in parts if table]
 
 
 def _words(one: Cloud, whole: CloudScore, pen: Pen) -> list[Content]:
@@ -173,12 +189,17 @@ def _made(one: Cloud, pen: Pen) -> Content:
     )
 
 
-def _units(one: Cloud, pen: Pen) -> Content:
+def _units_caption(one: Cloud) -> str:
+    exposure = bool(one.units) and one.units[0].lower_is_better
+    return "cloud.groups_caption" if exposure else "cloud.units_caption"
+
+
+def _units(one: Cloud, pen: Pen, most: int) -> Content:
     if not one.units:
         return None
     exposure = one.units[0].lower_is_better
     rows: list[Row] = []
-    for unit in one.units[:SHOWN]:
+    for unit in one.units[:most]:
         change = pen.say.signed(unit.delta) if exposure else pen.change(unit.delta)
         rows.append(
             (
@@ -196,8 +217,8 @@ def _units(one: Cloud, pen: Pen) -> Content:
         *(() if exposure else (("column.points", "num"), ("column.open_controls", "num"))),
         ("column.change", "num"),
     )
-    caption = "cloud.groups_caption" if exposure else "cloud.units_caption"
-    return (pen.table(caption, columns, rows, "dense"), _rest(len(one.units), pen))
+    table = pen.table(_units_caption(one), columns, rows, "dense")
+    return (table, _rest(len(one.units), pen) if most == SHOWN else None)
 
 
 def _control_table(controls: Sequence[CloudControl], pen: Pen) -> Content:

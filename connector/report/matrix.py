@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import frozen
 
 from connector.advice.actions import to_win
+from connector.model import OF_UNITS
 from connector.observe import diff
 from connector.report.insurance import standing
 from connector.report.values import Material, Matrix, MatrixRow, Period
@@ -36,7 +37,11 @@ class Column:
 
 
 def column(material: Material, when: Period) -> Column | None:
-    """A tenant's controls; None where no day of the period is known."""
+    """A tenant's controls; None where no day of the period is known, and of an entry of several units, whose controls
+    are its subscriptions.
+    """
+    if material.source in OF_UNITS:
+        return None
     versions = material.memory.between(when.start, when.end)
     if not versions:
         return None

@@ -15,7 +15,7 @@ from connector.report.values import Bridge, Move, Step, TenantReport
 
 SHOWN_BARS = 5
 """Bars of the waterfall; the rest is one bar, and every move stands in the tables below it."""
-SHOWN_MOVES = 5
+SHOWN_MOVES = 4
 """Controls that are shown in each direction; the others are in the annex."""
 SHOWN_STEPS = 4
 

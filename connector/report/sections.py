@@ -15,7 +15,7 @@ from connector.report.markup import Content, Markup, el
 from connector.report.telling import retell
 from connector.report.values import Group, TenantReport
 
-SHOWN_GROUPS = 10
+SHOWN_GROUPS = 8
 """Groups of a kind that are shown at once; the smallest of more are folded."""
 
 Maker = Callable[[TenantReport, Pen, str], Content]
@@ -139,15 +139,16 @@ MAIN: tuple[tuple[str, Maker], ...] = (
     ("frameworks", references.frameworks),
     ("insurance", insurers.insurers),
     ("averages", averages),
-    ("targets", targets),
     ("cloud", cloud.cloud),
 )
 ANNEX: tuple[tuple[str, Maker], ...] = (
     ("quality", annex.quality),
+    ("targets", targets),
     ("moves", moves.smaller),
     ("actions", annex.actions),
     ("exceptions", register.all_exceptions),
     ("frameworks", references.all_references),
     ("insurance", insurers.behind),
     ("evidence", annex.evidence),
+    ("cloud", cloud.behind),
 )

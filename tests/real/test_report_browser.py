@@ -12,6 +12,7 @@ from connector.config.values import ExceptionsConfig, TargetsConfig
 from connector.report import build, matrix, page
 from connector.report.logo import logo
 from connector.report.values import Brand, Cover, TenantReport
+from tests.fakes.clouds import entry
 from tests.fakes.pictures import png
 from tests.fakes.posture import HOSTILE, hostile, simulated, whole
 from tests.real.browser import chromium
@@ -38,7 +39,9 @@ def written(path: Path, *, harmed: bool) -> Path:
 
 
 def one_tenant(path: Path, size: str) -> Path:
+    """With subscriptions beside it."""
     made = simulated(7, 1, size)
+    made = evolve(made, clouds=(entry(made.memory.first_newest or "", whole(made).end, made.tenant_id),))
     made = evolve(made, targets=TargetsConfig(percent_min=75.0), exceptions=ExceptionsConfig(review_after_days=90))
     found = build.build(made, whole(made))
     cover = Cover("0.1.0", "2026-07-11T08:00:00Z", found.period, (found.summary,), (found.summary.name,))

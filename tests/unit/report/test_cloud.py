@@ -101,3 +101,12 @@ def test_the_document_fits_the_shipped_schema() -> None:
 
 def test_the_page_has_the_section() -> None:
     assert 'id="t1-cloud"' in page.Form().tenant(hybrid(), 0)
+
+
+def test_what_the_controls_lack_and_how_they_comply_is_in_the_annex() -> None:
+    text = html(cloud.behind(hybrid(), Pen(language("en")), "t1"))
+    for caption in ("Controls of all subscriptions", "Regulatory compliance"):
+        assert f"<summary>{caption}" in text
+        assert caption not in shown(hybrid())
+    made = simulated(7)
+    assert cloud.behind(build.build(made, whole(made)), Pen(language("en")), "t1") is None

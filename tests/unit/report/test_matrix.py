@@ -49,3 +49,8 @@ def test_one_tenant_needs_no_matrix_and_one_without_data_has_no_column() -> None
     assert matrix.matrix(columns()[:1]) is None
     made = simulated(7)
     assert matrix.column(made, build.period("2020-01-01", "2020-01-02")) is None
+
+
+def test_an_entry_of_several_units_has_no_column() -> None:
+    made = simulated(7)
+    assert matrix.column(evolve(made, source="defender_cloud"), whole(made)) is None

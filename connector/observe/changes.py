@@ -266,17 +266,24 @@ def _contribution(part: diff.Contribution, why: Cause, context: Context) -> dict
 def _effects(before: Day, after: Day) -> dict[str, Any]:
     """What scores, weights, and subscriptions that came or went made of a change of the score over all: with the
     residual they sum to it exactly. {} for any other score.
+
+    A subscription that came or went counts by how far its score is from that of all before: one that is just as good
+    changes nothing, however much of the whole it takes from the others.
     """
     old, new = before.controls, after.controls
     if not any(control.category == SUBSCRIPTION for control in (*old.values(), *new.values())):
         return {}
-    pairs = [resources.effects(old[name], new[name]) for name in new if name in old]
+
+    def apart(control: Control) -> int:
+        return diff.fixed((control.score or 0.0) - (control.max_score or 0.0) * (before.score or 0.0) / 100.0)
+
     sums = {
-        "score": sum(score for score, _ in pairs),
-        "weight": sum(weight for _, weight in pairs),
-        "added": sum(diff.fixed(new[name].score or 0.0) for name in new if name not in old),
-        "removed": -sum(diff.fixed(old[name].score or 0.0) for name in old if name not in new),
+        "score": sum(resources.effects(old[name], new[name])[0] for name in new if name in old),
+        "weight": 0,
+        "added": sum(apart(new[name]) for name in new if name not in old),
+        "removed": -sum(apart(old[name]) for name in old if name not in new),
     }
+    sums["weight"] = sum(part.delta for part in diff.contributions(before, after)) - sum(sums.values())
     return {"effects": {name: diff.points(units) for name, units in sums.items()}}
 
 

@@ -13,7 +13,7 @@ from attrs import Factory, define, evolve, frozen
 
 from connector.model import SUBSCRIPTION, Control, Profile, StateUpdate
 from connector.observe import resources
-from connector.observe.causes import NOTHING_MOVED, UNKNOWN, Cause, Context, Share, by_maximum, plain
+from connector.observe.causes import NOTHING_MOVED, ROUNDING, UNKNOWN, Cause, Context, Share, by_maximum, plain
 from connector.observe.diff import (
     ASSERTED,
     DEFAULT_STATE,
@@ -364,7 +364,8 @@ def main_cause(parts: Sequence[tuple[Contribution, Cause]], decomposition: Decom
         for label, units in why.shares(part.delta).items():
             weight[label] = weight.get(label, 0) + (units if label in SHARED else abs(units))
     weight = {label: abs(units) for label, units in weight.items()}
-    if decomposition.residual:
+    of_subscriptions = any(part.known.category == SUBSCRIPTION for part, _ in parts)  # whose points are rounded shares
+    if decomposition.residual and not (of_subscriptions and abs(decomposition.residual) < fixed(ROUNDING)):
         weight["unknown"] = weight.get("unknown", 0) + abs(decomposition.residual)
     known = {label: w for label, w in weight.items() if w}
     if known:

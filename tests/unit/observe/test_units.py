@@ -312,9 +312,17 @@ def test_a_subscription_that_came_is_the_cause_and_dilutes_the_others() -> None:
     one = units(prod=day(FIRST, control(5, 5), weight=6))
     two = units(prod=day(SECOND, control(5, 5), weight=6), test=day(SECOND, control(10, 0), weight=4))
     data = over_all(one, two).data
-    assert data["effects"] == {"score": 0.0, "weight": -20.0, "added": 40.0, "removed": 0.0}
+    assert data["effects"] == {"score": 0.0, "weight": 0.0, "added": 20.0, "removed": 0.0}
     assert {part["cause"]["label"] for part in data["contributions"]} == {"scope"}
     assert data["cause"]["label"] == "scope"
+
+
+def test_a_subscription_as_good_as_the_others_changes_nothing_when_it_comes_or_goes() -> None:
+    one = units(prod=day(FIRST, control(5, 5), weight=6), test=day(FIRST, control(9, 1), weight=4))
+    two = units(prod=day(SECOND, control(5, 5), weight=6), new=day(SECOND, control(5, 5), weight=9))
+    data = over_all(one, two).data
+    assert (data["delta"], data["effects"]["removed"], data["cause"]["label"]) == (-16.0, -9.6, "scope")
+    assert round(sum(data["effects"].values()) + data["residual"], 4) == -16.0
 
 
 def test_a_subscription_whose_resources_went_is_no_regression_of_all() -> None:

@@ -92,6 +92,17 @@ def test_what_is_said_of_a_control(control_id: str, ids: list[str]) -> None:
     assert found(control_id) == ids
 
 
+def test_what_is_said_of_controls_of_resources() -> None:
+    cloud = json.loads(shared_data("azure_ListSecureScoreControls_expand_example_trimmed.json").read_bytes())
+    seen = frameworks.shipped().coverage(control["name"] for control in cloud["value"])
+    assert seen.by_framework == {"any": 10, "class": 0, "nist_csf": 10}
+    names = {control["name"]: control["properties"]["displayName"] for control in cloud["value"]}
+    assert [names[one] for one in seen.unmapped] == [
+        "Implement security best practices",
+        "Protect applications against DDoS attacks",
+    ]
+
+
 def test_a_reference_tells_where_it_comes_from() -> None:
     first, *_ = compiled().references("fam_x")
     assert first == frameworks.Ref(
@@ -255,7 +266,9 @@ def test_the_catalogue_is_covered_and_the_events_stay_small() -> None:
 def test_no_id_stands_in_the_table_that_no_capture_has() -> None:
     """A misspelt id would never match, and nobody would notice."""
     pages = json.loads(shared_data("heimdall2_profiles.json").read_text("utf-8-sig"))
+    cloud = json.loads(shared_data("azure_ListSecureScoreControls_expand_example_trimmed.json").read_bytes())
     ids = {profile["Id"] for profile in catalogue()} | {profile["id"] for profile in pages["value"]}
+    ids |= {control["name"] for control in cloud["value"]}
     assert set(frameworks.shipped().rows.ids) <= ids
     assert set(frameworks.shipped().class_rows.ids) <= ids
 

@@ -219,8 +219,8 @@ def fill_source(package: Path) -> None:
     licences = package / "LICENSES"
     licences.mkdir(exist_ok=True)
     shutil.copy(ROOT / "LICENSE", licences / "Apache-2.0.txt")
-    readme = (HERE / "README.md").read_text() + "\n\n" + (ROOT / "docs/splunk.md").read_text()
-    (package / "README.txt").write_text(readme)
+    paths = re.sub(r"(?m)^!\[.*\n\n", "", (ROOT / "docs/splunk.md").read_text())  # without pictures
+    (package / "README.txt").write_text((HERE / "README.md").read_text() + "\n\n" + paths)
     shutil.copy(ROOT / "NOTICE", package / "NOTICE")
 
 

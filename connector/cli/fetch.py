@@ -27,7 +27,10 @@ KEEP_DAYS = 100 * 365
 
 @frozen
 class Saved:
-    """What became of one tenant: how many files of how many bytes, below which folder, and what is lacking or odd."""
+    """What became of one tenant: how many files of how many bytes, below which folder, and what is lacking or odd.
+
+    `of_units`: from a source of several units, whose responses `source: files` does not read.
+    """
 
     tenant: str
     folder: str = ""
@@ -36,6 +39,7 @@ class Saved:
     error: str = ""
     hint: str = ""
     notes: tuple[str, ...] = ()
+    of_units: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +111,8 @@ async def _save(tenant: TenantConfig, config: Config, transports: Transports, ar
         what = "; ".join(failed.problems) if isinstance(failed, ConfigError) else failed.what
         return Saved(tenant.name, error=what, hint=failed.hint)
     size = sum(len(file.body) for file in snapshot.evidence)
-    return Saved(tenant.name, f"{tenant.key}/{day}", len(snapshot.evidence), size, error, hint, notes)
+    of_units = isinstance(snapshot, Reading)
+    return Saved(tenant.name, f"{tenant.key}/{day}", len(snapshot.evidence), size, error, hint, notes, of_units)
 
 
 def _lacking(read: Snapshot | Reading) -> list[Absent]:
@@ -128,6 +133,10 @@ def show(saved: Sequence[Saved]) -> None:
         )
     draw(shown, out)
     draw_notes(((one.tenant, one.notes) for one in saved), out)
-    if whole := [one for one in saved if one.files]:
-        out.print(f"\n{plural(len(whole), 'tenant')} saved, each with {SUMS} (`sha256sum -c`). On the other side:")
-        out.print("  `source: files`, `path:` the folder named like the tenant's id")
+    whole = [one for one in saved if one.files]
+    if whole:
+        out.print(f"\n{plural(len(whole), 'tenant')} saved, each with {SUMS} (`sha256sum -c`).")
+    if any(not one.of_units for one in whole):
+        out.print("On the other side: `source: files`, `path:` the folder named like the tenant's id")
+    if any(one.of_units for one in whole):
+        out.print("What came from Azure or Defender for Endpoint is evidence: no source reads it back")

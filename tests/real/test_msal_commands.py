@@ -350,11 +350,16 @@ def entry(site: Site, source: str, auth: dict[str, Any]) -> str:
     return site.write(tenants=[entry], arm=root, defender_endpoint=root)
 
 
+KINDS = ("client_secret", "certificate", "managed_identity", "federated", "federated_identity", "device_code", "token")
+
+
 @pytest.mark.parametrize(
-    "kind",
-    ["client_secret", "certificate", "managed_identity", "federated", "federated_identity", "device_code", "token"],
+    ("source", "audience", "kind"),
+    [
+        *(("defender_cloud", ARM, kind) for kind in KINDS),
+        *(("defender_endpoint", ENDPOINT, kind) for kind in ("client_secret", "device_code")),
+    ],
 )
-@pytest.mark.parametrize(("source", "audience"), [("defender_cloud", ARM), ("defender_endpoint", ENDPOINT)])
 async def test_every_kind_of_sign_in_is_for_what_the_source_reads(
     site: Site, kind: str, source: str, audience: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

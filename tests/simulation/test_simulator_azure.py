@@ -341,7 +341,10 @@ PLAYED = sorted(KINDS.keys() - {kind for kind in KINDS if kind.startswith("write
 
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("kind", PLAYED)
-@pytest.mark.parametrize("path", ["#scores/2", "#scores/", "#subscriptions/", "#"])
+@pytest.mark.parametrize(
+    "path",
+    ["#scores/2", *(pytest.param(path, marks=pytest.mark.long) for path in ("#scores/", "#subscriptions/", "#"))],
+)
 async def test_whatever_goes_wrong_nothing_seems_to_be_gone(kind: str, path: str) -> None:
     """What a reading holds is true, or flagged; what it lacks is excused, by itself or by the list beside it."""
     healthy = await source(simulation()).read(Known())

@@ -12,8 +12,11 @@ from aiohttp.test_utils import TestServer
 from connector.cli.main import main
 from connector.clock import SystemClock
 from connector.model import Known
+from connector.simulator.server import serve
+from connector.simulator.world import World
 from connector.sources.files import FilesSource
 from tests.fake_graph import OTHER_TENANT, TENANT, FakeGraph, canned, history, profile_document, root
+from tests.fakes.simulated import token_file
 
 TODAY = datetime.now(UTC).date().isoformat()
 CONFIG = """
@@ -102,3 +105,32 @@ async def test_a_folder_that_cannot_be_written_is_named(
     (tmp_path / "to").write_text("a file")
     assert await run(tmp_path, "--tenant", "one") == 1
     assert "name another folder with --out" in " ".join(capsys.readouterr().out.split())
+
+
+async def test_what_azure_and_endpoint_answer_is_saved_as_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(7, 1)
+    who = world.tenants[0]
+    async with serve(world, SystemClock()) as sim:
+        token_file(tmp_path, who)
+        auth = f"tenant_id: {who.id}, auth: {{kind: token, file: ./{who.name}.token}}"
+        (tmp_path / "c.yaml").write_text(
+            f"state: {{path: ./state.db}}\narm: {{base_url: '{sim.base_url}'}}\n"
+            f"defender_endpoint: {{base_url: '{sim.base_url}'}}\ntenants:\n"
+            f"  - {{name: azure, source: defender_cloud, compliance: on, {auth}}}\n"
+            f"  - {{name: devices, source: defender_endpoint, {auth}}}\n"
+            "sinks: [{name: out, kind: file, path: ./out.jsonl}]\n"
+        )
+        assert await run(tmp_path) == 0
+    saved = {path.name for path in (tmp_path / "to").rglob("*.json.gz")}
+    assert saved == {
+        "resourceGraph-subscriptions-1.json.gz",
+        "resourceGraph-scores-1.json.gz",
+        "resourceGraph-compliance-1.json.gz",
+        "exposureScore-1.json.gz",
+        "exposureScore-ByMachineGroups-1.json.gz",
+    }
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no source reads it back" in said
+    assert "On the other side" not in said

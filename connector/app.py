@@ -21,7 +21,7 @@ from attrs import Factory, define, evolve, field
 from connector import __version__
 from connector.clock import SystemClock
 from connector.config.secrets import resolve_options
-from connector.config.values import AuthConfig, Config, NetworkConfig, TenantConfig
+from connector.config.values import OLD_ADD_ON, AuthConfig, Config, NetworkConfig, TenantConfig
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore
 from connector.deliver.pace import DIGEST_S, Pace
@@ -319,6 +319,7 @@ def _delivery(
             include=of_sink.include,
             exclude=of_sink.exclude,
             min_severity=of_sink.min_severity,
+            units=of_sink.format != OLD_ADD_ON,  # a form for the score of a tenant alone
             configured=tenants,
         ),
         max_records=min(of_sink.max_records or sink.max_records, sink.max_records),

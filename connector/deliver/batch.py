@@ -30,6 +30,7 @@ class Filter:
 
     A tenant is who the configuration says it is now (`configured`, by key): one that was renamed while events of it
     waited keeps its sinks and its own place there. One that is not configured any more is who its events say.
+    `units`: also what is scored below a tenant, beside its own score.
     """
 
     streams: frozenset[str] = frozenset({"score", "inventory", "change", "health"})
@@ -38,10 +39,13 @@ class Filter:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     min_severity: int = 0
+    units: bool = True
     configured: abc.Mapping[str, TenantConfig] = field(factory=dict, repr=False, eq=False)
 
     def wants(self, event: Event) -> bool:
         if event.stream not in self.streams or (event.backfilled and not self.backfilled):
+            return False
+        if not self.units and event.data.get("unit"):
             return False
         if event.severity < self.min_severity and event.stream != "health":
             return False

@@ -380,6 +380,19 @@ def test_filters(wants: Filter, fields: dict[str, Any], taken: bool) -> None:
     assert wants.wants(given) is taken
 
 
+def test_a_form_for_the_score_of_a_tenant_alone_gets_nothing_of_its_units() -> None:
+    own = event(1, type="score.changed")
+    of_unit = evolve(
+        own, data={**own.data, "unit": {"kind": "subscription", "id": "s", "name": None, "score": "ascScore"}}
+    )
+    assert [Filter(units=units).wants(each) for units in (True, False) for each in (own, of_unit)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
 RENAMED = {CONTOSO: TenantConfig("acme-eu", CONTOSO, labels={"customer": "acme"})}
 
 

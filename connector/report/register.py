@@ -101,7 +101,13 @@ def _exemption(one: Exemption, pen: Pen, longest: int) -> Row:
         pen.word("state", one.state),
         (score, " ", weight),
         (soft(one.by or pen.text("unknown")), " ", el("span", assigned, class_="small") if assigned else None),
-        (pen.day(one.at[:10]) if one.at else pen("exceptions.no_date"), " ", el("span", age, class_="small"), tags),
+        (
+            pen.day(one.at[:10]) if one.at else pen("exceptions.no_date"),
+            " ",
+            el("span", age, class_="small"),
+            " ",
+            tags,
+        ),
         review,
         _shortened(one.comment, longest) if one.comment else _silent(pen),
     )

@@ -29,7 +29,7 @@ LONG = frozenset(
         *(f"artefacts/test_{name}.py" for name in ("splunk_addon", "splunk_packages")),
         *(f"contract/test_{name}.py" for name in ("store_blob", "store_kvstore")),
         *(f"real/test_{name}.py" for name in ("container", "functions", "kql_rows", "kusto", "prometheus")),
-        "real/test_report_browser.py",
+        *("real/test_report_browser.py", "real/test_languages_browser.py"),
         *(f"simulation/test_{name}.py" for name in ("daemon_month", "disk_full", "failure_classes", "many_tenants")),
         *(f"simulation/test_{name}.py" for name in ("hec_accounting", "ingestion_accounting")),
         *(f"crash/test_{name}.py" for name in ("failing_disk", "kill9", "power_loss_in_a_life", "weeks")),

@@ -225,8 +225,9 @@ class Scores:
             if not unit.broken and unit.has_row and not unit.scored and not unit.controls:
                 continue  # registered, but never started
             lacks_rows = not unit.has_row or (not unit.controls and bool(unit.maximum))
+            torn = any(unit.subscription in theirs for theirs in self.foreign.seen.values())  # rows of two directories
             unsure = broken_off and (unit.subscription == self.last or not unit.adds_up())
-            if unit.broken or lacks_rows or unsure:
+            if unit.broken or lacks_rows or torn or unsure:
                 left_out.append(unit.name)
                 continue
             found.append(self._snapshot(source, unit, names, standards))

@@ -410,6 +410,14 @@ async def test_rows_of_other_directories_are_left_out_and_told() -> None:
     assert reading.partial is None
 
 
+async def test_a_subscription_of_two_directories_is_not_whole() -> None:
+    first, *controls = scored(1, 4, 3)
+    bench = bench_of([first, controls[0], foreign(controls[1]), *scored(2, 4)])
+    reading = await bench.read()
+    assert list(units_of(reading)) == [subscription_id(2)]
+    assert subscription_id(1) in absent(reading.partial).detail
+
+
 async def test_nothing_but_other_directories_is_the_wrong_tenant() -> None:
     with pytest.raises(WrongTenant, match=OTHER_TENANT):
         await bench_of(list(map(foreign, scored(2, 4))), [foreign(subscription(2))]).read()

@@ -26,7 +26,7 @@ pytest.register_assert_rewrite(
 LONG = frozenset(
     {
         *(f"artefacts/test_{name}.py" for name in ("azure_zip", "bundle", "deb", "plugin", "rpm", "sbom", "wheel")),
-        *(f"artefacts/test_{name}.py" for name in ("splunk_addon", "splunk_packages")),
+        *(f"artefacts/test_{name}.py" for name in ("splunk_addon", "splunk_declare", "splunk_packages")),
         *(f"contract/test_{name}.py" for name in ("store_blob", "store_kvstore")),
         *(f"real/test_{name}.py" for name in ("container", "functions", "kql_rows", "kusto", "prometheus")),
         *("real/test_report_browser.py", "real/test_languages_browser.py"),

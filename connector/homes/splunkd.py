@@ -1,8 +1,8 @@
 """What the add-on asks of splunkd: conf stanzas, secrets from storage/passwords, and where it runs.
 
 The session is the caller's: a splunklib Service for our app and owner nobody. No meaning of a stanza is known here;
-nothing is written but a macro's definition and an input's row. Secrets leave by return value only. Layout of encrypted
-fields: solnlib 8, `credentials.py`.
+nothing is written but a macro's definition, an input's row and the event of an alert action. Secrets leave by return
+value only. Layout of encrypted fields: solnlib 8, `credentials.py`.
 """
 
 import io
@@ -141,6 +141,16 @@ def forwards(service: Service) -> bool:
     except (Denied, Unavailable, _Missing):
         return False
     return any(str(_content([each]).get("disabled")).lower() not in ("1", "true") for each in servers)
+
+
+def submit(service: Service, index: str, envelope: Mapping[str, Any]) -> None:
+    """Write one event, in the envelope of the HTTP Event Collector, into an index. Raises Denied and Unavailable.
+
+    Its time is that of its arrival: an event that is submitted is told when it happens.
+    """
+    where = {key: envelope[key] for key in ("host", "source", "sourcetype") if envelope.get(key)}
+    with _ours("receivers/simple"):
+        service.post("/services/receivers/simple", body=json.dumps(envelope["event"]), index=index, **where)
 
 
 def set_definition(service: Service, macro: str, definition: str) -> None:

@@ -159,6 +159,7 @@ def addon(work: Path, ucc: str) -> Path:
             raise SystemExit(f"ucc-gen made no {made}:\n{said}")
     guard_pages(tree / "bin/import_declare_test.py")
     (tree / "README/inputs.conf.spec").write_text(spec(json.loads((HERE / "globalConfig.json").read_text())))
+    action_icon(tree)
     install_lib(work, tree / "lib")
     put_knowledge(tree, ADDON)
     app_conf = tree / "default/app.conf"
@@ -173,6 +174,7 @@ def addon(work: Path, ucc: str) -> Path:
 def without_pages(tree: Path) -> None:
     """Take UCC's pages and what serves only them: for a Splunk, or an AppInspect, that takes no templates any more."""
     shutil.rmtree(tree / "appserver")
+    action_icon(tree)
     (tree / "default/web.conf").unlink()
     navigation = tree / "default/data/ui/nav/default.xml"
     for name in PAGES:
@@ -180,6 +182,13 @@ def without_pages(tree: Path) -> None:
         navigation.write_text(navigation.read_text().replace(f'  <view name="{name}"/>\n', ""))
     page = tree / f"default/data/ui/views/{START}.xml"
     page.write_text(re.sub(rf'<a href="(?:{"|".join(PAGES)})">[^<]*</a> · *', "", page.read_text()))
+
+
+def action_icon(tree: Path) -> None:
+    """The icon of the alert action, where default/alert_actions.conf names it."""
+    folder = tree / "appserver/static"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(HERE / "package/static/appIcon.png", folder / "ms_securescore_declare.png")
 
 
 def guard_pages(declare: Path) -> None:

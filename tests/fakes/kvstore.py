@@ -40,7 +40,8 @@ class Splunkd:
     """What the server holds. `fail` answers every data request with this status instead.
 
     `confs` are by file and stanza; `secrets` are entries of storage/passwords; `roles` and `guid` its own; `indexes`
-    are those it has, `outputs` where it forwards to, `inputs` its inputs, each True when it is switched on.
+    are those it has, `outputs` where it forwards to, `inputs` its inputs, each True when it is switched on; `received`
+    are the events submitted to it, each with where it belongs.
     """
 
     port: int = 0
@@ -54,6 +55,7 @@ class Splunkd:
     outputs: tuple[str, ...] = ()
     inputs: dict[str, bool] = field(factory=dict)
     collections: dict[str, dict[str, dict[str, Any]]] = field(factory=dict)
+    received: list[tuple[dict[str, str], dict[str, Any]]] = field(factory=list)
     requests: list[str] = field(factory=list)
     largest_bytes: int = 0
     fail: int | None = None
@@ -117,6 +119,11 @@ def _handler(state: Splunkd) -> type[BaseHTTPRequestHandler]:
                 state.requests.append(f"{self.command} {url.path}")
                 if self.headers.get("Authorization") != f"Splunk {state.session}":
                     self.refuse(401, "call not properly authenticated")
+                    return
+                if url.path == "/services/receivers/simple":
+                    where = {key: values[0] for key, values in parse_qs(url.query).items()}
+                    state.received.append((where, json.loads(body)))
+                    self.answer(200, "<response/>", xml=True)
                     return
                 if self.about_itself(url.path, parse_qs(body.decode("utf-8", "replace"))):
                     return

@@ -6,6 +6,7 @@ The figures are those of values.Brief and of the parts that it names; nothing is
 from collections.abc import Sequence
 
 from connector.advice.values import TargetStanding
+from connector.model import OF_UNITS
 from connector.report import charts, telling
 from connector.report.figures import Pen
 from connector.report.markup import Content, Markup, el
@@ -25,7 +26,7 @@ def front(report: TenantReport, pen: Pen, prefix: str) -> Markup:
         el(
             "div",
             _part(pen, prefix, "happened", _happened(report.brief.happened, pen)),
-            _part(pen, prefix, "decide", _decide(report, pen)),
+            _part(pen, prefix, "decide", _decide(report, pen)) if report.source not in OF_UNITS else None,
             class_="pair",
         ),
         _part(pen, prefix, "todo", _todo(report, pen)),
@@ -48,7 +49,8 @@ def _verdict(report: TenantReport, pen: Pen) -> Markup:
         el("p", pen.percent(one.percent), class_="score"),
         pen.p("front.points", class_="small", of=pen.of(one.score, one.max_score)),
         el("p", _target(brief.target, pen)),
-        el("p", _peers(brief.comparable, pen)),
+        _controls_missed(report, pen),
+        el("p", _peers(brief.comparable, pen)) if report.source not in OF_UNITS else None,
         el("p", _course(brief, pen, report)),
         pen.p("front.asserted", class_="small", points=one.asserted) if one.asserted else None,
         el("p", data(report, pen), class_="small"),
@@ -66,6 +68,16 @@ def _target(target: TargetStanding | None, pen: Pen) -> Content:
     by = pen.percent_apart(target.value - target.threshold)
     class_ = "good" if target.met else "bad"
     return el("span", pen(f"front.{kind}_{'met' if target.met else 'missed'}", target=wanted, by=by), class_=class_)
+
+
+def _controls_missed(report: TenantReport, pen: Pen) -> Content:
+    """Controls that the configuration wants to be full, and that are not."""
+    titles = {one.control: one.title for one in report.scored}
+    missed = [t.control for t in report.advice.targets if t.control is not None and t.met is False]
+    if not missed:
+        return None
+    shown = pen.say.listed([el("b", titles.get(name, name), lang=pen.titles) for name in missed])
+    return pen.p("front.controls_missed", class_="bad", controls=shown)
 
 
 def basis(one: Comparative, pen: Pen) -> str:

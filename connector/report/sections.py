@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
+from connector.model import OF_UNITS
 from connector.report import annex, charts, cloud, insurers, moves, references, register
 from connector.report.figures import Column, Pen
 from connector.report.front import basis
@@ -17,6 +18,9 @@ from connector.report.values import Group, TenantReport
 
 SHOWN_GROUPS = 8
 """Groups of a kind that are shown at once; the smallest of more are folded."""
+
+OF_GRAPH = ("exceptions", "frameworks", "insurance", "averages")
+"""Sections of what Graph alone knows: states, controls by their names, averages."""
 
 Maker = Callable[[TenantReport, Pen, str], Content]
 
@@ -32,8 +36,9 @@ class Section:
 
 def sections(report: TenantReport, pen: Pen, prefix: str) -> list[Section]:
     """All sections of a tenant, in order; the annex is the last."""
-    found = [(key, make(report, pen, prefix)) for key, make in MAIN]
-    appended = [(key, make(report, pen, prefix)) for key, make in ANNEX]
+    left_out = OF_GRAPH if report.source in OF_UNITS else ()
+    found = [(key, make(report, pen, prefix)) for key, make in MAIN if key not in left_out]
+    appended = [(key, make(report, pen, prefix)) for key, make in ANNEX if key not in left_out]
     parts = [el("section", el("h4", pen(f"annex.{key}")), content) for key, content in appended if content]
     return [
         *[Section(key, pen(f"section.{key}"), content) for key, content in found if content],

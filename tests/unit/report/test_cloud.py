@@ -110,3 +110,12 @@ def test_what_the_controls_lack_and_how_they_comply_is_in_the_annex() -> None:
         assert caption not in shown(hybrid())
     made = simulated(7)
     assert cloud.behind(build.build(made, whole(made)), Pen(language("en")), "t1") is None
+
+
+def test_the_report_of_an_entry_leaves_out_what_graph_alone_knows() -> None:
+    made = simulated(7)
+    found = build.build(made, whole(made))
+    own = page.Form().tenant(evolve(found, source="defender_cloud"), 0)
+    for key in ("exceptions", "frameworks", "insurance", "averages"):
+        assert f'id="t1-{key}"' not in own
+        assert f'id="t1-{key}"' in page.Form().tenant(found, 0)

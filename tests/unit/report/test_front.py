@@ -109,6 +109,24 @@ def test_the_target(report: TenantReport, kind: str | None, value: float | None,
     assert words in told(report, target=target)
 
 
+def test_controls_that_must_be_full_and_are_not_are_named(report: TenantReport) -> None:
+    one = report.scored[0]
+    targets = tuple(
+        TargetStanding("control", name, 5.0, 1.0, met)
+        for name, met in ((one.control, False), ("Other", True), ("Third", None))
+    )
+    found = evolve(report, advice=evolve(report.advice, targets=targets))
+    assert f"Below target: {one.title}." in told(found)
+    assert "Below target" not in told(report)
+
+
+def test_an_entry_of_several_units_has_no_states_and_no_average(report: TenantReport) -> None:
+    said = told(evolve(report, source="defender_cloud"), comparable=None)
+    assert "What happened" in said
+    assert "What needs a decision" not in said
+    assert "no average" not in said
+
+
 @pytest.mark.parametrize(
     ("difference", "words"),
     [

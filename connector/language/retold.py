@@ -7,6 +7,7 @@ is not recognised stays as it is: the words of others, and what an older version
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from functools import lru_cache
 
 from connector.language.choice import language
@@ -15,9 +16,10 @@ from connector.language.spoken import Language
 NESTED = 3
 """So deep a sentence may stand in another one."""
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_NUMBER = r"[-+]?\d+(?:\.\d+)?|unknown"
+_NUMBER = r"[-+]?\d{1,15}(?:\.\d{1,15})?|unknown"
 _KINDS: Mapping[str, str] = {
-    **dict.fromkeys(("n", "before", "after", "change", "points", "most", "whole", "count", "total", "days"), _NUMBER),
+    "n": r"\d{1,9}",
+    **dict.fromkeys(("before", "after", "change", "points", "most", "whole", "count", "total", "days"), _NUMBER),
     "percent": rf"(?:{_NUMBER})(?: %)?",
     "day": r"\d{4}-\d\d-\d\d|unknown",
     "moment": r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.]*Z",
@@ -66,7 +68,7 @@ def _group(speak: Language, value: str) -> str:
 
 
 _RENDERED: Mapping[str, Callable[[Language, str], str]] = {
-    "percent": lambda speak, value: speak.percent(float(value.removesuffix(" %"))),
+    "percent": lambda speak, value: speak.percent(None if value == "unknown %" else float(value.removesuffix(" %"))),
     "day": lambda speak, value: speak.day(value),
     "moment": lambda speak, value: speak.moment(value),
     "state": lambda speak, value: speak.word("state", value),
@@ -87,6 +89,8 @@ def _recognised(sentence: str, depth: int) -> Recognised | None:
         if match is None:
             continue
         values: dict[str, str | Recognised] = dict(match.groupdict())
+        if not all(_is_day(match[name]) for name in values if name.partition("_")[0] in ("day", "moment")):
+            continue
         for name in [name for name in values if name.startswith("sentence")]:
             inner = _recognised(match[name], depth + 1)
             if inner is None:
@@ -95,6 +99,14 @@ def _recognised(sentence: str, depth: int) -> Recognised | None:
         else:
             return key, tuple(values.items())
     return None
+
+
+def _is_day(value: str) -> bool:
+    """Whether a day, or a moment's, is one of the calendar."""
+    try:
+        return value == "unknown" or bool(date.fromisoformat(value[:10]))
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)
@@ -113,4 +125,4 @@ def _pattern(text: str) -> re.Pattern[str]:
         f"(?P<{piece}>{_KINDS.get(piece.partition('_')[0], '.+?')})" if at % 2 else re.escape(piece)
         for at, piece in enumerate(pieces)
     ]
-    return re.compile("".join(parts))
+    return re.compile("".join(parts), re.ASCII)

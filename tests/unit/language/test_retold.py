@@ -1,13 +1,16 @@
 """Sentences that the engine wrote in English are told again in a report's language, and nothing else is."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from connector.language.choice import language
+from connector.language.choice import LANGUAGES, language
 from connector.language.retold import _recognised, retold
 
 ENGLISH = language("en")
@@ -90,3 +93,32 @@ def test_what_stands_in_a_sentence_is_not_read_as_text() -> None:
     who = "{control} by 3 → 4 (+1.0 points)"
     told = retold(ENGLISH, f"state Default → Ignored by {who} at 2026-11-21T20:00:00Z")
     assert told == f"state To address → Risk accepted by {who} at 21 Nov 2026, 20:00 UTC"
+
+
+PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
+SAID = [
+    form
+    for key, text in ENGLISH.texts.items()
+    if key.startswith("said.")
+    for form in ([text] if isinstance(text, str) else text.values())
+]
+ODD = st.sampled_from(
+    ("unknown", "unknown %", "3.5", "-7", "+2.0", "0", "98.5 %", "2026-02-31", "0000-00-00", "٣", "{n}")
+)
+LATER = st.sampled_from(
+    ("9" * 400, "2026-13-01T00:00:00Z", "2026-11-01T99:99Z", "2026-11-01", "yes", "Ignored", "\x00")
+)
+
+
+@given(st.data())
+def test_whatever_stands_in_a_sentence_it_is_told(data: st.DataObject) -> None:
+    """An older version, another one, or somebody's words in the place of a number: no report ends by it."""
+    form = data.draw(st.sampled_from(SAID))
+    sentence = PLACEHOLDER.sub(lambda _: data.draw(ODD | LATER | st.text(max_size=20)), form)
+    code = data.draw(st.sampled_from(LANGUAGES))
+    assert isinstance(retold(language(code), sentence), str)
+
+
+@given(st.text())
+def test_any_text_is_told(text: str) -> None:
+    assert isinstance(retold(ENGLISH, text), str)

@@ -2,16 +2,18 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from connector.app import open_app
 from connector.cli.common import config_of
 from connector.cli.process import to_end
 from connector.cli.selection import add_tenant, selected
-from connector.cli.terminal import console, draw, draw_notes, plain, progress, table
+from connector.cli.terminal import console, draw, draw_notes, plain, plural, progress, table
+from connector.clock import iso
 from connector.config.values import Config
-from connector.deliver.delivery import Outcome
+from connector.deliver.delivery import Delivery, Outcome
 from connector.errors import StoreError
 from connector.health.logs import log_to_stderr
 from connector.health.overview import open_problems, overview, unwell
@@ -21,6 +23,8 @@ from connector.observe import memory
 from connector.observe.poller import PollOutcome
 
 LOOK_S = 0.2
+KEPT_BACK: Mapping[str, str] = {"start": "start: now (what is derived from the days before first contact)"}
+"""What a key that keeps events back means, where its name does not say it."""
 WELL = ("ok", "unchanged")
 """What becomes of a poll that met nothing wrong."""
 
@@ -45,6 +49,7 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
         sinks = await _deliver(app) if deliver else []
         if not deliver:
             await app.look_or_wait()  # what the polls found wrong with the state
+        waiting = await _waiting(app) if deliver else []
         open_now = await _unwell(
             app, [poll.tenant for poll in polls if poll.status in WELL], heard
         )  # the others say it
@@ -54,14 +59,19 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
         shown.add_row(plain(poll.tenant), poll.newest_day or "-", str(poll.events), _words(poll.status, poll))
     draw(shown, out)
     draw_notes(((poll.tenant, poll.notes) for poll in polls), out)
-    for written in reports:
-        out.print(f"Report written: {plain(str(written.file))}")
+    if reports:
+        more = f" and {len(reports) - 1} more" if len(reports) > 1 else ""
+        out.print(f"Report written: {plain(str(reports[0].file))}{more}")
     if sinks:
         out.print()
-        shown = table("sink", "sent>", "parked>", "result")
+        shown = table("sink", "sent>", "kept back>", "parked>", "result")
         for sink in sinks:
-            shown.add_row(plain(sink.sink), str(sink.sent), str(sink.parked), _words(sink.state, sink))
+            kept = str(sum(app.deliveries[sink.sink].kept_back.values()))
+            shown.add_row(plain(sink.sink), str(sink.sent), kept, str(sink.parked), _words(sink.state, sink))
         draw(shown, out)
+    out.print()
+    for line in [*totals(polls, sinks), *kept_back(app.deliveries), *waiting]:
+        out.print(plain(line))
     good = [p.status in WELL for p in polls] + [s.state in ("ok", "idle") and not s.parked for s in sinks]
     done = [p.status != "failed" for p in polls] + [s.state in ("ok", "idle") for s in sinks]
     if open_now:
@@ -70,6 +80,45 @@ async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
             out.print(plain(words))
         out.print("next: `securescore status` says of each what to do.")
     return 0 if all(good) and not open_now else 3 if any(done) else 1
+
+
+def totals(polls: Sequence[PollOutcome], sinks: Sequence[Outcome]) -> list[str]:
+    """All of it in a line or two."""
+    counts = Counter("ok" if poll.status in WELL else poll.status for poll in polls)
+    parts = ", ".join(f"{counts[status]} {status}" for status in ("ok", "partial", "failed") if counts[status])
+    events = sum(poll.events for poll in polls)
+    found = [f"{plural(len(polls), 'tenant')}: {parts or 'none'}; {plural(events, 'new event')}"]
+    if sinks:
+        sent, parked = sum(s.sent for s in sinks), sum(s.parked for s in sinks)
+        lost = f", {parked} refused for good" if parked else ""
+        found.append(f"{plural(len(sinks), 'sink')}: {plural(sent, 'event')} delivered{lost}")
+    return found
+
+
+def kept_back(deliveries: Mapping[str, Delivery]) -> list[str]:
+    """What did not concern a sink, by the key of its configuration that says so."""
+    found = []
+    for name, delivery in deliveries.items():
+        if reasons := sorted(delivery.kept_back.items(), key=lambda each: -each[1]):
+            words = ", ".join(f"{count} by {KEPT_BACK.get(key, key)}" for key, count in reasons)
+            found.append(f"{name}: kept back {words}")
+    return found
+
+
+async def _waiting(app: App) -> list[str]:
+    """What waits for a digest."""
+    try:
+        stats = (await app.store.stats()).sinks
+    except StoreError:
+        return []  # what follows says it
+    now = app.clock.now()
+    found = []
+    for sink in stats:
+        delivery = app.deliveries.get(sink.name)
+        if sink.backlog and delivery is not None and delivery.digest is not None:
+            at = iso(delivery.digest.next(now))[:16].replace("T", " ")
+            found.append(f"{sink.name}: {plural(sink.backlog, 'event')} wait for the digest of {at} UTC")
+    return found
 
 
 async def _heard(app: App) -> list[str]:

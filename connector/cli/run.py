@@ -35,6 +35,8 @@ from connector.health.window import Window
 from connector.loops import MAX_REFUSAL_CHARS, App
 from connector.observe.poller import PollOutcome
 
+PROGRESS_S = 30.0
+"""How often the log is told how far the first round of polls is."""
 STATUS_S = 30.0
 """How often the service manager gets a status line when it expects no watchdog."""
 
@@ -66,6 +68,30 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
 
 
 @define
+class FirstRound:
+    """Tells the log how far the first round of polls is, and what it came to: thousands of tenants take a while."""
+
+    _told_at_s: float | None = None
+    _over: bool = False
+
+    def look(self, app: App, now_s: float) -> None:
+        """Every PROGRESS_S at most, until every tenant has had its poll."""
+        if self._over:
+            return
+        if self._told_at_s is None:
+            self._told_at_s = now_s
+        states = app.counters.states(app.clock.now())
+        self._over = states["pending"] == 0
+        delivered = sum(sum(delivery.delivered.values()) for delivery in app.deliveries.values())
+        figures = {**states, "events": app.counters.committed, "delivered": delivered}
+        if self._over:
+            log.info("run.first_round", extra=figures)
+        elif now_s - self._told_at_s >= PROGRESS_S:
+            self._told_at_s = now_s
+            log.info("run.progress", extra=figures)
+
+
+@define
 class Daemon:
     """One process of `run`, over any number of reloads. `load` reads the configuration again; it raises ConfigError."""
 
@@ -79,6 +105,7 @@ class Daemon:
     _good: Config | None = None
     _refused: str | None = None
     _reloads: dict[str, int] = Factory(dict)
+    _first_round: FirstRound = field(factory=FirstRound, init=False)
     _window: Window = field(init=False)
     _state: StateWatch = field(factory=lambda: StateWatch(SystemClock()), init=False)
     """Of opening the state; what the loops meet is the App's to know."""
@@ -235,6 +262,8 @@ class Daemon:
             app = self._app
             stalled = app.stalled() if app else []
             status = _status(app) if app else _waiting(self._state)
+            if app is not None:
+                self._first_round.look(app, asyncio.get_running_loop().time())
             if stalled:
                 log.error("run.stalled", extra={"loops": stalled})
                 self.notifier.status(f"no progress: {', '.join(stalled)}")

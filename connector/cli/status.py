@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,12 +20,15 @@ from connector.observe import memory, units
 from connector.signin.credentials import ending
 
 SHOWN_UNITS, SHOWN_REFUSALS = 20, 3
+MANY = 30
+"""Of more tenants than these only those in trouble are shown, unless all are asked for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tenant(parser)
     add_unit(parser)
-    parser.add_argument("--json", action="store_true", help="the same as one JSON document")
+    parser.add_argument("--all", action="store_true", help=f"every tenant; of more than {MANY} only troubled ones show")
+    parser.add_argument("--json", action="store_true", help="the same as one JSON document, of all tenants")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         dump(status)
     else:
-        show(status)
+        show(status, every=args.all)
     return 0
 
 
@@ -57,20 +61,57 @@ async def collect(config: Config, only: Sequence[str] = ()) -> dict[str, Any]:
     return {**status, "daemon": await readiness(config.health.listen)}
 
 
-def show(status: dict[str, Any]) -> None:
+def standing(tenant: Mapping[str, Any]) -> str:
+    """How a tenant stands, in a word: ok, never read, the reason of what is wrong with it, or refused."""
+    if tenant["problems"]:
+        return str(tenant["problems"][0])
+    if tenant["error"]:
+        return "failing"
+    if tenant["refused"]:
+        return "refused"
+    return "ok" if tenant["newest_day"] or tenant["units"] else "never read"
+
+
+def summary(tenants: Mapping[str, Mapping[str, Any]]) -> str:
+    """All of them in a line: 500 tenants: 497 ok, 2 denied, 1 stale; weakest: contoso 31.20 %."""
+    counts = Counter(map(standing, tenants.values()))
+    order = sorted(counts, key=lambda word: (word != "ok", -counts[word], word))
+    said = f"{plural(len(tenants), 'tenant')}: {', '.join(f'{counts[word]} {word}' for word in order) or 'none'}"
+    known = {name: t["percent"] for name, t in tenants.items() if t["percent"] is not None}
+    if len(known) > 1:
+        weakest = min(known, key=lambda name: known[name])
+        said += f"; weakest: {weakest} {known[weakest]:.2f} %"
+    return said
+
+
+def show(status: dict[str, Any], *, every: bool = False) -> None:
     out = console()
-    tenants = table("tenant", "newest day", "data age>", "last success", "error")
-    for name, t in status["tenants"].items():
+    out.print(plain(summary(status["tenants"])))
+    out.print()
+    chosen = status["tenants"]
+    if len(chosen) > MANY and not every:
+        chosen = {name: t for name, t in chosen.items() if standing(t) != "ok"}
+    labelled = any(t["labels"] for t in chosen.values())
+    label = ["labels"] if labelled else []
+    tenants = table("tenant", *label, "newest day", "data age>", "percent>", "7 days>", "last success", "error")
+    heard: set[str] = set()  # what many tenants share is said once
+    for name, t in chosen.items():
         troubles = [*t["problems"], *(refusal_words(r) for r in t["refused"][:SHOWN_REFUSALS])]
         if (more := len(t["refused"]) - SHOWN_REFUSALS) > 0:
             troubles.append(f"{more} more refused")
-        error = words(t["error"] or ", ".join(troubles), t["hint"] if t["error"] else None)
+        hint = t["hint"] if t["error"] and t["hint"] not in heard else None
+        heard |= {hint} if hint else set()
+        error = words(t["error"] or ", ".join(troubles), hint)
         style = "red" if t["error"] else "yellow" if error else None
-        row = (plain(name), t["newest_day"] or "-", _age(t["data_age_s"]), _moment(t["last_success"]), error)
-        tenants.add_row(*row, style=style)
-    draw(tenants, out)
-    draw_notes(((name, t["notes"]) for name, t in status["tenants"].items()), out)
-    for name, t in status["tenants"].items():
+        labels = [plain(", ".join(f"{key}={value}" for key, value in sorted(t["labels"].items())))] if labelled else []
+        row = (plain(name), *labels, t["newest_day"] or "-", _age(t["data_age_s"]), *_score(t))
+        tenants.add_row(*row, _moment(t["last_success"]), error, style=style)
+    if chosen:
+        draw(tenants, out)
+    if hidden := len(status["tenants"]) - len(chosen):
+        out.print(f"{plural(hidden, 'tenant')} without trouble not shown: --all, or --tenant NAME")
+    draw_notes(((name, t["notes"]) for name, t in chosen.items()), out)
+    for name, t in chosen.items():
         _draw_units(name, t, out)
     out.print()
     draw(sink_table(status["sinks"]), out)
@@ -89,6 +130,12 @@ def show(status: dict[str, Any]) -> None:
         out.print()
         draw(_credentials(status["credentials"]), out)
     out.print(f"\n{plural(status['store']['events'], 'event')} kept, {status['store']['bytes'] / 1e6:.1f} MB")
+
+
+def _score(tenant: Mapping[str, Any]) -> tuple[str, str]:
+    """Percent, and its change within a week."""
+    percent, change = tenant["percent"], tenant["change_7d"]
+    return "-" if percent is None else f"{percent:.2f}", "-" if change is None else f"{change:+.2f}"
 
 
 def _draw_units(name: str, tenant: Mapping[str, Any], out: Any) -> None:

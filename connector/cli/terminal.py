@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+LINE_S = 30.0
+"""How often work that goes on is told where there is no terminal."""
 NARROW = 60
 """Terminals with fewer cells get cards instead of tables."""
 
@@ -142,12 +145,12 @@ def draw_notes(rows: Iterable[tuple[str, Sequence[str]]], out: "Console") -> Non
 
 @contextmanager
 def progress(words: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while it is a terminal, nothing elsewhere; call what is yielded with how much is done by now.
+    """A bar on stderr while it is a terminal, else a line now and then; call what is yielded with how much is done.
 
     One thing alone, or an unknown number (None), has a bar that only shows that something is going on.
     """
     if total == 0 or not sys.stderr.isatty():
-        yield lambda _: None
+        yield _now_and_then(words, total)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
@@ -157,6 +160,21 @@ def progress(words: str, total: int | None) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task(plain(words), total=total if several else None)
         yield lambda done: bar.update(task, completed=done)
+
+
+def _now_and_then(words: str, total: int | None) -> Callable[[int], None]:
+    """A line on stderr every LINE_S, for whoever reads a log: work that is over sooner says nothing."""
+    began = last = time.monotonic()
+
+    def told(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LINE_S:
+            last = now
+            of = "" if total is None else f" of {total}"
+            say(f"{words}: {done}{of} after {now - began:.0f} s", err=True)
+
+    return told
 
 
 def cell_len(text: str) -> int:

@@ -43,34 +43,41 @@ class Filter:
     configured: abc.Mapping[str, TenantConfig] = field(factory=dict, repr=False, eq=False)
 
     def wants(self, event: Event) -> bool:
-        if event.stream not in self.streams or (event.backfilled and not self.backfilled):
-            return False
+        return not self.against(event)
+
+    def against(self, event: Event) -> str:
+        """Which key of the sink keeps this event from it; "" when none does."""
+        if event.stream not in self.streams:
+            return "streams"
+        if event.backfilled and not self.backfilled:
+            return "start"
         if not self.units and event.data.get("unit"):
-            return False
+            return "units"
         if event.severity < self.min_severity and event.stream != "health":
-            return False
+            return "min_severity"
         if self.include and not any(fnmatchcase(event.type, glob) for glob in self.include):
-            return False
+            return "include"
         if any(fnmatchcase(event.type, glob) for glob in self.exclude):
-            return False
+            return "exclude"
         tenant = event.data["tenant"]  # None for the connector's own events, which concern every sink
         if tenant is None or not self.tenants:
-            return True
+            return ""
         now = self.configured.get(event.entry)
         name, labels = (tenant["name"], tenant["labels"]) if now is None else (now.name, now.labels)
-        return selects(self.tenants, name, labels)
+        return "" if selects(self.tenants, name, labels) else "tenants"
 
 
 @define
 class Batch:
     """A prefix of what is due: offered, not concerning the sink, not renderable. Then what became of it.
 
+    `skipped` says which key of the sink keeps an event from it.
     `retry_after_s` is how long the sink wants to be left alone although it took a part; `warning` as in a receipt.
     """
 
     pending: list[Pending] = Factory(list)
     records: list[Record] = Factory(list)
-    skipped: set[int] = Factory(set)
+    skipped: dict[int, str] = Factory(dict)
     parked: dict[int, str] = Factory(dict)
     accepted: set[int] = Factory(set)
     error: Unavailable | Denied | None = None
@@ -131,7 +138,7 @@ class Packer:
             elif reason:
                 batch.parked[pending.seq] = reason
             else:
-                batch.skipped.add(pending.seq)
+                batch.skipped[pending.seq] = self.against(pending.event)
             batch.seen += 1
         return batch
 
@@ -145,12 +152,12 @@ class Packer:
             found.seen += each.seen
         return found
 
-    def concerns(self, event: Event) -> bool:
-        """Whether the sink wants it; one that its filter cannot judge it does: rendering has the words for that."""
+    def against(self, event: Event) -> str:
+        """As the filter's; an event that it cannot judge concerns the sink: rendering has the words for that."""
         try:
-            return self.wants.wants(event)
+            return self.wants.against(event)
         except Exception:  # noqa: BLE001 - whatever it is, this is no way to lose it
-            return True
+            return ""
 
     def _render(self, event: Event) -> tuple[Record | None, str]:
         """The record of an event; or why there can be none; or neither, when it does not concern this sink."""

@@ -11,7 +11,7 @@ customer's wrong rule holds up no other customer.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from random import Random
 
@@ -119,11 +119,12 @@ class ApartTenant:
 class Delivery:
     """One sink's queue. What it is made of is passed in; all else is memory of this process (`init=False`).
 
-    With a `tenant_id` (the key of an entry of `tenants`, as in the store) it offers the events of that entry alone
-    ("" = the connector's own). `with_own_place` are the keys of the entries that have a place of their own at the sink;
+    With a `tenant_id` (the key of an entry of `tenants`, as in the store) it offers the events of that entry alone (""
+    = the connector's own). `with_own_place` are the keys of the entries that have a place of their own at the sink;
     `apart` are those of them that are left out here. `delivered` counts events accepted since the start of the process,
-    by stream: what a heartbeat tells. `attempt` counts failed turns in a row. With a `digest` first deliveries wait for
-    its times (digest.py); what an operator offers again does not.
+    by stream: what a heartbeat tells; `kept_back` those that did not concern the sink, by the key that says so.
+    `attempt` counts failed turns in a row. With a `digest` first deliveries wait for its times (digest.py); what an
+    operator offers again does not.
     """
 
     store: DurableStore
@@ -141,6 +142,7 @@ class Delivery:
     digest: Digest | None = None
 
     delivered: dict[str, int] = field(factory=dict, init=False)
+    kept_back: dict[str, int] = field(factory=dict, init=False)
     attempt: int = field(default=0, init=False)
     last: Outcome | None = field(default=None, init=False)
     apart: dict[str, ApartTenant] = field(factory=dict, init=False)
@@ -255,9 +257,10 @@ class Delivery:
         while True:
             limit = self._waiting + PAGE
             due = await self.store.due(self.sink.name, limit, self.tenant_id, frozenset(self.apart))
-            others = frozenset(p.seq for p in due if p.kind == FIRST and not self._packer.concerns(p.event))
+            others = {p.seq: why for p in due if p.kind == FIRST and (why := self._packer.against(p.event))}
             if others:
-                await self.store.settle(self.sink.name, Settlement(at=iso(now), skipped=others))
+                await self.store.settle(self.sink.name, Settlement(at=iso(now), skipped=frozenset(others)))
+                self._count_kept_back(others.values())
             self._waiting = len(due) - len(others)
             if len(due) < limit:
                 self._swept = now
@@ -392,9 +395,14 @@ class Delivery:
         for event in (p.event for b in batches for p in b.pending if p.seq in done.accepted):
             self.delivered[event.stream] = self.delivered.get(event.stream, 0) + 1
             self._taken[event.entry] = self._taken.get(event.entry, 0) + 1
+        self._count_kept_back(why for b in batches for why in b.skipped.values())
         for seq, reason in done.parked.items():
             log.warning("deliver.parked", extra={"sink": self.sink.name, "seq": seq, "reason": reason})
         return Outcome(self.sink.name, "ok", len(done.accepted), len(done.parked), len(done.skipped))
+
+    def _count_kept_back(self, reasons: Iterable[str]) -> None:
+        for why in reasons:
+            self.kept_back[why] = self.kept_back.get(why, 0) + 1
 
     def _well(self) -> None:
         """The sink works: what follows a failure begins anew with the next one."""
@@ -522,7 +530,7 @@ class Delivery:
         """From now on this tenant has a queue of its own, which has just failed for the first time."""
         log.warning("deliver.apart", extra={"sink": self.sink.name, "tenant": name, "error": error.what})
         queue = self.of_tenant(tenant_id)
-        queue.delivered, queue.pace = self.delivered, evolve(self.pace)
+        queue.delivered, queue.kept_back, queue.pace = self.delivered, self.kept_back, evolve(self.pace)
         queue.fail(error)
         self.apart[tenant_id] = ApartTenant(name, queue)
         self._left_out = {}

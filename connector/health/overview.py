@@ -57,6 +57,8 @@ def overview(
             "notes": [text for _, text in head.get("notes", ())],
             "refused": units.refused(head),
             "problems": sorted(p["reason"] for p in head.get("problems", {}).values()),
+            "labels": dict(tenant.labels),
+            **_standing(head),
             "units": unit_rows(head),
             "no_data": _no_data(head),
         }
@@ -77,6 +79,20 @@ def overview(
         ],
         "store": {"events": stats.events, "bytes": stats.bytes},
     }
+
+
+def _standing(head: Mapping[str, Any]) -> dict[str, float | None]:
+    """The percentage of the newest day and its change within about a week, in percentage points; None = not known."""
+    whole = next((row for row in unit_rows(head) if row["unit"]["kind"] in WHOLE), None)
+    if whole is not None:
+        return {"percent": whole["percent"], "change_7d": None}
+    trend = head.get("trend") or {}
+    newest, days = head.get("newest"), sorted(trend)
+    if newest not in trend:
+        return {"percent": None, "change_7d": None}
+    week = trend[days[0]] if len(days) > 1 else None
+    change = None if week is None else round(trend[newest] - week, 4)
+    return {"percent": round(trend[newest], 2), "change_7d": None if change is None else round(change, 2)}
 
 
 def unit_rows(head: Mapping[str, Any]) -> list[dict[str, Any]]:

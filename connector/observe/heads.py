@@ -5,11 +5,13 @@ poller, what a failed poll leaves there, too.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from connector.model import Absent, Known, Reading, Snapshot, Unchanged
 from connector.observe.estate import Met
 from connector.observe.guard import AHEAD, tomorrow
+from connector.observe.memory import Memory
 from connector.observe.units import roster
 
 MAX_NOTES, MAX_NOTE_CHARS = 50, 1_000
@@ -104,3 +106,19 @@ def words(lacking: Sequence[Absent]) -> str:
 
 def hint(lacking: Sequence[Absent]) -> str:
     return " ".join(dict.fromkeys(part.hint for part in lacking if part.hint))
+
+
+def trend(known: Memory) -> dict[str, Any]:
+    """The percentage of the newest day, and that of a week before it, for those who only look: {day: percent}.
+
+    A week before is the latest known day at least seven days old, and no older than two weeks.
+    """
+    if known.newest is None:
+        return {}
+    newest = date.fromisoformat(known.newest.day.day)
+    from_day, to_day = newest - timedelta(days=14), newest - timedelta(days=7)
+    before = next(known.before((to_day + timedelta(days=1)).isoformat()), None)
+    days = [known.newest.day]
+    if before is not None and before.day.day >= from_day.isoformat():
+        days.append(before.day)
+    return {day.day: round(day.percent, 4) for day in days if day.percent is not None}

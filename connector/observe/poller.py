@@ -166,6 +166,7 @@ class Poller:
                     tenant, head, lacking, newest_day, now, more_faults, refusing=refusing, kept=kept
                 )
                 values, late = pending_writes.abandoned({**values, **heads.after(head, snapshot, problems, now)}, now)
+                values["trend"] = heads.trend(seen.memory)
                 told += more
             events = [stamp(change, origin, now, self.severity) for change in told]
             events += [stamp(change, _ours(origin), now, self.severity) for change in late]

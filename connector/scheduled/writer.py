@@ -137,6 +137,8 @@ class Writer:
             return None
         head = memory.head(await self.store.load(tenant.key))
         newest = str(head.get("newest") or "")
+        if not newest:
+            return None  # nothing was ever read: that is told of the tenant itself
         span = next(s for s in back_from(report.every, now.date()) if newest > s.end or now >= _late(s))
         if str(head.get("reports", {}).get(report.path, "")) >= span.key:
             self._done[report.path, tenant.key] = span.key

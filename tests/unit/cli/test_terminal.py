@@ -12,7 +12,7 @@ import pytest
 
 from connector.advice.advise import advise
 from connector.advice.listing import Advised
-from connector.cli import controls, events, explain, findings, status
+from connector.cli import controls, events, explain, findings, status, terminal
 from connector.cli import next as next_
 from connector.cli.main import NEXT, complain, main
 from connector.cli.terminal import cell_len, fit
@@ -87,6 +87,9 @@ def show_status() -> None:
         "problems": [],
         "hint": "look",
         "notes": NASTY,
+        "labels": {t: t for t in NASTY},
+        "percent": 1.0,
+        "change_7d": -0.5,
         "refused": [{"part": t, "reason": t, "since": "2026-11-22T09:00:00Z", "unit": t} for t in NASTY],
         "units": [
             {
@@ -272,3 +275,19 @@ def test_a_bar_on_a_terminal_and_none_elsewhere() -> None:
     assert "2/3" in said
     quiet = subprocess.run([sys.executable, "-c", BAR], capture_output=True, check=True, timeout=30)
     assert (quiet.stdout, quiet.stderr) == (b"", b"")
+
+
+def test_without_a_terminal_long_work_tells_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log of `once` over five hundred tenants is not silent for ten minutes, and that of one is."""
+    now = iter([100.0, 101.0, 129.9, 130.0, 131.0, 161.0])
+    monkeypatch.setattr("connector.cli.terminal.time.monotonic", lambda: next(now))
+    with terminal.progress("Reading tenants", 500) as done:
+        for number in range(1, 6):
+            done(number)
+    said = capsys.readouterr()
+    assert (said.out, said.err.splitlines()) == (
+        "",
+        ["Reading tenants: 3 of 500 after 30 s", "Reading tenants: 5 of 500 after 61 s"],
+    )

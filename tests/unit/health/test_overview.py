@@ -28,7 +28,19 @@ def test_every_part_has_exactly_these_keys() -> None:
     assert list(found) == ["tenants", "sinks", "problems", "credentials", "store"]
     (tenant,) = found["tenants"].values()
     assert list(tenant) == [
-        *("newest_day", "data_age_s", "last_success", "error", "hint", "notes", "refused", "problems"),
+        *(
+            "newest_day",
+            "data_age_s",
+            "last_success",
+            "error",
+            "hint",
+            "notes",
+            "refused",
+            "problems",
+            "labels",
+            "percent",
+            "change_7d",
+        ),
         *("units", "no_data"),
     ]
     for sink in found["sinks"].values():

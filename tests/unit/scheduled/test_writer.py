@@ -189,6 +189,10 @@ async def test_what_cannot_be_written_is_told_and_tried_again(bench: Bench) -> N
 
 
 async def test_one_tenant_without_data_keeps_no_other_from_its_report_and_is_named(bench: Bench) -> None:
+    state = await bench.store.load(TENANT.key)
+    assert state is not None
+    known_later = memory.with_head(State(0, state.parts), {**memory.head(state), "newest": "2031-01-01"})
+    await bench.store.commit(EMPTY.tenant_id, State(0, {"head": known_later.parts["head"]}), [])
     writer = bench.writer()
     assert len(await writer.write_due(CONFIG, [EMPTY, TENANT])) == 1
     [fault] = writer.faults({})
@@ -197,6 +201,12 @@ async def test_one_tenant_without_data_keeps_no_other_from_its_report_and_is_nam
     assert len(bench.files()) == 1
     await writer.write_due(CONFIG, [TENANT])
     assert writer.faults({}) == [], "it is configured no more"
+
+
+async def test_a_tenant_that_was_never_read_has_no_report_and_that_is_no_fault_of_reports(bench: Bench) -> None:
+    writer = bench.writer()
+    assert await writer.write_due(CONFIG, [EMPTY]) == []
+    assert writer.faults({}) == []
 
 
 async def test_before_the_first_look_a_problem_stays_open(bench: Bench) -> None:

@@ -158,7 +158,7 @@ class DocumentsStore:
                 )
             if tenant_id:  # there is always room for the connector's own words
                 self._writer.refuse_when_full()
-            known = await self._reader.known_ids(tenant) if new else set()
+            known = await self._reader.known_ids(tenant, new.keys()) if new else set()
             fresh = {event_id: found for event_id, found in new.items() if event_id not in known}
             if not await self._writer.write_root(tenant, tenant_id, state.generation + 1, dict(state.parts), fresh):
                 raise Moved

@@ -5,6 +5,8 @@ Nothing is written here. A look is as of one moment: what moves under it raises 
 """
 
 import heapq
+from array import array
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
@@ -34,12 +36,18 @@ from connector.stores.numbered import Logs, Moved, Numbers, Page, name_of
 from connector.stores.packing import RESERVED, key_of
 from connector.stores.settling import Item
 
+HASHES = 2_000_000
+"""Of so many events, eight bytes each, it is remembered which document may hold them; the tenants that committed last
+come first."""
+
 
 class DocumentsReader:
     """Nothing but immutable documents is remembered between calls, and which mark is whose tenant's (`keys`)."""
 
     def __init__(self, logs: Logs) -> None:
         self.keys: dict[int, str] = {}
+        self._hashes: OrderedDict[str, dict[int, array[int]]] = OrderedDict()
+        self._hashed = 0
         self._logs = logs
         self._missed: set[str] = set()
         self._ahead: set[str] = set()
@@ -116,9 +124,10 @@ class DocumentsReader:
     async def parts(self, tenant: Tenant) -> tuple[dict[str, bytes], dict[str, str]]:
         """The parts of the state; and those that cannot be had, with the reason."""
         assert tenant.root is not None
-        parts: dict[str, bytes] = {}
-        lost: dict[str, str] = {}
-        for part, (n, _) in tenant.root.header["parts"].items():
+        where: Mapping[str, tuple[int, str]] = tenant.root.header["parts"]
+        held: dict[int, Mapping[str, bytes]] = {}
+        damaged: dict[int, str] = {}
+        for n in sorted({n for n, _ in where.values()}):  # each document once, however many parts it holds
             name = name_of(tenant.key, n)
             if n not in tenant.numbers:
                 if name not in self._missed:  # cleared away while we looked, it may be: look again before it counts
@@ -127,10 +136,11 @@ class DocumentsReader:
                 self._logs.note_damage(name, "missing")
             page = await self._logs.read(tenant.key, n) if n in tenant.numbers else None
             if page is None:
-                lost[part] = self._logs.damaged[name]
+                damaged[n] = self._logs.damaged[name]
             else:
-                parts[part] = page.parts()[part]
-        return parts, lost
+                held[n] = page.parts()
+        parts = {part: held[n][part] for part, (n, _) in where.items() if n in held}
+        return parts, {part: damaged[n] for part, (n, _) in where.items() if n in damaged}
 
     async def head(self, tenant: Tenant) -> bytes | None:
         """The part "head" of the state; None when there is none, or it is damaged."""
@@ -138,8 +148,24 @@ class DocumentsReader:
         page = await self._logs.read(tenant.key, n) if n in tenant.numbers else None
         return page.parts()["head"] if page else None
 
-    async def known_ids(self, tenant: Tenant) -> set[str]:
-        return {i for held in tenant.held for i in (await self._logs.page(tenant.key, held.n)).header["ids"]}
+    async def known_ids(self, tenant: Tenant, wanted: Collection[str]) -> set[str]:
+        """Which of these ids events have that are kept. A document is read for it once, and again where one may be."""
+        hashes = set(map(hash, wanted))
+        seen = self._hashes.pop(tenant.key, {})
+        self._hashed -= sum(map(len, seen.values()))
+        known: dict[int, array[int]] = {}
+        found: set[str] = set()
+        for held in tenant.held:
+            if (of_one := seen.get(held.n)) is None:
+                of_one = array("q", map(hash, (await self._logs.page(tenant.key, held.n)).header["ids"]))
+            known[held.n] = of_one
+            if not hashes.isdisjoint(of_one):
+                found.update((await self._logs.page(tenant.key, held.n)).header["ids"])
+        self._hashes[tenant.key] = known
+        self._hashed += sum(map(len, known.values()))
+        while self._hashed > HASHES and len(self._hashes) > 1:
+            self._hashed -= sum(map(len, self._hashes.popitem(last=False)[1].values()))
+        return found.intersection(wanted)
 
     async def event(self, tenant: Tenant, local: int) -> Event:
         n, index = local >> INDEX_BITS, local & (MAX_EVENTS_A_COMMIT - 1)

@@ -15,6 +15,7 @@ from attrs import define
 from connector.clock import SimulatedClock
 from connector.errors import Conflict, StoreBusy, StoreError
 from connector.ports import Documents, Query, Start, State
+from connector.stores import documents_read, numbered
 from connector.stores.directory import open_store
 from connector.stores.documents import DocumentsStore
 from connector.stores.numbered import Logs
@@ -306,6 +307,55 @@ async def test_unchanged_polls_leave_a_handful_of_documents() -> None:
         await store.commit(CONTOSO, State(state.generation, parts), [])
     assert len(memory.kept) <= 3
     assert sum(map(len, memory.kept.values())) < 45_000, "an unchanged part is written once"
+
+
+class Counting(Memory):
+    """Counts how often documents are read."""
+
+    reads = 0
+
+    async def get(self, name: str) -> bytes | None:
+        self.reads += 1
+        return await super().get(name)
+
+
+async def test_what_a_commit_reads_does_not_grow_with_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing fits into the cache here; whether an event is there already is known without its document."""
+    monkeypatch.setattr(numbered, "CACHE_BYTES", 1)
+    documents = Counting()
+    async with opened(documents) as store:
+        await store.attach([Start("siem")])
+        costs = []
+        for n in range(20):
+            before = documents.reads
+            await add(store, events([2 * n, 2 * n + 1]))
+            costs.append(documents.reads - before)
+        assert max(costs[10:]) <= max(costs[2:10]), costs
+        await add(store, [event(3), event(99)])
+        assert [e.data["number"] for e in await store.history(Query(tenant_id=CONTOSO))] == [*range(40), 99]
+
+
+async def test_an_event_is_known_to_be_there_whatever_was_forgotten_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents_read, "HASHES", 3)
+    async with opened(Memory()) as store:
+        for n in range(4):
+            await add(store, events([n, n + 1]))
+            await add(store, events([10 * n, 10 * n + 3], tenant=FABRIKAM), FABRIKAM)
+        assert [e.data["number"] for e in await store.history(Query(tenant_id=CONTOSO))] == [0, 1, 2, 3, 4]
+        assert len(await store.history(Query(tenant_id=FABRIKAM))) == 8
+
+
+async def test_a_state_of_many_parts_is_read_document_by_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbered, "CACHE_BYTES", 1)
+    documents = Counting()
+    async with opened(documents) as store:
+        state = State()
+        for n in range(4):
+            parts = {f"u/{unit}/{n}": bytes([n, unit]) for unit in range(50)}
+            state = await store.commit(CONTOSO, State(state.generation, {**state.parts, **parts}), [])
+        before = documents.reads
+        assert await store.load(CONTOSO) == state
+        assert documents.reads - before <= 6, "four documents hold it; the newest one is read as the root, too"
 
 
 async def test_a_purge_gives_the_space_back_at_once() -> None:

@@ -231,6 +231,8 @@ async def test_goes_through_the_proxy_and_keeps_its_password(bench: Bench) -> No
     assert run.code == 1
     assert "proxy" in run.err
     assert "INFO" not in run.err, "the level is that of the logging page"
+    proxy["no_proxy"] = "localhost, 127.0.0.0/8"
+    assert (await bench.poll("around")).code == 0, "what is an exception goes without the proxy, which is gone"
     assert "pass" not in run.err + run.out
 
 
@@ -442,6 +444,10 @@ async def test_one_process_polls_a_list_of_tenants(bench: Bench, tmp_path: Path)
     (tree / "lookups/tenants.csv").write_text(f"name,tenant_id,index\nfirst,{one},nosuch\n")
     refused = await bench.run("--validate-arguments", stdin=bench.proposal("prod", tenant_list="tenants.csv"))
     assert "there is no index 'nosuch'" in refused.out
+    with (tree / "lookups/huge.csv").open("wb") as file:
+        file.truncate(2**23)
+    huge = await bench.run("--validate-arguments", stdin=bench.proposal("prod", tenant_list="huge.csv"))
+    assert "is larger than" in huge.out
     missing = await bench.run("--validate-arguments", stdin=bench.proposal("prod", tenant_list="gone.csv"))
     assert "gone.csv" in missing.out
     assert "Lookup table files" in missing.out

@@ -45,6 +45,8 @@ LEASE_SHARE = 0.95
 """Of the interval: when a run has ended, come what may, and how long its lease keeps other members from polling."""
 LAST_WORDS_S = 3.0
 WINDOWS = os.name == "nt"
+MAX_LIST_BYTES = 4 * 1024 * 1024
+"""Some forty thousand rows; what is behind them would not be polled in time by one input."""
 LOOKUPS = Path(__file__).resolve().parent.parent / "lookups"
 
 ARGUMENTS: Mapping[str, str] = {
@@ -136,9 +138,8 @@ class _Run:
             raise ConfigError(["account: choose an account"], "add one on the configuration page, tab Account")
         stanza = self._account(account, splunk_conf.SECRET)
         listed = self._listed()
-        others = {}
-        for name in listed.accounts if listed else ():
-            others[name] = self._account(name, splunk_conf.secret_of(listed.accounts, name)) if listed else {}
+        names = listed.accounts if listed else ()
+        others = {name: self._account(name, splunk_conf.secret_of(names, name)) for name in names}
         settings = f"{REST_ROOT}_settings"
         proxy = splunkd.stanza(self.service, settings, "proxy")
         logging_ = splunkd.stanza(self.service, settings, "logging")
@@ -173,12 +174,16 @@ class _Run:
         if file is None:
             return None
         try:
-            text = (LOOKUPS / file).read_text("utf-8-sig")
+            with (LOOKUPS / file).open("rb") as stream:
+                data = stream.read(MAX_LIST_BYTES + 1)
+            text = data.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 [f"tenant list: the lookup file {file} of this app cannot be read: {error}"],
                 "upload it: Settings, Lookups, Lookup table files; then share it with the app (Permissions)",
             ) from None
+        if len(data) > MAX_LIST_BYTES:
+            raise ConfigError([f"tenant list: {file} is larger than {MAX_LIST_BYTES} bytes"], "spread it over inputs")
         return splunk_conf.read_list(file, text)
 
     def judge(self) -> None:

@@ -35,7 +35,8 @@ class Throttled(Unavailable):
 class Requests:
     """The requests of one read: they share a token, one renewal of it, and the time for retries.
 
-    `deadline_s` after it was made nothing is tried again, and after `limit_s` nothing new is asked.
+    `deadline_s` after it was made nothing is tried again, and after `limit_s` nothing new is asked. Who has much to ask
+    says when something of it is done (`progressed`): then only the time that went into trying again counts.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Requests:
         self._headers = {"Accept": "application/json", **(headers or {})}
         self._max_bytes = max_bytes
         self._limit_s = limit_s
+        self._patience_s = deadline_s
         self._give_up_at = clock.now() + timedelta(seconds=deadline_s)
         self._end_at = clock.now() + timedelta(seconds=limit_s)
         self._token: str | None = None
@@ -75,14 +77,21 @@ class Requests:
         """As `get`, for a question that is asked in a body and changes nothing."""
         return await self._ask("POST", url, json.dumps(question).encode(), what)
 
+    def progressed(self) -> None:
+        """Something is done: what is asked next may be tried again for as long as is left of the patience."""
+        self._give_up_at = self._clock.now() + timedelta(seconds=self._patience_s)
+
     async def _ask(self, method: str, url: str, body: bytes | None, what: str) -> Response:
-        attempt = 0
+        attempt, failed_at = 0, None
         while True:
             if self._clock.now() > self._end_at:
                 raise Unavailable(f"{what}: not asked for, as this read has taken {self._limit_s:g} s already")
             error = await self._try(method, url, body, what)
             if isinstance(error, Response):
+                if failed_at is not None:
+                    self._patience_s -= (self._clock.now() - failed_at).total_seconds()
                 return error
+            failed_at = failed_at or self._clock.now()
             if not _heals(error):
                 raise error
             wait_s = delay_s(

@@ -118,6 +118,7 @@ async def _follow(
         number = len(pages) + 1
         where = f"{question.name} page {number}"
         response = await requests.post(url, body_of(question, scope, token), where)
+        requests.progressed()
         limits.add(response.headers.get("x-ms-tenant-subscription-limit-hit", "").strip().casefold() == "true")
         link = next_link(response.body, SKIP_TOKEN)
         pages.append(Page(f"{question.name}/{number}", number, response.body, link))

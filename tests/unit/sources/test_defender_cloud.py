@@ -176,6 +176,33 @@ async def test_a_429_is_waited_for_as_long_as_it_says(bench: Bench) -> None:
     assert sum(bench.clock.slept) >= 5
 
 
+class _Slow:
+    """Each page takes its time."""
+
+    def __init__(self, bench: Bench, seconds: float) -> None:
+        self._bench, self._seconds = bench, seconds
+
+    async def request(self, method: str, url: str, **options: Any) -> Any:
+        await self._bench.clock.sleep(self._seconds)
+        return await self._bench.far.request(method, url, **options)
+
+
+async def test_a_late_page_of_a_long_answer_is_tried_again_like_the_first(bench: Bench) -> None:
+    bench.far.page = 1  # 15 pages of 10 s each
+    bench.far.queued["scores"] = [*[None] * 12, error(503, "x"), error(503, "x")]
+    reading = await bench.read(http=_Slow(bench, 10.0))
+    assert reading.partial is None
+    assert len(units_of(reading)) == 3
+
+
+async def test_what_goes_into_trying_again_is_bounded_over_all_pages(bench: Bench) -> None:
+    bench.far.page = 1
+    bench.far.queued["scores"] = [answer_ for _ in range(15) for answer_ in (error(503, "x"), None)]
+    reading = await bench.read(http=_Slow(bench, 10.0))
+    assert absent(reading.partial).reason == "unavailable"
+    assert bench.far.count("scores") < 10
+
+
 # ------------------------------------------------------------------------------------------------------ what is read
 
 

@@ -90,7 +90,7 @@ def pick(known: Memory, start: str | None, end: str | None, name: str) -> list[V
     if not ordered:
         raise SecureScoreError(f"no day of {name} is known yet", "run `securescore once` first")
     if len(ordered) < 2:
-        hint = "poll again when Microsoft has published another day, or with a longer poll.backfill"
+        hint = "poll again when there is another day; of Graph a longer poll.backfill reads older ones"
         raise SecureScoreError(f"only {ordered[0]} is known of {name}; a change needs two days", hint)
     span = f"known days: {ordered[0]} to {ordered[-1]} ({len(ordered)} of them)"
     last = end or ordered[-1]

@@ -15,7 +15,7 @@ from connector.clock import SystemClock
 from connector.config.values import Config
 from connector.health.overview import open_problems, overview, refusal_words
 from connector.health.upkeep import CONNECTOR
-from connector.model import WHOLE
+from connector.model import EXPOSURE, WHOLE
 from connector.observe import memory, units
 from connector.signin.credentials import ending
 
@@ -77,7 +77,7 @@ def summary(tenants: Mapping[str, Mapping[str, Any]]) -> str:
     counts = Counter(map(standing, tenants.values()))
     order = sorted(counts, key=lambda word: (word != "ok", -counts[word], word))
     said = f"{plural(len(tenants), 'tenant')}: {', '.join(f'{counts[word]} {word}' for word in order) or 'none'}"
-    known = {name: t["percent"] for name, t in tenants.items() if t["percent"] is not None}
+    known = {name: t["percent"] for name, t in tenants.items() if t["percent"] is not None and not _is_exposure(t)}
     if len(known) > 1:
         weakest = min(known, key=lambda name: known[name])
         said += f"; weakest: {weakest} {known[weakest]:.2f} %"
@@ -135,7 +135,17 @@ def show(status: dict[str, Any], *, every: bool = False) -> None:
 def _score(tenant: Mapping[str, Any]) -> tuple[str, str]:
     """Percent, and its change within a week."""
     percent, change = tenant["percent"], tenant["change_7d"]
-    return "-" if percent is None else f"{percent:.2f}", "-" if change is None else f"{change:+.2f}"
+    what = "exposure " if _is_exposure(tenant) else ""
+    return "-" if percent is None else f"{what}{percent:.2f}", "-" if change is None else f"{change:+.2f}"
+
+
+def _is_exposure(tenant: Mapping[str, Any]) -> bool:
+    """Whether less is better for it, so that its figure is none to compare with those of others."""
+    return any(_less_is_better(row) for row in tenant["units"])
+
+
+def _less_is_better(row: Mapping[str, Any]) -> bool:
+    return bool(row["unit"]["score"] == EXPOSURE)
 
 
 def _draw_units(name: str, tenant: Mapping[str, Any], out: Any) -> None:
@@ -143,7 +153,8 @@ def _draw_units(name: str, tenant: Mapping[str, Any], out: Any) -> None:
     rows = sorted(tenant["units"], key=_by_need)
     if not rows:
         return
-    shown = table(f"unit of {plain(name)}", "newest day", "score>", "percent>", "note")
+    last = "lower is better>" if _is_exposure(tenant) else "percent>"
+    shown = table(f"unit of {plain(name)}", "newest day", "score>", last, "note")
     for row in rows[:SHOWN_UNITS]:
         notes = [refusal_words(r) for r in row["refused"]]
         notes += [f"gone since {_moment(row['gone_since'])}"] if row["gone_since"] else []
@@ -164,11 +175,8 @@ def _draw_units(name: str, tenant: Mapping[str, Any], out: Any) -> None:
 
 def _by_need(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
     percent = row["percent"]
-    return (
-        row["unit"]["kind"] not in WHOLE,
-        not row["refused"] and not row["gone_since"],
-        101.0 if percent is None else percent,
-    )
+    strength = 101.0 if percent is None else 100.0 - percent if _less_is_better(row) else percent
+    return row["unit"]["kind"] not in WHOLE, not row["refused"] and not row["gone_since"], strength
 
 
 def _key(row: Mapping[str, Any]) -> str:

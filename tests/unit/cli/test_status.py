@@ -51,6 +51,24 @@ def test_the_answer_comes_first(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert shown({"a": tenant()}, capsys, monkeypatch).splitlines()[0] == "1 tenant: 1 ok"
 
 
+def group(name: str, exposure: float, kind: str = "device_group") -> dict[str, Any]:
+    unit = {"kind": kind, "id": name, "name": name, "score": "exposureScore"}
+    figures = {"score": exposure, "percent": exposure, "newest_day": "2026-11-22"}
+    return {"unit": unit, "refused": [], "gone_since": None, "state": None, **figures}
+
+
+def test_an_exposure_is_no_score_to_be_weak_in_and_its_worst_come_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [group("all", 30.0, "organization"), group("safe", 5.0), group("open", 80.0)]
+    tenants = {"a": tenant(percent=70.0), "b": tenant(percent=60.0), "devices": tenant(percent=30.0, units=units)}
+    out = shown(tenants, capsys, monkeypatch)
+    assert out.splitlines()[0] == "3 tenants: 3 ok; weakest: b 60.00 %"
+    assert "exposure 30.00" in out
+    assert "lower is better" in out
+    assert out.index("all ") < out.index("open") < out.index("safe")
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [

@@ -42,6 +42,7 @@ from connector.observe.schedule import concurrency
 from connector.plugins.installed import plugins
 from connector.ports import Clock, Store
 from connector.registry import SINKS
+from connector.scheduled.material import brand
 from connector.signin.credentials import expiries, fault
 from connector.signin.tokens import azure_credential
 from connector.stores.trial import TrialStore, writable
@@ -97,7 +98,7 @@ async def collect(config: Config, *, whole: bool = False) -> list[Finding]:
     findings += await asyncio.to_thread(_plugins, config)
     prepared = [prepare(sink, config) for sink in config.sinks]
     found, store = await state(config, clock)
-    findings += [*found, *await asyncio.to_thread(_evidence, config)]
+    findings += [*found, *await asyncio.to_thread(_evidence, config), *await asyncio.to_thread(_logos, config)]
     findings += await asyncio.to_thread(_expiring, config)
     gate = asyncio.Semaphore(concurrency(config.poll, len(config.tenants)))
     skew = Skew()
@@ -178,6 +179,17 @@ def _evidence(config: Config) -> list[Finding]:
     return [
         Finding("evidence", str(place), False, words, "correct `raw.path`, or give this user the folder", partly=True)
     ]
+
+
+def _logos(config: Config) -> list[Finding]:
+    """Logos that no report can carry: polling does without, and so only a warning."""
+    found = []
+    for head in {one.logo: one for one in (config.report, *(t.report for t in config.tenants)) if one.logo}.values():
+        try:
+            brand(head)
+        except ConfigError as error:
+            found.append(Finding("report", str(head.logo), None, "; ".join(error.problems), error.hint))
+    return found
 
 
 def _expiring(config: Config) -> list[Finding]:

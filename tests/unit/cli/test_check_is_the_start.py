@@ -315,6 +315,17 @@ def test_who_may_not_write_the_state_is_told(folder: int, tmp_path: Path, capsys
     assert "Permission denied" in state["detail"]
 
 
+async def test_a_logo_that_no_report_can_carry_is_a_warning_since_polling_needs_none(tmp_path: Path) -> None:
+    (tmp_path / "logo.png").write_text("<svg/>")
+    async with surroundings(tmp_path, Recorder(), tenants=1, settings={"report": "{logo: logo.png}"}):
+        file, found = tmp_path / "securescore.yaml", {}
+        for command in ("check", "once"):
+            words = (command, "-c", str(file))
+            code, found[command], err = await asyncio.to_thread(operate, *words)
+            assert code == 0, found[command] + err
+    assert "is no PNG" in found["check"]
+
+
 async def test_an_archive_that_cannot_be_written_spoils_the_first_poll(tmp_path: Path) -> None:
     (tmp_path / "evidence").write_text("a file where the folder should be")
     async with surroundings(tmp_path, Recorder(), tenants=1):

@@ -50,15 +50,18 @@ def entry(first: str, last: str, tenant: str, name: str = "contoso-azure") -> Cl
 
 
 def exposure(first: str, last: str, tenant: str) -> CloudMaterial:
-    whole_unit, group = (
-        Unit(k, i, n, "exposureScore") for k, i, n in (("organization", tenant, ""), ("device_group", "7", "Servers"))
-    )
-    known, servers = (
-        remembered(
-            unit, *(Day(f"x_{d}", d, s, 100.0, {}, detailed=True) for d, s in zip((first, last), scores, strict=True))
-        )
-        for unit, scores in ((whole_unit, (30.0, 45.5)), (group, (60.0, 71.0)))
-    )
-    return CloudMaterial(
-        "contoso-devices", "defender_endpoint", whole_unit, known, ((whole_unit, known), (group, servers))
-    )
+    scores = {
+        Unit("organization", tenant, "", "exposureScore"): (30.0, 45.5),
+        Unit("device_group", "6", "Laptops", "exposureScore"): (40.0, 20.0),
+        Unit("device_group", "7", "Servers", "exposureScore"): (60.0, 71.0),
+    }
+    known = {
+        unit: remembered(unit, *(_exposed(day, score) for day, score in zip((first, last), pair, strict=True)))
+        for unit, pair in scores.items()
+    }
+    stands = next(iter(known))
+    return CloudMaterial("contoso-devices", "defender_endpoint", stands, known[stands], tuple(known.items()))
+
+
+def _exposed(date: str, score: float) -> Day:
+    return Day(f"x_{date}", date, score, 100.0, {}, detailed=True)

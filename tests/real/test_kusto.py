@@ -115,7 +115,9 @@ def test_a_value_changes_no_query_of_the_workbook(name: str, judged: dict[str, A
 
 
 def test_every_transformation_is_allowed_and_fills_its_table(judged: dict[str, Any]) -> None:
-    assert len(transforms()) == len(sentinel_content.tables()), "the template of the rule was not found"
+    filled = sorted(name.rpartition(" ")[2] for name in transforms())
+    ours = sorted([*sentinel_content.tables()] * 2)  # by the app's template, and by the codeless push connector
+    assert filled == ours, "a template of a rule was not found"
     for name, wanted in transforms().items():
         found = judged["transforms"][name]
         assert found["problems"] == [], name

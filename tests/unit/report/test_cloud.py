@@ -71,6 +71,11 @@ def test_the_section_says_what_the_figures_are() -> None:
     assert text.index("Production") > text.index("bbbb")
 
 
+def test_device_groups_begin_with_the_most_exposed() -> None:
+    (_, devices) = hybrid().clouds
+    assert [(u.name, u.score, u.delta) for u in devices.units] == [("Servers", 71.0, 11.0), ("Laptops", 20.0, -20.0)]
+
+
 def test_a_rise_of_an_exposure_is_not_shown_as_good() -> None:
     after = shown(hybrid()).partition("contoso-devices")[2]
     assert "+15.5" in after

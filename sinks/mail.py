@@ -23,7 +23,7 @@ import asyncio
 import hashlib
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -40,6 +40,7 @@ from connector.formats import letter
 from connector.formats.bodies import last_first, parts
 from connector.formats.letter import Attached, Item
 from connector.model import Digest, Receipt, Record
+from connector.net.clouds import CLOUDS
 from connector.net.smtp import Answer, Conversation, Envelope, Mailer, Server
 from connector.net.stream import Far
 from connector.options import LIVE, Init, Option
@@ -61,6 +62,10 @@ OPTIONS: Mapping[str, Option] = {
     "from": Option("str", doc="Whom it is from; secure-score@ the first recipient's domain unless stated."),
     "username": Option("str", doc="Signs in under this name, after TLS."),
     "password": Option("secret", doc="Reference to the password."),
+    "auth": Option(
+        "auth",
+        doc="Signs `username` in by a token instead of a password: Exchange Online, an app with SMTP.SendAsApp.",
+    ),
     "digest": Option(
         "enum",
         default="daily",
@@ -177,6 +182,10 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "MailSink":
         sender = address(given["from"]) if given["from"] else None
     except ValueError as error:
         problems.append(f"from: {error}")
+    try:
+        digest(options)
+    except ConfigError as error:
+        problems += error.problems
     problems += _contradictions(given)
     if problems:
         raise ConfigError(problems)
@@ -194,16 +203,40 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "MailSink":
         key_password=given["tls.key_password"],
         server_name=given["tls.server_name"],
     )
-    login = given["username"] or ""
-    server = Server(far, given["transport"], login, given["password"] or "", network.timeout_s)
+    credential = None if given["auth"] is None else _credential(given["auth"], given["host"], network)
+    server = Server(
+        far=far,
+        transport=given["transport"],
+        username=given["username"] or "",
+        password=given["password"] or "",
+        token=None if credential is None else lambda: credential.text(scope(given["host"])),
+        timeout_s=network.timeout_s,
+    )
     post = Post(sender, tuple(recipients), attach=given["attach_reports"])
-    return MailSink(name, post, Mailer(server))
+    return MailSink(name, post, Mailer(server), close=_nothing if credential is None else credential.close)
+
+
+def scope(host: str) -> str:
+    """Whom a token for Exchange Online is for. Source: Microsoft Learn, "Authenticate an SMTP connection"."""
+    return f"https://outlook.office365.{'us' if host.lower().endswith('.us') else 'com'}/.default"
+
+
+def _credential(auth: Any, host: str, network: Any) -> Any:
+    from connector.signin.tokens import azure_credential  # noqa: PLC0415 - brings MSAL's threads along
+
+    return azure_credential(auth, CLOUDS["usgov" if host.lower().endswith(".us") else "global"], network)
+
+
+async def _nothing() -> None:
+    """What there is to close without a credential."""
 
 
 def _contradictions(given: Mapping[str, Any]) -> list[str]:
     problems = []
-    if bool(given["username"]) != bool(given["password"]):
-        problems.append("password: username and password go together")
+    if given["auth"] is not None and given["password"]:
+        problems.append("auth: signs in instead of the password: leave one of them out")
+    elif bool(given["username"]) != bool(given["password"] or given["auth"]):
+        problems.append("password: username and password (or auth) go together")
     if given["transport"] == "plain":
         if given["username"]:
             problems.append("username: a password is never sent in the clear: use transport starttls or tls")
@@ -320,12 +353,14 @@ class MailSink:
         name: str,
         post: Post,
         mailer: Mailer,
+        close: Callable[[], Awaitable[None]] = _nothing,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`now` is the time of a mail, aware."""
+        """`now` is the time of a mail, aware; `close` ends what signs in."""
         self.name = name
         self._post = post
         self._mailer = mailer
+        self._close = close
         self._now = now
         self._threads = Threads(f"mail {name}", 2)
         self._taken = False  # whether this server ever took a message
@@ -367,7 +402,8 @@ class MailSink:
                 raise Denied(_refusals(envelope), hint="correct `to`: the mail goes to the others alone")
 
     async def close(self) -> None:
-        """Nothing is open between two batches."""
+        """No connection is open between two batches."""
+        await self._close()
 
     def _judge(self, ledger: _Ledger) -> None:
         """Whether what was refused is the events' fault."""

@@ -23,7 +23,10 @@ from connector.observe import memory
 from connector.observe.poller import PollOutcome
 
 LOOK_S = 0.2
-KEPT_BACK: Mapping[str, str] = {"start": "start: now (what is derived from the days before first contact)"}
+KEPT_BACK: Mapping[str, str] = {
+    "start": "start: now (what is derived from the days before first contact)",
+    "units": "format (what is scored below a tenant)",
+}
 """What a key that keeps events back means, where its name does not say it."""
 WELL = ("ok", "unchanged")
 """What becomes of a poll that met nothing wrong."""

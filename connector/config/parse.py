@@ -630,7 +630,7 @@ def _check_report_path(reader: Reader, text: str, path: Path) -> None:
     for name in found:
         if name not in REPORT_PLACEHOLDERS:
             known = " and ".join(f"{{{each}}}" for each in REPORT_PLACEHOLDERS)
-            reader.note(path, f"{{{name}}} is no placeholder{nearest(name, REPORT_PLACEHOLDERS)}; there are {known}")
+            reader.note(path, f"{{{name}}} is no placeholder ({known} are){nearest(name, REPORT_PLACEHOLDERS)}")
     for name in REPORT_PLACEHOLDERS:
         if name not in found:
             why = "each tenant has a file of its own" if name == "tenant" else "no period may replace another's file"

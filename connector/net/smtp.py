@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ MAX_WORDS = 300
 _TRIES = 16  # connections that hang at once, before the next one is refused
 
 _NO_STARTTLS = "the server offers no STARTTLS, so nothing is sent: `transport: tls` (port 465), or mend the server"
-_LOGIN_HINT = "check `username` and `password`: the server does not let us sign in"
+_LOGIN_HINT = "check `username` and `password` (or what its `auth` may do): the server does not let us sign in"
 _SENDER_HINT = "the server does not take mail from this sender: check `from`, and whether it wants a sign-in"
 _RECIPIENT_HINT = "check `to`: the server takes mail for none of these addresses"
 _BUSY = "heals by itself; if it lasts, look at the mail server's log"
@@ -46,14 +46,22 @@ def library() -> Any:
     return aiosmtplib
 
 
+Token = Callable[[], Awaitable[str]]
+"""Gives a bearer token; raises Denied or Unavailable."""
+
+
 @frozen
 class Server:
-    """A mail server and how it is spoken to: `transport` is starttls, tls or plain."""
+    """A mail server and how it is spoken to: `transport` is starttls, tls or plain.
+
+    Where there is a `username`, a `token` signs it in instead of a password, where there is one.
+    """
 
     far: Far
     transport: str = "starttls"
     username: str = ""
     password: str = field(default="", repr=False)
+    token: Token | None = field(default=None, repr=False)
     timeout_s: float = 30.0
 
 
@@ -89,6 +97,7 @@ class Conversation:
     _client: Any
     _errors: Any
     _server: Server
+    _secrets: list[str] = Factory(list)
     max_bytes: int = 0
     """The largest message the server takes; 0 where it does not say."""
 
@@ -159,15 +168,20 @@ class Conversation:
             raise self._error(self._answer(error), _NO_STARTTLS) from error
 
     async def _log_in(self) -> None:
-        """PLAIN, else LOGIN: inside TLS nothing is gained by older ways, and these need MD5."""
+        """A token by XOAUTH2; a password by PLAIN, else LOGIN: inside TLS older ways gain nothing, and need MD5."""
         offered = [method.lower() for method in self._client.server_auth_methods]
-        way = next((way for way in ("plain", "login") if way in offered), None)
+        known = ("plain", "login") if self._server.token is None else ("xoauth2",)
+        way = next((way for way in known if way in offered), None)
         if way is None:
             said = ", ".join(offered) or "none"
             what = f"{self._server.far.place}: offers no way to sign in that we know ({harmless(said)[:100]})"
-            raise Denied(what, hint="leave out `username`, or let the server offer AUTH PLAIN or LOGIN")
+            ours = " or ".join(each.upper() for each in known)
+            raise Denied(what, hint=f"let the server offer AUTH {ours}, or leave out what signs in")
         try:
-            if way == "plain":
+            if self._server.token is not None:
+                self._secrets.append(await self._server.token())
+                await self._client.auth_xoauth2(self._server.username, self._secrets[-1])
+            elif way == "plain":
                 await self._client.auth_plain(self._server.username, self._server.password)
             else:
                 await self._client.auth_login(self._server.username, self._server.password)
@@ -178,7 +192,7 @@ class Conversation:
         return Answer(int(error.code), self._words(error.message))
 
     def _words(self, said: object) -> str:
-        text = hidden(harmless(str(said)), (self._server.password, self._server.username))
+        text = hidden(harmless(str(said)), (*self._secrets, self._server.password, self._server.username))
         return " ".join(text.split())[:MAX_WORDS]
 
     def _error(self, answer: Answer, hint: str) -> SecureScoreError:

@@ -325,6 +325,10 @@ class AzureCredential:
         token = await self._get(scopes, claims or "")
         return AccessToken(token.value, int(token.expires_at.timestamp()))
 
+    async def text(self, scope: str) -> str:
+        """The token of one scope, for protocols that take it as a word."""
+        return (await self._get((scope,), "")).value
+
     def forget(self, refused: str) -> None:
         """This token was refused: the next one asked for is another."""
         self._refused = refused

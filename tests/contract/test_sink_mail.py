@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from connector.config.values import NetworkConfig
+from connector.config.values import AuthConfig, NetworkConfig
 from connector.errors import ConfigError, Denied, Unavailable
 from connector.mapping.load import load_mapping
 from connector.model import Digest, Record
 from connector.options import TYPES
 from connector.testing.sink_contract import SinkContract, accepted, record
 from sinks import mail
-from sinks.mail import OPTIONS, PATIENCE, REFUSED_IN_A_ROW, MailSink, address, build, digest
+from sinks.mail import OPTIONS, PATIENCE, REFUSED_IN_A_ROW, MailSink, address, build, digest, scope
 from tests.fakes.mailbox import LINE_LIMIT, Mailbox, html_of, message_of, plain_of
 from tests.golden import samples
 from tests.real.receivers import Certificates, certificates
@@ -320,6 +320,34 @@ async def test_a_refused_sign_in_is_the_operators(known: Certificates) -> None:
     await box.stop()
 
 
+async def test_a_token_signs_in_instead_of_a_password(known: Certificates, tmp_path: Path) -> None:
+    """Exchange Online takes no passwords for SMTP any more."""
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text("a-bearer-t0ken-of-an-app")
+    box = Mailbox("starttls", known, LOGIN, token="a-bearer-t0ken-of-an-app")
+    await box.start()
+    auth = AuthConfig("token", {"file": str(file)})
+    sink = FarEnd(box).sink(username=LOGIN[0], password=None, auth=auth)
+    assert await sink.send(batch(1)) == accepted(batch(1))
+    assert box.asked[0] == "AUTH XOAUTH2"
+    box.token = "another"
+    with pytest.raises(Denied, match="535") as caught:
+        await sink.send(batch(2))
+    assert "a-bearer" not in f"{caught.value.what}{caught.value.hint}"
+    box.ways_left_out = ("XOAUTH2",)
+    await sink.close()
+    file.unlink()
+    with pytest.raises(Denied):
+        await FarEnd(box).sink(username=LOGIN[0], password=None, auth=auth).probe()
+    await box.stop()
+
+
+@pytest.mark.parametrize(("host", "cloud"), [("smtp.office365.com", "com"), ("smtp.office365.US", "us")])
+def test_whom_the_token_is_for(host: str, cloud: str) -> None:
+    assert scope(host) == f"https://outlook.office365.{cloud}/.default"
+
+
 async def test_secrets_are_in_no_repr(known: Certificates) -> None:
     sink = FarEnd(Mailbox("starttls", known, LOGIN, port=25)).sink()
     assert LOGIN[1] not in repr(vars(sink)) + repr(vars(sink._mailer))
@@ -472,6 +500,9 @@ def test_addresses_that_are_not(text: str) -> None:
         ({"to": tuple(f"a{n}@b.example" for n in range(60))}, "60 recipients"),
         ({"from": "nobody"}, "from: 'nobody' is no address"),
         ({"username": "u"}, "go together"),
+        ({"auth": AuthConfig("managed_identity", {})}, "go together"),
+        ({"auth": AuthConfig("managed_identity", {}), "username": "u", "password": "p"}, "instead of the password"),
+        ({"to": ("x",), "digest_at": "7am"}, "'7am': expected a time"),
         ({"transport": "plain", "username": "u", "password": "p"}, "never sent in the clear"),
         ({"transport": "plain", "tls.ca_file": "/x"}, "no effect"),
         ({"tls.key_file": "/x"}, "needs tls.cert_file"),

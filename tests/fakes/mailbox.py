@@ -1,6 +1,7 @@
 """A mail server on loopback: aiosmtpd, a real SMTP server, whose answers a test may bend. Nothing is asserted here."""
 
 import asyncio
+import base64
 import ssl
 import warnings
 from collections.abc import Callable
@@ -32,6 +33,7 @@ class Mailbox:
     sender: Callable[[str], str | None] = lambda _: None
     recipient: Callable[[str], str | None] = lambda _: None
     content: Callable[[bytes], str | None] = lambda _: None
+    token: str | None = None
     ways_left_out: tuple[str, ...] = ()
     lost: int | None = None
     port: int = 0
@@ -100,6 +102,15 @@ class Mailbox:
         return AuthResult(success=self.login == (data.login.decode(), data.password.decode()), handled=False)
 
     # aiosmtpd calls these.
+
+    async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
+        """As Exchange Online: refused with a question first, which the client answers with an empty line."""
+        self.asked.append("AUTH XOAUTH2")
+        said = base64.b64decode(args[1]).decode()
+        if self.login is not None and said == f"user={self.login[0]}\x01auth=Bearer {self.token}\x01\x01":
+            return AuthResult(success=True)
+        await server.challenge_auth(base64.b64encode(b'{"status":"401"}').decode(), encode_to_b64=False)
+        return AuthResult(success=False, handled=False)
 
     async def handle_MAIL(  # noqa: N802
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]

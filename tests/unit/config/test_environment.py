@@ -3,6 +3,9 @@
 import pytest
 
 from connector.config.environment import in_words, tree
+from connector.config.parse import parse
+from connector.registry import sink_options
+from tests.config_example import TENANT_ID
 
 
 def settings(**values: str) -> dict[str, str]:
@@ -37,6 +40,26 @@ def test_steps_lists_and_plain_values() -> None:
 def test_eleven_items_stay_in_order() -> None:
     raw, _ = tree(settings(**{f"targets__controls__{n}": f"c{n}" for n in range(11)}))
     assert raw == {"targets": {"controls": [f"c{n}" for n in range(11)]}}
+
+
+def test_an_entry_of_several_units_may_stand_in_app_settings() -> None:
+    raw, problems = tree(
+        settings(
+            tenants__0__name="contoso-azure",
+            tenants__0__tenant_id=TENANT_ID,
+            tenants__0__source="defender_cloud",
+            tenants__0__auth__kind="managed_identity",
+            tenants__0__scope__subscriptions=f'["{TENANT_ID}"]',
+            tenants__0__compliance="on",
+            arm__cloud="usgov",
+            sinks__0__name="a",
+            sinks__0__kind="file",
+            sinks__0__path="e.jsonl",
+        )
+    )
+    assert problems == []
+    (tenant,) = parse(raw, sink_options=sink_options).tenants
+    assert (tenant.scope.subscriptions, tenant.compliance, tenant.arm.cloud) == ((TENANT_ID,), True, "usgov")
 
 
 def test_json_gives_a_whole_branch() -> None:

@@ -164,6 +164,7 @@ def _score_families(counters: Counters, gauge: "Gauge") -> Iterator["Metric"]:
         ("score_percent", "Secure Score: points reached of those that can be, 0-100.", "percent"),
         ("score_asserted_points", "Points that were declared, not measured.", "asserted"),
         ("score_points_to_win", "Points not reached.", "to_win"),
+        ("exposure_score", "Exposure score of Defender for Endpoint, 0-100: lower is better.", "exposure"),
     ):
         values = {(tenant,): value for tenant, score in found.items() if (value := getattr(score, field)) is not None}
         yield gauge(name, doc, ["tenant"], values)

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from connector.foreign.characters import harmless
-from connector.model import Day, Event
+from connector.model import EXPOSURE, Day, Event
 
 MAX_CATEGORIES = 12
 MAX_CONTROLS = 500
@@ -23,7 +23,10 @@ LOOKED_AT = 10
 
 @frozen
 class Score:
-    """One tenant's figures. `categories`: points and percent by name; `controls`: points by name, where asked for."""
+    """One tenant's figures. `categories`: points and percent by name; `controls`: points by name, where asked for.
+
+    An exposure, of which less is better, is no score of that kind: it has `exposure` and nothing else.
+    """
 
     day: str
     points: float | None = None
@@ -32,6 +35,7 @@ class Score:
     asserted: float | None = None
     categories: Mapping[str, tuple[float | None, float | None]] = Factory(dict)
     controls: Mapping[str, float] = Factory(dict)
+    exposure: float | None = None
 
     @property
     def to_win(self) -> float | None:
@@ -60,6 +64,8 @@ def controls_of(day: Day) -> dict[str, float]:
 
 def _of(data: Mapping[str, Any]) -> Score:
     score, points = _map(data.get("score")), _map(data.get("points"))
+    if _map(data.get("unit")).get("score") == EXPOSURE:
+        return Score(day=str(data["day"]), exposure=_number(score.get("current")))
     categories = {
         harmless(str(name))[:64]: (_number(_map(each).get("score")), _number(_map(each).get("percent")))
         for name, each in list(_map(data.get("by_category")).items())[:MAX_CATEGORIES]

@@ -53,6 +53,16 @@ def test_every_figure_of_an_event_is_told() -> None:
     assert not [name for name, *_ in figures if name.startswith("control")]
 
 
+def test_an_exposure_is_a_figure_of_its_own_as_less_of_it_is_better() -> None:
+    unit = {"kind": "organization", "id": "x", "name": None, "score": "exposureScore"}
+    found = newest([told("2026-11-22", 44.2, **{"data.unit": unit, "data.source": "defender_endpoint"})])
+    assert found is not None
+    assert shown(devices=found) == {}, "no alert on a score that falls may fire for it"
+    made = Counters(1.0, ("devices",))
+    made.scores = {"devices": found}
+    assert 'securescore_exposure_score{tenant="devices"} 44.2' in metrics(made, facts(JumpClock()), "1").decode()
+
+
 def test_what_is_not_known_is_left_out_never_zero() -> None:
     event = told("2026-11-22", 1.0, **{"data.score": {"current": None, "max": 10.0}, "data.by_category": None})
     found = newest([event])

@@ -124,7 +124,7 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
         )
     parts = data["contributions"]
     largest = max((abs(p["delta"]) for p in parts), default=0.0)
-    names = min(40 if wide else 26, max((cell_len(plain(p["control"])) for p in parts), default=8))
+    names = min(40 if wide else 26, max((cell_len(plain(_name(p))) for p in parts), default=8))
     names = max(names, len("2026-11-22"))
 
     def line(name: str, value: str, drawn: str = "", words: str = "", style: str | None = None) -> None:
@@ -136,9 +136,7 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     line(before["day"], number(before["current"]))
     for part in parts[:limit]:
         style = "red" if part["delta"] < 0 else "green" if part["delta"] else None
-        line(
-            part["control"], signed(part["delta"]), _bar(part["delta"], largest, bar), _why(part["cause"], room), style
-        )
+        line(_name(part), signed(part["delta"]), _bar(part["delta"], largest, bar), _why(part["cause"], room), style)
     rest = parts[limit:]
     if rest:
         line(f"{len(rest)} smaller", signed(diff.points(sum(diff.fixed(p["delta"]) for p in rest))))
@@ -146,6 +144,14 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     line(after["day"], number(after["current"]))
     for flow in (data.get("regrouped") or {}).get("moves", ()):  # events of version 0.1.0 have none
         out.print(f"Regrouped by {flow['by']} (catalogue): {plain(groups.words(flow))}")
+    if effects := data.get("effects"):  # of the score over all subscriptions
+        scope = effects["added"] + effects["removed"]
+        told = (
+            ("scores", effects["score"]),
+            ("weights", effects["weight"]),
+            ("subscriptions that came or went", scope),
+        )
+        out.print(f"Of it: {', '.join(f'{words} {signed(round(points, 4))}' for words, points in told)}")
     cause = data["cause"]
     if cause["label"] == NOTHING_MOVED.label:
         out.print()
@@ -154,6 +160,11 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     also = f"; also {', '.join(cause['also'])}" if cause["also"] else ""
     out.print()
     out.print(f"Main cause: {plain(cause['label'])} (confidence {cause['confidence']}{plain(also)})")
+
+
+def _name(part: Mapping[str, Any]) -> str:
+    """By its title where its id is a GUID."""
+    return str(part.get("title") or part["control"])
 
 
 def _why(cause: Mapping[str, Any], room: int) -> str:

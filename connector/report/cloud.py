@@ -182,10 +182,10 @@ def _made(one: Cloud, pen: Pen) -> Content:
     scope = one.effects["added"] + one.effects["removed"]
     return pen(
         "cloud.made",
-        score=pen.say.signed(one.effects["score"]),
-        weight=pen.say.signed(one.effects["weight"]),
-        scope=pen.say.signed(scope + 0.0),
-        residual=pen.say.signed(one.residual or 0.0),
+        score=pen.say.signed(round(one.effects["score"], 2) + 0.0),
+        weight=pen.say.signed(round(one.effects["weight"], 2) + 0.0),
+        scope=pen.say.signed(round(scope, 2) + 0.0),
+        residual=pen.say.signed(round(one.residual or 0.0, 2) + 0.0),
     )
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from connector.cli.explain import show
 from connector.cli.main import main
 from tests.fake_graph import TENANT, history, profile_document
+from tests.golden import samples
 
 
 def polled(folder: Path, documents: list[dict[str, Any]], profiles: list[str]) -> str:
@@ -46,3 +48,12 @@ def test_a_control_that_came_has_the_cause_that_its_event_named(
     assert main(["explain", "-c", config, "--json"]) == 0
     parts = json.loads(capsys.readouterr().out)["contributions"]
     assert [part["cause"] for part in parts if part["control"] == "NewOne"] == [came]
+
+
+def test_subscriptions_are_named_by_their_titles_and_weights_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    data = samples.event("score.changed/aggregate").data
+    show("contoso-azure", data)
+    told = capsys.readouterr().out
+    assert "contoso-prod" in told
+    assert "20ff7fc3" not in told
+    assert "Of it: scores -14.8889, weights -2.8334, subscriptions that came or went 0.0" in told

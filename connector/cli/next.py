@@ -26,6 +26,7 @@ from connector.model import OF_UNITS
 from connector.observe import memory
 from connector.observe import units as of_units
 from connector.ports import State
+from connector.scheduled.material import EXPOSURE
 
 SHOWN = 20
 NAMED = 20
@@ -62,7 +63,12 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     if args.csv and args.what_if:
         raise ConfigError(["--what-if is no table: --csv has no place for it"], "say --json, or neither")
-    tenants = selected(config, args.tenant)
+    tenants = [tenant for tenant in selected(config, args.tenant) if tenant.source != EXPOSURE]
+    if not tenants:
+        raise SecureScoreError(
+            "an exposure score has no controls, so that there is nothing to advise",
+            "Defender Vulnerability Management in the Defender portal says what lowers it",
+        )
     limit = args.limit or (None if args.json or args.csv else SHOWN)
     units, silent = asyncio.run(collect(config, tenants, args.what_if, limit, args.unit))
     if not units:

@@ -264,3 +264,20 @@ def test_events_of_several_tenants_come_in_the_order_in_which_they_were_observed
     moments = [e["data"]["observed_at"] for e in both]
     assert moments == sorted(moments)
     assert asked("--limit", "3", "--tenant", "one", "--tenant", "two") == both[-3:]
+
+
+def test_an_exposure_has_no_controls_to_advise_on(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = json.loads(Path(config).read_text())
+    devices = {
+        "name": "devices",
+        "tenant_id": TENANT,
+        "source": "defender_endpoint",
+        "auth": {"kind": "managed_identity"},
+    }
+    both = Path(config).with_name("both.yaml")
+    both.write_text(json.dumps({**known, "tenants": [known["tenants"][0], devices]}))
+    assert main(["next", "-c", str(both)]) == 0
+    assert main(["next", "-c", str(both), "--tenant", "devices"]) == 1
+    assert "has no controls" in capsys.readouterr().err

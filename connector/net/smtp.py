@@ -241,7 +241,9 @@ class Mailer:
                     transport = client.transport
                     client.close()
                     if transport is not None:
-                        transport.abort()  # QUIT was said, or nobody listens: a TLS farewell is not waited for
+                        # QUIT was said, or nobody listens: a TLS farewell is not waited for. The socket is the
+                        # transport's to close: else its number is free while the event loop still watches it.
+                        transport.abort()
         except SecureScoreError:
             raise
         except (OSError, errors.SMTPException) as error:  # TimeoutError is an OSError

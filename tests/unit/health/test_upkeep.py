@@ -179,6 +179,15 @@ async def test_events_that_a_sink_keeps_refusing_are_a_problem_of_their_own(stor
     assert short(await told(store))[-1] == ("recovered", "sink:soc", "stuck")
 
 
+async def test_what_does_not_reach_everybody_is_a_problem_until_it_does(store: SqliteStore, care: Upkeep) -> None:
+    await care.look([evolve(OK, warning="refused: gone@example.org (550 no such user)")])
+    (problem,) = await told(store)
+    assert short([problem]) == [("problem", "sink:soc", "partly_delivered")]
+    assert problem.data["detail"] == "refused: gone@example.org (550 no such user)"
+    await care.look([OK])
+    assert short(await told(store))[-1] == ("recovered", "sink:soc", "partly_delivered")
+
+
 async def test_a_sink_that_is_configured_no_more_has_no_problem(store: SqliteStore, care: Upkeep) -> None:
     await care.look([DENIED])
     await care.look([SinkHealth("new", "ok")])

@@ -74,6 +74,12 @@ def test_sinks_that_need_a_process_are_refused() -> None:
         configuration(changed)
 
 
+def test_reports_that_need_a_disk_are_refused() -> None:
+    reports = {"SECURESCORE__reports__0__every": "month", "SECURESCORE__reports__0__path": "/x/{tenant}-{period}.html"}
+    with pytest.raises(ConfigError, match="reports need a disk"):
+        configuration(settings(**reports))
+
+
 async def test_a_wrong_configuration_shows_in_the_status_and_fails_every_invocation() -> None:
     functions = Functions(settings(SECURESCORE__poll__intervall="1h"))
     code, text = await functions.status()

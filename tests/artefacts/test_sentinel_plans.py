@@ -1,7 +1,7 @@
 """What the plan of a table lets through, and what the README says of it.
 
 A query of a Basic table knows no functions of the workspace, no join, one table, and no time range of its own. Source:
-MicrosoftDocs/azure-monitor-docs `articles/azure-monitor/logs/basic-logs-query.md`; of Auxiliary: `create-custom-table-auxiliary.md`.
+MicrosoftDocs/azure-monitor-docs, basic-logs-query.md; of Auxiliary: create-custom-table-auxiliary.md.
 """
 
 import re

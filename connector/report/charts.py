@@ -35,6 +35,8 @@ class Size:
 HALF = Size(width=620, panel=178, strip=62, left=46, right=74, ticks=5)
 WIDE = Size(width=960, panel=120, strip=62, left=52, right=88, ticks=8)
 NARROW = Size(width=360, panel=140, strip=56, left=42, right=66, ticks=4)
+FIRST_DAY_LEFT = 16
+"""How far left of the axis the first day of a narrow drawing begins, so that long names of months have room."""
 
 
 def svg(content: Content, *, width: float, height: float, name: str, title: str, text: str, class_: str) -> Markup:
@@ -250,8 +252,8 @@ def _dates(pen: Pen, axis: _Axis, size: Size, y: float) -> list[Markup]:
         day = start + timedelta(days=number)
         x = axis.x(day.isoformat())
         found.append(el("line", x1=x, x2=x, y1=y, y2=y + 5, class_="axis"))
-        anchor = "start" if number == 0 and size is NARROW else "middle"
-        found.append(el("text", pen.say.short_day(day.isoformat()), x=x, y=y + 19, text_anchor=anchor, class_="tick"))
+        anchor, at = ("start", x - FIRST_DAY_LEFT) if number == 0 and size is NARROW else ("middle", x)
+        found.append(el("text", pen.say.short_day(day.isoformat()), x=at, y=y + 19, text_anchor=anchor, class_="tick"))
     return found
 
 

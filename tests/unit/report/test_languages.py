@@ -78,7 +78,13 @@ def test_microsofts_words_are_marked_with_the_language_they_came_in() -> None:
 
 
 @pytest.mark.parametrize("tag", [*LANGUAGES, "de-AT"])
-def test_a_page_says_which_language_it_is_in(tag: str) -> None:
+def test_a_page_says_which_language_it_is_in_and_ends_no_sentence_twice(tag: str) -> None:
     report = made()
     cover = Cover("0.1.0", "2026-07-11T08:00:00Z", report.period, (report.summary,), (report.summary.name,))
-    assert f'<html lang="{tag}">' in Form(language(tag)).opening(cover)
+    form = Form(language(tag))
+    opening = form.opening(cover)
+    assert f'<html lang="{tag}">' in opening
+    said = unescape(
+        re.sub("<[^>]+>", "", re.sub("</(?:p|td|th|li|dd|caption)>", "\n", opening + form.tenant(report, 0)))
+    )
+    assert re.findall(r".{0,30}(?:\.\.|[.。]。|  ?[,;]).{0,9}", re.sub(r"<style>.*?</style>", "", said)) == []

@@ -1,7 +1,7 @@
 """`kill -9` of the real daemon, thousands of times, over both stores and four sinks: what was lost, what came twice.
 
 A program: `python -m tests.crash.soak --kills 10000` (`make soak`). It goes in rounds, each with a new state: simulated
-tenants whose time moves on between the lives; a file, a TCP syslog receiver (CEF), a webhook (batches) and a Splunk
+tenants, with Azure, whose time moves on between the lives; a file, a TCP syslog receiver (CEF), a webhook (batches) and a Splunk
 collector with acknowledgement; daemons that are killed while they start, observe, deliver and settle; and at the end
 one life that is left in peace. Then everything that arrived is compared with everything that was committed.
 """
@@ -162,6 +162,7 @@ class Round:
         store = await open_state(self.home, self.store)
         committed = {event.id: event for event in await store.history(Query())}
         assert await store.parked() == []
+        assert {event.data["source"] for event in committed.values()} >= {"graph", "defender_cloud"}
         await store.close()
         self.figures.events = len(committed)
         for sink, arrived in self.arrivals().items():
@@ -197,7 +198,9 @@ async def beginning(home: Path, store: str, seed: int) -> AsyncIterator[Round]:
         more = f"""- {{name: soc, kind: syslog, host: 127.0.0.1, port: {port}, transport: tcp, {every}}}
               - {{name: splunk, kind: splunk_hec, url: "{collector.url}", token: "{token}", ack: on}}"""
         settings = {"state": STORES[store], "poll": "{interval: 1s, concurrency: 2, backfill: 3d}"}
-        clock = await stack.enter_async_context(surroundings(home, hook, tenants=2, settings=settings, more=more))
+        clock = await stack.enter_async_context(
+            surroundings(home, hook, tenants=2, settings=settings, more=more, azure=True)
+        )
         yield Round(home, store, clock, hook, syslog, splunk, draw)
 
 

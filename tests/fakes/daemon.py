@@ -123,10 +123,12 @@ async def surroundings(
     more: str = "",
     faults: Faults | None = None,
     settings: Mapping[str, str] | None = None,
+    azure: bool = False,
 ) -> AsyncIterator[SimulatedClock]:
     """Simulated tenants whose time the test moves by the clock it gets, a recorder, and securescore.yaml for both.
 
-    `more` are further sinks, `settings` further keys of the configuration, or other values than those here.
+    `more` are further sinks, `settings` further keys of the configuration, or other values than those here. With
+    `azure` each tenant has an entry for Defender for Cloud as well.
     """
     kept = {
         "state": "{path: state.db}",
@@ -141,12 +143,16 @@ async def surroundings(
         entries = []
         for who in world.tenants:
             token = token_file(folder, who)
-            entries.append(f"{{name: {who.name}, tenant_id: {who.id}, auth: {{kind: token, file: {token.name}}}}}")
+            whose = f"tenant_id: {who.id}, auth: {{kind: token, file: {token.name}}}"
+            entries.append(f"{{name: {who.name}, {whose}}}")
+            if azure:
+                entries.append(f"{{name: {who.name}-azure, source: defender_cloud, {whose}}}")
         keys = "\n            ".join(f"{key}: {value}" for key, value in kept.items())
         (folder / "securescore.yaml").write_text(
             f"""
             {keys}
             graph: {{base_url: "{sim.base_url}"}}
+            arm: {{base_url: "{sim.base_url}"}}
             tenants: [{", ".join(entries)}]
             sinks:
               - name: hook

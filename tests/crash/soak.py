@@ -1,9 +1,10 @@
 """`kill -9` of the real daemon, thousands of times, over both stores and four sinks: what was lost, what came twice.
 
 A program: `python -m tests.crash.soak --kills 10000` (`make soak`). It goes in rounds, each with a new state: simulated
-tenants, with Azure, whose time moves on between the lives; a file, a TCP syslog receiver (CEF), a webhook (batches) and a Splunk
-collector with acknowledgement; daemons that are killed while they start, observe, deliver and settle; and at the end
-one life that is left in peace. Then everything that arrived is compared with everything that was committed.
+tenants, each with Azure, whose time moves on between the lives; a file, a TCP syslog receiver (CEF), a webhook
+(batches) and a Splunk collector with acknowledgement; daemons that are killed while they start, observe, deliver and
+settle; and at the end one life that is left in peace. Then everything that arrived is compared with everything that was
+committed.
 """
 
 import argparse

@@ -16,7 +16,7 @@ from connector.health.state_watch import StateWatch
 from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Query, Settlement, Start
 from connector.stores.sqlite import SqliteStore, open_store
-from tests.contract.store_contract import CONTOSO, FABRIKAM, add, events
+from tests.contract.store_contract import AZURE, CONTOSO, FABRIKAM, add, events, unit
 from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
 from tests.fakes.virtual_time import LoopClock, virtually
@@ -162,6 +162,26 @@ def test_a_place_that_fails_holds_up_no_other_tenant(fault: Exception) -> None:
                 assert b.loop.health().state == "ok"
                 assert not b.loop.apart, "and it goes with the others again"
             assert b.loop.delivered == {"change": 1205}
+
+    virtually(scenario())
+
+
+def test_a_failing_place_of_one_entry_holds_up_no_other_entry_of_its_tenant() -> None:
+    async def scenario() -> None:
+        async with bench(own=(AZURE,)) as b:
+            named = {"id": CONTOSO, "name": "contoso-azure", "labels": {}}
+            found = events(range(100, 1300), unit=unit("s"))
+            ours = [evolve(e, data={**e.data, "tenant": named}) for e in found]
+            await add(b.store, ours, AZURE)
+            theirs = await b.commit(CONTOSO, range(5))
+            b.sink.behave = places(**{"contoso-azure": Denied("403 from its rule", "grant the role")})
+            async with at_work(b):
+                await asyncio.sleep(5)
+                assert b.sink.got == ids(theirs)
+                assert b.loop.apart.keys() == {AZURE}
+                b.sink.behave = accept_all
+                await asyncio.sleep(600)
+                assert b.sink.got == ids([*theirs, *ours])
 
     virtually(scenario())
 

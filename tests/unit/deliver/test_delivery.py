@@ -20,7 +20,7 @@ from connector.health.state_watch import StateWatch
 from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Query, Settlement
 from connector.stores.sqlite import SqliteStore
-from tests.contract.store_contract import CONTOSO, FABRIKAM, add, event, events
+from tests.contract.store_contract import AZURE, CONTOSO, FABRIKAM, add, event, events, unit
 from tests.fake_graph import JumpClock
 from tests.fakes.sink import FakeSink, delivery
 
@@ -414,6 +414,15 @@ async def test_a_tenant_is_who_the_configuration_says_it_is_now(
     await add(store, [event(1)])
     assert (await loop.turn()).sent == int(taken)
     assert places == ["acme-eu"] * taken
+
+
+async def test_each_entry_of_a_tenant_is_who_the_configuration_says_it_is() -> None:
+    entries = {
+        CONTOSO: TenantConfig("contoso", CONTOSO),
+        AZURE: TenantConfig("cloud", CONTOSO, source="defender_cloud"),
+    }
+    wants = Filter(tenants=("cloud",), configured=entries)
+    assert [wants.wants(each) for each in (event(1), event(2, unit=unit("s")))] == [False, True]
 
 
 # ------------------------------------------------------------------------------------------------------- replay window

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +80,15 @@ def test_a_text_is_one_clean_line(code: str) -> None:
             assert "  " not in form, key
             assert re.sub(r"\{[a-z_]+\}", "", form).count("{") == 0, f"{key}: a brace that begins no placeholder"
             assert "<" not in form, f"{key}: markup stands in values, never in a text"
+
+
+def test_the_words_of_the_guide_are_those_that_are_used() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "languages.md").read_text("utf-8").rpartition("## The words")[2]
+    rows = [line.strip("| ").split(" | ") for line in guide.splitlines() if re.match(r"\| [a-z]{2} \|", line)]
+    assert sorted(row[0] for row in rows) == [code for code in LANGUAGES if code != "en"]
+    for code, *used in rows:
+        every = " ".join(form for text in texts_of(code).values() for form in forms(text)).casefold()
+        assert [word for word in used if word.casefold() not in every] == [], code
 
 
 def test_french_signs_are_not_parted_from_their_word() -> None:

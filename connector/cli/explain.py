@@ -9,11 +9,12 @@ from connector.cli.common import config_of, store_beside
 from connector.cli.selection import ONE_HELP, ONE_UNIT_HELP, add_tenant, add_unit, one, one_unit
 from connector.cli.terminal import cell_len, console, dump, fit, plain, styled
 from connector.cli.times import day
+from connector.cli.unit_view import called
 from connector.clock import SystemClock
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.health.overview import unit_words
-from connector.model import WHOLE, Unit, Version
+from connector.model import Unit, Version
 from connector.observe import diff, estate, groups, memory, units, waterfall
 from connector.observe.causes import NOTHING_MOVED
 from connector.observe.explain import number, signed
@@ -56,7 +57,7 @@ async def _explain(
         rows = units.roster(memory.head(state))
         key = one_unit(rows, unit) or (entry.key if entry else None)
         known = memory.decode(state if key is None else units.of_unit(state, key, entry))
-        name = tenant.name if key is None or key not in rows else f"{tenant.name}: {_called(rows[key])}"
+        name = tenant.name if key is None or key not in rows else f"{tenant.name}: {called(rows[key])}"
         path = pick(known, start, end, name)
         since = path[0].day.day
         types = (*waterfall.TYPES, *groups.TYPES)
@@ -74,10 +75,6 @@ async def _explain(
 
 def _unit(rows: Mapping[str, Any], key: str | None, entry: Unit | None) -> Unit | None:
     return estate.of_row(rows[key]) if key is not None and key in rows else entry
-
-
-def _called(row: Mapping[str, Any]) -> str:
-    return str(row["name"] or (f"{row['kind']} of all" if row["kind"] in WHOLE else row["id"]))
 
 
 def pick(known: Memory, start: str | None, end: str | None, name: str) -> list[Version]:

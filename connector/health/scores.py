@@ -5,6 +5,7 @@ left out, never zero. Categories and controls are bounded, so that no tenant can
 """
 
 from collections.abc import Iterable, Mapping
+from sys import intern
 from typing import Any
 
 from attrs import Factory, frozen
@@ -67,7 +68,10 @@ def _of(data: Mapping[str, Any]) -> Score:
     if _map(data.get("unit")).get("score") == EXPOSURE:
         return Score(day=str(data["day"]), exposure=_number(score.get("current")))
     categories = {
-        harmless(str(name))[:64]: (_number(_map(each).get("score")), _number(_map(each).get("percent")))
+        intern(harmless(str(name))[:64]): (  # thousands of tenants share a handful of names
+            _number(_map(each).get("score")),
+            _number(_map(each).get("percent")),
+        )
         for name, each in list(_map(data.get("by_category")).items())[:MAX_CATEGORIES]
     }
     return Score(

@@ -122,7 +122,7 @@ bundle: $(VENV)/.runtime ## dist/*-offline-*.tar.gz: wheels, hashes and an insta
 sentinel: $(VENV)/.runtime ## dist/*-sentinel-content.json: rules, parsers, queries and workbook as one ARM template
 	@$(BIN)/python packaging/azure/sentinel/build.py
 
-azure: $(VENV)/.runtime ## dist/*-azure.zip: the Azure Functions app, for Python 3.13 on Linux x86-64
+azure: $(VENV)/.runtime ## dist/secure-score-connector-azure.zip: the Azure Functions app, for Python 3.13 on Linux x86-64
 	@$(BIN)/python packaging/azure/build.py
 
 sbom: $(VENV)/.runtime build/.sbom build/.ucc-gen ## all packages, each with its bill of materials (CycloneDX)

@@ -218,7 +218,7 @@ def token_fault(
     has = ", ".join(sorted(claims.permissions)) or "none"
     return (
         f"the {kind} permission {least} is missing (granted: {has})",
-        _GRANT.format(kind=kind, least=least),
+        (_GRANT_IDENTITY if _is_identity(tenant) else _GRANT).format(kind=kind, least=least),
         "permission_missing",
     )
 
@@ -227,6 +227,15 @@ _GRANT = (
     "add the {kind} permission {least} of Microsoft Graph to the app registration; then an administrator of the tenant "
     "must consent (again): --consent-csv FILE writes the address"
 )
+
+_GRANT_IDENTITY = (
+    "grant the {kind} permission {least} of Microsoft Graph to the managed identity; where it is granted, wait: Azure "
+    "keeps the token of an identity for up to a day, and nothing renews it sooner"
+)
+
+
+def _is_identity(tenant: TenantConfig) -> bool:
+    return tenant.auth is not None and tenant.auth.kind == "managed_identity"
 
 
 def denied_although(claims: Claims | None, hint: str) -> tuple[str, str]:

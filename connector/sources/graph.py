@@ -37,6 +37,7 @@ _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")  # with a scheme, o
 ACCESS_HINT = (
     "Either the permission SecurityEvents.Read.All is missing, or no administrator of this tenant has consented to it; "
     "or, for a delegated sign-in, the user lacks the directory role Security Reader; "
+    "or a managed identity was granted it after it first signed in: Azure keeps its token for up to a day; "
     "or the tenant has no licence for a product that Secure Score rates."
 )
 

@@ -22,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 NAME = "secure-score-connector"
+ZIP = f"{NAME}-azure.zip"  # without the version: the template's output deployPackage names it
 SITE = ".python_packages/lib/site-packages"
 MAX_BYTES = 30 * 1024**2
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
@@ -56,7 +57,7 @@ def main() -> int:
         if not wheels.exists():
             collect(wheels)
         tree = make_tree(wheels, work / "tree")
-        made = pack(tree, out / f"{NAME}-{own_wheel(wheels).name.split('-')[1]}-azure.zip")
+        made = pack(tree, out / ZIP)
     if made.stat().st_size > MAX_BYTES:
         raise SystemExit(f"{made} has {made.stat().st_size} bytes, more than {MAX_BYTES}: what came in?")
     print(made)

@@ -29,4 +29,5 @@ fi
 az rest --method post --url "$graph/v1.0/servicePrincipals/$principal/appRoleAssignments" --output none \
     --headers "Content-Type=application/json" \
     --body "{\"principalId\": \"$principal\", \"resourceId\": \"$resource\", \"appRoleId\": \"$role\"}"
-echo "$permission is granted; a token that shows it may take some minutes"
+echo "$permission is granted. Bring the app's package now, not before: Azure keeps the token of a managed identity for up to"
+echo "a day, so an app that has asked for one already goes on being denied until then."

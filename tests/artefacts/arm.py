@@ -219,7 +219,7 @@ class Deployment:
             given,
             self.reference,
             self.cloud,
-            self.value(raw["subscriptionId"]),
+            self.value(raw.get("subscriptionId", self.subscription)),
             self.value(raw.get("resourceGroup", self.group)),  # without: of the subscription
         )
         if unknown := given.keys() ^ inner["template"]["parameters"].keys():

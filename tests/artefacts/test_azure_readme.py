@@ -60,3 +60,20 @@ def test_numbers_it_tells_are_those_of_the_host_file() -> None:
     assert queues["batchSize"] + queues["newBatchThreshold"] == 15
     assert "up to 15 tenants at a time" in README
     assert (queues["maxDequeueCount"], queues["visibilityTimeout"]) == (5, "00:05:00")
+
+
+def test_the_order_of_the_steps_and_what_must_be_there_before_are_said() -> None:
+    """Whoever brings the code first is denied for a day; private networking needs a provider, and is left in order."""
+    steps = README.partition("## Deploy")[2].partition("### Parameters")[0]
+    assert steps.index("grant-graph-permission.sh") < steps.index("`deployPackage`")
+    assert "az provider register --namespace Microsoft.App --wait" in steps
+    assert "vnet-integration remove" in README.partition("## Leaving")[2]
+    form = (AZURE / "createUiDefinition.json").read_text()
+    assert "az provider register --namespace Microsoft.App" in form
+    assert "up to a day" in form
+    assert "up to" in (AZURE / "grant-graph-permission.sh").read_text().partition("is granted.")[2]
+
+
+def test_files_it_names_are_there() -> None:
+    named = set(re.findall(r"packaging/azure/([\w./-]+)", README)) | set(re.findall(r"\]\(((?!\.\.)[\w./-]+)", README))
+    assert [name for name in named if name.count("#") == 0 and not (AZURE / name).exists()] == []

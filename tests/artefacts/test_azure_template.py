@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import runpy
 from collections.abc import Iterator, Mapping
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,29 +34,47 @@ REWRITE = "SECURESCORE_REWRITE=1 python -m pytest tests/artefacts/test_azure_tem
 VERSIONS = {
     "Microsoft.Authorization/roleAssignments": "2022-04-01",
     "Microsoft.Insights/components": "2020-02-02",
-    "Microsoft.Insights/dataCollectionEndpoints": "2023-03-11",
-    "Microsoft.Insights/dataCollectionRules": "2023-03-11",
-    "Microsoft.KeyVault/vaults": "2023-07-01",
-    "Microsoft.KeyVault/vaults/secrets": "2023-07-01",
-    "Microsoft.ManagedIdentity/userAssignedIdentities": "2023-01-31",
-    "Microsoft.Network/privateDnsZones": "2020-06-01",
-    "Microsoft.Network/privateDnsZones/virtualNetworkLinks": "2020-06-01",
-    "Microsoft.Network/privateEndpoints": "2023-11-01",
-    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups": "2023-11-01",
-    "Microsoft.Network/virtualNetworks": "2023-11-01",
-    "Microsoft.OperationalInsights/workspaces": "2022-10-01",
-    "Microsoft.OperationalInsights/workspaces/tables": "2022-10-01",
-    "Microsoft.Resources/deployments": "2022-09-01",
-    "Microsoft.Storage/storageAccounts": "2023-05-01",
-    "Microsoft.Storage/storageAccounts/blobServices/containers": "2023-05-01",
-    "Microsoft.Storage/storageAccounts/queueServices/queues": "2023-05-01",
-    "Microsoft.Web/serverfarms": "2024-04-01",
-    "Microsoft.Web/sites": "2024-04-01",
-    "Microsoft.Web/sites/basicPublishingCredentialsPolicies": "2024-04-01",
-    "Microsoft.Web/sites/config": "2024-04-01",
-    "Microsoft.Web/sites/extensions": "2024-04-01",
+    "Microsoft.Insights/dataCollectionEndpoints": "2024-03-11",
+    "Microsoft.Insights/dataCollectionRules": "2024-03-11",
+    "Microsoft.Insights/diagnosticSettings": "2021-05-01-preview",
+    "Microsoft.KeyVault/vaults": "2025-05-01",
+    "Microsoft.KeyVault/vaults/secrets": "2025-05-01",
+    "Microsoft.ManagedIdentity/userAssignedIdentities": "2024-11-30",
+    "Microsoft.Network/privateDnsZones": "2024-06-01",
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks": "2024-06-01",
+    "Microsoft.Network/privateEndpoints": "2025-05-01",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups": "2025-05-01",
+    "Microsoft.Network/virtualNetworks": "2025-05-01",
+    "Microsoft.OperationalInsights/workspaces": "2025-07-01",
+    "Microsoft.OperationalInsights/workspaces/tables": "2025-07-01",
+    "Microsoft.Resources/deployments": "2025-04-01",
+    "Microsoft.SecurityInsights/onboardingStates": "2025-09-01",
+    "Microsoft.Storage/storageAccounts": "2025-06-01",
+    "Microsoft.Storage/storageAccounts/blobServices": "2025-06-01",
+    "Microsoft.Storage/storageAccounts/blobServices/containers": "2025-06-01",
+    "Microsoft.Storage/storageAccounts/queueServices/queues": "2025-06-01",
+    "Microsoft.Web/serverfarms": "2025-03-01",
+    "Microsoft.Web/sites": "2025-03-01",
+    "Microsoft.Web/sites/basicPublishingCredentialsPolicies": "2025-03-01",
+    "Microsoft.Web/sites/config": "2025-03-01",
+    "Microsoft.Web/sites/extensions": "2025-03-01",
 }
-"""Every type that the template may hold, with the one API version it is written for; none is a preview."""
+"""Every type that the template may hold, with the one API version it is written for: known to Azure/bicep-types-az of
+2026-08, and under 730 days old (what the content repository's ARM-TTK asks for), or the newest that there is.
+"""
+
+CHECKED = date(2026, 11, 30)
+NEWEST = {
+    "Microsoft.Authorization/roleAssignments",
+    "Microsoft.Insights/components",
+    "Microsoft.Insights/dataCollectionEndpoints",
+    "Microsoft.Insights/dataCollectionRules",
+    "Microsoft.Insights/diagnosticSettings",  # a preview since 2021: there is no other that resources may have
+    "Microsoft.ManagedIdentity/userAssignedIdentities",
+    "Microsoft.Network/privateDnsZones",
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
+}
+"""Types whose newest stable version was older than that on the day they were looked up."""
 
 ROLES = {
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Storage Blob Data Owner",
@@ -84,7 +104,7 @@ EXISTING = {
 }
 SECRET = {"graphAuthentication": "clientSecret", "graphClientId": CLIENT, "graphClientSecret": "not.a~secret"}
 SUBNETS = f"{OTHER}/Microsoft.Network/virtualNetworks/hub/subnets"
-SCENARIOS: Mapping[str, Mapping[str, Any]] = {
+GIVEN: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
     "package": {"packageUri": "https://example.org/app.zip"},
     "existing": EXISTING,
@@ -112,7 +132,12 @@ SCENARIOS: Mapping[str, Mapping[str, Any]] = {
     "us government": {"graphCloud": "dod"},
     "azure as well": {"grantReader": True, "tenantName": "contoso"},
     "azure as well, roles by others": {"grantReader": True, "skipRoleAssignments": True},
+    "as the example says": {
+        name: one["value"]
+        for name, one in json.loads((AZURE / "azuredeploy.parameters.example.json").read_text())["parameters"].items()
+    },
 }
+SCENARIOS = {name: {"workspaceResourceId": "new", **given} for name, given in GIVEN.items()}
 
 
 def answer(resource: str) -> Any:
@@ -164,8 +189,13 @@ def _enum(validator: Any, allowed: list[str], instance: Any, _schema: Any) -> It
 KIND_DIRECT = ("Direct", ["Linux", "Windows"])
 Validator: Any = extend(Draft202012Validator, {"enum": _enum})  # type: ignore[no-untyped-call]
 ENVELOPE = {"type", "apiVersion", "name", "id", "scope", "dependsOn"}
-LOOSE = {"Microsoft.Web/sites/config", "Microsoft.Web/sites/extensions"}
-"""Types without a shape: settings are free, and the extension has its own test."""
+LOOSE = {
+    "Microsoft.Web/sites/config",
+    "Microsoft.Web/sites/extensions",
+    "Microsoft.Insights/diagnosticSettings",
+    "Microsoft.SecurityInsights/onboardingStates",
+}
+"""Types without a shape: settings are free, the others have tests of their own."""
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -194,6 +224,23 @@ def raw_resources(template: Mapping[str, Any] = TEMPLATE) -> Iterator[Mapping[st
 
 def test_every_type_has_the_api_version_it_was_written_for() -> None:
     assert {one["type"]: one["apiVersion"] for one in raw_resources()} == VERSIONS
+    old = {kind for kind, version in VERSIONS.items() if (CHECKED - date.fromisoformat(version[:10])).days >= 730}
+    assert old == NEWEST
+    assert {kind for kind, version in VERSIONS.items() if "preview" in version} == {
+        "Microsoft.Insights/diagnosticSettings"
+    }
+
+
+def test_what_is_looked_up_is_looked_up_by_the_same_version() -> None:
+    ids = {
+        "identityId": "userAssignedIdentities",
+        "storageId": "storageAccounts",
+        "vaultId": "vaults",
+        "siteId": "sites",
+    }
+    ids |= {"ruleId": "dataCollectionRules", "endpointId": "dataCollectionEndpoints", "insightsId": "components"}
+    asked = set(re.findall(r"reference\(variables\('(\w+)'\), '([\d-]+)'", FILE.read_text()))
+    assert asked == {(n, v) for n, end in ids.items() for kind, v in VERSIONS.items() if kind.split("/")[1:] == [end]}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -298,6 +345,41 @@ def test_an_existing_workspace_gets_its_tables_where_it_is() -> None:
     assert of_type("existing", "Microsoft.OperationalInsights/workspaces") == []
 
 
+def test_a_workspace_is_never_made_by_forgetting_one() -> None:
+    """Deployed again without its workspace, the app would fill new tables, and nothing would fail."""
+    with pytest.raises(Wrong, match="workspaceResourceId"):
+        list(Deployment(TEMPLATE, {}, answer).resources())
+    with pytest.raises(Wrong):
+        list(Deployment(TEMPLATE, {"workspaceResourceId": ""}, answer).resources())
+
+
+def test_a_new_workspace_has_microsoft_sentinel() -> None:
+    (one,) = of_type("defaults", "Microsoft.SecurityInsights/onboardingStates")
+    (workspace,) = of_type("defaults", "Microsoft.OperationalInsights/workspaces")
+    assert (one["name"], one["properties"]) == ("default", {})
+    assert one["scope"] == f"Microsoft.OperationalInsights/workspaces/{workspace['name']}"
+    assert of_type("existing", "Microsoft.SecurityInsights/onboardingStates") == []
+
+
+def test_what_the_rule_drops_is_told_in_the_workspace() -> None:
+    """The table DCRLogErrors, which the README, a rule and the workbook speak of."""
+    (one,) = of_type("existing", "Microsoft.Insights/diagnosticSettings")
+    (rule,) = of_type("existing", "Microsoft.Insights/dataCollectionRules")
+    assert one["scope"] == f"Microsoft.Insights/dataCollectionRules/{rule['name']}"
+    assert one["properties"] == {
+        "workspaceId": EXISTING["workspaceResourceId"],
+        "logAnalyticsDestinationType": "Dedicated",
+        "logs": [{"category": "LogErrors", "enabled": True}],
+    }
+
+
+def test_what_is_deleted_from_the_state_can_be_had_back_for_a_week() -> None:
+    (one,) = of_type("defaults", "Microsoft.Storage/storageAccounts/blobServices")
+    week = {"enabled": True, "days": 7}
+    assert one["properties"] == {"deleteRetentionPolicy": week, "containerDeleteRetentionPolicy": week}
+    assert of_type("existing", "Microsoft.Storage/storageAccounts/blobServices") == [], "theirs stays as it is"
+
+
 # ---------------------------------------------------------------------------------------------------- least privilege
 
 
@@ -350,6 +432,20 @@ def test_a_role_waits_for_what_it_is_given_on() -> None:
     assert waits["containers"] == ["containers"]
     assert waits["queues"] == ["queues"]
     assert "vaults/secrets" in waits["secrets"][0]
+
+
+def test_a_role_is_named_by_whom_it_is_given_to() -> None:
+    """An identity that is deleted and made again is another principal: an assignment of the same name is refused."""
+
+    def other(resource: str) -> Any:
+        found = answer(resource)
+        return {**found, "principalId": CLIENT} if "principalId" in found else found
+
+    given = SCENARIOS["existing with a secret"]
+    again = [one for one in Deployment(TEMPLATE, given, other).resources() if one["type"].endswith("/roleAssignments")]
+    before = of_type("existing with a secret", "Microsoft.Authorization/roleAssignments")
+    assert len(again) == len(before) > 0
+    assert {one["name"] for one in again} & {one["name"] for one in before} == set()
 
 
 def test_whoever_may_assign_roles_gets_the_commands() -> None:
@@ -505,7 +601,10 @@ def test_the_zip_arrives_from_an_address_or_by_a_command() -> None:
     assert arrival["name"].endswith("/onedeploy")
     assert arrival["properties"] == {"packageUri": "https://example.org/app.zip", "remoteBuild": False}
     outputs = deployed("defaults")[0].outputs()
-    assert outputs["deployPackage"].startswith(f"az functionapp deployment source config-zip --resource-group {GROUP} ")
+    command = outputs["deployPackage"]
+    assert command.startswith(f"az functionapp deployment source config-zip --resource-group {GROUP} ")
+    made = runpy.run_path(str(AZURE / "build.py"))["ZIP"]
+    assert command.endswith(f" --src {made}"), "the name that `make azure` gives it"
 
 
 def test_private_endpoints_cover_what_is_closed() -> None:

@@ -195,6 +195,16 @@ def test_what_is_called_is_deployed_before(resources: list[dict[str, Any]]) -> N
         assert {path.rpartition("/")[2] for path in one.get("dependsOn", [])} == called
 
 
+def test_api_versions_are_recent_or_the_newest(template: dict[str, Any]) -> None:
+    """Under 730 days on 2026-11-30, as the repository's ARM-TTK asks, where there is such a one (bicep-types-az)."""
+    old = {one["type"] for one in template["resources"] if one["apiVersion"] <= "2024-11-30"}
+    assert old == {
+        "Microsoft.Authorization/roleAssignments",
+        "Microsoft.Insights/dataCollectionRules",
+        "Microsoft.Insights/workbooks",
+    }
+
+
 def test_rules_are_off_until_they_are_wanted(template: dict[str, Any], resources: list[dict[str, Any]]) -> None:
     assert {one["properties"]["enabled"] for one in of(resources, "alertRules")} == {False}
     wanted = Deployment(template, {"workspaceName": "soc", "enableRules": True}, reference=_nothing_is_looked_up)

@@ -22,9 +22,9 @@ import push
 HERE = Path(__file__).parent
 NAME = "secure-score-connector-sentinel-content.json"
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
-SAVED_SEARCH = ("Microsoft.OperationalInsights/workspaces/savedSearches", "2020-08-01")
-RULE = ("Microsoft.SecurityInsights/alertRules", "2023-11-01")
-WORKBOOK = ("Microsoft.Insights/workbooks", "2022-04-01")
+SAVED_SEARCH = ("Microsoft.OperationalInsights/workspaces/savedSearches", "2025-07-01")
+RULE = ("Microsoft.SecurityInsights/alertRules", "2025-09-01")
+WORKBOOK = ("Microsoft.Insights/workbooks", "2023-06-01")
 WORKSPACE_ID = "[resourceId('Microsoft.OperationalInsights/workspaces', parameters('workspaceName'))]"
 UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
 OPERATORS = {"gt": "GreaterThan", "lt": "LessThan", "eq": "Equal", "ne": "NotEqual"}

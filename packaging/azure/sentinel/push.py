@@ -19,7 +19,7 @@ TITLE = "Microsoft Secure Score (push, by Secure Score Connector)"
 DEFINITION = ("Microsoft.SecurityInsights/dataConnectorDefinitions", "2025-06-01")
 CONNECTION = ("Microsoft.SecurityInsights/dataConnectors", "2025-06-01")
 TABLE = ("Microsoft.OperationalInsights/workspaces/tables", "2025-07-01")
-RULE = ("Microsoft.Insights/dataCollectionRules", "2023-03-11")
+RULE = ("Microsoft.Insights/dataCollectionRules", "2024-03-11")
 ROLE = ("Microsoft.Authorization/roleAssignments", "2022-04-01")
 PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
 """Monitoring Metrics Publisher. Source: Microsoft Learn, "Azure built-in roles"."""

@@ -107,6 +107,19 @@ def test_a_rule_makes_one_incident_for_each_transition(name: str) -> None:
     assert rule["customDetails"]["Transition"] == "Transition"
 
 
+def test_what_the_readme_says_of_the_defender_portal_is_so() -> None:
+    """Alerts without an incident are not shown there, and automation is told to look at these details."""
+    told = (sentinel_content.CONTENT / "README.md").read_text().partition("## In the Defender portal")[2]
+    details = re.search(r"custom details \((.*?)\)", told)
+    assert details
+    always, of_one_tenant = re.findall(r"`(\w+)`", details[1])
+    assert [rule["name"] for rule in rules().values() if always not in rule["customDetails"]] == []
+    assert [
+        r["name"] for r in rules().values() if not {of_one_tenant, "Tenants", "Instance"} & set(r["customDetails"])
+    ] == []
+    assert {rule["incidentConfiguration"]["createIncident"] for rule in rules().values()} == {True}
+
+
 @pytest.mark.parametrize("name", rules())
 def test_a_rule_looks_at_what_was_stored_since_it_last_ran(name: str) -> None:
     """By the time of ingestion: what was delivered late would be missed by the time of the event."""

@@ -17,13 +17,16 @@ Read = Callable[[], Awaitable[int]]
 """Reads every day and the whole catalogue; says how many documents that were."""
 
 
-def reader(server: Server, token: str) -> Read | None:
-    """A ready client of the simulated Graph; None where the package is not installed."""
+def installed() -> bool:
+    """Whether it is there; a folder named by SECURESCORE_MSGRAPH is looked into from now on."""
     folder = os.environ.get("SECURESCORE_MSGRAPH")
     if folder and folder not in sys.path:
         sys.path.append(folder)
-    if importlib.util.find_spec("msgraph") is None:
-        return None
+    return importlib.util.find_spec("msgraph") is not None
+
+
+def reader(server: Server, token: str) -> Read:
+    """A ready client of the simulated Graph."""
     msgraph, httpx = importlib.import_module("msgraph"), importlib.import_module("httpx")
     queries = importlib.import_module("msgraph.generated.security.secure_scores.secure_scores_request_builder")
 

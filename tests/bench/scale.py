@@ -6,12 +6,23 @@ machine needs; what the polls of an hour may take is an hour. Results are printe
 
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
+from uuid import UUID
 
 from attrs import asdict, frozen
 
+from connector.app import open_app
+from connector.clock import SimulatedClock, SystemClock
+from connector.ports import State
+from connector.stores.sqlite import open_store
+from tests.bench import process
 from tests.bench.fleet import Cycle, cycles
+from tests.bench.measure import Figure, in_turn, plain, ratio
+from tests.bench.reading import config
+from tests.bench.servers import CLIENT, NOW, started
 
 HERE = Path(__file__).parent
 RESULTS, PLOT = HERE / "scale.json", HERE / "scale.svg"
@@ -70,6 +81,65 @@ def year(inventory: str, say: Callable[[str], None]) -> float:
         last = cycle.state_mb
     say(f"  a year with inventory {inventory}: {last} MB")
     return last
+
+
+def memory(tenants: int = 10_000) -> Figure:
+    """Of so many tenants after their first poll and in two later weeks."""
+    seen = []
+    for cycle in cycles(tenants=tenants, days_between=[7, 7]):
+        print(f"  {cycle}", file=sys.stderr)
+        seen.append(cycle)
+    method = f"resident memory of a process with {tenants} tenants (client_secret), after each had a poll, three weeks"
+    rss = [cycle.rss_mb for cycle in seen]
+    more = {"growth_in_the_last_week_mb": rss[-1] - rss[-2], "cpu_ms_a_poll": seen[-1].ms_a_poll}
+    return plain("rss_mb_10000_tenants", rss[1:], method, **more)
+
+
+async def status(folder: Path, few: int = 10, many: int = 10_000, rounds: int = 3) -> Figure:
+    """`securescore status` of many tenants and of few, each with the same memory of one real first poll."""
+    with started("graph", tenants=1, size="small") as server:
+        home = folder / "one"
+        home.mkdir()
+        settings = config(server, home)
+        async with open_app(settings, clock=SimulatedClock(NOW)) as app:
+            [outcome] = await app.poll_once()
+            assert outcome.error is None, outcome
+            state = await app.store.load(settings.tenants[0].key)
+            assert state is not None
+    commands = {}
+    for count in (few, many):
+        home = folder / str(count)
+        home.mkdir()
+        ids = [str(UUID(int=number + 1)) for number in range(count)]
+        async with await open_store(home / "state.db", clock=SystemClock()) as store:
+            for tenant_id in ids:
+                await store.commit(tenant_id, State(0, state.parts), [])
+        rows = "".join(f"t{number:05},{tenant_id}\n" for number, tenant_id in enumerate(ids))
+        (home / "tenants.csv").write_text("name,tenant_id\n" + rows)
+        secret = home / "secret"
+        secret.touch(0o600)
+        secret.write_text("not-a-real-secret")
+        (home / "config.yaml").write_text(STATUS_CONFIG.format(home=home, client=CLIENT))
+        commands[count] = [process.COMMAND, "--config", str(home / "config.yaml"), "status"]
+
+    async def wall_of(count: int) -> float:
+        return process.seconds(commands[count], codes=(0, 1, 3))
+
+    measured = await in_turn(lambda: wall_of(many), lambda: wall_of(few), rounds)
+    more = {"s_of_10000": median(r.ours for r in measured), "s_of_10": median(r.theirs for r in measured)}
+    return ratio(
+        "status_10000_vs_10", measured, "wall; a new process each time, a state file that nobody writes", **more
+    )
+
+
+STATUS_CONFIG = """\
+version: 1
+state: {{path: "{home}/state.db"}}
+tenants_file: "{home}/tenants.csv"
+auth: {{method: client_secret, client_id: "{client}", client_secret: "${{file:{home}/secret}}"}}
+sinks:
+  - {{name: out, kind: file, path: "{home}/events.jsonl"}}
+"""
 
 
 def run(sizes: Sequence[int], say: Callable[[str], None] = print) -> None:

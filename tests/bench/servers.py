@@ -33,6 +33,8 @@ START = date(2026, 3, 1)
 NOW = datetime(2026, 6, 10, 8, tzinfo=UTC)
 CLIENT, SECRET = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa", "not-a-real-secret"
 CACHE_BYTES = 512 * 1024 * 1024
+ENVELOPE = b'"sourcetype":'
+"""Stands once in each event as a collector gets it, whatever is between two of them."""
 
 
 # ------------------------------------------------------------------------------------------------- in the other process
@@ -82,7 +84,7 @@ class _Count:
 
 
 async def _receivers(folder: Path, _options: dict[str, Any]) -> None:
-    """An HTTP Event Collector and a Logs Ingestion endpoint that unpack, count and say yes."""
+    """An HTTP Event Collector, a Logs Ingestion endpoint and a webhook's receiver: they unpack, count and say yes."""
     count = _Count()
 
     async def body_of(request: web.Request) -> bytes:
@@ -90,16 +92,21 @@ async def _receivers(folder: Path, _options: dict[str, Any]) -> None:
         return gzip.decompress(raw) if request.headers.get("Content-Encoding") == "gzip" else raw
 
     async def collector(request: web.Request) -> web.Response:
-        count.events += (await body_of(request)).count(b"\n") + 1
+        count.events += (await body_of(request)).count(ENVELOPE)
         return web.Response(body=b'{"text":"Success","code":0}', content_type="application/json")
 
     async def ingestion(request: web.Request) -> web.Response:
         count.events += len(json.loads(await body_of(request)))
         return web.Response(status=204)
 
+    async def webhook(request: web.Request) -> web.Response:
+        count.events += len(json.loads(await body_of(request)))
+        return web.Response(status=204)
+
     application = web.Application(client_max_size=1 << 30)
     application.router.add_post("/services/collector/event", collector)
     application.router.add_post("/dataCollectionRules/{rule}/streams/{stream}", ingestion)
+    application.router.add_post("/webhook", webhook)
     tls, ca_file = _tls(folder)
     runner = web.AppRunner(application, auto_decompress=False, access_log=None)
     await runner.setup()
@@ -167,7 +174,9 @@ def started(kind: str, **options: Any) -> Iterator[Server]:
         yield Server(_heard(process.stdout), process)
     finally:
         assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.close()
+        process.stdout.close()
         process.wait(timeout=30)
 
 

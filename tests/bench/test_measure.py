@@ -1,6 +1,9 @@
 """The benchmark's own arithmetic: turns, ratios, medians, verdicts, and what it prints."""
 
+import asyncio
 import json
+import time
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -9,6 +12,9 @@ from tests.bench import scale
 from tests.bench.__main__ import WORK
 from tests.bench.fleet import Cycle
 from tests.bench.measure import TARGETS, Figure, Round, as_json, in_turn, plain, ratio, rounded, table, times
+from tests.bench.outbox import longest_step
+from tests.bench.rivals import extensions
+from tests.bench.sample import events_of_a_tenant
 from tests.bench.scale import Point, point
 
 
@@ -45,9 +51,8 @@ def test_each_bound_is_a_bound_in_its_own_direction() -> None:
     at_least = {key for key, verdict in verdicts.items() if verdict == (False, True)}
     assert at_least == {
         "diff_vs_deepdiff",
-        "cef_tcp_vs_sysloghandler",
-        "cef_tls_vs_sysloghandler",
-        "hec_vs_one_post_an_event",
+        "cef_tls_vs_format_cef",
+        "hec_vs_logging_handler",
         "outbox_vs_sqlite_insert",
     }
     assert all(verdict == (True, False) for key, verdict in verdicts.items() if key not in at_least)
@@ -67,6 +72,40 @@ def test_the_table_names_a_miss_and_json_has_every_key_in_order() -> None:
     [line] = [line for line in table(figures).splitlines() if "MISSED" in line]
     assert line.startswith("help_s")
     assert "0.5 … 2" in line
+
+
+def test_what_was_measured_without_the_extra_has_its_own_bound_and_its_own_place() -> None:
+    target = next(target for target in TARGETS if target.pure is not None)
+    assert target.pure is not None
+    figures = [Figure(target.key, target.bound, 0.0, 9.0, "how", old={"a_key_of_before": 3.25})]
+    pure = [Figure(target.key, target.pure, 0.0, 9.0, "how")]
+    shown = table(figures, pure)
+    assert "MISSED" not in shown
+    assert "  without [fast] " in shown
+    assert "    old: a_key_of_before 3.25" in shown
+    assert json.loads(as_json(figures, pure)) == {target.key: target.bound, "pure": {target.key: target.pure}}
+    assert "MISSED" in table(figures, [Figure(target.key, target.pure + 1, 0.0, 9.0, "how")])
+
+
+async def test_the_rival_fills_its_fields_from_the_same_events(tmp_path: Path) -> None:
+    events = await events_of_a_tenant(tmp_path, live_days=1)
+    filled = [extensions(event) for event in events]
+    assert all(each["externalId"] == event.id for each, event in zip(filled, events, strict=True))
+    assert {"deviceCustomString1", "deviceCustomFloatingPoint3", "message"} <= set().union(*filled)
+
+
+def test_the_longest_step_is_that_of_the_loop() -> None:
+    async def steps() -> float:
+        with longest_step() as longest:
+            await asyncio.sleep(0)
+            began = time.thread_time()
+            while time.thread_time() - began < 0.02:
+                pass
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return longest.seconds
+
+    assert 0.02 <= asyncio.run(steps()) < 0.2
 
 
 def test_figures_have_three_digits() -> None:

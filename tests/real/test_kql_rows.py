@@ -606,6 +606,7 @@ ASIM = [
     ("object_has_any", "dynamic([])"),
     ("newvalue_has_any", "dynamic([])"),
     ("disabled", "false"),
+    ("pack", "false"),
 ]
 
 
@@ -671,6 +672,25 @@ CASES |= {
             {"Operation": "unit.added", "EventType": "Create"},
             {"Operation": "unit.removed", "EventType": "Delete"},
         ),
+    ),
+    "audit: what is packed, when asked": Case(
+        f"{audit(pack='true')} | where Operation == 'control.state_changed'"
+        " | project Packed = isnotempty(AdditionalFields)",
+        ALL,
+        ({"Packed": True},),
+    ),
+    "audit: nothing is packed unasked": Case(
+        f"{audit()} | where Operation == 'control.state_changed' | project Packed = isnotempty(AdditionalFields)",
+        ALL,
+        ({"Packed": False},),
+    ),
+    "audit: a copy counts once": Case(
+        f"{audit()} | count",
+        (Seen("control.state_changed"), Seen("control.state_changed", hours=0.1)),
+        ({"Count": 1},),
+    ),
+    "audit: the parser without filters": Case(
+        "ASimAuditEventMicrosoftSecureScore(false, false) | count", ALL, ({"Count": 12},)
     ),
     "audit: a state": Case(audit(newvalue_has_any="dynamic(['Ignored'])"), ALL, (STATE_SET,)),
     "audit: a score": Case(
@@ -977,7 +997,7 @@ def test_case(name: str, answers: dict[str, Any]) -> None:
 
 
 def test_the_audit_parser_has_the_parameters_of_its_schema() -> None:
-    (parser,) = (one for one in sentinel_content.documents("Parsers").values() if "ParserName" in one)
+    parser = sentinel_content.documents("Parsers")["vimAuditEventMicrosoftSecureScore.yaml"]
     assert [one["Name"] for one in parser["ParserParams"]] == [name for name, _ in ASIM]
 
 

@@ -1,6 +1,7 @@
 """Every KQL text we ship, judged by Microsoft's own language service against the tables the connector fills."""
 
 import json
+import runpy
 from typing import Any
 
 import pytest
@@ -112,6 +113,14 @@ def test_a_value_changes_no_query_of_the_workbook(name: str, judged: dict[str, A
     usual = judged["queries"][f"workbook {name}, all tenants"]
     for number in range(len(BREAKING_OUT)):
         assert judged["queries"][f"workbook {name}, hostile {number}"] == usual
+
+
+def test_a_function_gives_what_the_content_repository_is_told(judged: dict[str, Any]) -> None:
+    told = runpy.run_path(str(sentinel_content.CONTENT / "repository.py"))["functions"]()
+    assert told
+    for name, columns in told.items():
+        given = judged["queries"][f"parser {name}"]["columns"]
+        assert {c: t for c, t in given.items() if c not in sentinel_content.ADDED_COLUMNS} == columns, name
 
 
 def test_every_transformation_is_allowed_and_fills_its_table(judged: dict[str, Any]) -> None:

@@ -32,5 +32,5 @@ def test_progress_every_half_minute_then_what_it_came_to_then_nothing(caplog: py
         counters.polled(name, "failed", "denied", None, 0, clock.now())
     look(PROGRESS_S + 2)
     look(9 * PROGRESS_S)
-    told = [(r.message, r.__dict__["ok"], r.__dict__["pending"], r.__dict__["delivered"]) for r in caplog.records]
+    told = [(r.getMessage(), r.__dict__["ok"], r.__dict__["pending"], r.__dict__["delivered"]) for r in caplog.records]
     assert told == [("run.progress", 1, 2, 2), ("run.first_round", 1, 0, 2)]

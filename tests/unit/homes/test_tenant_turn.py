@@ -1,7 +1,8 @@
 """A tenant's turn: who is polled, what fails a message and what never does, what is told of all tenants together."""
 
 import asyncio
-from collections import deque
+import re
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -40,6 +41,7 @@ from tests.fakes.sink import FakeSink, delivery
 
 NOW = datetime(2026, 9, 8, 8, 3, tzinfo=UTC)
 HOUR = 3600.0
+README = Path(__file__).parents[3] / "packaging" / "azure" / "README.md"
 
 
 @asynccontextmanager
@@ -96,6 +98,33 @@ def refuse(error: Exception) -> Any:
         raise error
 
     return behave
+
+
+@define
+class Counting:
+    """Documents that count what is asked of them, as a storage account charges it."""
+
+    inner: Any
+    asked: Counter[str] = field(factory=Counter)
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return getattr(self.inner, name)
+
+
+async def test_a_turn_without_news_costs_what_the_readme_of_azure_says(tmp_path: Path) -> None:
+    async with home(tmp_path, 3) as (turns, _, _):
+        for _ in range(2):
+            await one_round(turns)
+        texts = await turns.plan()
+        logs = turns.store._logs  # type: ignore[attr-defined] # the place below the store
+        counting = logs._documents = Counting(logs._documents)
+        for text in texts:
+            await turns.turn(text.encode())
+    told = re.search(r"(\d+) lists and (\d+) write a turn without news", README.read_text())
+    assert told
+    assert counting.asked["list"] == 3 * int(told[1])
+    assert counting.asked["create"] == 3 * int(told[2])
 
 
 # ----------------------------------------------------------------------------------------------------------- messages

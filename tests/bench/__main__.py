@@ -141,7 +141,7 @@ class Bench:
         return await outbox.stall(self.folder("stall"), *more)
 
     async def memory(self) -> Figure:
-        return scale.memory()
+        return scale.memory(scale.weeks(scale.MANY, lambda line: print(line, file=sys.stderr)))
 
     async def status(self) -> Figure:
         return await scale.status(self.folder("status"))
@@ -215,9 +215,11 @@ def main() -> None:
     parser.add_argument("--scale", type=int, nargs="*", metavar="N", help="growth curves (default: 10 100 1000 10000)")
     args = parser.parse_args()
     if args.scale is not None:
-        scale.run(args.scale or scale.SIZES)
-        if not args.scale:
-            _run([target.key for target in TARGETS if target.scale], FULL)
+        largest = scale.run(args.scale or scale.SIZES)
+        if largest[-1].tenants == scale.MANY:
+            figures = [scale.memory(largest), *asyncio.run(measured(["status_10000_vs_10"], FULL))]
+            print(table(figures))
+            print(as_json(figures))
         return
     _run(args.only or [t.key for t in TARGETS if not t.scale], QUICK if args.quick else FULL)
 

@@ -22,7 +22,7 @@ from connector.model import Event, Receipt, Record, accept_all
 from connector.ports import Settlement, Start, State
 from connector.stores.sqlite import open_store
 from tests.bench import ends
-from tests.bench.measure import Figure, Round, Spent, cpu, in_turn, plain, ratio, times, wall
+from tests.bench.measure import Figure, Round, Spent, clean_heap, cpu, in_turn, plain, ratio, times, wall
 from tests.bench.reading import config
 from tests.bench.sample import BATCH, TENANT, add, batches, delivery, filled, many, without_inventory
 from tests.bench.servers import NOW, started
@@ -195,7 +195,8 @@ def longest_step() -> Iterator[Spent]:
 
     asyncio.Handle._run = timed  # type: ignore[method-assign,assignment]
     try:
-        yield longest
+        with clean_heap():
+            yield longest
     finally:
         asyncio.Handle._run = run  # type: ignore[method-assign]
 

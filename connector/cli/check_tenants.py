@@ -22,6 +22,7 @@ from connector.app import (
 )
 from connector.cli import check_units
 from connector.cli.check_state import flawed
+from connector.cli.check_units import grant_hint
 from connector.cli.check_units import token_fault as units_token_fault
 from connector.cli.findings import Finding, failed
 from connector.clock import iso
@@ -218,7 +219,7 @@ def token_fault(
     has = ", ".join(sorted(claims.permissions)) or "none"
     return (
         f"the {kind} permission {least} is missing (granted: {has})",
-        (_GRANT_IDENTITY if _is_identity(tenant) else _GRANT).format(kind=kind, least=least),
+        grant_hint(tenant, f"the permission {least} of Microsoft Graph", _GRANT.format(kind=kind, least=least)),
         "permission_missing",
     )
 
@@ -227,15 +228,6 @@ _GRANT = (
     "add the {kind} permission {least} of Microsoft Graph to the app registration; then an administrator of the tenant "
     "must consent (again): --consent-csv FILE writes the address"
 )
-
-_GRANT_IDENTITY = (
-    "grant the {kind} permission {least} of Microsoft Graph to the managed identity; where it is granted, wait: Azure "
-    "keeps the token of an identity for up to a day, and nothing renews it sooner"
-)
-
-
-def _is_identity(tenant: TenantConfig) -> bool:
-    return tenant.auth is not None and tenant.auth.kind == "managed_identity"
 
 
 def denied_although(claims: Claims | None, hint: str) -> tuple[str, str]:

@@ -63,7 +63,17 @@ def token_fault(claims: Claims | None, tenant: TenantConfig, now: datetime) -> t
         return None
     granted = ", ".join(sorted(claims.permissions)) or "none"
     what = f"the permission Score.Read.All of the API WindowsDefenderATP is missing (granted: {granted})"
-    return what, GRANT_HINT, "permission_missing"
+    return what, grant_hint(tenant, "it", GRANT_HINT), "permission_missing"
+
+
+def grant_hint(tenant: TenantConfig, permission: str, otherwise: str) -> str:
+    """How to give a permission: a managed identity has no app registration, and keeps an older token for long."""
+    if tenant.auth is None or tenant.auth.kind != "managed_identity":
+        return otherwise
+    return (
+        f"grant {permission} to the managed identity; where it is granted, wait: Azure keeps the token of an identity "
+        "for up to a day, and nothing renews it sooner"
+    )
 
 
 def seen(tenant: TenantConfig, reading: Reading) -> str:

@@ -29,7 +29,8 @@ MOST = 100.0
 
 ACCESS_HINT = (
     "Either the permission Score.Read.All of the API WindowsDefenderATP (not of Microsoft Graph) is missing or nobody "
-    "consented to it, or the token is for the wrong audience: `securescore check` tries the other one."
+    "consented to it, or a managed identity was granted it after it first signed in: Azure keeps its token for up to a "
+    "day; or the token is for the wrong audience: `securescore check` tries the other one."
 )
 LATER_HINT = "It is asked for again at every poll; what was read stays."
 _ODD = re.compile(r"[^a-z0-9._-]+")

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from connector.app import open_app, transports_for
-from connector.cli.check_tenants import check_tenant
+from connector.app import READ, open_app, transports_for
+from connector.cli.check_tenants import check_tenant, token_fault
 from connector.cli.check_units import NO_HISTORY
+from connector.cli.check_units import token_fault as units_token_fault
 from connector.cli.findings import Finding
 from connector.clock import SimulatedClock
 from connector.config.values import (
@@ -27,6 +28,7 @@ from connector.config.values import (
     StateConfig,
     TenantConfig,
 )
+from connector.signin.claims import Claims
 from connector.simulator.endpoint import ROLE
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Caller, Simulation, plain_tokens, serve
@@ -130,6 +132,25 @@ async def test_a_token_that_cannot_do_is_told_before_anybody_is_asked(
         (finding,) = await check(source, auth=AuthConfig("token", {"file": str(path)}))
         assert (finding.ok, finding.reason) == (False, reason)
         assert not sim.requests
+
+
+@pytest.mark.parametrize("source", ["graph", "defender_endpoint"])
+def test_a_managed_identity_is_told_to_wait_where_it_was_granted(source: str) -> None:
+    """It has no app registration, and Azure gives its older token for up to a day."""
+    audience = {"graph": "https://graph.microsoft.com", "defender_endpoint": "https://api.security.microsoft.com"}[
+        source
+    ]
+    own = "11111111-1111-4111-8111-111111111111"
+    held = Claims(own, audience, delegated=False, permissions=frozenset())
+    told = {}
+    for kind in ("managed_identity", "client_secret"):
+        tenant = TenantConfig("a", own, source=source, auth=AuthConfig(kind, {}))
+        graph = source == "graph"
+        found = token_fault(held, tenant, {READ}, NOON) if graph else units_token_fault(held, tenant, NOON)
+        assert found is not None
+        told[kind] = found[1]
+    assert "up to a day" in told["managed_identity"]
+    assert "app registration" in told["client_secret"]
 
 
 async def test_an_azure_token_of_the_old_name_will_do(tmp_path: Path) -> None:

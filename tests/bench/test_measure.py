@@ -11,11 +11,13 @@ import pytest
 from tests.bench import scale
 from tests.bench.__main__ import WORK
 from tests.bench.fleet import Cycle
-from tests.bench.measure import TARGETS, Figure, Round, as_json, in_turn, plain, ratio, rounded, table, times
+from tests.bench.measure import TARGETS, Figure, Round, Target, as_json, in_turn, plain, ratio, rounded, table, times
 from tests.bench.outbox import longest_step
 from tests.bench.rivals import extensions
 from tests.bench.sample import events_of_a_tenant
 from tests.bench.scale import Point, point
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 
 async def test_both_sides_are_measured_in_turn_and_the_warm_up_is_dropped() -> None:
@@ -61,6 +63,15 @@ def test_each_bound_is_a_bound_in_its_own_direction() -> None:
 
 def test_every_key_has_its_measurement() -> None:
     assert list(WORK) == [target.key for target in TARGETS]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.key)
+def test_the_page_of_figures_has_each_key_with_its_target(target: Target) -> None:
+    [first, *_] = [
+        line for line in PAGE.read_text("utf-8").splitlines() if f"`{target.key}`" in line and "old" not in line
+    ]
+    assert target.words() in first
+    assert target.pure is None or f"({target.words(pure=True)})" in first
 
 
 def test_the_table_names_a_miss_and_json_has_every_key_in_order() -> None:

@@ -5,12 +5,12 @@ Only reading lives here; `set` is in controls_set.py.
 
 import argparse
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector.cli.common import config_of, graph_of, store_beside
 from connector.cli.controls_set import asked_for, set_states
+from connector.cli.names import did_you_mean, near, spelled
 from connector.cli.selection import ONE_UNIT_HELP, add_tenant, add_unit, one, selected
 from connector.cli.terminal import cell_len, console, draw, dump, plain, plural, table
 from connector.cli.unit_view import view_of
@@ -28,7 +28,7 @@ WIDE = 120
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "show", "set"))
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the control, as `list` shows it")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the control, as `list` shows it, in any case")
     add_tenant(parser, "which tenants (list), or which one (show, set): names, globs or label=value")
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
     reading = parser.add_argument_group("list, show")
@@ -116,17 +116,19 @@ async def _list(config: Config, tenants: Sequence[TenantConfig], args: argparse.
 
 
 def show_list(rows: Sequence[Mapping[str, Any]], *, several: bool) -> None:
-    """A column each for who, when and why where there is room; else they stand under the state."""
+    """A control's title stands under its name. A column each for who, when and why where there is room; else they stand
+    under the state.
+    """
     out = console()
     wide = out.width >= WIDE
     shown = table(
         *(["tenant"] if several else []), "control", "points>", "state", *(["by", "since", "comment"] if wide else [])
     )
-    longest = max((cell_len(plain(row["control"])) for row in rows), default=0)
+    longest = max((cell_len(plain(row.get(of) or "")) for row in rows for of in ("control", "title")), default=0)
     shown.columns[int(several)].width = min(longest, out.width // 3 if wide else out.width * 9 // 20)
     for row in rows:
         who, since, why = row["updated_by"] or "", (row["updated_at"] or "")[:10], row["comment"] or ""
-        cells = [plain(row["control"]), _points(row)]
+        cells = [f"{plain(row['control'])}\n{plain(row.get('title') or '')}".rstrip(), _points(row)]
         if wide:
             cells += [_state_words(row), plain(who), since, plain(why)]
         else:
@@ -142,16 +144,17 @@ def show_list(rows: Sequence[Mapping[str, Any]], *, several: bool) -> None:
 async def _show(config: Config, tenant: TenantConfig, args: argparse.Namespace) -> int:
     if args.offline or tenant.source != "graph":
         profiles, day = await _stored(config, tenant, args.unit)
-        profile = profiles.get(args.name)
-        names: Iterable[str] = profiles
+        profile = _only(args.name, profiles)
     else:
         async with graph_of(config, tenant) as (source, _):
             profile = await source.control(args.name)
+            profiles = {} if profile else await source.catalogue()
+            profile = profile or _only(args.name, profiles)
             day = await source.newest() if profile else None
-            names = () if profile else await source.catalogue()
     if profile is None:
-        near = get_close_matches(args.name, names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`securescore controls list` shows the names"
+        hint = did_you_mean(
+            spelled(args.name, profiles) or near(args.name, profiles), "`securescore controls list` shows the names"
+        )
         raise SecureScoreError(f"tenant {tenant.name} has no control named {args.name}", hint)
     row = row_of(tenant.name, profile, day)
     history = [
@@ -185,6 +188,12 @@ async def _show(config: Config, tenant: TenantConfig, args: argparse.Namespace) 
     if history:
         draw(shown, out)
     return 0
+
+
+def _only(name: str, profiles: Mapping[str, Profile]) -> Profile | None:
+    """The one control that is named so, in any case; of several that differ by case alone, none."""
+    names = spelled(name, profiles)
+    return profiles[names[0]] if len(names) == 1 else None
 
 
 def row_of(tenant: str, profile: Profile, day: Day | None) -> dict[str, Any]:

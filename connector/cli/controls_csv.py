@@ -47,7 +47,7 @@ def read_csv(path: Path) -> list[tuple[int | None, Wanted]]:
             problems += [f"{path} line {line}: {what}" for what in wrong]
             if asked is None:
                 continue
-            first = lines.setdefault(asked.control, line)
+            first = lines.setdefault(asked.control.casefold(), line)
             if first != line:
                 problems.append(f"{path} line {line}: {asked.control} stands on line {first} already")
             found.append((line, asked))

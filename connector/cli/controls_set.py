@@ -19,13 +19,14 @@ from connector.app import severity_rules, token_provider
 from connector.cli.common import graph_of, store_beside
 from connector.cli.confirm import agreed
 from connector.cli.controls_csv import read_csv
+from connector.cli.names import did_you_mean, near, spelled
 from connector.cli.terminal import complain, console, draw, dump, plain, progress, say, somebody_answers, table
 from connector.clock import SystemClock, iso
 from connector.config.account import came_as
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable
-from connector.model import PORTAL, Control, Day
+from connector.model import PORTAL, Control, Day, Profile
 from connector.net.clouds import cloud_of
 from connector.observe import memory
 from connector.observe.events import Origin
@@ -118,20 +119,38 @@ async def set_states(
 
 
 async def _plans(source: GraphSource, changes: Sequence[tuple[int | None, Wanted]], known: Day | None) -> list[Plan]:
-    """One control is asked for by its id; for several the catalogue is read once. `known` is from the last poll."""
+    """One control is asked for by its id; for several, or one that is written otherwise, the catalogue is read once.
+
+    `known` is from the last poll.
+    """
     early = [refusal(asked) for _, asked in changes]
     if all(early):
         return [p for p in early if p is not None]
     only = changes[0][1].control
-    one = len(changes) == 1
-    profiles = {only: await source.control(only)} if one else await source.catalogue()
+    alone = await source.control(only) if len(changes) == 1 else None
+    profiles = {only: alone} if alone else await source.catalogue()
+    asked = [_as_spelled(each, profiles) for _, each in changes]
     try:
         newest = await source.newest() or known
     except (Unavailable, PartialRead):  # enough to tell completed controls from others
         newest = known
-    if newest is None:
-        return [plan(w, profiles.get(w.control)) for _, w in changes]
-    return [plan(w, profiles.get(w.control), newest.controls.get(w.control), newest.day) for _, w in changes]
+    scored, day = (newest.controls, newest.day) if newest else ({}, "")
+    made = [plan(w, profiles.get(w.control), scored.get(w.control), day) for w in asked]
+    return [p if p.profile or not (hint := _meant(p, profiles)) else evolve(p, hint=hint) for p in made]
+
+
+def _as_spelled(wish: Wanted, profiles: Mapping[str, Profile]) -> Wanted:
+    """The wish with the control as the tenant spells it, where one alone is named so in any case."""
+    names = spelled(wish.control, profiles)
+    return evolve(wish, control=names[0]) if len(names) == 1 else wish
+
+
+def _meant(refused: Plan, profiles: Mapping[str, Profile]) -> str:
+    """What else could have been meant by a control that the tenant does not have; "" for nothing, or another cause."""
+    name = refused.wanted.control
+    if refusal(refused.wanted):
+        return ""
+    return did_you_mean(spelled(name, profiles) or near(name, profiles), "")
 
 
 def _dry(planned: Plan) -> Result:
@@ -203,7 +222,8 @@ def _confirmed(tenant: TenantConfig, plans: Sequence[tuple[int | None, Plan]], t
     out = console(stderr=True)
     for _, p in plans:
         if p.verdict == "send":
-            out.print(f"  {plain(p.wanted.control)}: {_words(p.before.state)} → {_words(p.wanted.state)}")
+            title = f" ({plain(p.profile.title)})" if p.profile and p.profile.title else ""
+            out.print(f"  {plain(p.wanted.control)}{title}: {_words(p.before.state)} → {_words(p.wanted.state)}")
     full = any(p.wanted.state in ("ThirdParty", "Reviewed") for _, p in plans if p.verdict == "send")
     if full:
         out.print("  Resolved controls get full points without being measured.")
@@ -227,7 +247,10 @@ def _report(done: Sequence[_Done], tenant: TenantConfig, args: argparse.Namespac
                 d.result.outcome, d.result.outcome
             )
             cells = [str(d.line)] if numbered else []
-            shown.add_row(*cells, plain(asked.control), _words(before.state), _words(asked.state), result)
+            title = f"\n{plain(d.result.plan.profile.title)}" if d.result.plan.profile else ""
+            shown.add_row(
+                *cells, f"{plain(asked.control)}{title}".rstrip(), _words(before.state), _words(asked.state), result
+            )
         draw(shown)
         if any(d.result.outcome == "success" for d in done):
             console().print("Points follow within 24 hours to 7 days.")

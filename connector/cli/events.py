@@ -2,19 +2,20 @@
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from attrs import evolve
 
 from connector.cli.common import config_of, store_beside
+from connector.cli.names import ID_BEGIN, did_you_mean, event_types, near, spelled, whole_id
 from connector.cli.selection import add_tenant, add_unit, ids, units_of
-from connector.cli.terminal import console, draw, dump, plain, table, write_document
+from connector.cli.terminal import console, draw, dump, plain, say, table, write_document
 from connector.cli.times import FORMS, moment
 from connector.clock import SystemClock
 from connector.config.values import Config
 from connector.deliver.delivery import DurableStore
-from connector.errors import ConfigError, SecureScoreError
+from connector.errors import ConfigError, SecureScoreError, TenantDamaged
 from connector.formats import cloudevents
 from connector.mapping.load import load_mapping
 from connector.model import WHOLE, Event
@@ -26,8 +27,9 @@ LIMIT = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
-    parser.add_argument("--control", metavar="ID", help="only this control")
-    parser.add_argument("--id", metavar="ID", help="only this event")
+    parser.add_argument("--control", metavar="ID", help="only this control, in any case")
+    parser.add_argument("--id", metavar="ID", help="only this event; the beginning of its id is enough")
+    parser.add_argument("--ids", action="store_true", help="with the table: the id of each event, too")
     parser.add_argument("--trace", action="store_true", help="with --id: what became of it at every sink")
     parser.add_argument(
         "--limit", type=_count, default=LIMIT, help=f"how many of the newest (default {LIMIT}, 0 = all)"
@@ -62,7 +64,7 @@ def selection(config: Config, args: argparse.Namespace, **more: Any) -> list[Que
     """The queries of `add_selection`'s options, one for each selected tenant, or one for all. Raises ConfigError."""
     now = SystemClock().now()
     whole = Query(
-        types=tuple(t.removeprefix(cloudevents.TYPE_PREFIX) for t in args.type),
+        types=event_types(args.type),
         since=moment(args.since, "--since", now),
         until=moment(args.until, "--until", now),
         **more,
@@ -101,16 +103,22 @@ async def of_units(
 async def _events(config: Config, queries: Sequence[Query], args: argparse.Namespace) -> int:
     async with store_beside(config) as store:
         queries = await of_units(config, store, queries, args.unit)
-        found = list(reversed([event for query in queries for event in await store.history(query)]))
+        found = await _found(store, queries)
+        if not found and args.id:
+            found = await _by_beginning(store, queries, args.id)
+        elif not found and args.control:
+            found = await _found(store, await _respelled(store, queries, args.control))
         if len(queries) > 1:  # each tenant's newest, in the order in which they were observed, as far as --limit goes
             found = sorted(found, key=lambda event: str(event.data["observed_at"]))[-(args.limit or len(found)) :]
-        trace = await store.trace(args.id) if args.trace else []
+        trace = await store.trace(found[0].id) if args.trace and found else []
     if args.id is not None and not found:
-        raise SecureScoreError(f"no event has the id {args.id}", "events older than state.keep_days are gone")
+        what = f"no event has the id {args.id}, and none an id that begins so"
+        short = f"say {ID_BEGIN} characters of an id at least; " if len(args.id) < ID_BEGIN else ""
+        raise SecureScoreError(what, f"{short}events older than state.keep_days are gone")
     if args.trace:
         _show_trace(found[0], trace)
     elif args.format == "table":
-        show(found)
+        show(found, ids=args.ids)
     elif args.format == "json":
         dump([cloudevents.document(event) for event in found])
     else:
@@ -124,15 +132,66 @@ async def _events(config: Config, queries: Sequence[Query], args: argparse.Names
     return 0
 
 
-def show(events: Sequence[Event]) -> None:
+async def _found(store: DurableStore, queries: Sequence[Query]) -> list[Event]:
+    return list(reversed([event for query in queries for event in await store.history(query)]))
+
+
+async def _each(store: DurableStore, queries: Sequence[Query]) -> AsyncIterator[Event]:
+    """What the queries select apart from ids and limits, read of one tenant at a time."""
+    kept = [*await store.tenants(), ""]
+    for query in queries:
+        for key in [query.tenant_id] if query.tenant_id else kept:
+            for event in await store.history(evolve(query, tenant_id=key, ids=(), limit=None)):
+                yield event
+
+
+async def _by_beginning(store: DurableStore, queries: Sequence[Query], begin: str) -> list[Event]:
+    """The one event whose id begins so. Raises ConfigError when there are several."""
+    events = {e.id: e async for e in _each(store, queries) if e.id.casefold().startswith(begin.casefold())}
+    found = whole_id(begin, events)
+    return [events[found]] if found else []
+
+
+async def _respelled(store: DurableStore, queries: Sequence[Query], control: str) -> Sequence[Query]:
+    """The queries with the control as its tenants spell it. Raises ConfigError when none knows it in any case."""
+    kept = await store.tenants()
+    keys = [query.tenant_id for query in queries if query.tenant_id] or kept
+    known: dict[str, None] = {}
+    for key in keys:
+        known |= dict.fromkeys(await _controls(store, key))
+    names = spelled(control, known)
+    if known and not names and not await store.history(Query(subject=control, limit=1)):
+        hint = did_you_mean(near(control, known), "`securescore controls list` shows the names")
+        raise ConfigError([f"no control is named {control!r}"], hint)
+    return [evolve(query, subject=name) for query in queries for name in names]
+
+
+async def _controls(store: DurableStore, key: str) -> list[str]:
+    """The controls that a tenant's state knows, of all its units; none of a tenant whose state cannot be read."""
+    try:
+        own, parts = units.split(await store.load(key))
+        seen = [memory.decode(state, since="9999") for state in (own, *parts.values())]
+    except TenantDamaged:
+        return []
+    return [name for one in seen for name in (*(one.profiles or {}), *(one.newest.day.controls if one.newest else {}))]
+
+
+def show(events: Sequence[Event], *, ids: bool = False) -> None:
     """A table of events, oldest first; the tenant and type columns appear when they tell something and fit."""
     out = console()
     several = len({(e.entry, e.unit_key) for e in events}) > 1
     wide = out.width >= 110
-    columns = ["time", "sev>", *(["tenant"] if several else []), *(["type"] if wide else []), "summary"]
+    columns = [
+        "time",
+        *(["id"] if ids else []),
+        "sev>",
+        *(["tenant"] if several else []),
+        *(["type"] if wide else []),
+        "summary",
+    ]
     made = table(*columns)
     for event in events:
-        cells = [event.time[:16].replace("T", " "), str(event.severity)]
+        cells = [event.time[:16].replace("T", " "), *([event.id] if ids else []), str(event.severity)]
         if several:
             cells.append(plain(_whose(event)))
         if wide:
@@ -155,6 +214,7 @@ def _whose(event: Event) -> str:
 
 def _show_trace(event: Event, trace: Sequence[Any]) -> None:
     show([event])
+    say(f"\nid {plain(event.id)}\n")
     made = table("sink", "state", "first sent", "attempts>", "settled", "reason")
     for row in trace:
         made.add_row(

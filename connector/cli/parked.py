@@ -5,6 +5,7 @@ import asyncio
 
 from connector.cli.common import config_of, store_beside
 from connector.cli.confirm import add_yes, confirmed
+from connector.cli.names import whole_id
 from connector.cli.terminal import console, draw, dump, plain, plural, table
 from connector.config.values import Config
 from connector.errors import ConfigError
@@ -16,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in ("list", "show", "retry", "discard"):  # of its own each: options may stand before or behind the ids
         own = actions.add_parser(action)
         own.add_argument("--sink", metavar="S", help="only this sink")
-        own.add_argument("ids", nargs="*", metavar="ID", help="event ids (none = all, for list, show and retry)")
+        own.add_argument(
+            "ids", nargs="*", metavar="ID", help="event ids, or how they begin (none = all, for list, show and retry)"
+        )
         if action == "discard":
             add_yes(own)
 
@@ -32,9 +35,10 @@ async def _parked(config: Config, action: str, sink: str | None, ids: list[str],
     out = console()
     async with store_beside(config) as store:
         found = await store.parked(sink, ids)
-        missing = sorted(set(ids) - {p.event.id for p in found})
-        if missing:
-            raise ConfigError([f"not parked: {i}" for i in missing], "see `securescore parked list`")
+        if set(ids) - {p.event.id for p in found}:  # not all are whole ids
+            of_sink = await store.parked(sink)
+            wanted = _whole_ids(ids, [p.event.id for p in of_sink])
+            found = [p for p in of_sink if p.event.id in wanted]
         if action == "discard" and not confirmed(f"{plural(len(found), 'event')} will never be sent.", yes=yes):
             return 1
         if action in ("retry", "discard"):
@@ -52,3 +56,12 @@ async def _parked(config: Config, action: str, sink: str | None, ids: list[str],
     else:
         out.print("Nothing is parked.")
     return 0
+
+
+def _whole_ids(begins: list[str], known: list[str]) -> set[str]:
+    """The ids that are meant. Raises ConfigError when one is none of the parked ones, or could be several."""
+    found = {begin: whole_id(begin, known) for begin in begins}
+    missing = sorted(begin for begin, each in found.items() if each is None)
+    if missing:
+        raise ConfigError([f"not parked: {i}" for i in missing], "see `securescore parked list`")
+    return {each for each in found.values() if each}

@@ -112,7 +112,7 @@ def plan(wish: Wanted, profile: Profile | None, control: Control | None = None, 
             "refused",
             before,
             reason=f"the tenant has no control named {wish.control}",
-            hint="`securescore controls list` shows the names; upper and lower case count",
+            hint="`securescore controls list` shows the names",
         )
     if _is_so(wish, before):
         return Plan(wish, "same", before, profile)

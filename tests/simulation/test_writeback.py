@@ -154,6 +154,20 @@ async def test_unknown_control_suggests_a_near_one(tmp_path: Path, capsys: pytes
         code, _, error = await bench.set("AdminMFAV3", "--state", "ignored", "--comment", "x")
         assert (code, bench.sent()) == (1, [])
         assert "no control named AdminMFAV3" in error
+        assert "did you mean AdminMFAV2" in error
+
+
+async def test_a_control_in_another_case_is_the_one_that_microsoft_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with ready(tmp_path, capsys) as bench:
+        (name,) = bench.free()
+        assert (await bench.json("controls", "show", name.swapcase()))["control"] == name
+        code, out, error = await bench.set(name.swapcase(), "--state", "ignored", "--comment", "x")
+        assert (code, error) == (0, "")
+        assert name in out
+        assert [e["subject"] for e in await bench.events()] == [name]
+        assert len(bench.sent()) == 1
 
 
 async def test_set_compares_sends_reads_back_and_leaves_an_event(

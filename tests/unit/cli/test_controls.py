@@ -42,6 +42,7 @@ def test_an_empty_cell_leaves_the_assignment_alone(tmp_path: Path) -> None:
         ("name,state,comment\nA,ignored\n", ["line 2", "number of columns"]),
         ("name,state,comment\nA,ignored,x,y\n", ["line 2", "number of columns"]),
         ("name,state,comment\nA,ignored,x\nA,reviewed,y\n", ["line 3", "line 2 already"]),
+        ("name,state,comment\nAb,ignored,x\naB,reviewed,y\n", ["line 3", "line 2 already"]),
         ("name,state,comment\nA,gone,x\nB,ignored,\n", ["line 2", "gone", "line 3", "comment is mandatory"]),
         ('name,state,comment\nA,ignored,"x\n', ["line"]),
         (b"name,state,comment\nA,ignored,caf\xe9\n", ["UTF-8"]),

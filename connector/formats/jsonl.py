@@ -54,7 +54,8 @@ def _has_infinite(value: Any) -> bool:
 
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19
-"""So many digits may be too many for 64 bits."""
+"""So many digits may be too many for 64 bits: where a number begins, not within a hash or behind a point."""
+_begins = re.compile(rb"(?:\A|[:,\[\s-])" + _LONG).search
 
 
 def faster(library: Any) -> tuple[Dumps, Loads]:
@@ -75,7 +76,8 @@ def faster(library: Any) -> tuple[Dumps, Loads]:
 
     def loads(text: str | bytes) -> Any:
         raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-        if _LONG in raw.translate(_DIGITS):
+        digits = raw.translate(_DIGITS)
+        if _LONG in digits and _begins(digits):
             return pure_loads(text)
         try:
             return decode(raw)

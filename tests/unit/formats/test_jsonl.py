@@ -98,3 +98,20 @@ def test_what_is_nested_too_deep_is_written_or_refused_alike() -> None:
         assert came(FAST_DUMPS, value) == came(jsonl.pure_dumps, value)
         text = "[" * depth + "]" * depth
         assert came(FAST_LOADS, text) == came(jsonl.pure_loads, text)
+
+
+def test_digits_within_a_text_are_no_reason_to_read_slowly() -> None:
+    """A catalogue holds hundreds of hashes, and some of them have twenty digits in a row."""
+    orjson = pytest.importorskip("orjson")
+    read: list[bytes] = []
+
+    def loads(raw: bytes) -> Any:
+        read.append(raw)
+        return orjson.loads(raw)
+
+    library = type("Library", (), {**vars(orjson), "loads": staticmethod(loads)})
+    _, fast_loads = jsonl.faster(library)
+    quick = ['{"a":"a1234567890123456789012b"}', '{"a":0.1234567890123456789012}', '["1234567890123456789012"]']
+    for text in [*quick, '{"a":12345678901234567890123}', "[-12345678901234567890123]", " 12345678901234567890123"]:
+        assert repr(fast_loads(text)) == repr(jsonl.pure_loads(text))
+    assert read == [text.encode() for text in quick]

@@ -55,7 +55,16 @@ def _has_infinite(value: Any) -> bool:
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19
 """So many digits may be too many for 64 bits: where a number begins, not within a hash or behind a point."""
-_begins = re.compile(rb"(?:\A|[:,\[\s-])" + _LONG).search
+_BEFORE = b":,[ \t\n\r-"
+"""What stands before a number."""
+
+
+def _has_long_integer(raw: bytes) -> bool:
+    digits = raw.translate(_DIGITS)
+    at = digits.find(_LONG)
+    while at > 0 and digits[at - 1] not in _BEFORE:
+        at = digits.find(_LONG, at + len(_LONG))
+    return at >= 0
 
 
 def faster(library: Any) -> tuple[Dumps, Loads]:
@@ -76,8 +85,7 @@ def faster(library: Any) -> tuple[Dumps, Loads]:
 
     def loads(text: str | bytes) -> Any:
         raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-        digits = raw.translate(_DIGITS)
-        if _LONG in digits and _begins(digits):
+        if _has_long_integer(raw):
             return pure_loads(text)
         try:
             return decode(raw)

@@ -1,4 +1,7 @@
-"""`securescore tenants`: list tenants; forget one (export first, then delete all that is kept of it)."""
+"""`securescore tenants`: list tenants; forget one (export first, then delete all that is kept of it).
+
+An export is a new folder: the events as JSON lines, and the evidence as the archive had it, with its SHA256SUMS.
+"""
 
 import argparse
 import asyncio
@@ -9,7 +12,8 @@ from typing import Any
 from connector.app import evidence
 from connector.cli.common import config_of, store_beside
 from connector.cli.confirm import add_yes, confirmed
-from connector.cli.terminal import console, draw, dump, plain, table
+from connector.cli.evidence_export import copy_evidence, take_evidence
+from connector.cli.terminal import console, draw, dump, plain, plural, table
 from connector.config.values import Config
 from connector.deliver.delivery import DurableStore
 from connector.durable import adding, creating
@@ -20,13 +24,15 @@ from connector.observe import memory, units
 from connector.ports import Query
 
 FORGET_TRIES = 20
+EVENTS, EVIDENCE = "events.jsonl", "evidence"
+_EXPORT_HELP = "with forget: the new folder where events and evidence go first (default NAME-export)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "forget"))
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="with list: the same as one JSON document")
-    parser.add_argument("--export", metavar="FILE", help="with forget: where its events go first (default NAME.jsonl)")
+    parser.add_argument("--export", metavar="DIR", help=_EXPORT_HELP)
     add_yes(parser)
 
 
@@ -36,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_list(config, as_json=args.json))
     if not args.name:
         raise ConfigError(["forget needs the NAME of the tenant"], "see `securescore tenants list`")
-    return asyncio.run(_forget(config, args.name, Path(args.export or f"{args.name}.jsonl"), yes=args.yes))
+    return asyncio.run(_forget(config, args.name, Path(args.export or f"{args.name}-export"), yes=args.yes))
 
 
 async def collect(config: Config) -> list[dict[str, Any]]:
@@ -78,24 +84,42 @@ async def _list(config: Config, *, as_json: bool) -> int:
 
 
 async def _forget(config: Config, name: str, export: Path, *, yes: bool) -> int:
-    """The events are on disk before anything is deleted; a tenant that is no longer configured is found, too."""
+    """Events and evidence are on disk before anything is deleted; a tenant that is not configured any more is found,
+    too.
+    """
+    if export.suffix == ".jsonl":
+        hint = f"say --export {export.stem}: its events will be in {export.stem}/{EVENTS}"
+        raise ConfigError([f"--export names a folder for events and evidence, and {export} looks like a file"], hint)
     async with store_beside(config) as store:
         wanted = await _remembered(config, store, name)
         all_of_it = f"state, events, evidence and backlog of {plain(name)} ({wanted})"
-        if not confirmed(f"This deletes {all_of_it}; its events go to {plain(export)} first.", yes=yes):
+        if not confirmed(f"This deletes {all_of_it}; events and evidence go to {plain(export)} first.", yes=yes):
             return 1
-        count = await export_and_forget(store, wanted, export)
-    archive = evidence(config)
+        _make(export)
+        archive = evidence(config)
+        files = await copy_evidence(archive, wanted, export / EVIDENCE) if archive else 0
+        count = await export_and_forget(store, wanted, export / EVENTS)
     if archive is not None:
-        await archive.forget(wanted)
+        files = await take_evidence(archive, wanted, export / EVIDENCE)
     out = console()
     out.print(
-        f"{plain(name)} forgotten: {count} events exported to {plain(export)} and deleted, "
-        "with state, evidence and backlog"
+        f"{plain(name)} forgotten: {plural(count, 'event')} and {plural(files, 'file')} of evidence exported to "
+        f"{plain(export)} and deleted, with state and backlog"
     )
     if wanted in {t.key for t in config.tenants}:
         out.print("It is still configured: the next poll begins anew. Remove it from the configuration, then repeat.")
     return 0
+
+
+def _make(export: Path) -> None:
+    """A new folder for this user alone. Raises ConfigError."""
+    try:
+        export.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise ConfigError([f"{export} exists already"], "nothing was deleted; name another with --export") from error
+    except OSError as error:
+        what = f"{export} cannot be made: {error.strerror}"
+        raise ConfigError([what], "nothing was deleted; name another place with --export") from error
 
 
 async def export_and_forget(store: DurableStore, tenant_id: str, export: Path) -> int:
@@ -117,7 +141,7 @@ async def export_and_forget(store: DurableStore, tenant_id: str, export: Path) -
         return len(exported)
     raise StoreError(
         f"the tenant was committed {FORGET_TRIES} times meanwhile; {len(exported)} events are exported",
-        "Remove it from the configuration, reload the connector, then repeat with another file.",
+        "Remove it from the configuration, reload the connector, then repeat with another folder.",
     )
 
 

@@ -133,7 +133,7 @@ def test_what_is_kept_as_evidence(polled: Path, tmp_path: Path, name: str, trap:
 OUTPUTS = {
     "report": ("report", "--out", "{}/r.html"),
     "fetch": ("fetch", "--out", "{}/saved"),
-    "forget": ("tenants", "forget", "lab", "--yes", "--export", "{}/export.jsonl"),
+    "forget": ("tenants", "forget", "lab", "--yes", "--export", "{}/export"),
     "consent": ("check", "--consent-csv", "{}/consent.csv"),
 }
 

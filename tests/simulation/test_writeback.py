@@ -450,6 +450,10 @@ async def test_bad_usage_is_said_before_anything_is_asked(
             assert word in error
 
 
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 async def test_forget_takes_evidence_too_and_finds_who_is_no_longer_configured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -465,10 +469,16 @@ async def test_forget_takes_evidence_too_and_finds_who_is_no_longer_configured(
         code, _, error = await bench.run("tenants", "forget", "nobody")
         assert code == 2
         assert "nobody" in error
-        exported = tmp_path / "lab.jsonl"
+        kept = {p.relative_to(tmp_path / "evidence" / tenant): p.read_bytes() for p in _files(tmp_path / "evidence")}
+        code, _, error = await bench.run("tenants", "forget", "lab", "--yes", "--export", str(tmp_path / "lab.jsonl"))
+        assert (code, not (tmp_path / "lab.jsonl").exists()) == (2, True)
+        assert "--export" in error
+        exported = tmp_path / "lab"
         code, out, _ = await bench.run("tenants", "forget", "lab", "--yes", "--export", str(exported))
         assert code == 0
         assert "exported" in out
-        assert len(exported.read_text().splitlines()) > 10
-        assert not list((tmp_path / "evidence").rglob("*.gz"))
+        assert len((exported / "events.jsonl").read_text().splitlines()) > 10
+        assert {p.relative_to(exported / "evidence"): p.read_bytes() for p in _files(exported / "evidence")} == kept
+        assert {path.stat().st_mode & 0o77 for path in exported.rglob("*")} == {0}
+        assert not _files(tmp_path / "evidence")
         assert len(await bench.json("tenants", "list")) == 1

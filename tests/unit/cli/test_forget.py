@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from connector.cli.evidence_export import copy_evidence, take_evidence
 from connector.cli.tenants import export_and_forget
 from connector.clock import SystemClock
-from connector.errors import Conflict, StoreError
+from connector.errors import ConfigError, Conflict, StoreError, Unavailable
 from connector.model import Event
+from connector.observe.evidence import Evidence
 from connector.ports import Query, Start
 from connector.stores.sqlite import SqliteStore, open_store
 from tests.contract.store_contract import CONTOSO, add, event, events
@@ -92,3 +94,48 @@ async def test_a_step_under_way_deletes_nothing_that_came_in_between(
         with pytest.raises(Conflict):
             await store.forget(CONTOSO, committed.generation)
         assert [e.data["number"] for e in await store.history(Query())] == [4, 5, 6, 7, 8, 9, 99]
+
+
+def saved(archive: Evidence, day: str, body: bytes) -> None:
+    (archive.root / "t" / day).mkdir(parents=True, exist_ok=True)
+    (archive.root / "t" / day / "secureScores-1.json.gz").write_bytes(body)
+
+
+async def test_evidence_that_is_saved_meanwhile_is_exported_before_it_is_deleted(tmp_path: Path) -> None:
+    archive, into = Evidence(tmp_path / "evidence", 400), tmp_path / "out" / "evidence"
+    saved(archive, "2026-11-20", b"one")
+    assert await copy_evidence(archive, "t", into) == 1
+    saved(archive, "2026-11-20", b"read again")
+    saved(archive, "2026-11-21", b"two")
+    assert await take_evidence(archive, "t", into) == 2
+    assert (into / "2026-11-20" / "secureScores-1.json.gz").read_bytes() == b"read again"
+    assert (into / "2026-11-21" / "secureScores-1.json.gz").read_bytes() == b"two"
+    assert list(archive.root.iterdir()) == []
+
+
+async def test_a_deletion_of_evidence_that_was_cut_short_is_exported_and_ended(tmp_path: Path) -> None:
+    archive, into = Evidence(tmp_path / "evidence", 400), tmp_path / "out"
+    saved(archive, "2026-11-20", b"one")
+    (archive.root / "t").rename(archive.root / ".t.forgotten")
+    assert await copy_evidence(archive, "t", into) == 1
+    assert await take_evidence(archive, "t", into) == 1
+    assert list(archive.root.iterdir()) == []
+    assert (into / "2026-11-20" / "secureScores-1.json.gz").read_bytes() == b"one"
+
+
+async def test_a_tenant_without_evidence_leaves_no_folder(tmp_path: Path) -> None:
+    archive, into = Evidence(tmp_path / "none", 400), tmp_path / "out"
+    assert await copy_evidence(archive, "t", into) == await take_evidence(archive, "t", into) == 0
+    assert not into.exists()
+
+
+async def test_evidence_that_cannot_be_exported_stays(tmp_path: Path) -> None:
+    archive, into = Evidence(tmp_path / "evidence", 400), tmp_path / "out"
+    saved(archive, "2026-11-20", b"one")
+    into.write_text("a file stands where the folder should")
+    with pytest.raises(ConfigError, match="cannot be copied") as caught:
+        await copy_evidence(archive, "t", into)
+    assert "nothing was deleted" in caught.value.hint
+    with pytest.raises(Unavailable, match="not deleted"):
+        await take_evidence(archive, "t", into)
+    assert (archive.root / "t" / "2026-11-20" / "secureScores-1.json.gz").read_bytes() == b"one"

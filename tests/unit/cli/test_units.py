@@ -189,7 +189,8 @@ def test_an_entry_is_forgotten_and_the_other_of_its_tenant_stays(lab: Lab, capsy
     assert lab.run("tenants", "list", "--json") == 0
     assert [(row["name"], row["units"]) for row in said(capsys)] == [("contoso", 0), ("contoso-azure", 3)]
     assert lab.run("tenants", "forget", "contoso-azure", "--yes") == 0
-    exported = [json.loads(line) for line in (lab.folder / "contoso-azure.jsonl").read_text().splitlines()]
+    events = lab.folder / "contoso-azure-export" / "events.jsonl"
+    exported = [json.loads(line) for line in events.read_text().splitlines()]
     assert exported
     assert all(event["data"]["source"] == "defender_cloud" for event in exported)
     capsys.readouterr()

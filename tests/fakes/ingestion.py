@@ -88,12 +88,13 @@ class Fault:
 
     status: this answer of the service, nothing stored · html: the same from a gateway · redirect · echo: 502 with the
     token in its words · claims: 401 with a claims challenge · reset_before, hang_before: no answer, nothing stored ·
-    reset_after, hang_after: stored, but no answer comes.
+    reset_after, hang_after: stored, but no answer comes. `path`: of a request whose path holds this.
     """
 
     kind: str
     value: int = 0
     headers: tuple[tuple[str, str], ...] = ()
+    path: str = ""
 
 
 def declared(columns: Columns) -> Columns:
@@ -149,7 +150,11 @@ class Service:
         plain = _plain(headers, body)
         query = dict(parse_qsl(parts.query))
         self.asked.append(Asked(method, parts.path, query, headers, body, len(plain or b"")))
-        fault = self.next.popleft() if self.next else self.weather()
+        fault = next((each for each in self.next if each.path in parts.path), None)
+        if fault is not None:
+            self.next.remove(fault)
+        elif not self.next:
+            fault = self.weather()
         if fault is not None and not fault.kind.endswith("_after"):
             return _spoiled(fault, headers)
         if self.load:

@@ -28,15 +28,31 @@ def config_of(args: Any) -> Config:
     As root, the command acts from here on as the account to whom the state belongs; that is said, too. `run` refuses.
     Raises ConfigError, as root also for files of the configuration that somebody else could change.
     """
+    config = load(place(args), sink_options=sink_options)
+    trusted(config)
+    if args.command != "fetch":  # it writes where it is told alone
+        acting(args, config)
+    return config
+
+
+def place(args: Any) -> str:
+    """Where the configuration is; said on stderr where it was found in the usual places. Raises ConfigError."""
     path = find(args.config, os.environ)
     if args.config is None and "SECURESCORE_CONFIG" not in os.environ:
         say(f"configuration: {plain(path)}", err=True)
-    config = load(path, sink_options=sink_options)
+    return path
+
+
+def trusted(config: Config) -> None:
+    """Raises ConfigError, as root, for files of the configuration that somebody else could change."""
     if problems := untrusted(config):
         raise ConfigError(problems, "chown root and chmod go-w these files and their folders, or run as their owner")
-    if args.command != "fetch" and (name := act_as_owner(config, stays=args.command == "run")) is not None:
-        say(f"acting as {plain(name)}, to whom the state belongs", err=True)  # `fetch` writes where it is told alone
-    return config
+
+
+def acting(args: Any, config: Config) -> None:
+    """As root, act from here on as the account to whom the state belongs, and say so. `run` refuses."""
+    if (name := act_as_owner(config, stays=args.command == "run")) is not None:
+        say(f"acting as {plain(name)}, to whom the state belongs", err=True)
 
 
 @asynccontextmanager

@@ -25,7 +25,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "replay": ("securescore replay --sink soc --since 2026-11-20 --until 2026-11-22",),
     "parked": ("securescore parked list --sink soc", "securescore parked retry --sink soc"),
     "sinks": ("securescore sinks list", "securescore sinks release old-siem"),
-    "tenants": ("securescore tenants list", "securescore tenants forget contoso --export contoso-2026 --yes"),
+    "tenants": (
+        "securescore tenants list",
+        "securescore tenants add contoso --tenant-id 11111111-1111-1111-1111-111111111111 --label tier=gold",
+        "securescore tenants forget contoso --export contoso-2026 --yes",
+    ),
     "controls": (
         "securescore controls list --service AzureAD",
         "securescore controls set AdminMFAV2 --tenant contoso --state reviewed --comment 'access policy' --dry-run",

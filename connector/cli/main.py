@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "deliver committed events again, same ids, behind first deliveries"),
     "parked": ("parked", "events a sink refused for good: list, show, retry, discard"),
     "sinks": ("sinks", "list sinks; release one that holds history"),
-    "tenants": ("tenants", "list tenants; forget one"),
+    "tenants": ("tenants", "list tenants; add one; forget one"),
     "controls": ("controls", "list and show controls; set a control's state at Microsoft"),
     "next": ("next", "what to do next, best first; the score if some of it were done"),
     "report": ("report", "the posture of a tenant, or of many, over a period: HTML, JSON, CSV, OSCAL or HDF"),

@@ -41,10 +41,11 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     log_to_stderr(config.log)
     names = [tenant.name for tenant in selected(config, args.tenant)] if args.tenant else []
-    return to_end(_once(config, names, deliver=not args.no_deliver))
+    return to_end(visit(config, names, deliver=not args.no_deliver))
 
 
-async def _once(config: Config, names: list[str], *, deliver: bool) -> int:
+async def visit(config: Config, names: list[str], *, deliver: bool) -> int:
+    """Poll, deliver, and say what came of it; the exit code."""
     async with open_app(config) as app:
         heard = await _heard(app)
         polls = await _poll(app, names)

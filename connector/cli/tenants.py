@@ -1,4 +1,4 @@
-"""`securescore tenants`: list tenants; forget one (export first, then delete all that is kept of it).
+"""`securescore tenants`: list tenants; add one (tenants_add.py); forget one, exporting before all of it is deleted.
 
 An export is a new folder: the events as JSON lines, and the evidence as the archive had it, with its SHA256SUMS.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.app import evidence
+from connector.cli import tenants_add
 from connector.cli.common import config_of, store_beside
 from connector.cli.confirm import add_yes, confirmed
 from connector.cli.evidence_export import copy_evidence, take_evidence
@@ -29,20 +30,36 @@ _EXPORT_HELP = "with forget: the new folder where events and evidence go first (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "forget"))
+    parser.add_argument("action", choices=("list", "add", "forget"))
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="with list: the same as one JSON document")
     parser.add_argument("--export", metavar="DIR", help=_EXPORT_HELP)
     add_yes(parser)
+    tenants_add.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    _check_usage(args)
+    if args.action == "add":
+        return tenants_add.run(args)
     config = config_of(args)
     if args.action == "list":
         return asyncio.run(_list(config, as_json=args.json))
     if not args.name:
         raise ConfigError(["forget needs the NAME of the tenant"], "see `securescore tenants list`")
     return asyncio.run(_forget(config, args.name, Path(args.export or f"{args.name}-export"), yes=args.yes))
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    """Options that this action does not have are a mistake: whoever gave them meant something by it."""
+    own = {"list": {"json"}, "add": {"tenant_id", "label", "set", "dry_run"}, "forget": {"export", "yes"}}
+    names = [name for of in own.values() for name in sorted(of)]
+    strange = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) and name not in own[args.action]]
+    problems = [f"{option} does not belong to `tenants {args.action}`" for option in strange]
+    if args.action == "list" and args.name:
+        problems.append("`tenants list` takes no NAME")
+    if problems:
+        raise ConfigError(problems, "see `securescore tenants --help`")
 
 
 async def collect(config: Config) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """A list of tenants as CSV, as spreadsheets write it → rows; the form only, what a column means is in keys.py. Pure."""
 
 import csv
+import io
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from connector.config.keys import AUTH, TENANT
@@ -24,11 +25,7 @@ def tenants_of_csv(text: str, name: str, known: Collection[str] = COLUMNS) -> tu
 
     Raises ConfigError when it holds too many.
     """
-    written = text.splitlines(keepends=True)
-    told = _SEPARATOR.fullmatch(written[0].rstrip("\r\n")) if written else None
-    skipped = 1 if told else 0  # the line by which spreadsheets tell each other what parts the cells
-    first = written[skipped] if len(written) > skipped else ""
-    delimiter = told[1] if told else ";" if first.count(";") > first.count(",") else ","
+    written, skipped, delimiter = _layout(text)
     lines = csv.reader(written[skipped:], delimiter=delimiter, strict=True)
     rows: list[TenantRow] = []
     problems: list[Problem] = []
@@ -59,6 +56,35 @@ def tenants_of_csv(text: str, name: str, known: Collection[str] = COLUMNS) -> tu
     except csv.Error as error:
         note(lines.line_num + skipped, f"is not CSV: {error}")
     return bounded(rows, name), problems
+
+
+def line_for(text: str, cells: Mapping[str, str]) -> str:
+    """The line that puts a tenant behind a list; `cells` are by dotted column, labels as `labels.NAME`.
+
+    Raises ConfigError when the list has no column for one of them.
+    """
+    written, skipped, delimiter = _layout(text)
+    columns = [_column(cell) for cell in next(csv.reader(written[skipped:], delimiter=delimiter), [])]
+    left = {_column(name): value for name, value in cells.items()}
+    if "labels" in columns:
+        own = {name: left.pop(name) for name in list(left) if name.startswith("labels.") and name not in columns}
+        left |= {"labels": ";".join(f"{name.removeprefix('labels.')}={value}" for name, value in own.items())}
+    missing = [name for name in left if name not in columns]
+    if missing:
+        raise ConfigError([f"the list has no column {name}" for name in missing], "put the column into its first line")
+    out = io.StringIO()
+    end = "\r\n" if written[0].endswith("\r\n") else "\n"
+    csv.writer(out, delimiter=delimiter, lineterminator=end).writerow([left.get(column, "") for column in columns])
+    return out.getvalue() if written[-1].endswith(("\r", "\n")) else end + out.getvalue()
+
+
+def _layout(text: str) -> tuple[list[str], int, str]:
+    """The lines as they are written, how many stand before the names of the columns, and what parts the cells."""
+    written = text.splitlines(keepends=True)
+    told = _SEPARATOR.fullmatch(written[0].rstrip("\r\n")) if written else None
+    skipped = 1 if told else 0  # the line by which spreadsheets tell each other what parts the cells
+    first = written[skipped] if len(written) > skipped else ""
+    return written, skipped, told[1] if told else ";" if first.count(";") > first.count(",") else ","
 
 
 _SEPARATOR = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)

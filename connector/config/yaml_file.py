@@ -6,7 +6,7 @@ merge keys, only true/false are booleans, only decimal digits are numbers: `NO`,
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
 
@@ -65,11 +65,20 @@ def _exists(path: str) -> bool:
         return False
 
 
-def load(path: str, *, sink_options: SinkOptions, environ: Mapping[str, str] | None = None) -> Config:
-    """The Config of a YAML file and of the tenants file it names. Raises ConfigError with all problems at once."""
+def load(
+    path: str,
+    *,
+    sink_options: SinkOptions,
+    environ: Mapping[str, str] | None = None,
+    more: Sequence[TenantRow] = (),
+) -> Config:
+    """The Config of a YAML file and of the tenants file it names, as it would be with `more` tenants.
+
+    Raises ConfigError with all problems at once.
+    """
     environ = os.environ if environ is None else environ
     hint = f"correct {path}, then try: securescore check -c {path}"
-    document = read_yaml(_text_of(path), path)
+    document = read_yaml(text_of(path), path)
     raw = document.value
     if not isinstance(raw, dict):
         what = "is empty" if raw is None else "is not a mapping (key: value)"
@@ -95,14 +104,15 @@ def load(path: str, *, sink_options: SinkOptions, environ: Mapping[str, str] | N
             sink_options=sink_options,
             base_dir=base_dir,
             environ=environ,
-            tenant_rows=rows,
+            tenant_rows=[*rows, *more],
             problems=problems,
         )
     except ConfigError as error:
         raise ConfigError(error.problems, hint) from None
 
 
-def _text_of(path: str) -> str:
+def text_of(path: str) -> str:
+    """The text of a file of the configuration. Raises ConfigError."""
     try:
         with File(path).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -320,7 +330,7 @@ def read_tenants(path: str) -> tuple[list[TenantRow], list[Problem]]:
 
     Raises ConfigError when it cannot be read at all.
     """
-    text = _text_of(path)
+    text = text_of(path)
     name = File(path).name
     if path.lower().endswith((".yaml", ".yml")):
         return _tenants_of_yaml(text, name)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from connector.cli.common import config_of, store_beside
@@ -22,6 +23,8 @@ from connector.observe.memory import Memory
 from connector.ports import Query
 
 BAR, NARROW_BAR = 20, 8
+TITLES = 120
+"""From so many cells on there is room for the titles of controls."""
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
@@ -69,7 +72,7 @@ async def _explain(
         row = None if key is None else rows.get(key)
         dump({"tenant": {"id": tenant.tenant_id, "name": tenant.name}, "unit": row and unit_words(row), **data})
     else:
-        show(name, data)
+        show(name, data, {each.id: each.title for each in (known.profiles or {}).values()})
     return 0
 
 
@@ -102,10 +105,14 @@ def pick(known: Memory, start: str | None, end: str | None, name: str) -> list[V
     return [version for day, version in days.items() if first <= day <= last]
 
 
-def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
-    """The waterfall: one line a control, largest first; the sums and the residual always stand below it."""
+def show(name: str, data: Mapping[str, Any], titles: Mapping[str, str] = MappingProxyType({}), limit: int = 25) -> None:
+    """The waterfall: one line a control, largest first; the sums and the residual always stand below it.
+
+    Where there is room, the `titles` of controls stand beside their ids.
+    """
     out = console()
     wide = out.width >= 100
+    named = {part["control"]: _name(part, titles if out.width >= TITLES else {}) for part in data["contributions"]}
     bar = BAR if wide else NARROW_BAR
     before, after = data["before"], data["after"]
     span = f"{before['day']} → {after['day']}"
@@ -121,7 +128,8 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
         )
     parts = data["contributions"]
     largest = max((abs(p["delta"]) for p in parts), default=0.0)
-    names = min(40 if wide else 26, max((cell_len(plain(_name(p))) for p in parts), default=8))
+    most = out.width // 2 - bar if out.width >= TITLES else 40 if wide else 26
+    names = min(most, max((cell_len(plain(each)) for each in named.values()), default=8))
     names = max(names, len("2026-11-22"))
 
     def line(name: str, value: str, drawn: str = "", words: str = "", style: str | None = None) -> None:
@@ -133,7 +141,13 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     line(before["day"], number(before["current"]))
     for part in parts[:limit]:
         style = "red" if part["delta"] < 0 else "green" if part["delta"] else None
-        line(_name(part), signed(part["delta"]), _bar(part["delta"], largest, bar), _why(part["cause"], room), style)
+        line(
+            named[part["control"]],
+            signed(part["delta"]),
+            _bar(part["delta"], largest, bar),
+            _why(part["cause"], room),
+            style,
+        )
     rest = parts[limit:]
     if rest:
         line(f"{len(rest)} smaller", signed(diff.points(sum(diff.fixed(p["delta"]) for p in rest))))
@@ -159,9 +173,10 @@ def show(name: str, data: Mapping[str, Any], limit: int = 25) -> None:
     out.print(f"Main cause: {plain(cause['label'])} (confidence {cause['confidence']}{plain(also)})")
 
 
-def _name(part: Mapping[str, Any]) -> str:
-    """By its title where its id is a GUID."""
-    return str(part.get("title") or part["control"])
+def _name(part: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """By its title alone where its id is a GUID."""
+    title = titles.get(part["control"])
+    return str(part.get("title") or (f"{part['control']}: {title}" if title else part["control"]))
 
 
 def _why(cause: Mapping[str, Any], room: int) -> str:

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from connector.cli.main import main
 from connector.cli.names import event_types, near, spelled, whole_id
+from connector.cli.terminal import cell_len
 from connector.clock import SystemClock
 from connector.errors import ConfigError
 from connector.ports import Settlement, Start
@@ -171,3 +172,15 @@ def test_controls_are_shown_in_any_case_and_listed_with_their_titles(
     assert "administrators" in capsys.readouterr().out
     assert main(["next", "--what-if", "ADMINMFAV2", *config]) == 0
     assert "AdminMFAV2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("columns", "shown"), [("160", True), ("100", False)])
+def test_an_explanation_has_titles_where_there_is_room(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str, shown: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["explain", "-c", str(lab / "c.yaml")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ("AdminMFAV2: Require MFA for administrators" in "\n".join(lines)) == shown
+    assert any(line.startswith("  AdminMFAV2") for line in lines)
+    assert all(cell_len(line) <= int(columns) for line in lines)

@@ -19,7 +19,7 @@ def undated(text: str) -> str:
 def test_the_readme_shows_what_the_demo_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     said = capsys.readouterr().out
-    _, _, after = README.partition("This is what the demo ends with:")
+    _, _, after = README.partition("is explained to four decimals:")
     shown = after.split("```text\n")[1].split("```")[0].strip()
     assert undated(shown) in undated(said)
     told = re.search(r"has (\d+) events at first contact and about (\d+) a day", README)

@@ -5,7 +5,7 @@ Nothing is built here (app.py does that), nothing is decided about events, and n
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, evolve, field
@@ -112,6 +112,35 @@ class App:
             return outcome
 
         return await _all_of(poll(tenant) for tenant in tenants)
+
+    async def poll_and_offer(
+        self, names: Sequence[str] = (), on_poll: Callable[[PollOutcome], None] = lambda _: None
+    ) -> tuple[list[PollOutcome], dict[str, Outcome]]:
+        """As `poll_once`; meanwhile every sink is offered what was committed. What each took, by its name.
+
+        A state or a sink that fails meanwhile is no outcome yet: the rest is for `deliver_once`, which tells.
+        """
+        stop, wake = asyncio.Event(), {name: asyncio.Event() for name in self.deliveries}
+
+        def told(outcome: PollOutcome) -> None:
+            if outcome.events:
+                for event in wake.values():
+                    event.set()
+            on_poll(outcome)
+
+        offers = [
+            asyncio.create_task(deliver.run(delivery, stop, wake[name], self.watch, rest=False), name=f"deliver:{name}")
+            for name, delivery in self.deliveries.items()
+        ]
+        try:
+            polls = await self.poll_once(names, told)
+            stop.set()
+            taken = await _all_of(offers)
+        finally:
+            for offer in offers:
+                offer.cancel()
+            await asyncio.gather(*offers, return_exceptions=True)
+        return polls, {outcome.sink: outcome for outcome in taken}
 
     def tenants(self, names: Sequence[str] = ()) -> list[TenantConfig]:
         """The selected tenants. Raises ConfigError for a name that is not configured."""
@@ -529,7 +558,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return leaves[0]
 
 
-async def _all_of(works: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+async def _all_of(works: Iterable[Awaitable[_T]]) -> list[_T]:
     """Side by side, each to its end, whatever becomes of the others; then the worst that was raised is raised."""
     ended = await asyncio.gather(*works, return_exceptions=True)
     errors = [one for one in ended if isinstance(one, BaseException)]

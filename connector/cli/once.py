@@ -1,4 +1,4 @@
-"""`securescore once`: poll every selected tenant now, offer everything unsettled to every sink, exit."""
+"""`securescore once`: poll every selected tenant now, offer everything unsettled to every sink meanwhile, exit."""
 
 import argparse
 import asyncio
@@ -48,9 +48,9 @@ async def visit(config: Config, names: list[str], *, deliver: bool) -> int:
     """Poll, deliver, and say what came of it; the exit code."""
     async with open_app(config) as app:
         heard = await _heard(app)
-        polls = await _poll(app, names)
+        polls, taken = await _poll(app, names, deliver=deliver)
         reports = await app.write_reports(names)
-        sinks = await _deliver(app) if deliver else []
+        sinks = [last.plus(taken[last.sink]) for last in await _deliver(app)] if deliver else []
         if not deliver:
             await app.look_or_wait()  # what the polls found wrong with the state
         waiting = await _waiting(app) if deliver else []
@@ -147,7 +147,8 @@ async def _unwell(app: App, tenants: list[str], heard: list[str]) -> list[str]:
     return [*troubles, *unwell(status, tenants, heard)]
 
 
-async def _poll(app: App, names: list[str]) -> list[PollOutcome]:
+async def _poll(app: App, names: list[str], *, deliver: bool) -> tuple[list[PollOutcome], Mapping[str, Outcome]]:
+    """Poll, and deliver meanwhile; what each sink took by then."""
     wanted = app.tenants(names)
     words = f"Reading {wanted[0].name}" if len(wanted) == 1 else "Reading tenants"
     seen: list[PollOutcome] = []
@@ -157,16 +158,19 @@ async def _poll(app: App, names: list[str]) -> list[PollOutcome]:
             seen.append(outcome)
             done(len(seen))
 
-        return await app.poll_once(names, told)
+        if deliver:
+            return await app.poll_and_offer(names, told)
+        return await app.poll_once(names, told), {}
 
 
 async def _deliver(app: App) -> list[Outcome]:
-    """Offer what is due; the bar looks at the counters of the sinks, which know nothing of it."""
+    """Offer what is due yet; the bar looks at the counters of the sinks, which know nothing of it."""
     backlog = sum(s.backlog for s in (await app.store.stats()).sinks if not s.abandoned)
+    before = _delivered(app)
 
     async def watch(done: Callable[[int], None]) -> None:
         while True:
-            done(sum(sum(d.delivered.values()) for d in app.deliveries.values()))
+            done(_delivered(app) - before)
             await asyncio.sleep(LOOK_S)
 
     with progress("Delivering events", backlog) as done:
@@ -175,6 +179,11 @@ async def _deliver(app: App) -> list[Outcome]:
             return await app.deliver_once()
         finally:
             watching.cancel()
+
+
+def _delivered(app: App) -> int:
+    """How many events the sinks have taken since this process began."""
+    return sum(sum(delivery.delivered.values()) for delivery in app.deliveries.values())
 
 
 def _words(status: str, outcome: Any) -> str:

@@ -95,12 +95,14 @@ class Look:
 class Line:
     """What is remembered of one kind, first deliveries or what is offered again.
 
-    `size` is how many records a batch may have. After a failure its events rest, from and until a moment.
+    `size` is how many records a batch may have. After a failure its events rest, from and until a moment; `wished` when
+    the server named it.
     """
 
     size: int
     search: Search = field(factory=Search)
     rest: tuple[datetime, datetime] | None = None
+    wished: bool = False
 
     def rests(self, now: datetime) -> bool:
         """A clock that was set back ends it, too."""
@@ -187,6 +189,14 @@ class Delivery:
         self._end = end
         self.last = await self._turn(early=early)
         return self.last
+
+    def anew(self) -> None:
+        """What was backed off may be tried at once, and then as often as in a new process; a server's wish stands."""
+        self.attempt = 0
+        if any(line.rest is not None and line.wished for line in self._lines.values()):
+            return
+        for line in self._lines.values():
+            line.rest = None
 
     def has_time(self, end: datetime) -> bool:
         """Whether one send more may be over by then, if it is as the last one was."""
@@ -358,7 +368,8 @@ class Delivery:
         failed = self._failed(error, result, kind)
         other = FIRST if kind == AGAIN else AGAIN
         if isinstance(error, Unavailable) and error.retry_after_s is not None:
-            self._lines[other].rest = self._lines[kind].rest  # the sink as a whole wants to be left alone
+            rest = self._lines[kind].rest  # the sink as a whole wants to be left alone
+            self._lines[other].rest, self._lines[other].wished = rest, True
         elif not self._lines[other].rests(self.clock.now()) and await self._is_due(other, self.apart):
             return evolve(failed, wait_s=0.0)
         return failed
@@ -426,6 +437,7 @@ class Delivery:
         )
         now = self.clock.now()
         self._lines[kind].rest = (now, now + timedelta(seconds=wait_s))
+        self._lines[kind].wished = retry_after_s is not None
         self._refused = evolve(result, state=state, error=error.what, hint=error.hint, wait_s=wait_s)
         return self._refused
 

@@ -28,9 +28,11 @@ async def drain(delivery: Delivery, deadline_s: float) -> Outcome:
     """Offer until nothing is due or the deadline has passed; transient failures are retried within it.
 
     The time is looked at before every batch and every wait, and a batch is no larger than may be over in time. Only a
-    send that takes much longer than those before it outlives the deadline, and none of a tenant that is apart.
+    send that takes much longer than those before it outlives the deadline, and none of a tenant that is apart. What was
+    backed off before is tried at once; only what a server wished stands.
     """
     clock = delivery.clock
+    delivery.anew()
     end = clock.now() + timedelta(seconds=deadline_s)
 
     async def pause(seconds: float) -> bool:
@@ -43,7 +45,7 @@ async def drain(delivery: Delivery, deadline_s: float) -> Outcome:
         return await queue.turn(end)
 
     async with Lanes(delivery, turn_of, pause, end=end) as lanes:
-        turn = total = await delivery.turn(end)
+        turn = total = await delivery.turn(end, early=True)
         lanes.start()
         while turn.state != "idle" and await pause(turn.wait_s) and delivery.has_time(end):
             turn = await delivery.turn(end)
@@ -63,23 +65,29 @@ async def drain(delivery: Delivery, deadline_s: float) -> Outcome:
     return evolve(total, state="ok")
 
 
-async def run(delivery: Delivery, stop: asyncio.Event, wake: asyncio.Event, watch: StateWatch) -> None:
-    """Offer for ever. `wake` ends an idle wait; after `stop` what is due is offered until the sink falters.
+async def run(
+    delivery: Delivery, stop: asyncio.Event, wake: asyncio.Event, watch: StateWatch, *, rest: bool = True
+) -> Outcome:
+    """Offer for ever, and say what was sent, parked and skipped. `wake` ends an idle wait.
 
-    A state that cannot be read is waited for, and `watch` knows of it. Raises a StateRefused.
+    After `stop` what is due is offered until the sink falters; without `rest` the turn under way is the last one. A
+    state that cannot be read is waited for, and `watch` knows of it. Raises a StateRefused.
     """
     name = f"deliver:{delivery.sink.name}"
+    total = Outcome(delivery.sink.name, "ok")
 
     async def pause(seconds: float) -> bool:
         await _wait(delivery.clock, seconds, stop)
         return not stop.is_set()
 
     async def turn_of(queue: Delivery, *, early: bool = False) -> Outcome:
+        nonlocal total
         try:
             turn = await _guarded_turn(queue, early=early)
         except StoreError as error:
             return queue.held_up(watch.failed(name, error))
         watch.well(name)
+        total = total.plus(turn)
         return turn
 
     async with Lanes(delivery, turn_of, pause, caught_up=wake.set) as lanes:
@@ -88,8 +96,9 @@ async def run(delivery: Delivery, stop: asyncio.Event, wake: asyncio.Event, watc
             wake.clear()  # before looking: a commit after this look wakes the wait below
             turn = await turn_of(delivery, early=early)
             lanes.start()
-            if stop.is_set() and (turn.state != "ok" or turn.wait_s):
-                return await lanes.ended()
+            if stop.is_set() and (not rest or turn.state != "ok" or turn.wait_s):
+                await lanes.ended()
+                return total
             early = False
             idle_s = min(IDLE_CAP_S, idle_s * 2) if turn.state == "idle" else IDLE_S
             if turn.wait_s and turn.state == "idle":

@@ -403,15 +403,16 @@ def _defender_cloud(tenant: TenantConfig, config: Config, transports: Transports
         random=random.Random(),  # noqa: S311 - spreads retries, guards nothing
         scope=scope_of(tenant.scope),
         compliance=tenant.compliance,
+        delegated=tenant.directory != tenant.tenant_id,
     )
 
 
 def _principal(tenant: TenantConfig) -> str:
-    """Who asks in a tenant's name: an application in this directory is one principal however it signs in."""
+    """Who asks in a tenant's name: an application in its directory is one principal however it signs in."""
     auth = tenant.auth
     assert auth is not None  # the configuration saw to it
     named = auth.options.get("client_id") or auth.options.get("file") or auth.options.get("cache") or ""
-    return f"{tenant.tenant_id} {named or auth.kind}"
+    return f"{tenant.directory} {named or auth.kind}"
 
 
 def endpoint_source(
@@ -475,7 +476,7 @@ def target_of(tenant: TenantConfig, *, write: bool = False) -> Target:
     """What a tenant's token is for: what its source reads, in its cloud. Raises ConfigError."""
     if tenant.source == "defender_cloud":
         azure = cloud_of_arm(tenant.arm, tenant.graph)
-        return Target(tenant.tenant_id, azure, azure.resource_manager, ARM_USER)
+        return Target(tenant.directory, azure, azure.resource_manager, ARM_USER)
     cloud = cloud_of(tenant.graph)
     if tenant.source == "defender_endpoint":
         audience = tenant.defender_endpoint.audience or cloud.endpoint_audiences[0]

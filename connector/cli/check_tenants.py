@@ -255,7 +255,7 @@ def write_consents(path: Path, config: Config, findings: Sequence[Finding]) -> i
     """Write the tenants that an administrator's consent would heal; returns how many. Raises SecureScoreError."""
     lacking = {f.subject for f in findings if f.ok is False and f.reason in CONSENT_HEALS}
     rows = [
-        (t.name, t.tenant_id, client_id, consent_url(cloud_of(t.graph), t.tenant_id, client_id))
+        (t.name, t.tenant_id, client_id, consent_url(cloud_of(t.graph), t.directory, client_id))
         for t in config.tenants
         if t.name in lacking and t.auth is not None and (client_id := str(t.auth.options.get("client_id") or ""))
     ]

@@ -37,10 +37,11 @@ def token_fault(claims: Claims | None, tenant: TenantConfig, now: datetime) -> t
     """What is wrong with a token before anybody is asked: (fact, remedy, reason). None for a good or an opaque one."""
     if claims is None:
         return None
-    if claims.tenant_id and claims.tenant_id != tenant.tenant_id:
+    if claims.tenant_id and claims.tenant_id != tenant.directory:
         return (
-            f"the token is for directory {claims.tenant_id}, not for {tenant.tenant_id}",
-            "correct tenant_id, or sign in to the right directory",
+            f"the token is for directory {claims.tenant_id}, not for {tenant.directory}",
+            "correct tenant_id, or sign in to the right directory"
+            + ("; a service provider's own goes into auth.tenant_id" if tenant.source == "defender_cloud" else ""),
             "wrong_directory",
         )
     target, audience = target_of(tenant), claims.audience.rstrip("/")
@@ -114,7 +115,14 @@ def _scope(tenant: TenantConfig) -> str:
     groups, own = tenant.scope.management_groups, tenant.scope.subscriptions
     if groups:
         return f"below {', '.join(groups[:SHOWN])}"
-    return f"{len(own)} subscriptions by their ids" if own else "all that this principal sees"
+    if own:
+        return f"{len(own)} subscriptions by their ids"
+    delegated = tenant.directory != tenant.tenant_id
+    return (
+        f"all of this directory that is delegated to {tenant.directory}"
+        if delegated
+        else "all that this principal sees"
+    )
 
 
 def _some(subscriptions: Sequence[Listed]) -> str:

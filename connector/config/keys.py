@@ -276,7 +276,13 @@ AUTH: Mapping[str, Mapping[str, Option]] = {
 }
 
 SINK_TENANT = Option("guid", doc="Microsoft Entra tenant that the sink belongs to.")
-"""`auth.tenant_id`: only a sink's credential says whose directory it signs in to; a tenant's own is known."""
+"""`auth.tenant_id`: a sink's credential says whose directory it signs in to; a tenant's own is known."""
+PROVIDER = Option(
+    "guid",
+    doc="Directory that signs in, of a service provider whom Azure Lighthouse lets read this one; for source:"
+    " defender_cloud.",
+)
+"""The same key of a tenant: Azure alone lets an application of one directory read what belongs to another."""
 
 SINK: Mapping[str, Option] = {
     "name": Option("str", required=True, doc="Name of this sink; a renamed sink is a new one."),

@@ -18,6 +18,7 @@ from connector.config.keys import (
     DEFAULT_STATE_PATH,
     LISTS,
     OVERRIDES,
+    PROVIDER,
     REPORT,
     REPORT_ENDINGS,
     REPORT_PLACEHOLDERS,
@@ -250,13 +251,17 @@ class _Defaults:
         self.report = _report(given, common.report)
         self.language: str = given.get("language") or common.language
         self.overrides = {key: given[key] for key in OVERRIDES if key in given}
-        self._auth: dict[str, AuthConfig | None] = {}
+        self._auth: dict[tuple[str, bool], AuthConfig | None] = {}
 
-    def auth(self, key: str) -> AuthConfig | None:
+    def auth(self, key: str, *, elsewhere: bool) -> AuthConfig | None:
         """The credential under `defaults`, read when the first tenant needs it as it stands."""
-        if key not in self._auth:
-            self._auth[key] = _auth(self.reader, self.given[key], ("defaults", key)) if key in self.given else None
-        return self._auth[key]
+        if key not in self.given:
+            return None
+        if (key, elsewhere) not in self._auth:
+            written = self.given[key]
+            raw = _at_home(written) if isinstance(written, Mapping) and not elsewhere else written
+            self._auth[key, elsewhere] = _auth(self.reader, raw, ("defaults", key))
+        return self._auth[key, elsewhere]
 
 
 def _tenants(
@@ -329,7 +334,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
     if raw.get("options") is not None and source in _SOURCES:
         reader.note((*path, "options"), f"belongs to a source that a plug-in brings, not to source: {source}")
     if source == "graph" or source in OF_UNITS:
-        auth = _tenant_auth(reader, "auth", given, path, defaults)
+        auth = _tenant_auth(reader, "auth", given, path, defaults, elsewhere=source == "defender_cloud")
         if source == "graph":
             write_auth = _tenant_auth(reader, "write_auth", given, path, defaults)
         elif "write_auth" in given:
@@ -403,11 +408,23 @@ def _source_options(reader: Reader, source: str, raw: object, path: Path, base: 
 
 
 def _tenant_auth(
-    reader: Reader, key: str, given: Mapping[str, Any], path: Path, defaults: _Defaults
+    reader: Reader, key: str, given: Mapping[str, Any], path: Path, defaults: _Defaults, *, elsewhere: bool = False
 ) -> AuthConfig | None:
+    """A tenant's credential; `elsewhere`: it may sign in to another directory than the one that is read."""
     if key not in given:
-        return defaults.auth(key)
-    return _auth(reader, given[key], (*path, key), base=defaults.given.get(key))
+        return defaults.auth(key, elsewhere=elsewhere)
+    base, own = defaults.given.get(key), given[key]
+    if not elsewhere and isinstance(base, Mapping):
+        base = _at_home(base)
+    if not elsewhere and isinstance(own, Mapping) and own.get("tenant_id") is not None:
+        what = "belongs to the auth of source: defender_cloud; everything else is signed in to in its own directory"
+        reader.note((*path, key, "tenant_id"), what)
+    return _auth(reader, own, (*path, key), base=base)
+
+
+def _at_home(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A credential that signs in to the directory that is read."""
+    return {key: value for key, value in options.items() if key != "tenant_id"}
 
 
 def _labels(reader: Reader, given: Mapping[str, Any], path: Path) -> Mapping[str, str]:
@@ -516,8 +533,9 @@ def _auth(reader: Reader, raw: object, path: Path, *, base: object = None, of_si
         reader.note((*path, "kind"), wrong)
         return None
     table = {"kind": Option("enum", choices=tuple(AUTH)), **AUTH[kind]}
-    if of_sink:
-        table["tenant_id"] = evolve(SINK_TENANT, required=kind not in ("managed_identity", "token"))
+    table["tenant_id"] = (
+        evolve(SINK_TENANT, required=kind not in ("managed_identity", "token")) if of_sink else PROVIDER
+    )
     options = reader.read(group(table), given, path)
     if kind == "federated":
         _check_federated(reader, options, path)

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from connector.config.keys import ARM_CLOUDS, AUTH, CLOUDS, LISTS, REPORT, SINK, SINK_TENANT, TENANT, TOP
+from connector.config.keys import ARM_CLOUDS, AUTH, CLOUDS, LISTS, PROVIDER, REPORT, SINK, SINK_TENANT, TENANT, TOP
 from connector.config.read import Group, group
 from connector.options import Option
 
@@ -73,8 +73,8 @@ def _sink(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
 def _auth(*, of_sink: bool, complete: bool) -> dict[str, Any]:
     branches = []
     for kind, own in AUTH.items():
-        where = evolve(SINK_TENANT, required=kind not in ("managed_identity", "token"))
-        body = _object(group({**own, "tenant_id": where} if of_sink else own))
+        where = evolve(SINK_TENANT, required=kind not in ("managed_identity", "token")) if of_sink else PROVIDER
+        body = _object(group({**own, "tenant_id": where}))
         body["properties"]["kind"] = {"const": kind}
         if not complete:
             body.pop("required", None)

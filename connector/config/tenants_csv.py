@@ -16,6 +16,7 @@ MAX_TENANTS = 100_000
 COLUMNS = {
     *(name for name, option in TENANT.items() if option.type != "auth"),
     *(f"{key}.{name}" for key in ("auth", "write_auth") for table in AUTH.values() for name in ("kind", *table)),
+    "auth.tenant_id",
 }
 """Dotted names of what a row may say of a tenant, its credentials included."""
 

@@ -178,6 +178,11 @@ class TenantConfig:
     compliance: bool = False
 
     @property
+    def directory(self) -> str:
+        """Which directory signs in: this one, or that of a service provider whom it lets read its subscriptions."""
+        return str((self.auth.options.get("tenant_id") if self.auth else None) or self.tenant_id)
+
+    @property
     def key(self) -> str:
         """Under which key the store keeps its state and events; unlike the tenant_id, no two entries share it."""
         return entry_key(self.tenant_id, self.source)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from connector.config.values import ScopeConfig
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
@@ -43,6 +43,10 @@ COMPLIANCE = Question(
     "| project id, name, type, subscriptionId, tenantId, properties | order by id asc",
 )
 
+DELEGATION_HINT = (
+    "That directory must delegate its subscriptions to the one in auth.tenant_id by Azure Lighthouse, with the role "
+    "Reader or Security Reader for this principal; a consent in Entra does not help here."
+)
 LIMIT_HINT = "Name management groups or subscriptions in `scope`, so that each entry has at most 10,000 subscriptions."
 EMPTY_HINT = (
     "It is asked again at every poll; if it stays so, see in the portal whether Defender for Cloud is still on."
@@ -63,8 +67,9 @@ class DefenderCloudSource:
 
     `base_url` is the root of Azure Resource Manager, without path; the token goes to its host only. `scope` is what a
     request is limited to: {} (all that the principal sees), {"managementGroups": […]} or {"subscriptions": […]}. With
-    `compliance`, regulatory compliance standards are read as well. `deadline_s`, `limit_s` and `max_page_bytes` as for
-    Graph. The transport belongs to the caller, who keeps it within the principal's budget.
+    `compliance`, regulatory compliance standards are read as well. `delegated`: the principal is of another directory,
+    to which this one delegates subscriptions (Azure Lighthouse), so that only what is of this one is asked for.
+    `deadline_s`, `limit_s` and `max_page_bytes` as for Graph. The transport belongs to the caller, who keeps it within the principal's budget.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class DefenderCloudSource:
         random: Random,
         scope: Mapping[str, Sequence[str]] | None = None,
         compliance: bool = False,
+        delegated: bool = False,
         name: str = "defender_cloud",
         deadline_s: float = 45.0,
         limit_s: float = 600.0,
@@ -91,7 +97,10 @@ class DefenderCloudSource:
         self._clock = clock
         self._random = random
         self._scope = {key: list(ids) for key, ids in (scope or {}).items()}
-        self._compliance = compliance
+        self._questions = (SUBSCRIPTIONS, SCORES, *((COMPLIANCE,) if compliance else ()))
+        if delegated:
+            self._questions = tuple(_of_directory(question, self._tenant_id) for question in self._questions)
+        self._role_hint = DELEGATION_HINT if delegated else ROLE_HINT
         self._deadline_s = deadline_s
         self._limit_s = limit_s
         self._max_page_bytes = max_page_bytes
@@ -114,7 +123,7 @@ class DefenderCloudSource:
             max_bytes=self._max_page_bytes,
         )
         answers: list[Answer] = []
-        for question in (SUBSCRIPTIONS, SCORES, *((COMPLIANCE,) if self._compliance else ())):
+        for question in self._questions:
             if any(isinstance(answer.error, Throttled) for answer in answers):
                 error = Throttled(f"{question.name}: not asked for after 429", _wish_s(answers))
                 answers.append(Answer(question, error=error))
@@ -156,7 +165,7 @@ class DefenderCloudSource:
         _raise_if_nothing_was_had([listing.answer, scored.answer], [listing.broken, scored.broken])
         if listing.broken is None and not subscriptions.of and not scores.units and scored.broken is None:
             more = " any more" if known.had_days else ""
-            raise Denied(f"no subscription is visible{more} to this principal", ROLE_HINT)
+            raise Denied(f"no subscription is visible{more} to this principal", self._role_hint)
 
         listed: Mapping[str, Listed] | Absent = subscriptions.of if listing.broken is None else absent(listing.broken)
         notes = [*filter(None, (foreign.note,)), *scores.notes]
@@ -181,6 +190,12 @@ def scope_of(scope: ScopeConfig) -> dict[str, list[str]]:
     """The scope of an entry as a request states it; all of the tenant is stated by nothing."""
     lists = {"managementGroups": scope.management_groups, "subscriptions": scope.subscriptions}
     return {key: list(ids) for key, ids in lists.items() if ids}
+
+
+def _of_directory(question: Question, tenant_id: str) -> Question:
+    """The question about one directory alone, of all that a service provider's principal sees."""
+    table, further = question.query.split(" | ", 1)
+    return evolve(question, query=f"{table} | where tenantId =~ '{tenant_id}' | {further}")
 
 
 def _wish_s(answers: Sequence[Answer]) -> float | None:

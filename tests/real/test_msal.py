@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from attrs import evolve
 from msal.managed_identity import _supported_arc_platforms_and_their_prefixes  # type: ignore[import-untyped]
 
+from connector import app
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, NetworkConfig
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
@@ -26,6 +27,7 @@ from connector.signin.msal_calls import Target
 from connector.signin.refusals import SignInRefused
 from connector.signin.tokens import SignIn, azure_credential
 from connector.simulator.server import READ
+from tests.config_example import minimal, parsed
 from tests.real.authority import CLIENT, IDENTITY, OTHER, SECRET, TENANT, Bench, bench, keys
 
 PASSWORD = "open-sesame-4711"
@@ -547,3 +549,18 @@ async def test_closing_ends_a_sign_in_under_way(tmp_path: Path) -> None:
             with pytest.raises((asyncio.CancelledError, SecureScoreError)):
                 await waiting
     silent.close()
+
+
+async def test_a_providers_application_signs_in_at_home_to_read_a_customers_subscriptions(
+    entra: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Azure Lighthouse: the customer's directory is never signed in to, and the token is Azure's."""
+    monkeypatch.setattr(app, "cloud_of_arm", lambda *_: entra.cloud)
+    auth = {"kind": "client_secret", "client_id": CLIENT, "client_secret": entra.secret(), "tenant_id": TENANT}
+    tenant = {"name": "customer", "tenant_id": OTHER, "source": "defender_cloud", "auth": auth}
+    config = parsed(minimal(tenants=[tenant], network={"ca_file": entra.network.ca_file}))
+    (customer,) = config.tenants
+    token = await app.token_provider(customer, config, entra.transports).token()
+    assert claims(token).tenant_id == TENANT
+    assert {request["path"] for request in entra.token_requests()} == {f"/{TENANT}/oauth2/v2.0/token"}
+    assert {request["scope"] for request in entra.token_requests()} == {"https://management.azure.com/.default"}

@@ -134,6 +134,14 @@ async def test_a_token_that_cannot_do_is_told_before_anybody_is_asked(
         assert not sim.requests
 
 
+@pytest.mark.parametrize(("of", "reason"), [("provider", None), ("customer", "wrong_directory")])
+def test_a_delegated_entrys_token_is_of_the_providers_directory(of: str, reason: str | None) -> None:
+    auth = AuthConfig("managed_identity", {"tenant_id": "provider"})
+    tenant = TenantConfig("contoso", "customer", source="defender_cloud", auth=auth)
+    fault = units_token_fault(Claims(of, "https://management.azure.com", False, frozenset()), tenant, NOON)
+    assert (fault and fault[2]) == reason
+
+
 @pytest.mark.parametrize("source", ["graph", "defender_endpoint"])
 def test_a_managed_identity_is_told_to_wait_where_it_was_granted(source: str) -> None:
     """It has no app registration, and Azure gives its older token for up to a day."""

@@ -316,7 +316,7 @@ def test_every_kind_of_credential(auth: dict[str, Any], options: dict[str, Any])
         ({"kind": "federated", "client_id": CLIENT_ID, "managed_identity": "me"}, ".managed_identity: expected a GUID"),
         ({"kind": "device_code", "client_id": CLIENT_ID}, ".cache: is missing"),
         ({"kind": "token", "file": "t", "expires_on": "2027-01-01"}, ".expires_on: unknown key"),
-        ({**SECRET, "tenant_id": OTHER_ID}, ".tenant_id: unknown key"),
+        ({**SECRET, "tenant_id": OTHER_ID}, ".tenant_id: belongs to the auth of source: defender_cloud"),
         ({**SECRET, "client_secret": "hunter2"}, ".client_secret: a literal secret is refused"),
         ({**SECRET, "expires_on": "soon"}, ".expires_on: expected a date"),
     ],

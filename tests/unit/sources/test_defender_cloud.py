@@ -450,6 +450,19 @@ async def test_nothing_but_other_directories_is_the_wrong_tenant() -> None:
         await bench_of(list(map(foreign, scored(2, 4))), [foreign(subscription(2))]).read()
 
 
+async def test_a_providers_principal_asks_for_the_customers_rows_alone(bench: Bench) -> None:
+    reading = await bench.read(delegated=True, compliance=True)
+    assert isinstance(reading.units, tuple)
+    assert reading.units
+    queries = [question["query"] for _, question in bench.far.asked]
+    assert len(queries) == 3
+    assert all(f" | where tenantId =~ '{TENANT}' | " in query for query in queries)
+    nothing = FakeResourceGraph()
+    with pytest.raises(Denied) as caught:
+        await Bench(nothing, JumpClock(), Tokens()).read(delegated=True)
+    assert "Lighthouse" in caught.value.hint
+
+
 async def test_a_row_that_does_not_say_whose_it_is_does_not_count() -> None:
     rows = scored(1, 4)
     rows[0]["tenantId"] = None

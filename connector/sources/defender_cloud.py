@@ -69,7 +69,8 @@ class DefenderCloudSource:
     request is limited to: {} (all that the principal sees), {"managementGroups": […]} or {"subscriptions": […]}. With
     `compliance`, regulatory compliance standards are read as well. `delegated`: the principal is of another directory,
     to which this one delegates subscriptions (Azure Lighthouse), so that only what is of this one is asked for.
-    `deadline_s`, `limit_s` and `max_page_bytes` as for Graph. The transport belongs to the caller, who keeps it within the principal's budget.
+    `deadline_s`, `limit_s` and `max_page_bytes` as for Graph. The transport belongs to the caller, who keeps it within
+    the principal's budget.
     """
 
     def __init__(

@@ -97,7 +97,7 @@ def test_a_pod_has_no_right_that_it_does_not_need() -> None:
     [
         {},
         {"registryServer": "mine.azurecr.io"},
-        {"secrets": {"client-secret": "https://v.vault.azure.net/secrets/graph", "hook": "https://v/secrets/h"}},
+        {"secretUrls": {"client-secret": "https://v.vault.azure.net/secrets/graph", "hook": "https://v/secrets/h"}},
     ],
 )
 def test_container_apps_know_every_property(more: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def test_container_apps_know_every_property(more: dict[str, Any]) -> None:
 
 
 def test_secrets_come_from_the_vault_by_the_identity_and_one_replica_runs() -> None:
-    made = app(secrets={"client-secret": "https://v.vault.azure.net/secrets/graph"})["properties"]
+    made = app(secretUrls={"client-secret": "https://v.vault.azure.net/secrets/graph"})["properties"]
     assert made["configuration"]["secrets"] == [
         {"name": "config-yaml", "value": "tenants: []"},
         {

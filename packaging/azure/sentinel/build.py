@@ -184,8 +184,15 @@ def rule(document: dict[str, Any]) -> dict[str, Any]:
         "name": document["id"],
         "scope": "[format('Microsoft.OperationalInsights/workspaces/{0}', parameters('workspaceName'))]",
         "kind": document["kind"],
-        "properties": {"enabled": "[parameters('enableRules')]", **escaped(properties)},
+        "properties": {"enabled": "[parameters('enableRules')]", **escaped(filled(properties))},
     }
+
+
+def filled(value: Any) -> Any:
+    """Without lists that hold nothing: ARM-TTK takes an empty one for a mistake, and left out it means the same."""
+    if isinstance(value, dict):
+        return {key: filled(one) for key, one in value.items() if one != []}
+    return value
 
 
 def workbook(path: Path) -> dict[str, Any]:

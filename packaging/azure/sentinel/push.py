@@ -236,7 +236,7 @@ def by_button() -> list[dict[str, Any]]:
         ),
         step(
             "2. Give the connector what it needs",
-            "",
+            "The secret is shown once: put it where the configuration's reference finds it.",
             *(
                 {
                     "type": "CopyableLabel",
@@ -261,8 +261,8 @@ def by_template() -> list[dict[str, Any]]:
         "`ruleId` are what the sender needs. Where the Azure Functions app of the connector runs, all of that is there."
     )
     return [
-        step("1. Make tables and rule, allow the sender", "", markdown(made)),
-        step("2. Give the connector what it needs", "", markdown(SENDER)),
+        step("1. Make tables and rule, allow the sender", "By the template that made this page.", markdown(made)),
+        step("2. Give the connector what it needs", "In the configuration of the sender.", markdown(SENDER)),
     ]
 
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connector.cli import times
 from connector.cli.common import config_of, graph_of, store_beside
 from connector.cli.controls_set import asked_for, set_states
 from connector.cli.names import did_you_mean, near, spelled
@@ -175,11 +176,11 @@ async def _show(config: Config, tenant: TenantConfig, args: argparse.Namespace) 
     }
     for name, value in facts.items():
         out.print(f"  {name:<8} {plain(value)}")
-    shown = table("since", "state", "by", "assigned to", "comment", title="History")
+    shown = table("since (UTC)", "state", "by", "assigned to", "comment", title="History")
     for u in ordered_updates(profile):
         words = f"{PORTAL.get(u.state, '?')} ({u.state})"
         shown.add_row(
-            (u.at or ("unknown" if u.at_unusable else "-")).replace("T", " "),
+            times.shown(u.at, "unknown" if u.at_unusable else "-"),
             plain(words),
             plain(u.by or "-"),
             plain(u.assigned_to or "-"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
+from connector.cli import times
 from connector.cli.common import config_of, store_beside
 from connector.cli.names import ID_BEGIN, did_you_mean, event_types, near, spelled, whole_id
 from connector.cli.selection import add_tenant, add_unit, ids, units_of
@@ -18,15 +19,21 @@ from connector.deliver.delivery import DurableStore
 from connector.errors import ConfigError, SecureScoreError, TenantDamaged
 from connector.formats import cloudevents
 from connector.mapping.load import load_mapping
-from connector.model import WHOLE, Event
+from connector.model import STREAM_OF_TYPE, WHOLE, Event
 from connector.observe import memory, units
 from connector.ports import Query
 
 LIMIT = 100
+SHOWN = ("change", "health")
+"""The streams of a table that was not asked for more: what a person looks for, not what was seen again each day."""
+ROUTINE = ("connector.heartbeat",)
+"""Of the stream health, and of interest to nobody who looks at a table."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
+    shown_help = "with the table: daily observations and heartbeats, too, not only changes and health"
+    parser.add_argument("--all", action="store_true", help=shown_help)
     parser.add_argument("--control", metavar="ID", help="only this control, in any case")
     parser.add_argument("--id", metavar="ID", help="only this event; the beginning of its id is enough")
     parser.add_argument("--ids", action="store_true", help="with the table: the id of each event, too")
@@ -76,6 +83,9 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     if args.trace and not args.id:
         raise ConfigError(["--trace needs --id ID"])
+    brief = args.format == "table" and not (args.all or args.type or args.id)
+    if brief:
+        args.type = [each for each, stream in STREAM_OF_TYPE.items() if stream in SHOWN and each not in ROUTINE]
     queries = selection(
         config,
         args,
@@ -84,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit or None,
         newest_first=True,
     )
-    return asyncio.run(_events(config, queries, args))
+    return asyncio.run(_events(config, queries, args, brief=brief))
 
 
 async def of_units(
@@ -100,7 +110,7 @@ async def of_units(
     return [evolve(query, units=wanted) for query in queries]
 
 
-async def _events(config: Config, queries: Sequence[Query], args: argparse.Namespace) -> int:
+async def _events(config: Config, queries: Sequence[Query], args: argparse.Namespace, *, brief: bool) -> int:
     async with store_beside(config) as store:
         queries = await of_units(config, store, queries, args.unit)
         found = await _found(store, queries)
@@ -119,6 +129,8 @@ async def _events(config: Config, queries: Sequence[Query], args: argparse.Names
         _show_trace(found[0], trace)
     elif args.format == "table":
         show(found, ids=args.ids)
+        if brief:
+            say("Changes and health only; with --all daily observations and heartbeats, too.", err=True)
     elif args.format == "json":
         dump([cloudevents.document(event) for event in found])
     else:
@@ -182,7 +194,7 @@ def show(events: Sequence[Event], *, ids: bool = False) -> None:
     several = len({(e.entry, e.unit_key) for e in events}) > 1
     wide = out.width >= 110
     columns = [
-        "time",
+        "time (UTC)",
         *(["id"] if ids else []),
         "sev>",
         *(["tenant"] if several else []),
@@ -191,7 +203,7 @@ def show(events: Sequence[Event], *, ids: bool = False) -> None:
     ]
     made = table(*columns)
     for event in events:
-        cells = [event.time[:16].replace("T", " "), *([event.id] if ids else []), str(event.severity)]
+        cells = [times.shown(event.time), *([event.id] if ids else []), str(event.severity)]
         if several:
             cells.append(plain(_whose(event)))
         if wide:
@@ -215,14 +227,14 @@ def _whose(event: Event) -> str:
 def _show_trace(event: Event, trace: Sequence[Any]) -> None:
     show([event])
     say(f"\nid {plain(event.id)}\n")
-    made = table("sink", "state", "first sent", "attempts>", "settled", "reason")
+    made = table("sink", "state", "first sent (UTC)", "attempts>", "settled (UTC)", "reason")
     for row in trace:
         made.add_row(
             plain(row["sink"]),
             str(row["state"]),
-            row.get("first_sent") or "-",
+            times.shown(row.get("first_sent"), "-"),
             str(row.get("attempts") or 0),
-            row.get("settled") or "-",
+            times.shown(row.get("settled"), "-"),
             plain(row.get("reason") or ""),
         )
     draw(made)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from connector.app import open_app
+from connector.cli import times
 from connector.cli.common import config_of
 from connector.cli.process import to_end
 from connector.cli.selection import add_tenant, selected
@@ -120,7 +121,7 @@ async def _waiting(app: App) -> list[str]:
     for sink in stats:
         delivery = app.deliveries.get(sink.name)
         if sink.backlog and delivery is not None and delivery.digest is not None:
-            at = iso(delivery.digest.next(now))[:16].replace("T", " ")
+            at = times.shown(iso(delivery.digest.next(now)))
             found.append(f"{sink.name}: {plural(sink.backlog, 'event')} wait for the digest of {at} UTC")
     return found
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 
+from connector.cli import times
 from connector.cli.common import config_of, store_beside
 from connector.cli.confirm import add_yes, confirmed
 from connector.cli.names import whole_id
@@ -48,9 +49,11 @@ async def _parked(config: Config, action: str, sink: str | None, ids: list[str],
     if action == "show":
         dump([{"sink": p.sink, "reason": p.reason, "event": cloudevents.document(p.event)} for p in found])
         return 0
-    shown = table("sink", "id", "parked at", "attempts>", "type", "reason")
+    shown = table("sink", "id", "parked at (UTC)", "attempts>", "type", "reason")
     for p in found:
-        shown.add_row(plain(p.sink), p.event.id, p.parked_at, str(p.attempts), p.event.type, plain(p.reason))
+        shown.add_row(
+            plain(p.sink), p.event.id, times.shown(p.parked_at), str(p.attempts), p.event.type, plain(p.reason)
+        )
     if found:
         draw(shown, out)
     else:

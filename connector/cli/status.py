@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
+from connector.cli import times
 from connector.cli.common import config_of, store_beside
 from connector.cli.selection import add_tenant, add_unit, selected, units_of
 from connector.cli.terminal import console, draw, draw_notes, dump, plain, plural, table
@@ -93,7 +94,7 @@ def show(status: dict[str, Any], *, every: bool = False) -> None:
         chosen = {name: t for name, t in chosen.items() if standing(t) != "ok"}
     labelled = any(t["labels"] for t in chosen.values())
     label = ["labels"] if labelled else []
-    tenants = table("tenant", *label, "newest day", "data age>", "percent>", "7 days>", "last success", "error")
+    tenants = table("tenant", *label, "newest day", "data age>", "percent>", "7 days>", "last success (UTC)", "error")
     heard: set[str] = set()  # what many tenants share is said once
     for name, t in chosen.items():
         troubles = [*t["problems"], *(refusal_words(r) for r in t["refused"][:SHOWN_REFUSALS])]
@@ -105,7 +106,7 @@ def show(status: dict[str, Any], *, every: bool = False) -> None:
         style = "red" if t["error"] else "yellow" if error else None
         labels = [plain(", ".join(f"{key}={value}" for key, value in sorted(t["labels"].items())))] if labelled else []
         row = (plain(name), *labels, t["newest_day"] or "-", _age(t["data_age_s"]), *_score(t))
-        tenants.add_row(*row, _moment(t["last_success"]), error, style=style)
+        tenants.add_row(*row, times.shown(t["last_success"]), error, style=style)
     if chosen:
         draw(tenants, out)
     if hidden := len(status["tenants"]) - len(chosen):
@@ -121,9 +122,9 @@ def show(status: dict[str, Any], *, every: bool = False) -> None:
             out.print(f"\nThe daemon says: {plain(text)}", style=style)
     others = [p for p in status["problems"] if p["subject"].removeprefix("sink:") not in status["sinks"]]
     if others:
-        problems = table("problem", "since", "what")
+        problems = table("problem", "since (UTC)", "what")
         for p in others:
-            problems.add_row(p["reason"], _moment(p["first_seen"]), words(p["summary"] or p["subject"], p["hint"]))
+            problems.add_row(p["reason"], times.shown(p["first_seen"]), words(p["summary"] or p["subject"], p["hint"]))
         out.print()
         draw(problems, out)
     if status["credentials"]:
@@ -157,7 +158,7 @@ def _draw_units(name: str, tenant: Mapping[str, Any], out: Any) -> None:
     shown = table(f"unit of {plain(name)}", "newest day", "score>", last, "note")
     for row in rows[:SHOWN_UNITS]:
         notes = [refusal_words(r) for r in row["refused"]]
-        notes += [f"gone since {_moment(row['gone_since'])}"] if row["gone_since"] else []
+        notes += [f"gone since {times.shown(row['gone_since'])} UTC"] if row["gone_since"] else []
         notes += [row["state"]] if row["state"] not in (None, "Enabled") else []
         score = "-" if row["score"] is None else f"{row['score']:g}"
         percent = "-" if row["percent"] is None else f"{row['percent']:.2f}"
@@ -186,7 +187,7 @@ def _key(row: Mapping[str, Any]) -> str:
 def sink_table(rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str] | None = None) -> Any:
     """A table of sinks; with `kinds` a column more."""
     kind = [] if kinds is None else ["kind"]
-    made = table("sink", *kind, "state", "backlog>", "parked>", "last success", "error")
+    made = table("sink", *kind, "state", "backlog>", "parked>", "last success (UTC)", "error")
     for name, s in rows.items():
         made.add_row(
             plain(name),
@@ -194,7 +195,7 @@ def sink_table(rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str] |
             s["state"],
             str(s["backlog"]),
             str(s["parked"]),
-            _moment(s["last_success"]),
+            times.shown(s["last_success"]),
             words(s["error"], s["hint"]),
             style="red" if s["parked"] or s["error"] else "yellow" if s["state"] in ("behind", "abandoned") else None,
         )
@@ -223,10 +224,6 @@ def _age(seconds: int | None) -> str:
     """In hours while hours matter, else in days."""
     hours = None if seconds is None else seconds / 3600
     return "-" if hours is None else f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} d"
-
-
-def _moment(text: str | None) -> str:
-    return "never" if text is None else text[:16].replace("T", " ")
 
 
 def words(error: str | None, hint: str | None) -> str:

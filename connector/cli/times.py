@@ -1,4 +1,7 @@
-"""Times as people say them: a day, a moment, `yesterday`, or how long ago (`24h`, `7d`). The same in every command."""
+"""Times as people say them (a day, a moment, `yesterday`, `24h`, `7d`), and as tables show them, in every command.
+
+A column with moments says "(UTC)" in its header.
+"""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -29,6 +32,11 @@ def day_of(text: str) -> date:
     if not 1970 <= found.year <= 9000:
         raise ValueError(YEARS)
     return found
+
+
+def shown(moment: str | None, otherwise: str = "never") -> str:
+    """An ISO moment to the minute, in a column whose header says UTC; `otherwise` where there is none."""
+    return otherwise if moment is None else moment[:16].replace("T", " ")
 
 
 def _named(text: str, option: str, now: datetime) -> datetime:

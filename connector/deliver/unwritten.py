@@ -43,13 +43,21 @@ class PatientStore:
         await self.write(sink)
 
     async def due(self, sink: str, limit: int, *more: Any, **named: Any) -> list[Pending]:
-        """As the store says, without what was settled and could not be written. Raises StoreError."""
+        """As the store says, without what was settled and could not be written. Raises StoreError.
+
+        The store offers again only where nothing is due for the first time; what is hidden here is due no more.
+        """
         await self.write(sink)
         if self._last is not None and len(self._hidden) >= MAX_UNWRITTEN:
             raise self._last
         hidden = frozenset(self._hidden)
-        found: Sequence[Pending] = await self.inner.due(sink, limit + len(hidden), *more, **named)
-        return [p for p in found if p.seq not in hidden and p.seq not in self._hidden][:limit]
+
+        async def left(**asked: Any) -> list[Pending]:
+            found: Sequence[Pending] = await self.inner.due(sink, limit + len(hidden), *more, **asked)
+            return [p for p in found if p.seq not in hidden and p.seq not in self._hidden][:limit]
+
+        found = await left(**named)
+        return found if found or not hidden or named.get("again") else await left(**{**named, "again": True})
 
     async def write(self, sink: str, *, last: bool = False) -> int:
         """Write down what waits, if it is time to try (`last`: it is); how many events still wait then."""

@@ -105,6 +105,23 @@ async def test_a_disk_that_fails_is_not_asked_before_its_time(store: ReadOnly, c
     assert store.written == 1
 
 
+async def test_what_is_offered_again_is_found_behind_settlements_that_could_not_be_written(
+    store: ReadOnly, clock: JumpClock
+) -> None:
+    (first,) = await store.due("siem", 1)
+    await store.inner.settle("siem", Settlement(at="2030-01-10T00:00:00Z", parked={first.seq: "no"}))
+    await store.unpark([first.event.id], "siem", "retry")
+    patient = PatientStore(store, StateWatch(clock))
+    rest = frozenset(p.seq for p in await patient.due("siem", 1000))
+    assert len(rest) == 449
+    await patient.settle("siem", Settlement(at="2030-01-10T00:00:01Z", accepted=rest))
+    assert [(p.seq, p.kind) for p in await patient.due("siem", 10)] == [(first.seq, "again")]
+    assert [p.seq for p in await patient.due("siem", 10, again=True)] == [first.seq]
+    assert await patient.due("siem", 10, without={str(first.event.tenant_id)}) == []
+    await patient.settle("siem", Settlement(at="2030-01-10T00:00:02Z", accepted=frozenset({first.seq})))
+    assert await patient.due("siem", 10) == []
+
+
 async def test_at_the_end_it_is_tried_once_more_and_said_how_much_comes_again(
     store: ReadOnly, clock: JumpClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -195,6 +195,7 @@ def _raw(stanzas: Stanzas, home: Home) -> dict[str, Any]:
         "changes": _some(min_points=given.get("min_points"), inventory=given.get("inventory")),
         "targets": _some(
             percent_min=given.get("target_percent"),
+            exposure_max=given.get("target_exposure"),
             drop_points=given.get("target_drop"),
             controls=_words(given["target_controls"]) if "target_controls" in given else None,
         ),
@@ -294,6 +295,7 @@ _WORDS = {
     "changes.min_points": "min points",
     "changes.inventory": "inventory",
     "targets.percent_min": "target percent",
+    "targets.exposure_max": "target exposure",
     "targets.drop_points": "target drop",
     "targets.controls": "target controls",
     "exceptions.review_after": "exception review days",

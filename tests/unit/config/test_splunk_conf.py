@@ -39,6 +39,7 @@ STANZAS = Stanzas(
         "inventory": "baseline",
         "language": "de",
         "target_percent": "70",
+        "target_exposure": "30",
         "target_drop": "",
         "target_controls": "AdminMFAV2, scid_2010",
         "exception_review_days": "180",
@@ -65,7 +66,8 @@ def test_every_field_arrives() -> None:
     assert tenant.auth is not None
     assert tenant.auth.options == {"client_id": CLIENT, "client_secret": f"${{env:{SECRET}}}"}
     assert tenant.auth.expires_on == "2027-05-01"
-    assert (tenant.targets.percent_min, tenant.targets.drop_points) == (70.0, None)
+    assert (tenant.targets.percent_min, tenant.targets.exposure_max) == (70.0, 30.0)
+    assert tenant.targets.drop_points is None
     assert tenant.targets.controls == ("AdminMFAV2", "scid_2010")
     assert (tenant.exceptions.review_after_days, tenant.exceptions.comment_required) == (180, True)
     assert (config.poll.interval_s, config.poll.backfill_days) == (1800.0, 30)

@@ -62,6 +62,7 @@ ARGUMENTS: Mapping[str, str] = {
     "inventory": "daily, baseline or off",
     "language": "Language of control titles",
     "target_percent": "Event when the score falls below this percentage",
+    "target_exposure": "Event when the exposure score rises above this value",
     "target_drop": "Event when the score loses so many points in a day",
     "target_controls": "Controls that must keep full points, separated by commas",
     "exception_review_days": "Event when a declared state is so many days old",

@@ -244,6 +244,10 @@ def ordered_updates(profile: Profile) -> list[StateUpdate]:
 
 def effective_state(profile: Profile | None) -> StateUpdate:
     """The entry that counts: the latest by time, the last of a tie; an empty history is Default."""
+    if profile is None or not profile.updates:
+        return DEFAULT_STATE
+    if len(profile.updates) == 1:  # nearly always
+        return profile.updates[0]
     sure, doubtful = _by_doubt(profile)
     if doubtful:
         return _agreed([*(entry for entry in sure[-1:] if entry.at), *doubtful])
@@ -252,6 +256,9 @@ def effective_state(profile: Profile | None) -> StateUpdate:
 
 def state_at(profile: Profile, moment: str) -> StateUpdate:
     """The state in force at a moment (undated entries always were)."""
+    if len(profile.updates) == 1 and not profile.updates[0].at_unusable:
+        only = profile.updates[0]
+        return only if only.at is None or only.at[:19] <= moment[:19] else DEFAULT_STATE
     sure, doubtful = _by_doubt(profile)
     then = [entry for entry in sure if entry.at is None or entry.at[:19] <= moment[:19]]
     return _agreed([then[-1] if then else DEFAULT_STATE, *doubtful])
@@ -302,7 +309,7 @@ def profile_changes(
         new, old = after[key], before.get(key)
         if old is None:
             found.append(ProfileChange(key, "added", None, new))
-        elif old != new:
+        elif old is not new and old != new:
             names = PLAIN_FIELDS + WORD_FIELDS + TEXT_FIELDS if texts and key not in foreign else PLAIN_FIELDS
             fields = {n: (getattr(old, n), getattr(new, n)) for n in names if _differs(old, new, n)}
             if fields:

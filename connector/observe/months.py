@@ -6,6 +6,7 @@ the past happens to be decoded. How a whole tenant is remembered is memory.py.
 
 import zlib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from attrs import Factory, define
@@ -109,20 +110,17 @@ def _decoded(body: bytes, month: str) -> dict[str, Version]:
 # -------------------------------------------------------------------------------------------------- values ↔ JSON
 
 
+_row = attrgetter(
+    "name", "category", "score", "percent", "on", "count", "total", "status", "not_applicable", "max_score"
+)
+_NOTHING_MORE = [None] * 6
+
+
 def control_row(control: Control) -> list[Any]:
-    row = [
-        control.name,
-        control.category,
-        control.score,
-        control.percent,
-        control.on,
-        control.count,
-        control.total,
-        control.status,
-        control.not_applicable,
-        control.max_score,
-    ]
-    while row[-1] is None and len(row) > 4:
+    row = list(_row(control))
+    if row[4:] == _NOTHING_MORE:  # most days of history
+        return row[:4]
+    while row[-1] is None:
         row.pop()
     return row
 

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from connector.errors import PartialRead
+from connector.formats import jsonl
 from connector.model import Average, Control, Day
 from connector.sources.pages import MAX_CONTAINERS, MAX_DOCUMENTS, PLACE, check_amount, load
 from connector.sources.scalars import (
@@ -21,6 +22,7 @@ from connector.sources.scalars import (
     MAX_PERCENT,
     check_bounded,
     check_tenant,
+    is_plain_name,
     moment,
     name_of,
     names,
@@ -80,7 +82,7 @@ def _by_rows(body: bytes) -> Any:
             for piece in pieces:
                 if piece not in rows:
                     check_amount(piece)
-                    rows[piece] = json.loads(b"{%b}" % piece)
+                    rows[piece] = jsonl.loads(b"{%b}" % piece)
             days[array] = [rows[piece] for piece in pieces]
         arrays.append(days[array])
         around.append(chunk[end + 1 :])
@@ -302,10 +304,13 @@ def _stripped_control(raw: Any, where: str, index: int, flags: set[str], by_name
 
 
 def _control(raw: Any, where: str, index: int, flags: set[str]) -> Control:
-    where = f"{where}: controlScores[{index}]"
-    raw = object_of(raw, where)
+    name: Any = raw.get("controlName") if raw.__class__ is dict else None
+    if not is_plain_name(name):  # where it stands is put into words for an error only
+        where = f"{where}: controlScores[{index}]"
+        raw = object_of(raw, where)
+        name = name_of(raw.get("controlName"), f"{where}.controlName")
     return Control(
-        name_of(raw.get("controlName"), f"{where}.controlName"),
+        name,
         text(raw.get("controlCategory"), MAX_NAME),
         number(raw.get("score"), flags),
         percentage(raw.get("scoreInPercentage"), flags),

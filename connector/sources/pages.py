@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from connector.errors import PartialRead
+from connector.formats import jsonl
 from connector.ids import sha256
 
 SCORES = "secureScores"
@@ -57,7 +58,7 @@ def load(body: bytes, where: str) -> Any:
     """
     try:
         check_amount(body)
-        return json.loads(body)
+        return _parsed(body)
     except TooMuch:
         raise PartialRead(f"{where}: holds more values than any answer of this kind", "not_json") from None
     except (ValueError, RecursionError) as error:
@@ -71,6 +72,13 @@ def load(body: bytes, where: str) -> Any:
         if start[:1] in (b"{", b"[") and (end[-1:] not in (b"}", b"]") or _ends_early(error)):
             raise PartialRead(f"{where}: the JSON text ends early, after {len(body)} bytes", "truncated") from None
         raise PartialRead(f"{where}: not JSON ({str(error)[:120]})", "not_json") from None
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return jsonl.loads(body)
+    except ValueError:  # or another encoding, which the standard library finds out
+        return json.loads(body)
 
 
 def _ends_early(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from connector.errors import PartialRead
 from connector.foreign.links import web_address
+from connector.formats import jsonl
 from connector.model import UNKNOWN, Profile, StateUpdate
 from connector.sources.pages import MAX_DOCUMENTS, PLACE, check_amount, load
 from connector.sources.scalars import (
@@ -79,7 +80,7 @@ def _catalogue_by_rows(body: bytes, tenant_id: str) -> Any:
         if at >= 0 and piece.find(owner, at + 1) < 0:  # what differs in the tenant's id alone has the same key
             key = hashlib.sha256(b"%d%b%b" % (at, piece[:at], piece[at + len(owner) :])).digest()
         known = _met.get(key) if key else None
-        rows.append(_New(json.loads(b"{%b}" % piece), key) if known is None else known)
+        rows.append(_New(jsonl.loads(b"{%b}" % piece), key) if known is None else known)
     around = body[: start - 1] + PLACE + body[end + 2 :]
     return json.loads(around, parse_constant=lambda word: rows if word == "Infinity" else float(word))
 

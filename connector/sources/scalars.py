@@ -196,6 +196,11 @@ def name_of(value: Any, where: str) -> str:
     return name
 
 
+def is_plain_name(value: Any) -> bool:
+    """Whether `name_of` gives this very value: True for nearly all names, False where it has to look closer."""
+    return value.__class__ is str and value.isascii() and 0 < len(value) <= MAX_NAME and not value.isspace()
+
+
 def check_bounded(items: Sequence[Any], maximum: int, where: str) -> None:
     if len(items) > maximum:
         raise PartialRead(f"{where} has {len(items)} entries, more than {maximum}", "too_large")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve, fields, has
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connector.errors import StoreError
 from connector.ids import content_hash
@@ -285,3 +287,53 @@ def test_the_days_between_two_are_known_without_decoding_other_months() -> None:
     ]
     assert days.months["2026-09"].versions is None
     assert [v.day.day for v in memory.before("2026-10-31")] == ["2026-10-01", "2026-09-30"]
+
+
+_WORDS = st.one_of(st.text(max_size=12), st.sampled_from(['},{"id":', '}]},{"id":"x"', "\x7f\ud800", '[{"id":']))
+_UPDATES = st.builds(
+    StateUpdate, _WORDS, st.none() | _WORDS, st.none() | _WORDS, comment=st.none() | _WORDS, at_unusable=st.booleans()
+)
+_PROFILES = st.builds(
+    Profile,
+    _WORDS,
+    _WORDS,
+    max_score=st.none() | st.floats(0, 1e9),
+    action_url=st.sampled_from(["", "https://example.org/a", "javascript:alert(1)"]),
+    threats=st.lists(_WORDS, max_size=2).map(tuple),
+    updates=st.lists(_UPDATES, max_size=2).map(tuple),
+    assessments=st.lists(_WORDS, max_size=2).map(tuple),
+)
+
+
+@given(st.lists(_PROFILES, max_size=5, unique_by=lambda profile: profile.id))
+def test_a_catalogue_is_decoded_as_its_json_says_whether_or_not_its_rows_were_met_before(found: list[Profile]) -> None:
+    memory = Memory(profiles={profile.id: profile for profile in found})
+    state = encode(None, Memory(), memory, {})
+    as_remembered = [
+        evolve(profile, action_url=profile.action_url if profile.action_url.startswith("https:") else "")
+        for profile in found
+    ]
+    for _ in ("new", "met before"):
+        decoded = decode(state).profiles
+        assert decoded is not None
+        assert list(decoded.values()) == as_remembered
+        assert list(decoded) == [profile.id for profile in found]
+
+
+@pytest.mark.parametrize(
+    "catalogue",
+    [
+        '[{"id":"a"},{"id":"b"}]',
+        '[{"id":"a","updates":[{"id":"b"},{"id":"c"}]}]',
+        '[{"id":1,',
+        '[{"id":}]',
+        '[{"id":"a"},]',
+        "[]]",
+    ],
+)
+def test_a_catalogue_whose_rows_are_none_is_damage(catalogue: str) -> None:
+    good = encode(None, Memory(), Memory(profiles={}), {})
+    assert decode(good).profiles == {}
+    bad = evolve(good, parts={**good.parts, "catalogue": zlib.compress(catalogue.encode())})
+    with pytest.raises(StoreError):
+        decode(bad)

@@ -614,8 +614,11 @@ async def test_drain_ends_at_its_deadline_and_before_a_longer_wish(
     sink.behave, before = throttled, clock.now()
     assert (await drain(loop, 45)).state == "unavailable"
     assert clock.now() == before
-    sink.behave = denied
-    assert (await drain(loop, 45)).state == "denied"
+    sink.behave, offered = denied, len(sink.offered)
+    assert (await drain(loop, 45)).state == "unavailable"
+    assert len(sink.offered) == offered, "the wish stands in the next drain, too"
+    await clock.sleep(400)
+    assert (await drain(loop, 45)).state == "denied", "until it is over"
 
 
 async def test_delivered_events_are_counted_by_stream_for_the_heartbeat(store: SqliteStore, loop: Delivery) -> None:

@@ -205,6 +205,8 @@ def put_documents(tree: Path, site: Path) -> None:
     place = tree / "usr/share/doc" / NAME
     for source in ("README.md", "SECURITY.md", "CHANGELOG.md", "NOTICE"):
         put(place / source, (ROOT / source).read_text())
+    for page in sorted((ROOT / "docs").glob("*.md")):  # the README leads there
+        put(place / "docs" / page.name, page.read_text())
     put(place / "README.host.md", (HERE / "README.md").read_text())
     put(place / "copyright", (ROOT / "LICENSE").read_text())
     put(place / "dependencies.txt", dependencies(site))

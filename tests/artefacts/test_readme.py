@@ -1,26 +1,29 @@
-"""The README keeps its word: its commands exist, its configuration is accepted."""
+"""README and docs keep their word: commands exist, configurations are accepted, links lead somewhere."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from connector.config.yaml_file import load
 from connector.registry import sink_options
 from tests.needs import program
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-
-
-def section(title: str) -> str:
-    """The text of one section, its sub-sections included."""
-    parts = re.split(r"^## ", README, flags=re.MULTILINE)
-    return next(part for part in parts if part.startswith(title + "\n"))
+README = (ROOT / "README.md").read_text("utf-8")
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+# The pages that people follow links in; those under packaging/ travel in packages, too.
+PAGES = [*ROOT.glob("*.md"), *DOCS, *(ROOT / "packaging").glob("*/README.md")]
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text("utf-8")
 
 
 def test_it_opens_with_two_commands_that_make_knows() -> None:
@@ -31,16 +34,17 @@ def test_it_opens_with_two_commands_that_make_knows() -> None:
         subprocess.run([make, "--dry-run", target], cwd=ROOT, capture_output=True, check=True)
 
 
-def test_it_lists_exactly_the_commands_that_exist() -> None:
-    listed = set(re.findall(r"^\| `securescore ([a-z-]+)", section("Commands"), re.MULTILINE))
+def test_the_command_line_page_lists_exactly_the_commands_that_exist() -> None:
+    listed = set(re.findall(r"^\| `securescore ([a-z-]+)", page("command-line.md"), re.MULTILINE))
     command = [sys.executable, "-m", "connector.cli.main", "--help"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     existing = set(re.findall(r"^[ │]{1,6}([a-z][a-z-]+)(?: {2,}\S|$)", shown, re.MULTILINE))
     assert listed == existing
 
 
-def test_its_configuration_is_accepted(tmp_path: Path) -> None:
-    text, more_sinks = blocks(section("Configuration"), "yaml")
+def test_the_configurations_shown_are_accepted(tmp_path: Path) -> None:
+    (text,) = blocks(page("setting-up.md"), "yaml")
+    (more_sinks,) = blocks(page("sinks.md"), "yaml")
     place = tmp_path / "securescore.yaml"
     place.write_text(text)
     (tmp_path / "exports").mkdir()
@@ -53,3 +57,34 @@ def test_its_configuration_is_accepted(tmp_path: Path) -> None:
     place.write_text(text.partition("sinks:")[0] + more_sinks)
     more = load(str(place), sink_options=sink_options, environ={})
     assert [sink.kind for sink in more.sinks] == ["syslog", "splunk_hec", "sentinel", "webhook"]
+
+
+# ----------------------------------------------------------------------------------------------------------- links
+
+
+def links(text: str) -> list[str]:
+    """Where a page leads to within the repository; code is no link."""
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [to for to in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match(r"[a-z]+:", to)]
+
+
+def anchors(text: str) -> set[str]:
+    """The places of a page that a link may name, as GitHub spells them."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(path: Path) -> None:
+    lost = []
+    for link in links(path.read_text("utf-8")):
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
+            lost.append(link)
+    assert lost == []
+
+
+def test_every_page_of_docs_is_one_link_from_the_readme() -> None:
+    named = {link.partition("#")[0] for link in links(README)}
+    assert [path.name for path in DOCS if f"docs/{path.name}" not in named] == []

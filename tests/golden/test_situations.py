@@ -375,7 +375,7 @@ def test_situations_show_every_type_the_engine_tells() -> None:
 
 
 def test_situations_show_every_cause() -> None:
-    """What the engine can name has its words for people, its place in the README, and a situation in which it holds."""
+    """What the engine can name has its words for people, its place in docs/events.md and a situation that shows it."""
     engine = Path(explain.__file__).parent
     texts = "".join(path.read_text("utf-8") for path in engine.glob("*.py"))
     named = set(re.findall(r'Cause\(\s*"(\w+)"', texts))
@@ -385,8 +385,8 @@ def test_situations_show_every_cause() -> None:
     named -= {"nothing_moved"}  # said of a whole period, in reports
     named -= {"scope", "weight"}  # of units: tests/unit/observe/test_units.py
     assert named - shown == set(), "write a situation"
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    assert {label for label in named if f"`{label}`" not in readme} == set(), "README, Causes"
+    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")
+    assert {label for label in named if f"`{label}`" not in page} == set(), "docs/events.md, Causes"
 
 
 def labels(expected: Any) -> list[str]:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Protocol, cast
 
@@ -60,7 +60,9 @@ BUSY = "other turns were sending there all the time"
 
 
 class FleetStore(Store, Protocol):
-    """A store that can look at all tenants at once (stores/documents.py)."""
+    """A store that can look at all tenants at once, and at one tenant once a turn (stores/documents.py)."""
+
+    def turn(self, tenant_id: str | None) -> AbstractAsyncContextManager[None]: ...
 
     async def survey(self, since: str, until: str) -> Survey: ...
 
@@ -138,7 +140,11 @@ class TenantTurns:
             return None
         outcome, began = None, False
         try:
-            async with asyncio.timeout(self.turn_limit_s), self._locks.setdefault(key, asyncio.Lock()):
+            async with (
+                asyncio.timeout(self.turn_limit_s),
+                self._locks.setdefault(key, asyncio.Lock()),
+                self.store.turn(key),
+            ):
                 poll = asked.poll and not await self._polled_since(key, asked.at)
                 if not poll and asked.at is not None and self._offered.get(key, asked.at) > asked.at:
                     log.info("turn.superseded", extra={"tenant": tenant.name})
@@ -185,6 +191,10 @@ class TenantTurns:
 
         Returns a message, to deliver only, for each tenant that has events waiting.
         """
+        async with self.store.turn(None):
+            return await self._tend()
+
+    async def _tend(self) -> list[str]:
         now = self.clock.now()
         beat_s = self.app.config.health.heartbeat_s or 3600.0
         this = slot(now - timedelta(seconds=SETTLE_LAG_S), beat_s)

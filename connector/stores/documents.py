@@ -12,8 +12,8 @@ has for each tenant a log `<tenant>/<sink>.<life>/<n>` of its position, open ite
 one log `sinks/<sink>/<n>` of its own life.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Protocol, Self, cast
 
@@ -117,6 +117,15 @@ class DocumentsStore:
         finally:
             if self._lock is not None:
                 self._lock.release()
+
+    @asynccontextmanager
+    async def turn(self, tenant_id: str | None) -> AsyncIterator[None]:
+        """Within it one tenant, or all of them, is listed once, and after each document that is written (listing.py).
+
+        What others write meanwhile is met when something is written itself, as it is between any two calls.
+        """
+        async with self._logs.listing.turn("" if tenant_id is None else f"{key_of(tenant_id)}/"):
+            yield
 
     # ------------------------------------------------------------------------------------------- state and events
 

@@ -17,8 +17,8 @@ from connector.ports import Clock, Flaw
 from connector.stores import flaws, settling
 from connector.stores.cursors import INDEX_BITS, MAX_EVENTS_A_COMMIT, Held, KnownSink, Tenant
 from connector.stores.documents_read import DocumentsReader
-from connector.stores.numbered import Logs, name_of
-from connector.stores.packing import key_of, text_of
+from connector.stores.numbered import Logs
+from connector.stores.packing import key_of, name_of, text_of
 
 AGAIN = "what it took since then is sent again"
 

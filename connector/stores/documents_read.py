@@ -15,7 +15,7 @@ from attrs import evolve
 
 from connector.model import Event
 from connector.ports import Parked, Pending, Query, SinkStats, Stats
-from connector.stores import settling
+from connector.stores import listing, settling
 from connector.stores.cursors import (
     INDEX_BITS,
     LOCAL_BITS,
@@ -32,8 +32,8 @@ from connector.stores.cursors import (
     place_of,
     row_of,
 )
-from connector.stores.numbered import Logs, Moved, Numbers, Page, name_of
-from connector.stores.packing import RESERVED, key_of
+from connector.stores.numbered import Logs, Moved, Numbers, Page
+from connector.stores.packing import RESERVED, key_of, name_of
 from connector.stores.settling import Item
 
 HASHES = 2_000_000
@@ -57,8 +57,17 @@ class DocumentsReader:
         """The keys of tenants of which something was found damaged, gone, or ahead of its log."""
         return {name.partition("/")[0] for name in self._logs.damaged} | self._ahead
 
-    async def view(self, tenant_id: str | None, *, placed: bool = False) -> View:
-        """All tenants or one, and all sinks; `placed` for those that are to be written, or looked at for flaws."""
+    async def view(self, tenant_id: str | None, *, placed: bool = False, of: str | None = None) -> View:
+        """All tenants or one, and all sinks; `placed` for those that are to be written, or looked at for flaws. A sink
+        `of` which this is may have appeared since a turn listed the sinks.
+        """
+        view = await self._view(tenant_id, placed=placed)
+        if of is None or of in view.sinks:
+            return view
+        listing.forget()
+        return await self._view(tenant_id, placed=placed)
+
+    async def _view(self, tenant_id: str | None, *, placed: bool) -> View:
         key = None if tenant_id is None else key_of(tenant_id)
         if tenant_id is not None and key is None:
             return View({}, await self.sinks(await self._logs.list("sinks/")))
@@ -234,7 +243,7 @@ class DocumentsReader:
     async def due(
         self, sink: str, limit: int, tenant_id: str | None, without: Collection[str], *, again: bool
     ) -> list[Pending]:
-        view = await self.view(tenant_id)
+        view = await self.view(tenant_id, of=sink)
         entry = view.sink(sink)
         firsts: list[Iterator[Row]] = []
         agains: list[Iterator[Row]] = []

@@ -15,8 +15,8 @@ from connector.ports import Clock
 from connector.stores.cursors import MAX_EVENTS_A_COMMIT, Cursor, Held, KnownSink, Tenant
 from connector.stores.documents_flaws import DocumentsFlaws
 from connector.stores.documents_read import DocumentsReader
-from connector.stores.numbered import Logs, Moved, name_of, steady
-from connector.stores.packing import key_of, text_of
+from connector.stores.numbered import Logs, Moved, steady
+from connector.stores.packing import key_of, name_of, text_of
 
 
 class DocumentsWriter:
@@ -128,7 +128,7 @@ class DocumentsWriter:
         """Write what `decide` makes of a cursor; it may be asked again. Returns the count it gave."""
 
         async def attempt() -> int:
-            view = await self._reader.view(text_of(key))
+            view = await self._reader.view(text_of(key), of=sink)
             entry = view.sink(sink)
             tenant = view.tenants.get(key)
             if tenant is None:

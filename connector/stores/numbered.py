@@ -22,7 +22,9 @@ from connector.errors import Conflict, SecureScoreError, StoreError
 from connector.formats import cloudevents
 from connector.model import Event
 from connector.ports import Documents
-from connector.stores.packing import MAX_EVENTS_BYTES, Unpacked, inflate, pack, unpack
+from connector.stores import listing
+from connector.stores.listing import Listing
+from connector.stores.packing import MAX_EVENTS_BYTES, Unpacked, inflate, name_of, pack, unpack
 
 _log = logging.getLogger(__name__)
 
@@ -51,15 +53,14 @@ async def steady(work: Callable[[], Awaitable[_T]]) -> _T:
         try:
             return await work()
         except Moved:
-            continue
+            listing.forget()
+        except SecureScoreError:
+            listing.forget()
+            raise
     raise StoreError(
         f"the state changed {TRIES} times while it was read",
         "Another process writes without pause: see that one connector works on one tenant at a time.",
     )
-
-
-def name_of(series: str, n: int) -> str:
-    return f"{series}/{n:012d}"
 
 
 @define(eq=False)
@@ -110,6 +111,7 @@ class Logs:
     def __init__(self, documents: Documents) -> None:
         self.bytes: int | None = None
         self.damaged: dict[str, str] = {}
+        self.listing = Listing(documents)
         self._documents = documents
         self._cache: OrderedDict[str, tuple[int, Page]] = OrderedDict()
         self._cached = 0
@@ -120,15 +122,10 @@ class Logs:
 
     async def list(self, prefix: str) -> dict[str, Numbers]:
         """Log → its numbers with sizes."""
-        found: dict[str, Numbers] = {}
-        sizes = await self._documents.list(prefix)
+        sizes = await self.listing.names(prefix)
         if not prefix:
             self.bytes = sum(sizes.values())
-        for name, size in sizes.items():
-            series, _, last = name.rpartition("/")
-            if last.isdecimal():
-                found.setdefault(series, {})[int(last)] = size
-        return found
+        return _logs_of(sizes)
 
     async def root(self, series: str, numbers: Iterable[int]) -> Page | None:
         """The newest intact document of a log."""
@@ -201,26 +198,28 @@ class Logs:
 
     async def delete(self, series: str, numbers: Iterable[int]) -> None:
         for n in numbers:
-            await self._documents.delete(name_of(series, n))
+            await self.drop(name_of(series, n))
 
     async def put(self, name: str, body: bytes) -> None:
         """A document that belongs to no log. Raises Conflict when there is one of this name."""
         await self._documents.create(name, body)
+        self.listing.created(name, len(body))
 
     async def others(self, prefix: str) -> Sequence[str]:
         """The names below a prefix of documents that belong to no log."""
-        return sorted(name for name in await self._documents.list(prefix) if not name.rpartition("/")[2].isdecimal())
+        return sorted(name for name in await self.listing.names(prefix) if not name.rpartition("/")[2].isdecimal())
 
     async def body(self, name: str) -> bytes | None:
         return await self._documents.get(name)
 
     async def drop(self, name: str) -> None:
         await self._documents.delete(name)
+        self.listing.deleted(name)
 
     async def delete_damaged(self, key: str) -> None:
         """What was put aside of one tenant."""
-        for name in await self._documents.list(f"damaged/{key}/"):
-            await self._documents.delete(name)
+        for name in await self.listing.names(f"damaged/{key}/"):
+            await self.drop(name)
 
     def note_damage(self, name: str, why: str) -> None:
         self.damaged[name] = why
@@ -256,13 +255,17 @@ class Logs:
         except Conflict:
             if await self._documents.get(name) != raw:  # ours it is if an answer was lost and the request repeated
                 return False
-        now = (await self.list(f"{series}/")).get(series, {})
+        self.listing.created(name, len(raw))
+        ours = self._checked(name, number, raw)
+        assert ours is not None
+        now = _logs_of(await self.listing.now(f"{series}/")).get(series, {})
         if any(newest_was < n < number for n in now):
-            await self._documents.delete(name)
+            self._forget_page(name)
+            await self.drop(name)
             return False
         newest = await self.root(series, now)
-        ours = unpack(raw).digest[:16]
-        if newest is None or (newest.n != number and ours not in newest.trail):
+        if newest is None or (newest.n != number and ours.digest not in newest.trail):
+            self._forget_page(name)
             return False
         if newest.n == number:
             if self.bytes is not None:
@@ -292,7 +295,7 @@ class Logs:
             if name in self.damaged:
                 await self._put_aside(name)
             elif n not in needed:
-                await self._documents.delete(name)
+                await self.drop(name)
                 if self.bytes is not None:
                     self.bytes -= numbers[n]
                 self._forget_page(name)
@@ -302,8 +305,17 @@ class Logs:
         raw = await self._documents.get(name)
         if raw is not None:
             with suppress(Conflict):  # put there before a crash
-                await self._documents.create(f"damaged/{name}", raw)
-            await self._documents.delete(name)
+                await self.put(f"damaged/{name}", raw)
+            await self.drop(name)
+
+
+def _logs_of(sizes: Mapping[str, int]) -> dict[str, Numbers]:
+    found: dict[str, Numbers] = {}
+    for name, size in sizes.items():
+        series, _, last = name.rpartition("/")
+        if last.isdecimal():
+            found.setdefault(series, {})[int(last)] = size
+    return found
 
 
 def _referred(page: Page | None) -> set[int]:

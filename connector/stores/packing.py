@@ -70,6 +70,11 @@ def inflate(data: bytes, max_bytes: int) -> bytes:
     return plain
 
 
+def name_of(series: str, n: int) -> str:
+    """The name of a log's document."""
+    return f"{series}/{n:012d}"
+
+
 def key_of(text: str) -> str | None:
     """A tenant or sink as one step of a name, in [a-z0-9_-] only; None for one that is too long to be one."""
     if not text:

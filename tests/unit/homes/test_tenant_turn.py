@@ -118,13 +118,14 @@ async def test_a_turn_without_news_costs_what_the_readme_of_azure_says(tmp_path:
             await one_round(turns)
         texts = await turns.plan()
         logs = turns.store._logs  # type: ignore[attr-defined] # the place below the store
-        counting = logs._documents = Counting(logs._documents)
+        counting = logs._documents = logs.listing.documents = Counting(logs._documents)
         for text in texts:
             await turns.turn(text.encode())
-    told = re.search(r"(\d+) lists and (\d+) write a turn without news", README.read_text())
+    told = re.search(r"(\d+) lists, (\d+) write and (\d+) reads a turn without news", README.read_text())
     assert told
-    assert counting.asked["list"] == 3 * int(told[1])
-    assert counting.asked["create"] == 3 * int(told[2])
+    assert counting.asked["list"] == 3 * int(told[1]) == 3 * 2
+    assert counting.asked["create"] == 3 * int(told[2]) == 3
+    assert counting.asked["get"] == 3 * int(told[3])
 
 
 # ----------------------------------------------------------------------------------------------------------- messages

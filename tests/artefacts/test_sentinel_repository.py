@@ -92,7 +92,12 @@ def test_the_workbook_is_described() -> None:
     assert f"Logos/{book['logoFileName']}" in tree()
     assert book["dataTypesDependencies"] == sorted(sentinel_content.tables())
     for theme in ("Black", "White"):
-        assert any(theme in name for name in book["previewImagesFileNames"]), "a picture of each theme"
+        assert [n for n in book["previewImagesFileNames"] if theme in n] == [
+            f"SecureScore{theme}{n}.png" for n in (1, 2)
+        ]
+    for path in (CONTENT / "Previews").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG\r\n")
+        assert path.stat().st_size < 500_000
     texts = ("workbookKey", "description", "title", "version", "provider")
     assert [key for key in texts if not book[key]] == []
 

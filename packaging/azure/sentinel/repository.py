@@ -3,8 +3,9 @@
     python packaging/azure/sentinel/repository.py --out dist/azure-sentinel
 
 Beside the files of this folder that is what its checks read: schemas of tables and functions, sample data, and what is
-added to files that are there already (`additions.json`: workbook, connector ids, union parsers). Not made here are
-pictures of the workbook and `Package/`: they need a live workspace and that repository's own tool.
+added to files that are there already (`additions.json`: workbook, connector ids, union parsers). The pictures of the
+workbook are drawn by packaging/tools/workbook_pictures.py. Not made here is `Package/`: that needs the repository's own
+tool.
 """
 
 import argparse
@@ -87,6 +88,10 @@ def main() -> int:
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    for name, picture in pictures():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
     print(out)
     return 0
 
@@ -112,6 +117,12 @@ def files() -> Iterator[tuple[str, str]]:
     yield f"{SAMPLES}/Microsoft_Secure Score_AuditEvent_IngestedLogs.csv", sample()
     yield f"{SAMPLES}/{AUDITED}_Schema.csv", schema(tables()[AUDITED])
     yield "additions.json", dumped(additions())
+
+
+def pictures() -> Iterator[tuple[str, bytes]]:
+    """The workbook's previews by their place in that repository."""
+    for path in sorted((HERE / "Previews").glob("*.png")):
+        yield f"Workbooks/Images/Preview/{path.name}", path.read_bytes()
 
 
 def tables() -> dict[str, dict[str, str]]:
@@ -157,7 +168,6 @@ def schema(columns: Mapping[str, str]) -> str:
 def additions() -> dict[str, Any]:
     """What is added to files of the repository that are there already, by file."""
     (book,) = (HERE / "Workbooks").glob("*.json")
-    pictures = [f"SecureScore{theme}{n}.png" for theme in ("Black", "White") for n in (1, 2)]
     return {
         "Workbooks/WorkbooksMetadata.json": {
             "workbookKey": "SecureScoreConnectorWorkbook",
@@ -166,7 +176,7 @@ def additions() -> dict[str, Any]:
             "tenants, and the health of the feed.",
             "dataTypesDependencies": sorted(tables()),
             "dataConnectorsDependencies": ["SecureScoreConnector", push.CONNECTOR],
-            "previewImagesFileNames": pictures,
+            "previewImagesFileNames": [name.rpartition("/")[2] for name, _ in pictures()],
             "version": "1.0.0",
             "title": "Microsoft Secure Score",
             "templateRelativePath": book.name,

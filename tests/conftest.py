@@ -41,6 +41,7 @@ LONG = frozenset(
         *(f"simulation/test_{name}.py" for name in ("two_entries_of_a_tenant", "week_of_500_tenants", "week_of_homes")),
         "crash/test_power_loss.py",
         "simulation/test_month_of_subscriptions.py",
+        "simulation/test_first_steps.py",
         "simulation/test_reports_by_mail.py",
         "real/test_trestle.py",
     }

@@ -5,6 +5,7 @@ where they are met; any other exception is a bug.
 """
 
 import errno
+from typing import TypeVar
 
 
 class SecureScoreError(Exception):
@@ -14,6 +15,19 @@ class SecureScoreError(Exception):
         super().__init__(what)
         self.what = what
         self.hint = hint
+
+
+Kept = TypeVar("Kept", bound=SecureScoreError)
+
+
+def kept(error: Kept) -> Kept:
+    """An error that outlives its handler, without the frames and errors behind it: they hold all that was being read.
+
+    A frame that keeps an error whose traceback holds that frame is a circle: what both hold stays until garbage is
+    collected, and a whole page in memory is a hundred megabytes at worst.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class ConfigError(SecureScoreError):

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from connector.errors import PartialRead
+from connector.errors import PartialRead, kept
 from connector.formats import jsonl
 from connector.model import Average, Control, Day
 from connector.sources.pages import MAX_CONTAINERS, MAX_DOCUMENTS, PLACE, check_amount, load
@@ -128,7 +128,7 @@ def parse_each_day(
         try:
             found.append((doc, _day(doc, tenant_id, f"{where}, document {n}", today, seen)))
         except PartialRead as error:
-            faults.append(error)
+            faults.append(kept(error))
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from attrs import define, evolve
 
 from connector.config.values import ScopeConfig
-from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
+from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant, kept
 from connector.model import Absent, Known, Listed, Note, Reading, Snapshot, Unchanged
 from connector.net.http import MAX_BODY_BYTES, Transport
 from connector.ports import Clock
@@ -217,7 +217,7 @@ async def _taken(answer: Answer, add: Callable[[list[Any], str], None]) -> _Whol
             total = totals if total is None else total
             add(rows, page.name.replace("/", " page "))
         except PartialRead as error:
-            return _Whole(answer, error)
+            return _Whole(answer, kept(error))
         count += len(rows)
         del rows
         await asyncio.sleep(0)  # a page takes some 50 ms: others may go on in between

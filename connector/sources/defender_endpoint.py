@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
+from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, kept
 from connector.ids import sha256
 from connector.model import EXPOSURE, Absent, Day, EvidenceFile, Known, Reading, Snapshot, Unchanged, Unit
 from connector.net.http import Response, Transport
@@ -91,7 +91,7 @@ class DefenderEndpointSource:
                 body = (await requests.get(f"{self._base_url}/api/{path}", path)).body
                 found = scores_of(load(body, path))
             except (PartialRead, Unavailable, Denied) as error:
-                errors.append(error)
+                errors.append(kept(error))
                 continue
             scores |= found
             pages[path] = sha256(repr(sorted((unit.id, unit.name, score) for unit, score in found.items())).encode())

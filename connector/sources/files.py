@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import Factory, define
 
 from connector.clock import Threads
-from connector.errors import Denied, PartialRead, Unavailable
+from connector.errors import Denied, PartialRead, Unavailable, kept
 from connector.model import Absent, Day, Known, Note, Profile, Snapshot, Unchanged
 from connector.ports import Clock
 from connector.sources import folder, shapes
@@ -151,7 +151,7 @@ class FilesSource:
             saved = shapes.saved(body, label)
         except PartialRead as error:
             printed = error.reason in ("not_understood", "truncated", "too_large") and shapes.names_ours(body)
-            found.unreadable(label, error, ours=_is_named_ours(label) or printed)
+            found.unreadable(label, kept(error), ours=_is_named_ours(label) or printed)
             return
         for lost, parts in saved.cut:
             found.lose(lost, parts)
@@ -182,7 +182,7 @@ class FilesSource:
                 found.notes += read.notes
                 found.lose_all(faults, ("catalogue",))
         except PartialRead as error:  # too many of them
-            found.lose(error, touched)
+            found.lose(kept(error), touched)
 
 
 @define

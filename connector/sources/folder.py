@@ -16,7 +16,7 @@ from typing import IO, cast
 
 from attrs import define, frozen
 
-from connector.errors import Denied, PartialRead
+from connector.errors import Denied, PartialRead, kept
 from connector.ids import sha256
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -118,7 +118,7 @@ class Reader:
             _check_directory(label, file)
             archive = zipfile.ZipFile(file)
         except PartialRead as error:
-            yield label, error
+            yield label, kept(error)
             return
         except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
             yield label, PartialRead(f"{label}: the zip file is damaged ({error})", "not_json")

@@ -18,7 +18,7 @@ from urllib.parse import quote, urljoin
 from attrs import Factory, evolve, frozen
 from yarl import URL
 
-from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
+from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, kept
 from connector.ids import content_hash
 from connector.model import Absent, Day, EvidenceFile, Known, Note, Profile, Snapshot, Unchanged
 from connector.net.http import MAX_BODY_BYTES, Response, Transport, printable, said
@@ -234,7 +234,7 @@ class GraphSource:
             try:
                 docs = _documents(page, where, load_days)
             except PartialRead as damaged:
-                error = damaged
+                error = kept(damaged)
                 break
             found += parse_each_day(docs, self._tenant_id, where, today.isoformat(), faults)
         if not found and (error or faults):
@@ -261,7 +261,7 @@ class GraphSource:
             try:
                 docs = _documents(page, where, self._load_profiles)
             except PartialRead as damaged:
-                error = damaged
+                error = kept(damaged)
                 break
             found = parse_profiles(docs, self._tenant_id, where, faults)
             notes += found.notes
@@ -294,7 +294,7 @@ class GraphSource:
                 raise
             if not error.what.startswith(collection):  # no connection: it does not know what was asked for
                 error.what = f"{collection} page {len(pages) + 1}: {error.what}"
-            return _Read(pages, error)
+            return _Read(pages, kept(error))
         return _Read(pages)
 
     async def _follow(
@@ -431,7 +431,7 @@ async def _part_or_error(part: Coroutine[Any, Any, _Part]) -> _Part | SecureScor
     try:
         return await part
     except (PartialRead, Unavailable, Denied) as error:
-        return error
+        return kept(error)
 
 
 def _raise_if_nothing_was_had(days: _Part | SecureScoreError, catalogue: _Part | SecureScoreError) -> None:

@@ -20,7 +20,7 @@ PROFILES = "secureScoreControlProfiles"
 
 MAX_DOCUMENTS = 5_000
 MAX_CONTAINERS = 200_000
-MAX_VALUES = 1_500_000
+MAX_VALUES = 750_000
 """Objects and lists, and values in all, of a page: many times what the largest tenant's pages hold."""
 UNJUDGED_BYTES = 1024 * 1024
 """What is smaller cannot become much: some 50 MB at worst."""

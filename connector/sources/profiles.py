@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from connector.errors import PartialRead
+from connector.errors import PartialRead, kept
 from connector.foreign.links import web_address
 from connector.formats import jsonl
 from connector.model import UNKNOWN, Profile, StateUpdate
@@ -127,7 +127,7 @@ def parse_profiles(
         except PartialRead as error:
             if faults is None:
                 raise
-            faults.append(error)
+            faults.append(kept(error))
             continue
         if profile.id in profiles:
             flags.add("duplicate_profile")

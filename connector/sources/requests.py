@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from connector.backoff import delay_s
-from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
+from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, kept
 from connector.model import Absent
 from connector.net.http import Response, Transport, error_for
 from connector.ports import Clock
@@ -112,7 +112,7 @@ class Requests:
                 self._token = token
                 response = await self._send(method, url, body, token)
         except Unavailable as error:
-            return error
+            return kept(error)
         return self._fault(response, what, self._max_bytes) or response
 
     async def _send(self, method: str, url: str, body: bytes | None, token: str) -> Response:

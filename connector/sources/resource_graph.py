@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable
+from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, kept
 from connector.model import EvidenceFile
 from connector.net.http import Response
 from connector.sources.pages import SKIP_TOKEN, Link, load, next_link, page_hash
@@ -96,7 +96,7 @@ async def ask(requests: Requests, url: str, question: Question, scope: Mapping[s
     except (PartialRead, Unavailable, Denied) as error:
         if not error.what.startswith(question.name):  # no connection: it does not know what was asked for
             error.what = f"{question.name} page {len(pages) + 1}: {error.what}"
-        return Answer(question, tuple(pages), error, True in limits)
+        return Answer(question, tuple(pages), kept(error), True in limits)
     return Answer(question, tuple(pages), None, True in limits)
 
 

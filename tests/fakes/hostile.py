@@ -117,6 +117,7 @@ WAYS: Mapping[str, Way] = {
     "the request as an error": reflects,
     "an ackId of 4,200 digits": raw(b'{"text":"Success","code":0,"ackId":' + b"9" * 4200 + b"}"),
     "a negative ackId": hec(ackId=-1),
+    "as many values as are read": raw(json.dumps({"value": [], **{str(n): n for n in range(740_000)}}).encode()),
     "900,000 acknowledgements": raw(json.dumps({"acks": {str(n): True for n in range(900_000)}}).encode()),
     "a huge number of a bad event": status(
         "400 Bad", b'{"text":"x","code":6,"invalid-event-number":' + b"9" * 4000 + b"}"

@@ -1,4 +1,4 @@
-"""The real daemon among those who mean harm: 44 receivers and 37 Graphs at once, in the memory that the unit grants it.
+"""The real daemon among those who mean harm: 45 receivers and 38 Graphs at once, in the memory that the unit grants it.
 
 It stays alive, polls and delivers for whoever is well, and says of each of the others what is wrong, without a secret.
 """
@@ -21,7 +21,7 @@ from tests.fakes.hostile import STREAMS, WAYS, hostile
 from tests.fakes.simulated import token_file
 
 SECRET = "c0ffee00-1111-2222-3333-444444444444"
-MOST_MB = 768
+MOST_MB = 512
 """MemoryMax of the shipped unit."""
 ROUNDS = int(os.environ.get("SECURESCORE_ROUNDS", "3"))
 CGROUP = Path("/sys/fs/cgroup/memory")
@@ -107,7 +107,7 @@ async def test_whoever_is_well_is_served(tmp_path: Path, cgroup: Path | None) ->
             assert await until(lambda: types(out).count("securescore.score.observed") > before, 240), daemon.log[-5000:]  # noqa: B023
         assert daemon.alive
         log, most_mb = daemon.log, daemon.most_mb
-        where = "a cgroup of 768 MiB" if cgroup else "no cgroup"
+        where = "a cgroup of 512 MiB" if cgroup else "no cgroup"
         print(f"{most_mb} MB at most, in {where}, {daemon.descriptors} descriptors, {len(log)} octets of log")  # noqa: T201 - with -s
         assert most_mb < MOST_MB
         assert SECRET not in log

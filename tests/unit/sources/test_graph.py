@@ -1,5 +1,6 @@
 """The Graph source against a fake Graph on loopback: what is asked for, what counts as complete, who gets a token."""
 
+import gc
 import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -314,6 +315,20 @@ def _once(passing: Callable[[web.Request], Any]) -> Callable[[web.Request], Any]
         return answer
 
     return handler
+
+
+async def test_a_page_that_is_refused_is_gone_with_its_read(bench: Bench) -> None:
+    """An error's frames hold what was being read, and each other: a hundred megabytes, until garbage is collected."""
+    for collection in (SCORES, PROFILES):
+        bench.queue(collection, canned(b'{"not a page": {"at": "all"}}'))
+    gc.collect()
+    gc.disable()
+    try:
+        await bench.read()
+        left = [each for each in gc.get_objects() if isinstance(each, dict) and "not a page" in each]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class FleetStore(Store, Protocol):
 
     def turn(self, tenant_id: str | None) -> AbstractAsyncContextManager[None]: ...
 
-    async def survey(self, since: str, until: str) -> Survey: ...
+    async def survey(self, since: str, until: str, *, keep: bool = False) -> Survey: ...
 
 
 @define
@@ -200,7 +200,7 @@ class TenantTurns:
         this = slot(now - timedelta(seconds=SETTLE_LAG_S), beat_s)
         head = memory.readable_head(await self.store.load(CONNECTOR))
         since = head.get("heartbeat") or iso(parse_iso(this) - timedelta(seconds=beat_s))
-        self._survey = await self.store.survey(since, this)
+        self._survey = await self.store.survey(since, this, keep=True)
         self._stats = await self.store.stats()
         await self.deliver(CONNECTOR)
         sinks = [self._delivery(name, CONNECTOR).health() for name in self.app.deliveries]

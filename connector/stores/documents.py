@@ -56,6 +56,7 @@ from connector.stores.cursors import (
 )
 from connector.stores.documents_flaws import DocumentsFlaws
 from connector.stores.documents_read import DocumentsReader
+from connector.stores.documents_survey import DocumentsSurvey
 from connector.stores.documents_write import DocumentsWriter
 from connector.stores.numbered import Logs, Moved, Page, steady
 from connector.stores.packing import key_of, text_of
@@ -90,7 +91,8 @@ class DocumentsStore:
         self.max_days_a_commit = max_days_a_commit
         self._logs = Logs(documents)
         self._reader = DocumentsReader(self._logs)
-        self._flaws = DocumentsFlaws(self._logs, self._reader, clock)
+        self._survey = DocumentsSurvey(self._logs, self._reader, clock)
+        self._flaws = DocumentsFlaws(self._logs, self._reader, self._survey, clock)
         self._writer = DocumentsWriter(self._logs, self._reader, self._flaws, clock, max_bytes, self._committed)
         self._clock = clock
         self._lock = lock
@@ -189,12 +191,7 @@ class DocumentsStore:
 
     async def tenants(self) -> list[str]:
         """The ids of all tenants that have state; the connector's own state (tenant "") is not a tenant."""
-
-        async def look() -> list[str]:
-            view = await self._reader.view(None)
-            return sorted(text_of(t.key) for t in view.tenants.values() if t.generation and text_of(t.key))
-
-        return await steady(look)
+        return await steady(self._survey.tenants)
 
     # ---------------------------------------------------------------------------------------------------- the sinks
 
@@ -252,33 +249,17 @@ class DocumentsStore:
             )
 
     async def stats(self) -> Stats:
-        return await steady(self._reader.stats)
+        return await steady(self._survey.stats)
 
-    async def survey(self, since: str, until: str) -> Survey:
-        """Look at all tenants; accepted events are counted from `since` (inclusive) to `until` (exclusive)."""
+    async def survey(self, since: str, until: str, *, keep: bool = False) -> Survey:
+        """Look at all tenants; accepted events are counted from `since` (inclusive) to `until` (exclusive).
 
-        async def look() -> Survey:
-            logs = await self._logs.list("")
-            await self._logs.warm({name: found for name, found in logs.items() if name.split("/")[0] != "damaged"})
-            view = await self._reader.view(None)
-            heads = {
-                text_of(t.key): head for t in view.tenants.values() if (head := await self._reader.head(t)) is not None
-            }
-            accepted = dict.fromkeys(view.sinks, 0)
-            behind = set()
-            for tenant, sink, cursor in await self._reader.cursors(view, None):
-                accepted[sink.name] += sum(
-                    last - first + 1
-                    for entry in cursor.ledger
-                    if entry.outcome == settling.ACCEPTED and since <= entry.settled < until
-                    for first, last in settling.ranges(entry.spans)
-                )
-                waits = cursor.of(settling.DUE, settling.AGAIN) or beyond(tenant, cursor.position)
-                if waits and not sink.abandoned:
-                    behind.add(text_of(tenant.key))
-            return Survey(heads, accepted, frozenset(behind))
-
-        return await steady(look)
+        Tenants of which nothing moved since the last look are not read; `keep` lets that be true of other processes.
+        """
+        found = await steady(lambda: self._survey.survey(since, until))
+        if keep:
+            await self._survey.keep()
+        return found
 
     # ----------------------------------------------------------------------------------------------------- Operator
 
@@ -401,6 +382,7 @@ class DocumentsStore:
                     else:
                         await self._logs.delete(f"{tenant.key}/{series}", numbers)
                 await self._logs.delete_damaged(tenant.key)
+            await self._survey.forget()
 
         count = await steady(attempt)
         await steady(rest)
@@ -409,8 +391,9 @@ class DocumentsStore:
     async def purge(self, before: str) -> int:
         """Delete documents whose events are all old and settled everywhere, parked ones never; how many events."""
         count = 0
-        for key in (await steady(lambda: self._reader.view(None))).tenants:
-            count += await steady(partial(self._purge, key, lambda held: held.observed < before))
+        for tenant in (await steady(lambda: self._reader.view(None))).tenants.values():
+            if any(held.observed < before for held in tenant.held):
+                count += await steady(partial(self._purge, tenant.key, lambda held: held.observed < before))
         await self._flaws.prune(before)
         return count
 

@@ -17,8 +17,9 @@ from connector.ports import Clock, Flaw
 from connector.stores import flaws, settling
 from connector.stores.cursors import INDEX_BITS, MAX_EVENTS_A_COMMIT, Held, KnownSink, Tenant
 from connector.stores.documents_read import DocumentsReader
+from connector.stores.documents_survey import DocumentsSurvey
 from connector.stores.numbered import Logs
-from connector.stores.packing import key_of, name_of, text_of
+from connector.stores.packing import RESERVED, key_of, name_of, text_of
 
 AGAIN = "what it took since then is sent again"
 
@@ -26,18 +27,20 @@ AGAIN = "what it took since then is sent again"
 class DocumentsFlaws:
     """Remembers which flaws it has noted, and nothing else."""
 
-    def __init__(self, logs: Logs, reader: DocumentsReader, clock: Clock) -> None:
+    def __init__(self, logs: Logs, reader: DocumentsReader, survey: DocumentsSurvey, clock: Clock) -> None:
         self._logs = logs
         self._reader = reader
+        self._survey = survey
         self._clock = clock
         self._noted: set[str] = set()
 
     async def all(self) -> list[Flaw]:
         """Those that are noted, and those that looks of this process have met."""
-        view = await self._reader.view(None, placed=True)
+        await self._survey.ahead()
         found = {}
-        for tenant in view.tenants.values():
-            if tenant.key in self._reader.suspects:
+        for key in sorted(self._reader.suspects - RESERVED):
+            view = await self._reader.view(text_of(key), placed=True)
+            for tenant in view.tenants.values():
                 found.update({f.document: f for f in await self._of(tenant, view.sinks)})
         found.update({f.document: f for f in self._of_sinks()})
         found.update({f.document: f for f in (await self._notes()).values()})  # their count is the first

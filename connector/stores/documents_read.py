@@ -14,7 +14,7 @@ from itertools import chain, islice
 from attrs import evolve
 
 from connector.model import Event
-from connector.ports import Parked, Pending, Query, SinkStats, Stats
+from connector.ports import Parked, Pending, Query
 from connector.stores import listing, settling
 from connector.stores.cursors import (
     INDEX_BITS,
@@ -26,7 +26,6 @@ from connector.stores.cursors import (
     Row,
     Tenant,
     View,
-    beyond,
     fresh_of,
     meant,
     place_of,
@@ -50,12 +49,12 @@ class DocumentsReader:
         self._hashed = 0
         self._logs = logs
         self._missed: set[str] = set()
-        self._ahead: set[str] = set()
+        self.ahead: set[str] = set()
 
     @property
     def suspects(self) -> set[str]:
         """The keys of tenants of which something was found damaged, gone, or ahead of its log."""
-        return {name.partition("/")[0] for name in self._logs.damaged} | self._ahead
+        return {name.partition("/")[0] for name in self._logs.damaged} | self.ahead
 
     async def view(self, tenant_id: str | None, *, placed: bool = False, of: str | None = None) -> View:
         """All tenants or one, and all sinks; `placed` for those that are to be written, or looked at for flaws. A sink
@@ -79,7 +78,7 @@ class DocumentsReader:
             if tenant_key not in RESERVED:
                 logs.setdefault(tenant_key, {})[rest] = numbers
         sinks = await self.sinks(sinks_series)
-        tenants = {k: await self._rooted(Tenant(k, logs[k].pop("", {}), None, (), logs[k])) for k in sorted(logs)}
+        tenants = {k: await self.rooted(Tenant(k, logs[k].pop("", {}), None, (), logs[k])) for k in sorted(logs)}
         if placed:
             tenants = {k: await self._placed(tenant, sinks) for k, tenant in tenants.items()}
         return View(tenants, sinks)
@@ -102,7 +101,7 @@ class DocumentsReader:
         logs = {name.partition("/")[2]: numbers for name, numbers in series.items()}
         if not logs:
             return None
-        return await self._rooted(Tenant(key, logs.pop("", {}), None, (), logs))
+        return await self.rooted(Tenant(key, logs.pop("", {}), None, (), logs))
 
     async def to_write(self, tenant_id: str) -> Tenant | None:
         """A tenant that is to be written: with the highest number that a sink has seen."""
@@ -112,12 +111,13 @@ class DocumentsReader:
     async def _placed(self, tenant: Tenant, sinks: Mapping[str, KnownSink]) -> Tenant:
         seen = max([await self._position(tenant, sink) for sink in sinks.values()], default=0) >> INDEX_BITS
         if seen > max(tenant.numbers, default=0) or (tenant.cursors and not tenant.numbers):
-            self._ahead.add(tenant.key)
+            self.ahead.add(tenant.key)
         else:
-            self._ahead.discard(tenant.key)
+            self.ahead.discard(tenant.key)
         return evolve(tenant, seen=seen)
 
-    async def _rooted(self, tenant: Tenant) -> Tenant:
+    async def rooted(self, tenant: Tenant) -> Tenant:
+        """A tenant with what its root says."""
         root = await self._logs.root(tenant.key, tenant.numbers)
         held = [Held(*row) for row in root.header["held"]] if root else []
         lost = {name_of(tenant.key, h.n) for h in held if h.n not in tenant.numbers} - self._logs.damaged.keys()
@@ -262,35 +262,3 @@ class DocumentsReader:
             Pending(view.tenants[key].mark + n, await self.event(view.tenants[key], n), item.attempts, kind)
             for _, key, n, item in rows
         ]
-
-    async def stats(self) -> Stats:
-        view = await self.view(None)
-        found = []
-        for entry in view.sinks.values():
-            backlog = parked = cursor_at = 0
-            success: list[str] = []
-            oldest: list[str] = []
-            for tenant in view.tenants.values():
-                cursor = await self.cursor(tenant, entry)
-                due, again = cursor.of(settling.DUE), cursor.of(settling.AGAIN)
-                fresh = next(fresh_of(tenant, cursor.position), None)
-                backlog += len(due) + len(again) + beyond(tenant, cursor.position)
-                parked += len(cursor.of(settling.PARKED))
-                success += [cursor.last_success] if cursor.last_success else []
-                pending = [n for n in (*due[:1], *again[:1], fresh) if n is not None]
-                if pending:
-                    oldest.append(str((await self.event(tenant, min(pending))).data["observed_at"]))
-                cursor_at = max(cursor_at, tenant.mark + (due[0] - 1 if due else cursor.position))
-            found.append(
-                SinkStats(
-                    entry.name,
-                    cursor_at,
-                    backlog,
-                    parked,
-                    max(success, default=None),
-                    min(oldest, default=None),
-                    entry.abandoned,
-                )
-            )
-        events = sum(held.count for t in view.tenants.values() for held in t.held)
-        return Stats(events, self._logs.bytes or 0, tuple(sorted(found, key=lambda s: s.name)))

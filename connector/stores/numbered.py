@@ -9,7 +9,6 @@ ones before it, and a writer believes in its own document only as the newest, or
 A document that fails its check is left out and reported, never fatal; the next writer moves it to `damaged/`.
 """
 
-import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -37,7 +36,7 @@ CACHE_BYTES = 32 * 1024**2
 INFLATED = 16
 """How many documents are remembered as written, by bytes, and how many with their events inflated."""
 SIDE_BY_SIDE = 16
-"""How many documents `warm` reads at a time."""
+"""How many logs a look at all of them reads at a time."""
 
 Numbers = dict[int, int]
 """The numbers of a log, with the sizes of their documents."""
@@ -134,20 +133,6 @@ class Logs:
             if page is not None:
                 return page
         return None
-
-    async def warm(self, logs: Mapping[str, Numbers]) -> None:
-        """Read the newest document of each log, several at a time: a look at thousands of logs need not wait for each.
-
-        What is gone or damaged meanwhile is left to the look.
-        """
-        gate = asyncio.Semaphore(SIDE_BY_SIDE)
-
-        async def one(series: str, n: int) -> None:
-            async with gate:
-                with suppress(Moved):
-                    await self.read(series, n)
-
-        await asyncio.gather(*(one(series, max(numbers)) for series, numbers in logs.items() if numbers))
 
     async def page(self, series: str, n: int) -> Page:
         """A document that must be there; a damaged one is noted, and then the look is repeated without it."""

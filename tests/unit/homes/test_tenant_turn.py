@@ -128,6 +128,31 @@ async def test_a_turn_without_news_costs_what_the_readme_of_azure_says(tmp_path:
     assert counting.asked["get"] == 3 * int(told[3])
 
 
+async def test_a_look_after_all_reads_nobody_of_whom_nothing_moved(tmp_path: Path) -> None:
+    """Each in a new process, as an instance of a function app is: what it asks does not grow with the tenants."""
+    asked = {}
+    for tenants in (2, 12):
+        folder = tmp_path / str(tenants)
+        folder.mkdir()
+        for what in ("", "", "at rest", "a round", "moved"):
+            async with home(folder, tenants) as (turns, _, _):
+                logs = turns.store._logs  # type: ignore[attr-defined] # the place below the store
+                counting = logs._documents = logs.listing.documents = Counting(logs._documents)
+                if what == "a round":
+                    await one_round(turns)
+                    continue
+                if not what:
+                    await one_round(turns)
+                await turns.tend()
+                asked[what, tenants] = counting.asked
+    assert asked["at rest", 2] == asked["at rest", 12]
+    assert asked["at rest", 12]["list"] == 1
+    assert asked["at rest", 12]["create"] == 0
+    assert asked["at rest", 12]["get"] <= 6
+    assert asked["moved", 12]["list"] == 1
+    assert asked["moved", 12]["get"] <= 6 + 2 * 12
+
+
 # ----------------------------------------------------------------------------------------------------------- messages
 
 

@@ -7,12 +7,13 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from connector.clock import SimulatedClock
 from connector.errors import Conflict, StoreError
-from connector.ports import Documents, Query, Settlement, Start, State
+from connector.ports import Documents, Query, Settlement, Start, State, Stats, Survey
 from connector.stores.documents import DocumentsStore
+from connector.stores.packing import pack
 from tests.contract.store_contract import AFTER_ALL, CONTOSO, FABRIKAM, T1, add, event, events, numbers, settle
 from tests.fakes.documents import Crash, Memory, Perilous
 from tests.unit.stores.test_documents import STEPS, picture, undisturbed
@@ -207,3 +208,92 @@ async def test_a_turn_of_all_lists_once_for_many_questions() -> None:
         assert await store.load(FABRIKAM) is not None
         assert numbers(await store.due("siem", 10, FABRIKAM)) == [0, 1]
     assert memory.lists == {"": 1}
+
+
+# ------------------------------------------------------------------------------------------------- all at a glance
+
+
+async def many(memory: Memory, count: int = 20) -> list[str]:
+    names = [f"{n:08d}-0000-4000-8000-000000000000" for n in range(count)]
+    store = opened(memory)
+    await store.attach([Start("siem")])
+    for n, name in enumerate(names):
+        await store.commit(name, State(parts={"head": name.encode()}), [event(n, tenant=name)])
+        await settle(store, "siem", accept=[n], at=T1, tenant=name)
+    return names
+
+
+async def glance(store: DocumentsStore) -> tuple[Survey, Stats]:
+    return await store.survey(T1, AFTER_ALL, keep=True), await store.stats()
+
+
+async def test_a_new_process_reads_only_tenants_that_moved() -> None:
+    memory = Counted()
+    names = await many(memory)
+    before = await glance(opened(memory))
+    memory.reads = 0
+    found, stats = await glance(opened(memory))
+    assert (found, evolve(stats, bytes=0)) == (before[0], evolve(before[1], bytes=0))
+    assert memory.reads == 2, "the sink's life, and what was written down"
+    assert await opened(memory).flaws() == []
+
+    await opened(memory).commit(names[3], State(1, {"head": b"new"}), [event(100, tenant=names[3])])
+    memory.reads = 0
+    store = opened(memory)
+    found, stats = await glance(store)
+    assert (found.heads[names[3]], found.behind, stats.sinks[0].backlog) == (b"new", frozenset({names[3]}), 1)
+    assert memory.reads <= 6
+    assert [name for name in memory.kept if name.startswith("seen.")] == ["seen.1/000000000002.rows"]
+    await settle(store, "siem", accept=[100], at=T1, tenant=names[3])
+    found, stats = await glance(opened(memory))
+    assert (found.behind, found.accepted, stats.sinks[0].backlog) == (frozenset(), {"siem": 21}, 0)
+
+
+@pytest.mark.parametrize("torn", [b"", b"rubbish", pack({"rows": []}), pack({"rows": {"a": {"at": 1}}}), pack({})])
+async def test_rows_that_cannot_be_read_only_cost_reads(torn: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    memory = Counted()
+    await many(memory)
+    before = await glance(opened(memory))
+    memory.kept["seen.1/000000000001.rows"] = torn
+    store = opened(memory)
+    found, _ = await glance(store)
+    assert found == before[0]
+    assert "store.rows_unreadable" in caplog.text
+    assert await store.verify() == []
+
+
+async def test_what_is_asked_of_long_ago_is_read_and_not_guessed() -> None:
+    memory = Memory()
+    await many(memory)
+    await glance(opened(memory))
+    assert (await opened(memory).survey("2020-01-01T00:00:00Z", AFTER_ALL)).accepted == {"siem": 20}
+
+
+async def test_nothing_of_a_forgotten_tenant_is_left_in_what_is_written_down() -> None:
+    memory = Memory()
+    names = await many(memory)
+    await glance(opened(memory))
+    store = opened(memory)
+    await store.forget(names[0])
+    assert not [name for name in memory.kept if name.startswith("seen.")]
+    assert names[0] not in (await glance(store))[0].heads
+    assert len((await glance(opened(memory)))[0].heads) == 19
+
+
+async def test_damage_is_seen_behind_what_was_written_down() -> None:
+    memory = Memory()
+    names = await many(memory)
+    await glance(opened(memory))
+    newest = max(name for name in memory.kept if name.startswith(f"{names[0]}/0"))
+    memory.kept[newest] = b"torn"
+    store = opened(memory)
+    found, stats = await glance(store)
+    assert (names[0] in found.heads, stats.events) == (False, 19)
+    assert [f.document for f in await store.flaws()] == [newest]
+
+
+async def test_a_place_that_takes_nothing_can_be_looked_at() -> None:
+    memory = Memory()
+    await many(memory)
+    full = Perilous(memory, full_at=1)
+    assert len((await glance(opened(full)))[0].heads) == 20

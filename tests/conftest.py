@@ -32,6 +32,7 @@ LONG = frozenset(
         *("real/test_report_browser.py", "real/test_languages_browser.py"),
         *(f"simulation/test_{name}.py" for name in ("daemon_month", "disk_full", "failure_classes", "many_tenants")),
         *(f"simulation/test_{name}.py" for name in ("hec_accounting", "ingestion_accounting")),
+        "unit/stores/test_sqlite_migration.py",
         *(f"crash/test_{name}.py" for name in ("failing_disk", "kill9", "power_loss_in_a_life", "weeks")),
         *(
             f"hostile/test_{name}.py"

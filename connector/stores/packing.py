@@ -20,6 +20,7 @@ MAX_KEY = 150
 RESERVED = frozenset({"sinks", "damaged"})
 """First steps of names that are no tenant's."""
 
+_ZLIB_OR_GZIP = zlib.MAX_WBITS + 32
 _PLAIN = re.compile(rb"[a-z0-9-]")
 _KEY = re.compile(r"(?:[a-z0-9-]|_[0-9a-f]{2})+")
 
@@ -59,8 +60,8 @@ def unpack(raw: bytes) -> Unpacked:
 
 
 def inflate(data: bytes, max_bytes: int) -> bytes:
-    """Compressed data as it was, up to a size. Raises ValueError."""
-    inflater = zlib.decompressobj()
+    """Compressed data (zlib or gzip) as it was, up to a size. Raises ValueError."""
+    inflater = zlib.decompressobj(wbits=_ZLIB_OR_GZIP)
     try:
         plain = inflater.decompress(data, max_bytes)
     except zlib.error as error:

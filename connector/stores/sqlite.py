@@ -2,8 +2,8 @@
 
 Here is how it is worked with: one connection, on a thread of its own, so that an fsync never stops the event loop. The
 tables and their meaning live in sqlite_events.py and sqlite_sinks.py; how the file is made and opened, in
-sqlite_file.py. Nothing of the tables is remembered in the process, so that an operator's command in a second process
-counts at the very next turn.
+sqlite_file.py. What the tables say of an event is not remembered in the process, so that an operator's command in a
+second process counts at the very next turn; only what was just committed need not be unpacked again (recent.py).
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from attrs import evolve
 
 from connector.clock import iso
 from connector.errors import StoreError
-from connector.formats import cloudevents
 from connector.model import Event
 from connector.ports import (
     Clock,
@@ -33,10 +32,13 @@ from connector.ports import (
     State,
     Stats,
 )
-from connector.stores import sqlite_events, sqlite_flaws, sqlite_sinks
+from connector.stores import chunks, sqlite_events, sqlite_flaws, sqlite_sinks
 from connector.stores.flaws import current
 from connector.stores.lock import Mark, WriterLock, real_path, take_lock
+from connector.stores.recent import Recent
+from connector.stores.sqlite_events import Unreadable
 from connector.stores.sqlite_file import (
+    SHRINK_PAGES,
     create,
     empty_log,
     make_folder,
@@ -46,9 +48,9 @@ from connector.stores.sqlite_file import (
     size_bytes,
     store_error,
     transaction,
-    unbind,
     used_bytes,
 )
+from connector.stores.sqlite_layout import unbind
 from connector.stores.whereabouts import arrived, home_of
 
 _log = logging.getLogger(__name__)
@@ -58,7 +60,6 @@ _T = TypeVar("_T")
 
 _PURGE_EVENTS = 5_000
 _SHED_EVENTS = 1_000
-_SHRINK_PAGES = 2_000
 """One purge works in steps of this size, so that deliveries go on in between."""
 
 
@@ -102,6 +103,7 @@ class SqliteStore:
         self._closed = False
         self._lock: WriterLock | None = None
         self._connection: sqlite3.Connection | None = None
+        self._recent: Recent[int] = Recent()
 
     async def __aenter__(self) -> Self:
         return self
@@ -151,6 +153,7 @@ class SqliteStore:
         purged = 0
         while step := await self._run(sqlite_events.purge, before, _PURGE_EVENTS):
             purged += step
+            self._recent.clear()
         await self._run(sqlite_events.prune_ledger)
         await self._run(sqlite_flaws.prune, before)
         await self._shrink()
@@ -164,6 +167,7 @@ class SqliteStore:
             events, until = await self._run(sqlite_events.shed, _SHED_EVENTS)
             if not events:
                 break
+            self._recent.clear()
             shed = Shed(shed.events + events, max(shed.until, until))
         if shed.events:
             await self._run(sqlite_events.prune_ledger)
@@ -214,9 +218,11 @@ class SqliteStore:
 
         In steps, so that deliveries and polls go on: what is kept of it besides its events goes last.
         """
-        forgotten = 0
-        while step := await self._run(sqlite_events.forget, tenant_id, generation, _PURGE_EVENTS):
+        forgotten, done = 0, False
+        while not done:
+            step, done = await self._run(sqlite_events.forget, tenant_id, generation, _PURGE_EVENTS)
             forgotten += step
+            self._recent.clear()
         await self._run(sqlite_events.prune_ledger)
         await self._shrink()
         return forgotten
@@ -285,11 +291,12 @@ class SqliteStore:
         self._connection = self._lock = None
 
     async def _shrink(self) -> None:
-        while await self._run(shrink, _SHRINK_PAGES):
+        while await self._run(shrink, SHRINK_PAGES):
             pass
 
     def _commit(self, connection: sqlite3.Connection, tenant_id: str, state: State, events: Sequence[Event]) -> State:
-        rows = [sqlite_events.row_of(event) for event in events]
+        rows = [chunks.row_of(event) for event in events]
+        packed = list(chunks.pack(rows))
         if self._lock is not None:
             self._lock.check()
         with transaction(connection):
@@ -297,9 +304,10 @@ class SqliteStore:
                 self._refuse_when_full(connection)
             generation = sqlite_events.next_generation(connection, tenant_id, state.generation)
             sqlite_events.write_parts(connection, tenant_id, state)
-            sqlite_events.add(connection, rows)
+            added = sqlite_events.add(connection, rows, packed)
             if self._lock is not None:
                 sqlite_flaws.count_commit(connection)
+        self._recent.keep((seq, events[place], len(rows[place].line)) for seq, place in added)
         if self._lock is not None:
             self._lock.committed()
         return State(generation, state.parts, state.parts)
@@ -308,8 +316,8 @@ class SqliteStore:
         if self._max_bytes is None or size_bytes(connection, self._path) < self._max_bytes:
             return
         pinning = connection.execute(
-            "SELECT name, beyond + (SELECT count(*) FROM item i WHERE i.sink = s.sink AND i.state IN ('due', 'again'))"
-            " FROM sink s ORDER BY 2 DESC LIMIT 1"
+            "SELECT name, beyond + (SELECT coalesce(sum(items), 0) FROM tally t"
+            " WHERE t.sink = s.sink AND t.state IN ('due', 'again')) FROM sink s ORDER BY 2 DESC LIMIT 1"
         ).fetchone()
         who = f"; sink {unbind(pinning[0])} has not taken {pinning[1]} events" if pinning and pinning[1] else ""
         raise StoreError(
@@ -330,21 +338,32 @@ class SqliteStore:
     ) -> list[Pending]:
         if not again:
             sqlite_sinks.pass_over(connection, sink, limit, without)
-        with transaction(connection, "DEFERRED"):
-            rows = sqlite_sinks.due(connection, sink, limit, tenant_id, without, again=again)
-        pending, unreadable = [], {}
-        for seq, body, attempts, kind in rows:
-            try:
-                pending.append(Pending(seq, cloudevents.loads(body), attempts, kind))
-            except sqlite_events.UNREADABLE as error:
-                unreadable[seq] = f"unreadable in the state store: {error}"
-        if unreadable:  # one damaged row must not hold up the queue: parked, where the operator sees it
-            _log.error("store.unreadable_events", extra={"sink": sink, "seqs": sorted(unreadable)})
-            for seq, why in unreadable.items():  # noted while the sinks that lack it are still known
-                sqlite_flaws.unreadable_event(connection, seq, why, iso(self._clock.now()))
-            sqlite_sinks.settle(connection, sink, Settlement(at=iso(self._clock.now()), parked=unreadable))
-            return pending or self._due(connection, sink, limit, tenant_id, without, again=again)
-        return pending
+        look = limit
+        while True:
+            with transaction(connection, "DEFERRED"):
+                rows = sqlite_sinks.due(connection, sink, look, tenant_id, without, again=again)
+                events = sqlite_events.read(connection, [seq for seq, _, _ in rows], self._recent)
+            pending = []
+            unreadable = {}
+            for seq, attempts, kind in rows:
+                event = events[seq]
+                if isinstance(event, Unreadable):
+                    unreadable[seq] = event
+                else:
+                    pending.append(Pending(seq, event, attempts, kind))
+            if unreadable:
+                self._park(connection, sink, unreadable)
+            if pending or not unreadable:
+                return pending[:limit]
+            look = limit + max(event.last - event.first for event in unreadable.values())  # beyond what is damaged
+
+    def _park(self, connection: sqlite3.Connection, sink: str, unreadable: Mapping[int, Unreadable]) -> None:
+        """What is damaged must not hold up the queue: parked, where the operator sees it."""
+        _log.error("store.unreadable_events", extra={"sink": sink, "seqs": sorted(unreadable)})
+        at = iso(self._clock.now())
+        sqlite_flaws.note_unreadable(connection, unreadable.values(), at)  # while the sinks that lack it are known
+        words = {seq: f"unreadable in the state store: {event.why}" for seq, event in unreadable.items()}
+        sqlite_sinks.settle(connection, sink, Settlement(at=at, parked=words))
 
     def _stats(self, connection: sqlite3.Connection) -> Stats:
         if self._lock is not None:

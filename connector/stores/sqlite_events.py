@@ -1,19 +1,29 @@
 """The tables of state and events, in SQL: what is remembered of each tenant, history, and what is deleted of them.
 
-No thread is known here, no file, and no sink (sqlite_sinks.py). `next_generation`, `write_parts` and `add` are steps of
-one transaction; every other function is a transaction of its own.
+No thread is known here, no file, and no sink (sqlite_sinks.py). `next_generation`, `write_parts`, `add` and `read` are
+steps of one transaction; every other function is a transaction of its own. Events lie in chunks (chunks.py): the event
+`seq` is line `seq - first` of the chunk that it is in. Each id is indexed once, which keeps it from coming again.
 """
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from itertools import groupby, islice
 from typing import Any
+
+from attrs import frozen
 
 from connector.errors import Conflict
 from connector.formats import cloudevents
-from connector.model import STREAM_OF_TYPE, Event
+from connector.model import Event
 from connector.ports import Query, State
-from connector.stores.sqlite_file import bind, transaction, unbind
+from connector.stores import chunks
+from connector.stores.chunks import UNREADABLE, Row
+from connector.stores.cursors import meant
+from connector.stores.recent import Recent
+from connector.stores.sqlite_file import transaction
+from connector.stores.sqlite_layout import bind, unbind
 
 
 def load(connection: sqlite3.Connection, tenant_id: str) -> State | None:
@@ -63,160 +73,361 @@ def write_parts(connection: sqlite3.Connection, tenant_id: str, state: State) ->
     connection.executemany("DELETE FROM state WHERE tenant = ? AND part = ?", gone)
 
 
-def row_of(event: Event) -> tuple[object, ...]:
-    return (
-        bind(event.id),
-        bind(event.entry),
-        bind(event.type),
-        bind(event.subject),
-        bind(str(event.data["observed_at"])),
-        cloudevents.dumps(event),
-    )
-
-
-def add(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+def add(connection: sqlite3.Connection, rows: Sequence[Row], packed: Sequence[chunks.Chunk]) -> list[tuple[int, int]]:
+    """Add those whose id is not there yet; (number, place in `rows`) of each. `packed`: the chunks of all of them."""
     if not rows:
-        return
-    added = connection.executemany(
-        "INSERT INTO event (id, tenant, type, subject, observed_at, body) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO NOTHING",
-        rows,
-    ).rowcount
-    connection.execute("UPDATE total SET events = events + ?", (added,))
-    connection.execute("UPDATE sink SET beyond = beyond + ?", (added,))
+        return []
+    (last,) = connection.execute("SELECT last FROM total").fetchone()
+    first = last + 1
+    added: Sequence[int] = range(len(rows))
+    if not _index(connection, [(row.key, seq) for seq, row in enumerate(rows, first)]):
+        new = {row.key: place for place, row in reversed(list(enumerate(rows)))}  # the first of those that are the same
+        known = "SELECT 1 FROM id WHERE id = ?"
+        added = sorted(place for key, place in new.items() if connection.execute(known, (key,)).fetchone() is None)
+        packed = list(chunks.pack([rows[place] for place in added]))
+        _index(connection, [(rows[place].key, seq) for seq, place in enumerate(added, first)])
+    _insert(connection, first, packed)
+    connection.execute("UPDATE total SET events = events + ?1, last = last + ?1", (len(added),))
+    connection.execute("UPDATE sink SET beyond = beyond + ?", (len(added),))
+    return list(enumerate(added, first))
 
 
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+def _index(connection: sqlite3.Connection, ids: list[tuple[chunks.Key, int]]) -> bool:
+    """All of them or, where one is there already, none."""
+    ids.sort(key=lambda row: (isinstance(row[0], str), row[0]))  # neighbours in the index come one after the other
+    connection.execute("SAVEPOINT ids")
+    indexed = connection.executemany("INSERT INTO id VALUES (?, ?) ON CONFLICT (id) DO NOTHING", ids).rowcount
+    whole = max(0, indexed) == len(ids)
+    if not whole:
+        connection.execute("ROLLBACK TO ids")
+    connection.execute("RELEASE ids")
+    return whole
 
 
-def event_of(row: tuple[Any, ...]) -> Event:
-    """The event of a row of EVENT_COLUMNS; of an unreadable body remains what the other columns say."""
-    event_id, tenant, event_type, subject, observed_at, body = row
+_INSERT = "INSERT INTO chunk (first, last, tenant, observed_at, types, ids, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def _insert(connection: sqlite3.Connection, first: int, packed: Iterable[chunks.Chunk]) -> None:
+    for chunk in packed:
+        last = first + chunk.count - 1
+        fields = (bind(chunk.tenant), bind(chunk.observed_at), bind(chunk.types), chunk.ids, chunk.body)
+        connection.execute(_INSERT, (first, last, *fields))
+        first = last + 1
+
+
+# ----------------------------------------------------------------------------------------------------------- reading
+
+
+@frozen
+class Unreadable:
+    """Why an event cannot be read, and for which numbers that is so: its own, or those of a whole chunk."""
+
+    why: str
+    first: int
+    last: int
+    tenant: str
+    remains: Event
+
+
+@frozen
+class Held:
+    """A chunk of the table without its body."""
+
+    first: int
+    last: int
+    tenant: str
+    observed_at: str
+    types: tuple[str, ...]
+    ids: bytes | str
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first, self.last + 1)
+
+
+HELD_COLUMNS = "c.first, c.last, c.tenant, c.observed_at, c.types, c.ids"
+
+
+def held(row: Sequence[Any]) -> Held:
+    first, last, tenant, observed_at, types, ids = row
+    return Held(first, last, unbind(tenant), unbind(observed_at), tuple(unbind(types).split("\n")), ids)
+
+
+def chunk_of(connection: sqlite3.Connection, seq: int) -> Held | None:
+    row = connection.execute(
+        f"SELECT {HELD_COLUMNS} FROM chunk c WHERE first <= ? ORDER BY first DESC LIMIT 1",  # noqa: S608 (constants)
+        (seq,),
+    ).fetchone()
+    return None if row is None or row[1] < seq else held(row)
+
+
+def seq_of(connection: sqlite3.Connection, event_id: str) -> int | None:
+    found = connection.execute("SELECT seq FROM id WHERE id = ?", (chunks.key_of(event_id),)).fetchone()
+    return None if found is None else int(found[0])
+
+
+def read(
+    connection: sqlite3.Connection, numbers: Iterable[int], recent: Recent[int] | None = None
+) -> dict[int, Event | Unreadable]:
+    """These events, as far as they are there: of those in `recent` no body is read, of the others each chunk once."""
+    found: dict[int, Event | Unreadable] = {}
+    missing = []
+    for seq in numbers:
+        event = None if recent is None else recent.get(seq)
+        if event is None:
+            missing.append(seq)
+        else:
+            found[seq] = event
+    missing.sort()
+    while missing:
+        chunk = chunk_of(connection, missing[0])
+        if chunk is None:
+            del missing[0]
+            continue
+        here = [seq for seq in missing if seq <= chunk.last]
+        found.update(_events(connection, chunk, here))
+        del missing[: len(here)]
+    return found
+
+
+def _events(
+    connection: sqlite3.Connection, chunk: Held, numbers: Iterable[int], needles: Sequence[bytes] = ()
+) -> Iterator[tuple[int, Event | Unreadable]]:
+    """Events of a chunk by number; with `needles`, only those whose line holds one of them."""
     try:
-        return cloudevents.loads(body)
-    except UNREADABLE:
-        return Event(
-            id=unbind(event_id),
-            source="urn:secure-score:unreadable",
-            type=unbind(event_type),
-            subject=unbind(subject),
-            time=unbind(observed_at),
-            data={
-                "stream": STREAM_OF_TYPE.get(unbind(event_type), "health"),
-                "observed_at": unbind(observed_at),
-                "tenant": {"id": unbind(tenant)} if tenant else None,
-                "severity": 0,
-                "backfilled": False,
-                "summary": "Unreadable in the state store",
-            },
-        )
+        lines = _lines(connection, chunk)
+    except UNREADABLE as error:
+        for seq in numbers:
+            remains = _remains(chunk, seq, b"")
+            yield seq, Unreadable(str(error), chunk.first, chunk.last, chunk.tenant, remains)
+        return
+    for seq in numbers:
+        line = lines[seq - chunk.first]
+        if needles and not any(needle in line for needle in needles):
+            continue
+        try:
+            yield seq, cloudevents.loads(line)
+        except UNREADABLE as error:
+            yield seq, Unreadable(str(error), seq, seq, chunk.tenant, _remains(chunk, seq, line))
 
 
-# CAST: a body that is no longer UTF-8 must reach us as bytes, or the driver fails the whole query.
-EVENT_COLUMNS = "e.id, e.tenant, e.type, e.subject, e.observed_at, CAST(e.body AS BLOB)"
+def _lines(connection: sqlite3.Connection, chunk: Held) -> list[bytes]:
+    """Raises one of UNREADABLE."""
+    (body,) = connection.execute("SELECT CAST(body AS BLOB) FROM chunk WHERE first = ?", (chunk.first,)).fetchone()
+    return chunks.lines_of(body, len(chunk.numbers))
+
+
+def _remains(chunk: Held, seq: int, line: bytes) -> Event:
+    try:
+        event_id = chunks.id_of(chunks.keys_of(chunk.ids)[seq - chunk.first])
+    except (*UNREADABLE, IndexError):
+        event_id = f"event {seq}"
+    return chunks.remains(event_id, chunk.tenant, chunk.types, chunk.observed_at, line)
 
 
 def history(connection: sqlite3.Connection, query: Query) -> list[Event]:
-    terms, values, tail = selection(query)
-    rows = connection.execute(
-        f"SELECT {EVENT_COLUMNS} FROM event e WHERE {terms} {tail}",  # noqa: S608 (only our own constants are joined)
-        values,
-    )
-    return [event_of(row) for row in rows]
+    with transaction(connection, "DEFERRED"):
+        return [event for _, _, event in _limited(matching(connection, query), query)]
 
 
-# CASE: a damaged body is of no unit, and does not fail the whole query.
-_OF_UNITS = (
-    "CASE WHEN json_valid(e.body) THEN json_extract(e.body, '$.data.unit.id') IN (SELECT value FROM json_each(?))"
-    " OR json_extract(e.body, '$.data.unit.id') || '/' || coalesce(json_extract(e.body, '$.data.unit.score'), '')"
-    " IN (SELECT value FROM json_each(?)) END"
-)
+def _limited(found: Iterator[Any], query: Query) -> Iterator[Any]:
+    return found if query.limit is None else islice(found, max(0, query.limit))
 
 
-def selection(query: Query) -> tuple[str, list[object], str]:
-    """A query as SQL: conditions on `e`, their values, and order with limit."""
-    terms: list[str] = ["1"]
-    values: list[object] = []
+def matching(
+    connection: sqlite3.Connection, query: Query, settled: tuple[int, frozenset[int]] | None = None
+) -> Iterator[tuple[int, str, Event]]:
+    """(number, tenant, event) of what a query means, in its order, its limit aside.
+
+    With `settled`, a position and the numbers that are open before it: only what is settled there.
+    """
+    needles = [] if query.subject is None else [chunks.needle("subject", query.subject)]
+    for chunk, candidates in _candidates(connection, query):
+        numbers = candidates
+        types = [t for t in chunk.types if meant_type(t, query)]
+        if not types and not meant_type(chunks.UNKNOWN_TYPE, query):
+            continue
+        if settled is not None:
+            position, still_open = settled
+            numbers = [seq for seq in candidates if seq <= position and seq not in still_open]
+        sought = needles
+        if not needles and len(types) < len(chunk.types):
+            sought = [chunks.needle("type", cloudevents.TYPE_PREFIX + t) for t in types]
+        for seq, event in _events(connection, chunk, numbers, sought) if numbers else ():
+            whole = event.remains if isinstance(event, Unreadable) else event
+            if meant(whole, query):
+                yield seq, chunk.tenant, whole
+
+
+def meant_type(event_type: str, query: Query) -> bool:
+    return not query.types or any(fnmatchcase(event_type, glob) for glob in query.types)
+
+
+def _candidates(connection: sqlite3.Connection, query: Query) -> Iterator[tuple[Held, Sequence[int]]]:
+    """The chunks that may hold what is meant, each with its numbers in question, in the order of the query."""
+    terms, values = ["1"], []
+    for term, value in (
+        ("c.tenant = ?", query.tenant_id),
+        ("c.observed_at >= ?", query.since),
+        ("c.observed_at < ?", query.until),
+    ):
+        if value is not None:
+            terms.append(term)
+            values.append(bind(value))
+    wanted: dict[int, list[int]] | None = None
     if query.ids:
-        terms.append("e.id IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps(list(query.ids)))
-    if query.tenant_id is not None:
-        terms.append("e.tenant = ?")
-        values.append(bind(query.tenant_id))
-    if query.types:
-        terms.append("(" + " OR ".join(["e.type GLOB ?"] * len(query.types)) + ")")
-        values += [bind(glob.replace("[!", "[^")) for glob in query.types]  # SQLite negates a set with ^
-    if query.subject is not None:
-        terms.append("e.subject = ?")
-        values.append(bind(query.subject))
-    if query.units:
-        terms.append(_OF_UNITS)
-        values += [json.dumps(list(query.units))] * 2
-    if query.since is not None:
-        terms.append("e.observed_at >= ?")
-        values.append(bind(query.since))
-    if query.until is not None:
-        terms.append("e.observed_at < ?")
-        values.append(bind(query.until))
+        found = sorted({seq for seq in (seq_of(connection, event_id) for event_id in query.ids) if seq is not None})
+        wanted = {}
+        for seq in found:
+            chunk = chunk_of(connection, seq)
+            if chunk is not None:
+                wanted.setdefault(chunk.first, []).append(seq)
+        terms.append("c.first IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(list(wanted)))
     order = "DESC" if query.newest_first else "ASC"
-    limit = "" if query.limit is None else f" LIMIT {max(0, query.limit):d}"
-    return " AND ".join(terms), values, f"ORDER BY e.seq {order}{limit}"
+    for row in connection.execute(
+        f"SELECT {HELD_COLUMNS} FROM chunk c WHERE {' AND '.join(terms)} ORDER BY c.first {order}",  # noqa: S608 (constants)
+        values,
+    ):
+        chunk = held(row)
+        numbers: Sequence[int] = chunk.numbers if wanted is None else wanted[chunk.first]
+        yield chunk, numbers[::-1] if query.newest_first else numbers
 
 
 # --------------------------------------------------------------------------------------------------------- deletion
 
+# What every sink, attached or abandoned, has gone past.
+_PAST = "c.last <= (SELECT coalesce(min(position), c.last) FROM sink)"
+_OPEN = "SELECT count(DISTINCT i.seq) FROM item i WHERE i.seq BETWEEN c.first AND c.last AND i.state != 'discarded'"
+
 
 def purge(connection: sqlite3.Connection, before: str, limit: int) -> int:
-    """Delete up to `limit` events that are old and settled by every sink, attached or abandoned."""
+    """Delete some `limit` events that are old and settled by every sink; of a chunk, those that are."""
+    purged = 0
     with transaction(connection):
-        purged = connection.execute(
-            "DELETE FROM event WHERE seq IN (SELECT e.seq FROM event e WHERE e.observed_at < ?"
-            " AND e.seq <= (SELECT coalesce(min(position), e.seq) FROM sink)"
-            " AND NOT EXISTS (SELECT 1 FROM item i WHERE i.seq = e.seq AND i.state != 'discarded') LIMIT ?)",
-            (bind(before), limit),
-        ).rowcount
-        connection.execute("UPDATE total SET events = events - ?", (purged,))
-        return purged
+        rows = connection.execute(
+            f"SELECT {HELD_COLUMNS}, ({_OPEN}) AS waiting FROM chunk c WHERE observed_at < ? AND {_PAST}"  # noqa: S608
+            " AND waiting <= c.last - c.first",
+            (bind(before),),
+        )
+        chosen = []
+        for *row, waiting in rows:
+            chunk = held(row)
+            if waiting and not _is_readable(connection, chunk):
+                continue  # nothing of it can be kept without the rest
+            chosen.append((chunk, bool(waiting)))
+            purged += row[1] - row[0] + 1 - waiting
+            if purged >= limit:
+                break
+        rows.close()
+        return sum(_delete(connection, chunk, keep_open=waiting) for chunk, waiting in chosen)
+
+
+def _delete(connection: sqlite3.Connection, chunk: Held, *, keep_open: bool = False) -> int:
+    """Delete a chunk, with all that refers to it; what sinks have open of it may be kept. Returns how many events."""
+    keys = _keys(connection, chunk)
+    kept: list[int] = []
+    lines: list[bytes] = []
+    if keep_open:
+        opened = "SELECT DISTINCT seq FROM item WHERE seq BETWEEN ? AND ? AND state != 'discarded' ORDER BY seq"
+        kept = [seq for (seq,) in connection.execute(opened, (chunk.first, chunk.last))]
+        lines = _lines(connection, chunk)
+    gone = sorted(set(chunk.numbers).difference(kept))
+    connection.execute("DELETE FROM chunk WHERE first = ?", (chunk.first,))
+    for _, run in groupby(enumerate(kept), lambda pair: pair[1] - pair[0]):
+        numbers = [seq for _, seq in run]
+        rows = [
+            Row(keys[seq], chunk.tenant, chunk.observed_at, _type_in(chunk, line), line)
+            for seq, line in ((seq, lines[seq - chunk.first]) for seq in numbers)
+        ]
+        _insert(connection, numbers[0], chunks.pack(rows))
+    connection.executemany("DELETE FROM id WHERE id = ?", [(keys[seq],) for seq in gone if seq in keys])
+    connection.execute(
+        "DELETE FROM item WHERE seq BETWEEN ? AND ? AND seq NOT IN (SELECT value FROM json_each(?))",
+        (chunk.first, chunk.last, json.dumps(kept)),
+    )
+    connection.execute("UPDATE total SET events = events - ?", (len(gone),))
+    return len(gone)
+
+
+def _is_readable(connection: sqlite3.Connection, chunk: Held) -> bool:
+    try:
+        return bool(_lines(connection, chunk))
+    except UNREADABLE:
+        return False
+
+
+def _keys(connection: sqlite3.Connection, chunk: Held) -> dict[int, chunks.Key]:
+    """The indexed ids of a chunk by number; where it does not know them any more, by a walk through the index."""
+    try:
+        keys = chunks.keys_of(chunk.ids)
+    except UNREADABLE:
+        keys = []
+    if len(keys) == len(chunk.numbers):
+        return dict(zip(chunk.numbers, keys, strict=True))
+    return dict(connection.execute("SELECT seq, id FROM id WHERE seq BETWEEN ? AND ?", (chunk.first, chunk.last)))
+
+
+def _type_in(chunk: Held, line: bytes) -> str:
+    """Of a line that cannot be read: all that it may be, as the chunk said."""
+    here = [t for t in chunk.types if chunks.needle("type", cloudevents.TYPE_PREFIX + t) in line]
+    return here[0] if len(here) == 1 else "\n".join(chunk.types)
 
 
 def prune_ledger(connection: sqlite3.Connection) -> None:
     with transaction(connection):
-        connection.execute("DELETE FROM ledger WHERE NOT EXISTS (SELECT 1 FROM event WHERE seq BETWEEN lo AND hi)")
+        connection.execute(
+            "DELETE FROM ledger WHERE lo > coalesce("
+            "(SELECT last FROM chunk WHERE first <= ledger.hi ORDER BY first DESC LIMIT 1), 0)"
+        )
 
 
 def shed(connection: sqlite3.Connection, limit: int) -> tuple[int, str]:
-    """Delete up to `limit` of the oldest events that every sink has settled; how many, and their newest moment."""
+    """Delete some `limit` of the oldest events that every sink has settled; how many, and their newest moment."""
     with transaction(connection):
         rows = connection.execute(
-            "SELECT e.seq, e.observed_at FROM event e WHERE e.seq <= (SELECT coalesce(min(position), e.seq) FROM sink)"
-            " AND NOT EXISTS (SELECT 1 FROM item i WHERE i.seq = e.seq AND i.state != 'discarded')"
-            " ORDER BY e.seq LIMIT ?",
-            (limit,),
-        ).fetchall()
-        connection.executemany("DELETE FROM event WHERE seq = ?", [(seq,) for seq, _ in rows])
-        connection.execute("UPDATE total SET events = events - ?", (len(rows),))
-        return len(rows), max((unbind(observed_at) for _, observed_at in rows), default="")
+            f"SELECT {HELD_COLUMNS} FROM chunk c WHERE {_PAST} AND ({_OPEN}) = 0 ORDER BY c.first"  # noqa: S608
+        )
+        chosen: list[Held] = []
+        for row in rows:
+            chosen.append(held(row))
+            if sum(len(chunk.numbers) for chunk in chosen) >= limit:
+                break
+        rows.close()
+        deleted = sum(_delete(connection, chunk) for chunk in chosen)
+        return deleted, max((chunk.observed_at for chunk in chosen), default="")
 
 
-def forget(connection: sqlite3.Connection, tenant_id: str, generation: int | None, limit: int) -> int:
-    """Delete up to `limit` events of a tenant, and all else of it with the last of them; how many. 0 when it is done.
+def forget(connection: sqlite3.Connection, tenant_id: str, generation: int | None, limit: int) -> tuple[int, bool]:
+    """Delete some `limit` events of a tenant, and all else of it with the last of them; how many, and if that was all.
 
     Raises Conflict when a `generation` is given, and the tenant has been committed since.
     """
     tenant = bind(tenant_id)
+    deleted = 0
     connection.execute("PRAGMA secure_delete = ON").fetchall()  # freed pages are overwritten; back to normal below
     try:
         with transaction(connection):
             found = connection.execute("SELECT generation FROM tenant WHERE tenant = ?", (tenant,)).fetchone()
             if generation is not None and found is not None and found[0] != generation:
                 raise Conflict(f"tenant {tenant_id} was committed meanwhile", "Read its events again and repeat.")
-            rows = connection.execute("SELECT seq FROM event WHERE tenant = ? LIMIT ?", (tenant, limit)).fetchall()
-            if len(rows) < limit:
+            own = f"SELECT {HELD_COLUMNS} FROM chunk c WHERE tenant = ? ORDER BY last"  # noqa: S608 (our own constants)
+            rows = connection.execute(own, (tenant,))
+            chosen: list[Held] = []
+            for row in rows:
+                chosen.append(held(row))
+                if sum(len(chunk.numbers) for chunk in chosen) >= limit:
+                    break
+            rows.close()
+            for chunk in chosen:
+                connection.execute(
+                    "UPDATE sink SET beyond = beyond - (?2 - max(position, ?1 - 1)) WHERE position < ?2",
+                    (chunk.first, chunk.last),
+                )
+                deleted += _delete(connection, chunk)
+            done = connection.execute("SELECT 1 FROM chunk WHERE tenant = ?", (tenant,)).fetchone() is None
+            if done:
                 connection.execute("DELETE FROM tenant WHERE tenant = ?", (tenant,))
-            for (seq,) in rows:
-                connection.execute("UPDATE sink SET beyond = beyond - 1 WHERE position < ?", (seq,))
-            connection.executemany("DELETE FROM event WHERE seq = ?", rows)
-            connection.execute("UPDATE total SET events = events - ?", (len(rows),))
     finally:
         connection.execute("PRAGMA secure_delete = OFF").fetchall()
-    return len(rows)
+    return deleted, done

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from connector.durable import sync_folder
 from connector.errors import StateRefused, StoreError, exhausted
+from connector.stores.sqlite_layout import ADDITIONS, MIGRATIONS, Step
 
 APPLICATION_ID = 0x53536331
 """Written into the file's header ("SSc1"), so that another program's database is never touched."""
@@ -23,81 +24,10 @@ BUSY_TIMEOUT_S = 30.0
 WAL_LIMIT_BYTES = 32 * 1024**2
 WAL_CHECKPOINT_PAGES = 4096
 IDLE_LOG_BYTES = 1024**2
+SHRINK_PAGES = 2_000
+"""So many pages are given back in one step, so that others get their turn."""
 CACHE_KIB = 16 * 1024
 """Holds a batch of 1,000 events and the id index pages it touches; 2 MiB (the default) spills and halves the speed."""
-
-_SCHEMA_1 = (
-    "CREATE TABLE tenant (tenant TEXT PRIMARY KEY, generation INTEGER NOT NULL) WITHOUT ROWID",
-    """CREATE TABLE state (
-         tenant TEXT NOT NULL REFERENCES tenant ON DELETE CASCADE,
-         part TEXT NOT NULL,
-         body BLOB NOT NULL,
-         PRIMARY KEY (tenant, part))""",
-    # AUTOINCREMENT: a number is never used twice, or an event could be born behind a sink's position and be lost.
-    """CREATE TABLE event (
-         seq INTEGER PRIMARY KEY AUTOINCREMENT,
-         id TEXT NOT NULL UNIQUE,
-         tenant TEXT NOT NULL,
-         type TEXT NOT NULL,
-         subject TEXT NOT NULL,
-         observed_at TEXT NOT NULL,
-         body TEXT NOT NULL)""",
-    "CREATE INDEX event_tenant ON event (tenant)",
-    "CREATE INDEX event_observed ON event (observed_at)",
-    # How many events there are, and how many lie beyond each sink's position: counting 4 GiB for /metrics is too slow.
-    "CREATE TABLE total (events INTEGER NOT NULL)",
-    "INSERT INTO total VALUES (0)",
-    """CREATE TABLE sink (
-         sink INTEGER PRIMARY KEY,
-         name TEXT NOT NULL UNIQUE,
-         position INTEGER NOT NULL,
-         beyond INTEGER NOT NULL,
-         abandoned INTEGER NOT NULL DEFAULT 0,
-         last_success TEXT)""",
-    # What settling.Item says; only events at or before the position have one.
-    """CREATE TABLE item (
-         sink INTEGER NOT NULL REFERENCES sink ON DELETE CASCADE,
-         seq INTEGER NOT NULL REFERENCES event ON DELETE CASCADE,
-         state TEXT NOT NULL CHECK (state IN ('due', 'again', 'parked', 'discarded')),
-         attempts INTEGER NOT NULL,
-         first_sent TEXT,
-         at TEXT,
-         reason TEXT,
-         PRIMARY KEY (sink, seq)) WITHOUT ROWID""",
-    "CREATE INDEX item_state ON item (sink, state, seq)",
-    "CREATE INDEX item_seq ON item (seq)",
-    # What settling.Entry says; lo and hi bound its spans.
-    """CREATE TABLE ledger (
-         sink INTEGER NOT NULL REFERENCES sink ON DELETE CASCADE,
-         lo INTEGER NOT NULL,
-         hi INTEGER NOT NULL,
-         outcome TEXT NOT NULL,
-         first_sent TEXT,
-         attempts INTEGER NOT NULL,
-         settled TEXT NOT NULL,
-         spans TEXT NOT NULL)""",
-    "CREATE INDEX ledger_hi ON ledger (sink, hi)",
-    "CREATE INDEX ledger_settled ON ledger (sink, settled)",
-)
-
-# Whose event an item is, so that what one tenant has waiting is found, or passed over, without looking at the others'.
-_SCHEMA_2 = (
-    "ALTER TABLE item ADD COLUMN tenant TEXT NOT NULL DEFAULT ''",
-    "UPDATE item SET tenant = (SELECT e.tenant FROM event e WHERE e.seq = item.seq)",
-    "CREATE INDEX item_tenant ON item (sink, state, tenant, seq)",
-)
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2)
-"""Statements that lead from version n to n + 1, at index n. Released ones never change."""
-
-
-ADDITIONS = (
-    # What was found to be not as it was left (sqlite_flaws.py).
-    "CREATE TABLE IF NOT EXISTS flaw (document TEXT PRIMARY KEY, at TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID",
-    # Which state this is, where it was last used, how many commits it has.
-    "CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-)
-"""Tables that an older version does not miss and does not mind: they raise no version, so going back stays possible."""
 
 
 def make_folder(folder: Path) -> None:
@@ -107,7 +37,7 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)  # also one that is there: who made it may have been killed before this
 
 
-def open_writer(path: Path, mode: int, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> sqlite3.Connection:
+def open_writer(path: Path, mode: int, migrations: tuple[tuple[Step, ...], ...] = MIGRATIONS) -> sqlite3.Connection:
     """Open for writing; create, check and migrate as needed. Raises StoreError, sqlite3.Error, OSError."""
     create(path, mode)
     connection = _connect(path, "rw")
@@ -119,6 +49,8 @@ def open_writer(path: Path, mode: int, migrations: tuple[tuple[str, ...], ...] =
         check(connection, path)
         if version < len(migrations):
             _migrate(connection, path, version, migrations)
+            while shrink(connection, SHRINK_PAGES):  # what the older layout took more
+                pass
         with transaction(connection):
             for statement in ADDITIONS:
                 connection.execute(statement)
@@ -219,19 +151,6 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
         if connection.in_transaction:  # SQLite itself rolls back on some errors, a full disk among them
             connection.execute("ROLLBACK")
         raise
-
-
-def bind(text: str) -> str | bytes:
-    """A text as SQLite can hold it: lone surrogates, which JSON may carry, have no UTF-8 and are kept as bytes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-    return text
-
-
-def unbind(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
 
 
 # ------------------------------------------------------------------------------------------------------------ errors
@@ -416,14 +335,19 @@ def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path}: the file system allows no write-ahead log (mode {mode})", _LOCAL_DISK)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, version: int, migrations: tuple[tuple[str, ...], ...]) -> None:
+def _migrate(
+    connection: sqlite3.Connection, path: Path, version: int, migrations: tuple[tuple[Step, ...], ...]
+) -> None:
     """Lead the schema to its newest version in one transaction, after a copy was made of what there was."""
     if version:
         _backup(connection, path, _beside(path, f".v{version}.bak"))
     with transaction(connection):
         for statements in migrations[version:]:
-            for statement in statements:
-                connection.execute(statement)
+            for step in statements:
+                if isinstance(step, str):
+                    connection.execute(step)
+                else:
+                    step(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
 

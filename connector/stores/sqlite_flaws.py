@@ -5,15 +5,15 @@ No thread and no file is known here. Each function is a transaction of its own, 
 
 import sqlite3
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from attrs import evolve
 
-from connector.formats import cloudevents
 from connector.ports import Flaw
-from connector.stores import flaws
-from connector.stores.sqlite_events import UNREADABLE
-from connector.stores.sqlite_file import ADDITIONS, bind, transaction, unbind
+from connector.stores import chunks, flaws
+from connector.stores.sqlite_events import HELD_COLUMNS, Unreadable, chunk_of, held, read, seq_of
+from connector.stores.sqlite_file import transaction
+from connector.stores.sqlite_layout import ADDITIONS, bind, unbind
 
 MAX_FLAWS = 1_000
 
@@ -42,22 +42,26 @@ def prune(connection: sqlite3.Connection, before: str) -> None:
     connection.execute("DELETE FROM flaw WHERE at < ?", (before,))
 
 
-def unreadable_event(connection: sqlite3.Connection, seq: int, why: str, at: str) -> None:
-    """Note an event whose row cannot be read, with the sinks that have not settled it."""
+def note_unreadable(connection: sqlite3.Connection, found: Iterable[Unreadable], at: str) -> None:
+    """Note what cannot be read, with the sinks that have not settled it."""
     with transaction(connection):
-        found = connection.execute("SELECT tenant FROM event WHERE seq = ?", (seq,)).fetchone()
-        if found is not None:
-            note_in(connection, evolve(_event_flaw(connection, seq, unbind(found[0]), why), at=at))
+        for damage in {(each.first, each.last): each for each in found}.values():
+            if chunk_of(connection, damage.first) is not None:
+                note_in(connection, evolve(_event_flaw(connection, damage), at=at))
 
 
-def _event_flaw(connection: sqlite3.Connection, seq: int, tenant_id: str, why: str) -> Flaw:
+def _event_flaw(connection: sqlite3.Connection, damage: Unreadable) -> Flaw:
     waiting = connection.execute(
-        "SELECT s.name FROM sink s LEFT JOIN item i ON i.sink = s.sink AND i.seq = :seq"
-        " WHERE s.position < :seq OR i.state IN ('due', 'again', 'parked')",
-        {"seq": seq},
+        "SELECT name, max(0, :last - max(position, :first - 1)) + (SELECT count(*) FROM item i WHERE i.sink = s.sink"
+        " AND i.seq BETWEEN :first AND :last AND i.state IN ('due', 'again', 'parked')) FROM sink s",
+        {"first": damage.first, "last": damage.last},
     )
-    sinks = {unbind(name): 1 for (name,) in waiting}
-    return Flaw("state_damaged", f"event {seq}", f"its row cannot be read: {why}", tenant_id, 1, sinks)
+    sinks = {unbind(name): count for name, count in waiting if count}
+    count = damage.last - damage.first + 1
+    what, whose = (
+        (f"event {damage.first}", "its row") if count == 1 else (f"events {damage.first}-{damage.last}", "their row")
+    )
+    return Flaw("state_damaged", what, f"{whose} cannot be read: {damage.why}", damage.tenant, count, sinks)
 
 
 # ------------------------------------------------------------------------------------------------------- which state
@@ -97,16 +101,12 @@ def mend_numbers(connection: sqlite3.Connection, at: str) -> None:
         for name, position in ahead:
             note_in(connection, evolve(_ahead(unbind(name), position, last), at=at))
         seen = max(position for _, position in ahead)
-        if connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'event'", (seen,)).rowcount == 0:
-            connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (seen,))
+        connection.execute("UPDATE total SET last = ?", (seen,))
 
 
 def _last(connection: sqlite3.Connection) -> int:
     """The highest number that an event of this state had."""
-    (last,) = connection.execute(
-        "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0),"
-        " coalesce((SELECT max(seq) FROM event), 0))"
-    ).fetchone()
+    (last,) = connection.execute("SELECT max(last, coalesce((SELECT max(last) FROM chunk), 0)) FROM total").fetchone()
     return int(last)
 
 
@@ -137,25 +137,45 @@ def verify(connection: sqlite3.Connection) -> list[Flaw]:
 
 
 def _unreadable(connection: sqlite3.Connection) -> Iterator[Flaw]:
-    for seq, event_id, tenant, body in connection.execute("SELECT seq, id, tenant, CAST(body AS BLOB) FROM event"):
+    firsts = connection.execute(f"SELECT {HELD_COLUMNS} FROM chunk c ORDER BY first").fetchall  # noqa: S608 (constants)
+    for row in firsts():
+        chunk = held(row)
         try:
-            if cloudevents.loads(body).id != unbind(event_id):
-                raise ValueError("it says another id of itself")
-        except UNREADABLE as error:
-            yield _event_flaw(connection, seq, unbind(tenant), f"{type(error).__name__}: {error}")
+            ids = [chunks.id_of(key) for key in chunks.keys_of(chunk.ids)]
+        except chunks.UNREADABLE:
+            ids = []
+        told: set[tuple[int, int]] = set()
+        for place, (seq, event) in enumerate(read(connection, chunk.numbers).items()):
+            damage = event
+            if not isinstance(damage, Unreadable):
+                if ids[place : place + 1] == [damage.id] and seq_of(connection, damage.id) == seq:
+                    continue
+                damage = Unreadable("it says another id of itself", seq, seq, chunk.tenant, damage)
+            if (damage.first, damage.last) not in told:
+                told.add((damage.first, damage.last))
+                yield _event_flaw(connection, damage)
 
 
 def _miscounted(connection: sqlite3.Connection) -> Iterator[Flaw]:
-    kept, counted = connection.execute("SELECT (SELECT count(*) FROM event), (SELECT events FROM total)").fetchone()
+    kept, counted, indexed = connection.execute(
+        "SELECT (SELECT coalesce(sum(last - first + 1), 0) FROM chunk), (SELECT events FROM total),"
+        " (SELECT count(*) FROM id)"
+    ).fetchone()
     if kept != counted:
         yield Flaw("state_damaged", "table total", f"{counted} events are counted, {kept} are there", None, 0, {})
-    beyond: Mapping[str, tuple[int, int]] = {
-        unbind(name): (counted, there)
-        for name, counted, there in connection.execute(
-            "SELECT name, beyond, (SELECT count(*) FROM event e WHERE e.seq > s.position) FROM sink s"
-        )
-    }
-    for name, (counted, there) in beyond.items():
-        if counted != there:
-            what = f"{counted} events are counted as waiting, {there} wait"
-            yield Flaw("state_damaged", f"sink {name}", what, None, 0, {})
+    if kept != indexed:
+        yield Flaw("state_damaged", "table id", f"{indexed} ids are known, {kept} events are there", None, 0, {})
+    for name, counted_, there in connection.execute(
+        "SELECT name, beyond, (SELECT coalesce(sum(last - max(position, first - 1)), 0) FROM chunk"
+        " WHERE last > position) FROM sink"
+    ):
+        if counted_ != there:
+            what = f"{counted_} events are counted as waiting, {there} wait"
+            yield Flaw("state_damaged", f"sink {unbind(name)}", what, None, 0, {})
+    for name, state, counted_, there in connection.execute(
+        "SELECT s.name, t.state, t.items, (SELECT count(*) FROM item i WHERE i.sink = t.sink AND i.state = t.state)"
+        " FROM tally t JOIN sink s USING (sink)"
+    ):
+        if counted_ != there:
+            what = f"{counted_} events are counted as {state}, {there} are"
+            yield Flaw("state_damaged", f"sink {unbind(name)}", what, None, 0, {})

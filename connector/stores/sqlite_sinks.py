@@ -7,16 +7,17 @@ What a settlement means is decided by settling.py and only written down here; no
 import heapq
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import Any
 
 from connector.errors import StoreError
 from connector.ports import Parked, Query, Settlement, SinkStats, Start
 from connector.stores import settling
 from connector.stores.settling import Item
-from connector.stores.sqlite_events import EVENT_COLUMNS, event_of, selection
-from connector.stores.sqlite_file import bind, transaction, unbind
+from connector.stores.sqlite_events import Unreadable, chunk_of, matching, read, seq_of
+from connector.stores.sqlite_file import transaction
+from connector.stores.sqlite_layout import bind, unbind
 
 _LONG_RUN = 1_000
 
@@ -34,9 +35,7 @@ def _sink(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
 def attach(connection: sqlite3.Connection, sinks: Sequence[Start]) -> None:
     names = [bind(start.sink) for start in sinks]
     with transaction(connection):
-        newest, events = connection.execute(
-            "SELECT coalesce(max(seq), 0), (SELECT events FROM total) FROM event"
-        ).fetchone()
+        newest, events = connection.execute("SELECT last, events FROM total").fetchone()
         connection.execute("UPDATE sink SET abandoned = 1")
         connection.executemany(
             "INSERT INTO sink (name, position, beyond) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET abandoned = 0",
@@ -47,6 +46,17 @@ def attach(connection: sqlite3.Connection, sinks: Sequence[Start]) -> None:
         )
 
 
+# The chunks behind a position, oldest first: all or only those of one tenant.
+_BEHIND = (
+    "SELECT first, last, tenant FROM chunk"
+    " WHERE first >= (SELECT coalesce(max(first), 0) FROM chunk WHERE first <= ?1) AND last > ?1 ORDER BY first"
+)
+_BEHIND_OF = "SELECT first, last, tenant FROM chunk WHERE tenant = ?2 AND last > ?1 ORDER BY last"
+
+Due = tuple[int, int, str]
+"""(seq, attempts, kind)."""
+
+
 def due(
     connection: sqlite3.Connection,
     sink: str,
@@ -55,34 +65,29 @@ def due(
     without: Collection[str],
     *,
     again: bool,
-) -> list[tuple[int, bytes, int, str]]:
-    """(seq, body, attempts, kind) of what a sink is offered now: first deliveries, or else what comes again."""
+) -> list[Due]:
+    """What a sink is offered now: first deliveries, or else what comes again."""
     key, position = _sink(connection, sink)
     limit = max(0, limit)
-    first: list[tuple[int, bytes, int, str]] = []
+    first: list[Due] = []
     if not again:
         first = _items(connection, key, settling.DUE, "first", limit, tenant_id, without)
     if not again and len(first) < limit:
-        terms, values = _of_tenants(tenant_id, without)
-        first += connection.execute(
-            f"SELECT e.seq, CAST(e.body AS BLOB), 0, 'first' FROM event e WHERE e.seq > ?{terms}"  # noqa: S608
-            " ORDER BY e.seq LIMIT ?",
-            [position, *values, limit - len(first)],
-        ).fetchall()
+        fresh = ((seq, 0, "first") for seq, _ in _fresh(connection, position, tenant_id, without))
+        first += islice(fresh, limit - len(first))
     return first or _items(connection, key, settling.AGAIN, "again", limit, tenant_id, without)
 
 
-def _of_tenants(tenant_id: str | None, without: Collection[str]) -> tuple[str, list[object]]:
-    """As further terms on `e`, with their values."""
-    terms = ""
-    values: list[object] = []
-    if tenant_id is not None:
-        terms = " AND e.tenant = ?"
-        values.append(bind(tenant_id))
-    if without:
-        terms += f" AND e.tenant NOT IN ({', '.join('?' * len(without))})"
-        values += map(bind, without)
-    return terms, values
+def _fresh(
+    connection: sqlite3.Connection, position: int, tenant_id: str | None = None, without: Collection[str] = ()
+) -> Iterator[tuple[int, str | bytes]]:
+    """The events beyond a position, each with its tenant as the tables have it."""
+    values: tuple[object, ...] = (position,) if tenant_id is None else (position, bind(tenant_id))
+    left_out = set(map(bind, without))
+    for first, last, tenant in connection.execute(_BEHIND if tenant_id is None else _BEHIND_OF, values):
+        if tenant not in left_out:
+            for seq in range(max(first, position + 1), last + 1):
+                yield seq, tenant
 
 
 def _items(
@@ -93,13 +98,13 @@ def _items(
     limit: int,
     tenant_id: str | None,
     without: Collection[str],
-) -> list[tuple[int, bytes, int, str]]:
+) -> list[Due]:
     """The oldest items in a state. What tenants `without` have waiting costs nothing: it is not looked at."""
     if not without:
-        terms, values = ("", []) if tenant_id is None else (" AND i.tenant = ?", [bind(tenant_id)])
+        terms, values = ("", []) if tenant_id is None else (" AND tenant = ?", [bind(tenant_id)])
         return connection.execute(
-            "SELECT e.seq, CAST(e.body AS BLOB), i.attempts, ? FROM item i JOIN event e USING (seq)"  # noqa: S608
-            f" WHERE i.sink = ? AND i.state = ?{terms} ORDER BY i.seq LIMIT ?",
+            "SELECT seq, attempts, ? FROM item"  # noqa: S608 (only our own constants are joined)
+            f" WHERE sink = ? AND state = ?{terms} ORDER BY seq LIMIT ?",
             [kind, key, state, *values, limit],
         ).fetchall()
     left_out = set(map(bind, without))
@@ -114,8 +119,8 @@ def _items(
     seqs = [seq for (seq,) in islice(heapq.merge(*those), limit)]
     return connection.execute(
         # CROSS: from these numbers to their rows, never the other way round.
-        "SELECT e.seq, CAST(e.body AS BLOB), i.attempts, ? FROM json_each(?) j"
-        " CROSS JOIN item i ON i.sink = ? AND i.seq = j.value JOIN event e ON e.seq = j.value ORDER BY e.seq",
+        "SELECT i.seq, i.attempts, ? FROM json_each(?) j"
+        " CROSS JOIN item i ON i.sink = ? AND i.seq = j.value ORDER BY i.seq",
         (kind, json.dumps(seqs), key),
     ).fetchall()
 
@@ -144,17 +149,17 @@ def pass_over(connection: sqlite3.Connection, sink: str, limit: int, without: Co
     left_out = set(map(bind, without))
     while True:
         key, position = _sink(connection, sink)
-        run = connection.execute(
-            "SELECT seq, tenant FROM event WHERE seq > ? ORDER BY seq LIMIT ?", (position, _LONG_RUN)
-        ).fetchall()
+        run = list(islice(_fresh(connection, position), _LONG_RUN))
         if len(run) < _LONG_RUN or sum(tenant not in left_out for _, tenant in run) >= limit:
             return
         with transaction(connection):
             last = run[-1][0]
-            made = connection.execute(
-                "INSERT INTO item (sink, seq, tenant, state, attempts) SELECT sink, e.seq, e.tenant, 'due', 0"
-                " FROM sink s JOIN event e ON e.seq > s.position AND e.seq <= ? WHERE s.sink = ? ORDER BY e.seq",
-                (last, key),
+            if _sink(connection, sink) != (key, position):
+                continue  # another process was faster
+            there = _between(connection, position + 1, last)
+            made = connection.executemany(
+                "INSERT INTO item (sink, seq, tenant, state, attempts) VALUES (?, ?, ?, 'due', 0)",
+                [(key, seq, tenant) for seq, tenant in there],
             ).rowcount
             connection.execute("UPDATE sink SET position = ?, beyond = beyond - ? WHERE sink = ?", (last, made, key))
 
@@ -165,11 +170,7 @@ def settle(connection: sqlite3.Connection, sink: str, settlement: Settlement) ->
         return
     with transaction(connection):
         key, position = _sink(connection, sink)
-        whose = dict(
-            connection.execute(
-                "SELECT seq, tenant FROM event WHERE seq > ? AND seq <= ? ORDER BY seq", (position, max(named))
-            ).fetchall()
-        )
+        whose = dict(_between(connection, position + 1, max(named)))
         fresh = list(whose)
         items = {}
         for seq, tenant, *item in connection.execute(
@@ -180,8 +181,10 @@ def settle(connection: sqlite3.Connection, sink: str, settlement: Settlement) ->
             whose[seq], items[seq] = tenant, Item(*item)
         outcome = settling.decide(fresh, items, settlement)
         connection.executemany(
-            "INSERT OR REPLACE INTO item (sink, seq, tenant, state, attempts, first_sent, at, reason)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO item (sink, seq, tenant, state, attempts, first_sent, at, reason)"  # a REPLACE is not counted
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sink, seq) DO UPDATE SET state = excluded.state,"
+            " attempts = excluded.attempts, first_sent = excluded.first_sent, at = excluded.at,"
+            " reason = excluded.reason",
             [
                 (key, seq, whose[seq], i.state, i.attempts, i.first_sent, i.at, i.reason and bind(i.reason))
                 for seq, i in outcome.put.items()
@@ -208,27 +211,25 @@ def _bounds(spans: str) -> tuple[int, int]:
 
 
 def _offer_again(
-    connection: sqlite3.Connection, key: int, position: int, state: str, terms: str, values: Iterable[object]
+    connection: sqlite3.Connection, key: int, state: str, settled: Iterable[tuple[int, str | bytes]]
 ) -> int:
-    """Make items of settled events that meet the terms; what is open or parked stays as it is. Returns how many."""
-    return connection.execute(
-        "INSERT INTO item (sink, seq, tenant, state, attempts)"  # noqa: S608 (only our own constants are joined)
-        f" SELECT ?, e.seq, e.tenant, ?, 0 FROM event e WHERE e.seq <= ? AND {terms}"
+    """Make items of settled events; what is open or parked stays as it is. Returns how many."""
+    made = connection.executemany(
+        "INSERT INTO item (sink, seq, tenant, state, attempts) VALUES (?, ?, ?, ?, 0)"
         " ON CONFLICT (sink, seq) DO UPDATE SET state = excluded.state, at = NULL WHERE state = 'discarded'",
-        (key, state, position, *values),
+        [(key, seq, tenant, state) for seq, tenant in settled],
     ).rowcount
+    return max(0, made)
 
 
 def replay(connection: sqlite3.Connection, sink: str, query: Query) -> int:
     with transaction(connection):
         key, position = _sink(connection, sink)
-        settled = (
-            "e.seq <= ? AND NOT EXISTS (SELECT 1 FROM item i"
-            " WHERE i.sink = ? AND i.seq = e.seq AND i.state != 'discarded')"
-        )
-        terms, values, tail = selection(query)
-        chosen = f"e.seq IN (SELECT e.seq FROM event e WHERE {settled} AND {terms} {tail})"  # noqa: S608
-        return _offer_again(connection, key, position, settling.AGAIN, chosen, [position, key, *values])
+        opened = connection.execute("SELECT seq FROM item WHERE sink = ? AND state != 'discarded'", (key,))
+        found = matching(connection, query, (position, frozenset(seq for (seq,) in opened)))
+        limit = None if query.limit is None else max(0, query.limit)
+        settled = [(seq, bind(tenant)) for seq, tenant, _ in islice(found, limit)]
+        return _offer_again(connection, key, settling.AGAIN, settled)
 
 
 def recent(connection: sqlite3.Connection, sink: str, since: str, now: str) -> int:
@@ -243,34 +244,49 @@ def recent(connection: sqlite3.Connection, sink: str, since: str, now: str) -> i
             "SELECT spans FROM ledger WHERE sink = ? AND outcome = 'accepted' AND settled >= ?", (key, bind(since))
         ).fetchall()
         return sum(
-            _offer_again(connection, key, position, settling.DUE, "e.seq BETWEEN ? AND ?", bounds)
+            _offer_again(connection, key, settling.DUE, _between(connection, lo, min(hi, position)))
             for (spans,) in rows
-            for bounds in settling.ranges(spans)
+            for lo, hi in settling.ranges(spans)
         )
 
 
+def _between(connection: sqlite3.Connection, lo: int, hi: int) -> list[tuple[int, str | bytes]]:
+    return list(takewhile(lambda row: row[0] <= hi, _fresh(connection, lo - 1)))
+
+
 def parked(connection: sqlite3.Connection, sink: str | None, ids: Sequence[str]) -> list[Parked]:
-    terms, values, _ = selection(Query(ids=tuple(ids)))
-    rows = connection.execute(
-        f"SELECT s.name, i.seq, i.reason, i.at, i.attempts, {EVENT_COLUMNS}"  # noqa: S608 (our own constants)
-        " FROM item i JOIN event e USING (seq) JOIN sink s USING (sink)"
-        f" WHERE i.state = 'parked' AND (? IS NULL OR s.name = ?) AND {terms} ORDER BY i.seq, s.name",
-        [sink if sink is None else bind(sink)] * 2 + values,
-    )
-    return [
-        Parked(unbind(name), seq, event_of(tuple(event)), unbind(reason or ""), at, attempts)
-        for name, seq, reason, at, attempts, *event in rows
-    ]
+    with transaction(connection, "DEFERRED"):
+        terms, values = _chosen(connection, ids)
+        rows = connection.execute(
+            "SELECT s.name, i.seq, i.reason, i.at, i.attempts FROM item i JOIN sink s USING (sink)"  # noqa: S608
+            f" WHERE i.state = 'parked' AND (? IS NULL OR s.name = ?){terms} ORDER BY i.seq, s.name",
+            [*[sink if sink is None else bind(sink)] * 2, *values],
+        ).fetchall()
+        events = read(connection, {seq for _, seq, *_ in rows})
+    found = []
+    for name, seq, reason, at, attempts in rows:
+        event = events[seq]
+        whole = event.remains if isinstance(event, Unreadable) else event
+        found.append(Parked(unbind(name), seq, whole, unbind(reason or ""), at, attempts))
+    return found
+
+
+def _chosen(connection: sqlite3.Connection, ids: Sequence[str]) -> tuple[str, list[object]]:
+    """Items of these events, or of all when there are no ids, as a further term with its values."""
+    if not ids:
+        return "", []
+    seqs = [seq_of(connection, event_id) for event_id in ids]
+    return " AND seq IN (SELECT value FROM json_each(?))", [json.dumps([seq for seq in seqs if seq is not None])]
 
 
 def unpark(connection: sqlite3.Connection, ids: Sequence[str], sink: str | None, action: str, now: str) -> int:
     state = {"retry": settling.AGAIN, "discard": settling.DISCARDED}[action]
-    terms, values, _ = selection(Query(ids=tuple(ids)))
     with transaction(connection):
+        terms, values = _chosen(connection, ids)
         keys = "SELECT sink FROM sink" if sink is None else f"{_sink(connection, sink)[0]:d}"
         return connection.execute(
             "UPDATE item SET state = ?, at = ? WHERE state = 'parked'"  # noqa: S608 (only our own constants are joined)
-            f" AND sink IN ({keys}) AND seq IN (SELECT e.seq FROM event e WHERE {terms})",
+            f" AND sink IN ({keys}){terms}",
             [state, now if state == settling.DISCARDED else None, *values],
         ).rowcount
 
@@ -284,8 +300,7 @@ def release(connection: sqlite3.Connection, sink: str) -> int:
             connection.execute("DELETE FROM sink WHERE sink = ?", (key,))
         else:
             connection.execute(
-                "UPDATE sink SET beyond = 0, position = max(?, (SELECT coalesce(max(seq), 0) FROM event))"
-                " WHERE sink = ?",
+                "UPDATE sink SET beyond = 0, position = max(?, (SELECT last FROM total)) WHERE sink = ?",
                 (position, key),
             )
         return given_up + int(beyond)
@@ -293,11 +308,11 @@ def release(connection: sqlite3.Connection, sink: str) -> int:
 
 def trace(connection: sqlite3.Connection, event_id: str) -> list[Mapping[str, Any]]:
     with transaction(connection, "DEFERRED"):
-        found = connection.execute("SELECT seq FROM event WHERE id = ?", (bind(event_id),)).fetchone()
-        if found is None:
+        seq = seq_of(connection, event_id)
+        if seq is None:
             return []
         sinks = connection.execute("SELECT name, sink, position FROM sink ORDER BY name").fetchall()
-        return [{"sink": unbind(name), **_past(connection, key, position, found[0])} for name, key, position in sinks]
+        return [{"sink": unbind(name), **_past(connection, key, position, seq)} for name, key, position in sinks]
 
 
 def _past(connection: sqlite3.Connection, key: int, position: int, seq: int) -> dict[str, Any]:
@@ -339,23 +354,20 @@ def stats_of(
     abandoned: int,
     last_success: str | None,
 ) -> SinkStats:
-    items = dict(
-        connection.execute("SELECT state, count(*) FROM item WHERE sink = ? GROUP BY state", (key,)).fetchall()
+    items = dict(connection.execute("SELECT state, items FROM tally WHERE sink = ?", (key,)).fetchall())
+    first_due, first_again = (
+        connection.execute("SELECT min(seq) FROM item WHERE sink = ? AND state = ?", (key, state)).fetchone()[0]
+        for state in (settling.DUE, settling.AGAIN)
     )
-    first_due, oldest_due = connection.execute(
-        "SELECT (SELECT min(seq) FROM item WHERE sink = :key AND state = 'due'),"
-        " (SELECT observed_at FROM event WHERE seq = (SELECT min(seq) FROM ("
-        "   SELECT min(seq) AS seq FROM item WHERE sink = :key AND state = 'due'"
-        "   UNION ALL SELECT min(seq) FROM item WHERE sink = :key AND state = 'again'"
-        "   UNION ALL SELECT min(seq) FROM event WHERE seq > :position)))",
-        {"key": key, "position": position},
-    ).fetchone()
+    fresh = next(_fresh(connection, position), (None,))[0]
+    waiting = [seq for seq in (first_due, first_again, fresh) if seq is not None]
+    chunk = chunk_of(connection, min(waiting)) if waiting else None
     return SinkStats(
         name=unbind(name),
         cursor=position if first_due is None else first_due - 1,
         backlog=beyond + items.get(settling.DUE, 0) + items.get(settling.AGAIN, 0),
         parked=items.get(settling.PARKED, 0),
         last_success=last_success,
-        oldest_due=oldest_due,
+        oldest_due=None if chunk is None else chunk.observed_at,
         abandoned=bool(abandoned),
     )

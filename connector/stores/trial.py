@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 from connector.errors import Conflict
 from connector.model import Event
 from connector.ports import Clock, Flaw, State, Store
-from connector.stores import directory, sqlite_file
+from connector.stores import directory, sqlite_file, sqlite_layout
 from connector.stores.lock import holder_of, real_path
 
 _FILES = ("", "-wal", "-shm", "-journal", ".lock")
@@ -45,7 +45,7 @@ async def try_sqlite(path: Path, *, clock: Clock, mode: int) -> Trial:
         holder = await asyncio.to_thread(holder_of, path)
         if await asyncio.to_thread(os.path.lexists, path):
             version = await asyncio.to_thread(_inspected, path)
-            return Trial(exists=version > 0, holder=holder, older=0 < version < len(sqlite_file.MIGRATIONS))
+            return Trial(exists=version > 0, holder=holder, older=0 < version < len(sqlite_layout.MIGRATIONS))
         folder_is_new = not await asyncio.to_thread(path.parent.exists)
     except (sqlite3.Error, OSError) as error:
         raise sqlite_file.store_error(error, path) from error

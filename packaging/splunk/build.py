@@ -64,6 +64,7 @@ LEFT_OUT = (
     "connector/stores/sqlite.py",
     "connector/stores/sqlite_events.py",
     "connector/stores/sqlite_file.py",
+    "connector/stores/sqlite_layout.py",
     "connector/stores/sqlite_sinks.py",
     "connector/stores/blob.py",
     "connector/stores/trial.py",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from connector.stores.sqlite_file import MIGRATIONS
+from connector.stores.sqlite_layout import MIGRATIONS
 from tests.needs import missing, program
 
 ROOT = Path(__file__).parents[2]
@@ -100,12 +100,12 @@ def repacked(deb: Path, made: Path, version: str, migration: str = "") -> Path:
     control = folder / "DEBIAN" / "control"
     control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
     if migration:
-        (source,) = folder.glob(f"{PREFIX}/lib/*/site-packages/connector/stores/sqlite_file.py")
+        (source,) = folder.glob(f"{PREFIX}/lib/*/site-packages/connector/stores/sqlite_layout.py")
         text = source.read_text()
         last = f"_SCHEMA_{len(MIGRATIONS)})\n"
         assert last in text
         source.write_text(text.replace(last, f"{last[:-2]}, ({migration!r},))\n"))
-        for stale in source.parent.glob("__pycache__/sqlite_file.*"):
+        for stale in source.parent.glob("__pycache__/sqlite_layout.*"):
             stale.unlink()  # it is not compared with its source
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "-b", str(folder), str(made)],

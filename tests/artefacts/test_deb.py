@@ -9,7 +9,7 @@ from pathlib import Path
 from connector.clock import SystemClock
 from connector.simulator.server import serve, token_for
 from connector.simulator.world import World
-from connector.stores.sqlite_file import MIGRATIONS
+from connector.stores.sqlite_layout import MIGRATIONS
 from tests.artefacts.host_packages import HOST, NAME, PREFIX, Built, build, machine, repacked
 from tests.real.receivers import rsyslog
 
@@ -157,7 +157,7 @@ async def test_a_life_on_a_machine_install_run_upgrade_remove_purge(host: Built,
     bench.mkdir()
     command = machine(bench, LIFE)
     repacked(host.deb, bench / "older.deb", "0.0.1")
-    repacked(host.deb, bench / "newer.deb", "9.0.0", migration="ALTER TABLE event ADD COLUMN colour TEXT")
+    repacked(host.deb, bench / "newer.deb", "9.0.0", migration="ALTER TABLE chunk ADD COLUMN colour TEXT")
     (bench / "new.deb").write_bytes(host.deb.read_bytes())
     world = World(7, 1, (datetime.now(UTC) - timedelta(days=95)).date(), sizes=("small",))
     with rsyslog(tmp_path / "rsyslog") as server:

@@ -8,10 +8,9 @@ is none (the contract tests of each sink), an event that a sink chokes on (unit/
 import asyncio
 import heapq
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from connector.config.values import Config, SinkConfig, StateConfig
 from connector.deliver.delivery import Delivery
 from connector.deliver.loop import drain, run
 from connector.errors import Unavailable
+from connector.formats import cloudevents
 from connector.health.state_watch import StateWatch
 from connector.health.upkeep import Upkeep
 from connector.loops import App
@@ -37,6 +37,7 @@ from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
 from tests.simulation.test_pipeline import simulated
+from tests.spoiled import spoil_events
 
 
 @pytest.fixture
@@ -248,8 +249,7 @@ async def test_a_damaged_row_is_parked_where_people_see_it_and_holds_nobody_up(t
     new = events(range(10))
     async with opened(path, clock, "siem") as store:
         await add(store, new)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE event SET body = X'7B226964FF' WHERE id = ?", (new[4].id,))
+    spoil_events(path, [5], cloudevents.dumps(new[4]).encode("ascii")[:-30] + b"\xff")
     async with opened(path, clock, "siem") as store:
         sink = FakeSink()
         await drain(delivery(store, sink, clock), 10)

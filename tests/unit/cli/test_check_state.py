@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from connector.clock import SystemClock
 from connector.ports import State
 from connector.stores.sqlite import open_store
 from tests.fake_graph import TENANT
+from tests.spoiled import spoil_events
 from tests.unit.cli.test_check_is_the_start import a_good_one, polled_before, tree
 
 
@@ -38,9 +37,7 @@ def test_a_sound_state_is_said_to_be_sound(
 
 def test_a_row_that_nobody_reads_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = polled_before(tmp_path, a_good_one(tmp_path))
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("UPDATE event SET body = 'torn' WHERE seq = 1")
-        file.commit()
+    spoil_events(path, [1], b"torn")
     assert found(tmp_path, capsys)[0] == 0
     code, findings = found(tmp_path, capsys, "--state")
     (bad,) = [f for f in findings if not f["ok"]]

@@ -79,7 +79,8 @@ async def test_a_step_under_way_deletes_nothing_that_came_in_between(
 ) -> None:
     monkeypatch.setattr("connector.stores.sqlite._PURGE_EVENTS", 4)
     async with await opened(tmp_path) as store:
-        committed = await add(store, events(range(10)))
+        for some in (range(4), range(4, 8), range(8, 10)):
+            committed = await add(store, events(some))
         run, steps = store._run, 0
 
         async def disturbed(work: Any, *args: Any, **options: Any) -> Any:

@@ -1,6 +1,7 @@
 """The state file: its permissions, its lock, its versions, and what is said when it cannot be trusted or written."""
 
 import os
+import random
 import re
 import resource
 import shutil
@@ -21,10 +22,22 @@ from connector.clock import SimulatedClock
 from connector.errors import StoreBusy, StoreError
 from connector.formats import cloudevents
 from connector.ports import Query, Settlement, Start, State
-from connector.stores import sqlite_file
+from connector.stores import chunks, sqlite_file, sqlite_layout
 from connector.stores.sqlite import SqliteStore, open_store
-from tests.contract.store_contract import AFTER_ALL, CONTOSO, add, event, events, numbers, seqs, take_all, traced
+from tests.contract.store_contract import (
+    AFTER_ALL,
+    CONTOSO,
+    add,
+    event,
+    events,
+    numbers,
+    seqs,
+    settle,
+    take_all,
+    traced,
+)
 from tests.needs import missing
+from tests.spoiled import spoil_events, spoil_rows
 
 NOBODY = 65534
 
@@ -42,6 +55,11 @@ async def filled(path: Path, count: int = 5, mode: int = 0o600) -> None:
     due = await store.due("siem", 2)
     await store.settle("siem", Settlement("t", "t", tuple(seqs(due)), accepted=frozenset(seqs(due))))
     await store.close()
+
+
+def incompressible(number: int) -> str:
+    """So that the size of a state follows from what is put into it."""
+    return random.Random(number).randbytes(1000).hex()
 
 
 def permissions(path: Path) -> int:
@@ -352,10 +370,9 @@ async def test_verify_finds_damage_for_a_command(tmp_path: Path) -> None:
 async def test_one_unreadable_event_is_parked_and_the_queue_moves_on(tmp_path: Path, body: str) -> None:
     path = tmp_path / "state.db"
     await filled(path)
-    with closing(sqlite3.connect(path)) as raw:
-        text = body.encode("utf-8", "surrogateescape")
-        raw.execute("UPDATE event SET body = CAST(? AS TEXT) WHERE subject = 'Control3'", (text,))
-        raw.commit()
+    kept = cloudevents.dumps(event(3)).encode("ascii")
+    head = kept[: kept.index(b'"time"')]  # what is still there of it is told
+    spoil_events(path, [4], head + body.encode("utf-8", "surrogateescape"))
     store = await opened(path)
     assert numbers(await store.due("siem", 10)) == [2, 4]
     (parked,) = await store.parked()
@@ -372,12 +389,52 @@ async def test_one_unreadable_event_is_parked_and_the_queue_moves_on(tmp_path: P
 async def test_a_queue_of_nothing_but_unreadable_events_moves_on(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     await filled(path, 20)
-    with closing(sqlite3.connect(path)) as raw:
-        raw.execute("UPDATE event SET body = '' WHERE seq < 20")
-        raw.commit()
+    spoil_events(path, range(1, 20), b"")
     store = await opened(path)
     assert numbers(await store.due("siem", 3)) == [19]
     assert len(await store.parked()) == 17
+    await store.close()
+
+
+async def test_a_row_that_cannot_be_unpacked_loses_its_own_events_and_no_others(tmp_path: Path) -> None:
+    """All of them are parked and told with their number; what they were is known by their ids."""
+    path = tmp_path / "state.db"
+    await filled(path, chunks.MAX_EVENTS * 2)
+    first, second = range(chunks.MAX_EVENTS), range(chunks.MAX_EVENTS, chunks.MAX_EVENTS * 2)
+    spoil_rows(path, [1])
+    store = await opened(path)
+    assert numbers(await store.due("siem", 3)) == list(second[:3])
+    assert await take_all(store, "siem") == list(second)
+    assert [p.event.id for p in await store.parked()] == [event(n).id for n in first[2:]], "two had been taken"
+    (flaw,) = await store.flaws()
+    assert (flaw.document, flaw.tenant_id, flaw.events) == (f"events 1-{len(first)}", CONTOSO, len(first))
+    assert flaw.sinks == {"siem": len(first) - 2}
+    (told,) = [f for f in await store.verify() if not f.at]
+    assert (told.document, told.events) == (flaw.document, flaw.events)
+    assert await store.purge(AFTER_ALL) == len(second), "of a damaged row nothing can be kept without the rest"
+    assert await store.unpark([], None, "discard") == len(first) - 2
+    assert await store.purge(AFTER_ALL) == len(first)
+    assert await store.verify() == [], "and what was told of it is as old"
+    await store.close()
+
+
+async def test_of_old_events_only_the_parked_stay(tmp_path: Path) -> None:
+    """Although they lie in one row with others."""
+    store = await opened(tmp_path / "state.db")
+    await store.attach([Start("siem"), Start("other")])
+    await add(store, events(range(30)))
+    await take_all(store, "other")
+    await settle(store, "siem", accept=set(range(30)) - {3, 4, 20}, park=dict.fromkeys((3, 4, 20), "no"))
+    assert await store.purge(AFTER_ALL) == 27
+    assert await store.purge(AFTER_ALL) == 0
+    assert await store.history(Query()) == events([3, 4, 20])
+    assert numbers(await store.parked()) == [3, 4, 20]
+    assert await store.verify() == []
+    await add(store, events([3, 7]))
+    assert numbers(await store.due("siem", 10)) == [7], "what was kept is known"
+    await store.unpark([event(4).id], None, "retry")
+    assert await take_all(store, "siem") == [7, 4]
+    assert await store.verify() == []
     await store.close()
 
 
@@ -388,7 +445,7 @@ async def test_a_queue_of_nothing_but_unreadable_events_moves_on(tmp_path: Path)
 async def test_a_newer_state_names_both_versions(tmp_path: Path, writer: bool) -> None:
     path = tmp_path / "state.db"
     await filled(path)
-    newest = len(sqlite_file.MIGRATIONS)
+    newest = len(sqlite_layout.MIGRATIONS)
     with closing(sqlite3.connect(path)) as raw:
         raw.execute(f"PRAGMA user_version = {newest + 1}")
     error = await refused(path, f"version {newest + 1}.* up to {newest}", writer=writer)
@@ -396,7 +453,7 @@ async def test_a_newer_state_names_both_versions(tmp_path: Path, writer: bool) -
 
 
 def migrated(path: Path, *more: str) -> sqlite3.Connection:
-    return sqlite_file.open_writer(path, 0o600, (*sqlite_file.MIGRATIONS, more))
+    return sqlite_file.open_writer(path, 0o600, (*sqlite_layout.MIGRATIONS, more))
 
 
 async def test_a_migration_leaves_a_backup_beside_the_file(tmp_path: Path) -> None:
@@ -404,12 +461,12 @@ async def test_a_migration_leaves_a_backup_beside_the_file(tmp_path: Path) -> No
     await filled(path)
     with (
         umask(0),
-        closing(migrated(path, "ALTER TABLE event ADD COLUMN colour TEXT", "DELETE FROM state")) as connection,
+        closing(migrated(path, "ALTER TABLE chunk ADD COLUMN colour TEXT", "DELETE FROM state")) as connection,
     ):
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == len(sqlite_file.MIGRATIONS) + 1
-        assert connection.execute("SELECT count(colour), count(*) FROM event").fetchone() == (0, 5)
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == len(sqlite_layout.MIGRATIONS) + 1
+        assert connection.execute("SELECT count(colour), count(*) FROM chunk").fetchone() == (0, 1)
     await refused(path, "version")
-    backup = tmp_path / f"state.db.v{len(sqlite_file.MIGRATIONS)}.bak"
+    backup = tmp_path / f"state.db.v{len(sqlite_layout.MIGRATIONS)}.bak"
     assert permissions(backup) == 0o600
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state.db", "state.db.lock", backup.name]
     path.unlink()
@@ -422,7 +479,7 @@ async def test_a_migration_leaves_a_backup_beside_the_file(tmp_path: Path) -> No
 
 async def test_the_open_items_of_an_older_state_are_found_by_tenant(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    with closing(sqlite_file.open_writer(path, 0o600, sqlite_file.MIGRATIONS[:1])) as old:
+    with closing(sqlite_file.open_writer(path, 0o600, sqlite_layout.MIGRATIONS[:1])) as old:
         for seq, tenant in enumerate((CONTOSO, "other", CONTOSO), 1):
             values = (event(seq, tenant).id, tenant, cloudevents.dumps(event(seq, tenant)))
             old.execute(
@@ -441,7 +498,7 @@ async def test_a_failed_migration_changes_nothing_and_may_be_repeated(tmp_path: 
     await filled(path)
     for _ in range(2):
         with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-            migrated(path, "DELETE FROM event", "INSERT INTO nowhere VALUES (1)")
+            migrated(path, "DELETE FROM chunk", "INSERT INTO nowhere VALUES (1)")
     store = await opened(path)
     assert (await store.stats()).events == len(await store.history(Query())) == 5
     await store.close()
@@ -483,7 +540,7 @@ async def fill_up(store: SqliteStore, stop_at: int = 2000) -> tuple[State, int]:
     state, count = await store.load(CONTOSO) or State(), (await store.stats()).events
     with pytest.raises(StoreError, match=r"no space|disk reports|bound") as caught:
         while count < stop_at:
-            new = [event(n, filling="x" * 2000) for n in range(count, count + 10)]
+            new = [event(n, filling=incompressible(n)) for n in range(count, count + 10)]
             state = await store.commit(CONTOSO, State(state.generation, {"n": str(count + 10).encode()}), new)
             count += 10
     assert caught.value.hint
@@ -603,13 +660,13 @@ async def test_purge_gives_space_back_beside_a_reader(tmp_path: Path) -> None:
     """A reader in the way delays the end of the log, not the purge."""
     path = tmp_path / "state.db"
     store = await opened(path)
-    await add(store, [event(n, filling="x" * 2000) for n in range(12_000)])
+    await add(store, [event(n, filling=incompressible(n)) for n in range(12_000)])
     full = (await store.stats()).bytes
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM event").fetchone()
+        reader.execute("SELECT events FROM total").fetchone()
         assert await store.purge(AFTER_ALL) == 12_000
-        assert reader.execute("SELECT count(*) FROM event").fetchone() == (12_000,)
+        assert reader.execute("SELECT events FROM total").fetchone() == (12_000,)
         reader.execute("COMMIT")
     await store.purge(AFTER_ALL)
     assert (await store.stats()).bytes < full / 50

@@ -8,7 +8,7 @@ import pytest
 
 from connector.errors import Conflict, StoreError
 from connector.ports import State
-from connector.stores import sqlite_file
+from connector.stores import sqlite_file, sqlite_layout
 from connector.stores.lock import take_lock
 from connector.stores.sqlite import SqliteStore
 from connector.stores.trial import Trial, TrialStore, try_directory, try_sqlite
@@ -37,13 +37,12 @@ async def test_what_fails_leaves_no_trace_either(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_older_version_would_be_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(sqlite_file.open_writer(tmp_path / "s.db", 0o600)):
-        monkeypatch.setattr(sqlite_file, "MIGRATIONS", (*sqlite_file.MIGRATIONS, ("SELECT 1",)))
+async def test_an_older_version_would_be_migrated(tmp_path: Path) -> None:
+    sqlite_file.open_writer(tmp_path / "s.db", 0o600, sqlite_layout.MIGRATIONS[:-1]).close()
     found = await try_sqlite(tmp_path / "s.db", clock=CLOCK, mode=0o600)
     assert found == Trial(exists=True, older=True)
     with closing(sqlite3.connect(tmp_path / "s.db")) as file:
-        assert file.execute("PRAGMA user_version").fetchone() == (len(sqlite_file.MIGRATIONS) - 1,)
+        assert file.execute("PRAGMA user_version").fetchone() == (len(sqlite_layout.MIGRATIONS) - 1,)
 
 
 async def test_a_holder_is_named_and_keeps_its_lock(tmp_path: Path) -> None:

@@ -439,7 +439,7 @@ class Record:
     """An event as one sink will see it. `payload` is text for text formats, a JSON-able dict otherwise.
 
     `encoded` is such a dict as jsonl.dumps writes it (ASCII), made once for all who need its bytes or its size; None
-    where nobody made it. It says what the payload said then: who alters the payload encodes it anew.
+    where nobody made it. The payload may share its inner values with the event: nobody alters it.
     """
 
     event_id: str

@@ -62,6 +62,8 @@ class Sink(Protocol):
     async def send(self, records: Sequence[Record]) -> Receipt:
         """Deliver a batch, in order. An event id in neither part of the receipt is sent again.
 
+        The records are not altered: their payloads share values with the events.
+
         Where only a part was taken, the receipt may carry the far end's wish to be left alone.
 
         Raises Unavailable when nothing can be said to be accepted, Denied when the operator must act.

@@ -17,10 +17,20 @@ from typing import Any
 # Made once, and without looking for circles, which is much of the work: a circle is a RecursionError.
 Dumps = Callable[[Any], str]
 Loads = Callable[[str | bytes], Any]
+SoundOctets = Callable[[Any], bytes | None]
 pure_dumps: Dumps = json.JSONEncoder(
     ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
 """One line without its end. Raises ValueError for NaN, TypeError or RecursionError for what JSON cannot hold."""
+
+
+def pure_sound_octets(value: Any, /) -> bytes | None:
+    """As `sound_octets`. Half of a surrogate pair is not told from a whole one here: both are left to the caller."""
+    try:
+        text = pure_dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return None if "\\ud" in text else text.encode("ascii")
 
 
 def pure_loads(text: str | bytes, /) -> Any:
@@ -67,21 +77,30 @@ def _has_long_integer(raw: bytes) -> bool:
     return at >= 0
 
 
-def faster(library: Any) -> tuple[Dumps, Loads]:
-    """`dumps` and `loads` by orjson, each equal to the pure one."""
+def faster(library: Any) -> tuple[Dumps, Loads, SoundOctets]:
+    """`dumps` and `loads` by orjson, each equal to the pure one, and `sound_octets`."""
     encode, decode = library.dumps, library.loads
     as_it_is = library.OPT_PASSTHROUGH_DATACLASS | library.OPT_PASSTHROUGH_DATETIME | library.OPT_PASSTHROUGH_SUBCLASS
 
-    def dumps(value: Any) -> str:
+    def written(value: Any) -> bytes | None:
+        """As the library writes it; None where the standard library might write it otherwise, or refuse it."""
         try:
             raw: bytes = encode(value, None, as_it_is)
         except TypeError:  # or what it does not know
-            return pure_dumps(value)
+            return None
         if b"0.0000" in raw or b"\x7f" in raw or _small(raw):
-            return pure_dumps(value)
+            return None
         if b"null" in raw and _has_infinite(value):
-            return pure_dumps(value)
-        return raw.decode("ascii") if raw.isascii() else raw.decode().encode("ascii", _ESCAPED).decode("ascii")
+            return None
+        return raw if raw.isascii() else raw.decode().encode("ascii", _ESCAPED)
+
+    def dumps(value: Any) -> str:
+        raw = written(value)
+        return pure_dumps(value) if raw is None else raw.decode("ascii")
+
+    def sound_octets(value: Any) -> bytes | None:
+        raw = written(value)  # which holds no lone surrogate: the library refuses them
+        return pure_sound_octets(value) if raw is None else raw
 
     def loads(text: str | bytes) -> Any:
         raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
@@ -92,7 +111,7 @@ def faster(library: Any) -> tuple[Dumps, Loads]:
         except ValueError:  # or what only the standard library reads: NaN, a lone surrogate
             return pure_loads(text)
 
-    return dumps, loads
+    return dumps, loads, sound_octets
 
 
 try:
@@ -100,8 +119,9 @@ try:
 except ImportError:  # an extra, which need not be there
     _dumps: Dumps = pure_dumps
     _loads: Loads = pure_loads
+    _sound_octets: SoundOctets = pure_sound_octets
 else:
-    _dumps, _loads = faster(orjson)
+    _dumps, _loads, _sound_octets = faster(orjson)
 
 
 def dumps(value: Any) -> str:
@@ -112,3 +132,11 @@ def dumps(value: Any) -> str:
 def loads(text: str | bytes) -> Any:
     """Raises ValueError for what is no JSON."""
     return _loads(text)
+
+
+def sound_octets(value: Any) -> bytes | None:
+    """What `dumps` writes of a value that any JSON receiver takes: no lone surrogate, no NaN, no infinity.
+
+    None where that is not certain. Keys must be text, as they are in all that was read from JSON.
+    """
+    return _sound_octets(value)

@@ -1,9 +1,9 @@
 """A compiled mapping as one Python function for each event type: what interpret.py means, in a third of the time.
 
-Constant parts are made once, an object that several fields look into is looked up once, and what is written needs no
-second look. Whatever is not known here is left to the interpreter (`generate` gives None), which stays the reference: a
-test holds both against each other. Pure; a mapping's own text enters the source only through `repr`, and every name in
-it is numbered, never taken from the mapping.
+Constant parts are made once, and an object that several fields look into is looked up once. Whatever is not known here
+is left to the interpreter (`generate` gives None), which stays the reference: a test holds both against each other. One
+thing is left to do: an object is what the mapping gives, and not yet `sound` (`finished`). Pure; a mapping's own text
+enters the source only through `repr`, and every name in it is numbered, never taken from the mapping.
 """
 
 from collections import abc
@@ -18,7 +18,7 @@ import jmespath
 from attrs import Factory, define, field
 
 from connector.formats import cef, cloudevents, jsonl, leef
-from connector.formats.text import as_text, cut_chars, cut_octets, encodable
+from connector.formats.text import as_text, cut_chars, cut_octets
 from connector.mapping.formatters import TYPES, Formatter, formatter
 from connector.mapping.interpret import (
     CONSTANTS,
@@ -43,10 +43,8 @@ _CACHE_CHARS = 256
 _MADE_BY: abc.Mapping[str, str] = {
     **dict.fromkeys(("number", "round", "real"), "float"),
     **dict.fromkeys(("int", "long", "length", "epoch_ms"), "int"),
-    **dict.fromkeys(("iso", "epoch_s", "leef_time", "datetime"), "ascii"),
-    **dict.fromkeys(("bool", "boolean"), "bool"),
 }
-"""What a formatter or type gives, if anything: a finite float, an int of 64 bits, ASCII text, a bool."""
+"""What a formatter or type gives, if anything: a finite float, an int of 64 bits."""
 
 _LAST = ("type", "max", "max_octets")
 """The modifiers behind the default."""
@@ -196,29 +194,28 @@ class _Code:
 
     # --------------------------------------------------------------------------------------------------------- nodes
 
-    def node(self, node: abc.Mapping[str, Any], *, to_json: bool) -> _Made:
-        """Lines that leave the node's value in a local; `to_json`: an object or a list of it is sound for JSON."""
+    def node(self, node: abc.Mapping[str, Any]) -> _Made:
+        """Lines that leave the node's value in a local."""
         self.count_node()
         name = self.local()
         fixed = self.constant(node)
         if fixed is not None:
-            text = _literal(fixed[0])  # refuses what `sound` would change after it was found not empty
-            self.put(f"{name} = {_literal(sound(fixed[0])) if to_json else text}")
-            return _Made(name, "sound" if to_json else "")
+            self.put(f"{name} = {_literal(fixed[0])}")
+            return _Made(name)
         if "when" in node:
             self.put(f"{name} = {self.expression(node['when'])}")
             opening = f"if {name} is not False and ({name} or {name} == 0):"
             with self.inside(opening):
-                kind = self._modified(name, node, to_json=to_json)
+                kind = self._modified(name, node)
             with self.inside("else:"):
                 self.put(f"{name} = None")
         else:
-            kind = self._modified(name, node, to_json=to_json)
+            kind = self._modified(name, node)
         return _Made(name, kind)
 
-    def _modified(self, name: str, node: abc.Mapping[str, Any], *, to_json: bool) -> str:
-        modified = any(key in node for key in ("format", "table", *_LAST))
-        kind = self._source(name, node, to_json=to_json and not modified)
+    def _modified(self, name: str, node: abc.Mapping[str, Any]) -> str:
+        kind = ""
+        self._source(name, node)
         depth = self._depth
         steps = len(node.get("format", ())) + ("table" in node)
         for spec in node.get("format", ()):
@@ -247,7 +244,6 @@ class _Code:
                     raise _Refused
                 with self.inside(f"if isinstance({name}, str) and len({name}) * {octets} > {limit}:"):
                     self.put(f"{name} = {self.bind(cut)}({name}, {limit})")
-                kind = "" if kind == "ascii" else kind
         return kind
 
     def _formatted(self, name: str, word: str, function: Formatter) -> str:
@@ -274,7 +270,7 @@ class _Code:
         found, other = self.bind(known), self.bind(looked_up)
         self.put(f"{name} = {found}.get({name}) if type({name}) is str else {other}({name})")
 
-    def _source(self, name: str, node: abc.Mapping[str, Any], *, to_json: bool) -> str:
+    def _source(self, name: str, node: abc.Mapping[str, Any]) -> None:
         if "from" in node:
             self._first(name, node["from"])
         elif "value" in node or "constant" in node:  # here only behind a condition
@@ -284,16 +280,12 @@ class _Code:
             self._joined(name, node["join"], node.get("sep", " "))
         elif "object" in node:
             self.put(f"{name} = {{}}")
-            self.group(name, [(tuple(key.split(".")), inner) for key, inner in node["object"].items()], to_json=to_json)
-            return "sound" if to_json else ""
+            self.group(name, [(tuple(key.split(".")), inner) for key, inner in node["object"].items()])
         else:
             self.put(f"{name} = []")
             for inner in node["list"]:
-                item = self.node(inner, to_json=to_json)
-                with self.inside(f"if {item.name} or {item.name} == 0:"):
-                    self.put(f"{name}.append({self._sound(item) if to_json else item.name})")
-            return "sound" if to_json else ""
-        return ""
+                item = self.node(inner).name
+                self.put(f"if {item} or {item} == 0: {name}.append({item})")
 
     def _first(self, name: str, choices: Sequence[str]) -> None:
         self.put(f"{name} = {self.expression(choices[0])}")
@@ -312,42 +304,34 @@ class _Code:
         texts = self.local()
         self.put(f"{texts} = []")
         for inner in parts:
-            part = self.node(inner, to_json=False).name
+            part = self.node(inner).name
             self.put(f"if type({part}) is not str: {part} = {self.bind(as_text)}({part})")
             self.put(f"if {part}: {texts}.append({part})")
         self.put(f"{name} = {sep!r}.join({texts})")
 
     # ------------------------------------------------------------------------------------------------------- objects
 
-    def group(self, target: str, fields: Sequence[tuple[tuple[str, ...], Any]], *, to_json: bool) -> None:
+    def group(self, target: str, fields: Sequence[tuple[tuple[str, ...], Any]]) -> None:
         """Lines that put fields into the dict `target`, dotted keys nested, in the order the interpreter gives them."""
         seen: dict[str, bool] = {}
         for (first, deeper), run in groupby(fields, key=lambda each: (each[0][0], len(each[0]) > 1)):
             inner = [(path[1:], node) for path, node in run]
             twice = first in seen or len(inner) > 1
-            if (to_json and encodable(first) != first) or seen.get(first, deeper) != deeper or (twice and not deeper):
+            if seen.get(first, deeper) != deeper or (twice and not deeper):
                 raise _Refused
             if not deeper:
-                made = self.node(inner[0][1], to_json=to_json)
-                with self.inside(f"if {made.name} or {made.name} == 0:"):
-                    self.put(f"{target}[{first!r}] = {self._sound(made) if to_json else made.name}")
+                name = self.node(inner[0][1]).name
+                self.put(f"if {name} or {name} == 0: {target}[{first!r}] = {name}")
             else:
                 below = self.local()
                 self.put(f"{below} = {target}.get({first!r}) or {{}}" if first in seen else f"{below} = {{}}")
-                self.group(below, inner, to_json=to_json)
+                self.group(below, inner)
                 self.put(f"if {below}: {target}[{first!r}] = {below}")
             seen[first] = deeper
 
-    def _sound(self, made: _Made) -> str:
-        """The source of a value that is not empty, as any JSON receiver takes it."""
-        if made.kind:
-            return made.name
-        self.names["sound"] = sound
-        return f"{made.name} if type({made.name}) is str and {made.name}.isascii() else sound({made.name})"
-
     def words(self, node: abc.Mapping[str, Any]) -> str:
         """A local that holds a header field's text."""
-        name = self.node(node, to_json=False).name
+        name = self.node(node).name
         self.put(f"if type({name}) is not str: {name} = {self.bind(as_text)}({name})")
         return name
 
@@ -378,19 +362,45 @@ _Nodes = abc.Mapping[str, abc.Mapping[str, Any]]
 
 def _object(code: _Code, _header: _Nodes, fields: _Nodes) -> None:
     code.put("out = {}")
-    code.group("out", [(tuple(key.split(".")), node) for key, node in fields.items()], to_json=True)
+    code.group("out", [(tuple(key.split(".")), node) for key, node in fields.items()])
     code.put("return out")
+
+
+def finished(payload: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+    """What a renderer gives as an object, in the form that any JSON receiver takes, and its octets.
+
+    Nearly all are sound already, and writing them shows it for nothing. None where it is too deep to be JSON, which its
+    sink will say of it.
+    """
+    octets = jsonl.sound_octets(payload)
+    if octets is not None:
+        return payload, octets
+    made = sound(payload)
+    return made, encoded(made)
+
+
+def encoded(payload: abc.Mapping[str, Any]) -> bytes | None:
+    """The octets of a sound object; None where it is too deep to be JSON."""
+    try:
+        return jsonl.dumps(payload).encode("ascii")
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _line(payload: dict[str, Any]) -> str:
+    octets = jsonl.sound_octets(payload)
+    return jsonl.dumps(sound(payload)) if octets is None else octets.decode("ascii")
 
 
 def _json(code: _Code, header: _Nodes, fields: _Nodes) -> None:
     _object(code, header, fields)
-    code.body[-1] = f"    return {code.bind(jsonl.dumps)}(out)"
+    code.body[-1] = f"    return {code.bind(_line)}(out)"
 
 
 def _leef(code: _Code, header: _Nodes, fields: _Nodes) -> None:
     words = [code.words(header[key]) for key in ("vendor", "product", "version", "class_id")]
     code.put("out = {}")
-    code.group("out", [((key,), node) for key, node in fields.items()], to_json=False)
+    code.group("out", [((key,), node) for key, node in fields.items()])
     code.put(f"return {code.bind(leef.encode)}({code.bind(leef.Header)}({', '.join(words)}), out)")
 
 
@@ -410,7 +420,7 @@ def _cef(code: _Code, header: _Nodes, fields: _Nodes) -> None:
 def _cef_head(code: _Code, header: _Nodes) -> str:
     """The source of all in front of the extension: ready for every severity, where nothing else in it moves."""
     keys = ("vendor", "product", "version", "class_id", "name")
-    severity = code.node(header["severity"], to_json=False).name
+    severity = code.node(header["severity"]).name
     fixed = [code.constant(header[key]) for key in keys]
     known = [as_text(each[0]) for each in fixed if each is not None]
     if len(known) == len(keys):
@@ -428,7 +438,7 @@ def _cef_field(code: _Code, key: str, node: abc.Mapping[str, Any], label: str) -
         if not empty(fixed[0]) and (text := cef.safe(cut_chars(as_text(fixed[0]).strip(), limit))):
             code.put(f"out.append({f'{key}={text}{label}'!r})")
         return
-    name, kind = code.node(node, to_json=False)
+    name, kind = code.node(node)
     with code.inside(f"if {name} or {name} == 0:"):
         if kind in ("float", "int"):
             words = {"float": "repr", "int": "str"}[kind]

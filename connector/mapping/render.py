@@ -11,11 +11,13 @@ from attrs import field, frozen
 from jmespath.exceptions import JMESPathError
 
 from connector.errors import ConfigError, MappingError
-from connector.formats import jsonl
 from connector.formats.text import as_text
-from connector.mapping.generate import Renderer, generate
+from connector.mapping.generate import Renderer, encoded, finished, generate
 from connector.mapping.interpret import COMPILED, ENCODERS, Plan, merged, plan_of
 from connector.model import STREAM_OF_TYPE, STREAMS, Event, Record
+
+_Payload = tuple[str | dict[str, Any], bytes | None]
+"""The payload of a record, and the octets of an object."""
 
 
 @frozen
@@ -59,7 +61,7 @@ class Mapping:
                     found[key] = found.get(key) or str(node.get("type", ""))
         return found
 
-    def _record(self, event: Event, payload_of: abc.Callable[[Event, str], str | dict[str, Any]]) -> Record:
+    def _record(self, event: Event, payload_of: abc.Callable[[Event, str], _Payload]) -> Record:
         found: Any = event.data
         data = found if isinstance(found, abc.Mapping) else {}
         stream = data.get("stream")
@@ -68,7 +70,7 @@ class Mapping:
         tenant = data.get("tenant")
         name = (tenant.get("name") or tenant.get("id") or "") if isinstance(tenant, abc.Mapping) else ""
         severity = data.get("severity")
-        payload = payload_of(event, stream)
+        payload, octets = payload_of(event, stream)
         return Record(
             event_id=event.id,
             stream=stream,
@@ -76,10 +78,10 @@ class Mapping:
             time=event.time,
             severity=severity if type(severity) is int else 0,
             payload=payload,
-            encoded=None if isinstance(payload, str) else _encoded(payload),
+            encoded=octets,
         )
 
-    def _payload(self, event: Event, stream: str) -> str | dict[str, Any]:
+    def _payload(self, event: Event, stream: str) -> _Payload:
         kind = event.type
         try:
             renderer = self._renderers[kind]
@@ -89,28 +91,22 @@ class Mapping:
                 self._renderers[kind] = renderer
         if renderer is not None and type(event.data) is dict:
             try:
-                return renderer(event)
+                made = renderer(event)
+                return (made, None) if isinstance(made, str) else finished(made)
             except Exception:  # noqa: BLE001, S110  # whatever it is, the interpreter has the words for it, or the record
                 pass
         return self._interpreted(event, stream)
 
-    def _interpreted(self, event: Event, stream: str) -> str | dict[str, Any]:
+    def _interpreted(self, event: Event, stream: str) -> _Payload:
         plan = self._plans.get(event.type) or self._plans.get(stream)
         if plan is None:
             raise MappingError(f"event {event.id}: type {event.type!r} has no known stream", "update the connector")
         try:
-            return ENCODERS[self.encode](plan, event)
+            made = ENCODERS[self.encode](plan, event)
         except MappingError as error:
             hint = error.hint or f"correct the mapping {self.name!r}; the event is kept"
             raise MappingError(f"mapping {self.name!r}, event {event.id} ({event.type}): {error.what}", hint) from error
         except (ValueError, TypeError, RecursionError, JMESPathError) as error:
             what = f"mapping {self.name!r}, event {event.id} ({event.type}): {type(error).__name__}: {error}"
             raise MappingError(what, f"correct the mapping {self.name!r}; the event is kept") from error
-
-
-def _encoded(payload: abc.Mapping[str, Any]) -> bytes | None:
-    """The bytes of an object; None where it is too deep to be JSON, which its sink will say of it."""
-    try:
-        return jsonl.dumps(payload).encode("ascii")
-    except (TypeError, ValueError, RecursionError):
-        return None
+        return made, None if isinstance(made, str) else encoded(made)

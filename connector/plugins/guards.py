@@ -5,11 +5,13 @@ again here, and what ships needs no guard.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from connector.errors import Denied, PluginError, SecureScoreError, Unavailable
 from connector.model import Known, Receipt, Record, Snapshot
@@ -84,7 +86,7 @@ class _GuardedSink:
 
     async def send(self, records: Sequence[Record]) -> Receipt:
         try:
-            receipt = await self.sink.send(records)
+            receipt = await self.sink.send([_own(record) for record in records])
         except SecureScoreError:
             raise
         except Exception as bug:
@@ -161,6 +163,14 @@ class BrokenSink:
     async def close(self) -> None:
         if self.built is not None:
             await self.built.close()
+
+
+def _own(record: Record) -> Record:
+    """A record that shares nothing with its event: what a plug-in does to it is nobody else's matter."""
+    if isinstance(record.payload, str):
+        return record
+    payload = deepcopy(record.payload) if record.encoded is None else json.loads(record.encoded)
+    return evolve(record, payload=payload)
 
 
 def _bug(found: Plugin, bug: Exception) -> Unavailable:

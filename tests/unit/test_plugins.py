@@ -3,11 +3,13 @@
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from connector.app import open_app
 from connector.cli.main import main
@@ -17,12 +19,16 @@ from connector.deliver.delivery import Outcome
 from connector.deliver.prepare import build_sink
 from connector.errors import ConfigError, PluginError, Unavailable
 from connector.mapping.load import load_mapping
+from connector.model import Receipt, Record
 from connector.observe.poller import PollOutcome
 from connector.plugins import installed
+from connector.plugins.guards import guarded_sink
+from connector.plugins.installed import Plugin
 from connector.registry import sink_module, sink_options
 from tests.config_example import KINDS, minimal
 from tests.fake_graph import TENANT, history, profile_document
 from tests.fakes.sink import FakeSink
+from tests.golden import samples
 
 SINK = """
     import asyncio
@@ -144,6 +150,29 @@ async def test_a_sink_is_found_by_name_and_gets_what_the_others_get(tmp_path: Pa
     assert (sinks["own"].state, sinks["archive"].state) == ("ok", "ok")
     lines = (tmp_path / "events.jsonl").read_text().splitlines()
     assert {json.loads(line)["id"] for line in lines} == set(module().got)
+
+
+async def test_what_it_does_to_a_record_is_not_done_to_the_event(tmp_path: Path) -> None:
+    class Sink:
+        name, max_records, max_bytes, replay_window_s = "own", 100, 1_000_000, 0.0
+
+        async def send(self, records: Sequence[Record]) -> Receipt:
+            for record in records:
+                payload: Any = record.payload
+                payload["event"]["control"]["threats"].clear()
+            return Receipt(frozenset(record.event_id for record in records))
+
+        async def probe(self) -> None: ...
+        async def close(self) -> None: ...
+
+    event = samples.event("control.observed")
+    record = load_mapping("splunk").render(event)
+    sink = guarded_sink(
+        Plugin("sink", "acme", "acme-tools", "2.1", EntryPoint("acme", "acme", "securescore.sinks")), "own", Sink
+    )
+    for each in (record, evolve(record, encoded=None)):
+        assert (await sink.send([each])).accepted == {event.id}
+    assert (event, record) == (samples.event("control.observed"), load_mapping("splunk").render(event))
 
 
 def test_its_options_are_judged_like_those_of_a_shipped_sink(

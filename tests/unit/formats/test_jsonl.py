@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector.formats import jsonl
 
-FAST_DUMPS, FAST_LOADS = jsonl.faster(pytest.importorskip("orjson"))
+FAST_DUMPS, FAST_LOADS, FAST_SOUND = jsonl.faster(pytest.importorskip("orjson"))
 
 FLOATS = st.floats() | st.builds(
     lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0], st.integers(0, 2**64 - 1)
@@ -56,6 +56,23 @@ def test_nan_is_refused(dumps: Any, number: float) -> None:
 @given(VALUES)
 def test_the_faster_library_writes_the_same_bytes_and_refuses_the_same(value: Any) -> None:
     assert came(FAST_DUMPS, value) == came(jsonl.pure_dumps, value)
+
+
+@pytest.mark.parametrize("sound_octets", [jsonl.pure_sound_octets, FAST_SOUND])
+@given(value=VALUES)
+def test_octets_called_sound_are_what_every_receiver_reads(sound_octets: Any, value: Any) -> None:
+    octets = sound_octets(value)
+    if octets is not None:
+        assert octets == jsonl.pure_dumps(value).encode("ascii")
+        json.loads(octets, parse_constant=pytest.fail)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # raises for half of a surrogate pair
+
+
+@pytest.mark.parametrize("sound_octets", [jsonl.pure_sound_octets, FAST_SOUND])
+def test_what_some_receiver_would_refuse_is_never_called_sound(sound_octets: Any) -> None:
+    for odd in ("\ud800", "\udfff", float("nan"), float("-inf"), {"\ud83d": 1}, object(), {"a": {1}}):
+        assert sound_octets({"a": [1, None, {"b": odd}]}) is None
+    assert sound_octets({"a": [1, None, {"b": "→"}]}) == b'{"a":[1,null,{"b":"\\u2192"}]}'
 
 
 @given(VALUES)
@@ -110,7 +127,7 @@ def test_digits_within_a_text_are_no_reason_to_read_slowly() -> None:
         return orjson.loads(raw)
 
     library = type("Library", (), {**vars(orjson), "loads": staticmethod(loads)})
-    _, fast_loads = jsonl.faster(library)
+    _, fast_loads, _ = jsonl.faster(library)
     quick = ['{"a":"a1234567890123456789012b"}', '{"a":0.1234567890123456789012}', '["1234567890123456789012"]']
     for text in [*quick, '{"a":12345678901234567890123}', "[-12345678901234567890123]", " 12345678901234567890123"]:
         assert repr(fast_loads(text)) == repr(jsonl.pure_loads(text))

@@ -23,9 +23,10 @@ MAPPED = [load_mapping(name) for name in mapping_names() if name != "cloudevents
 
 def _made(mapping: Mapping, event: Event, way: str) -> str:
     try:
-        return repr(getattr(mapping, way)(event))
+        record = getattr(mapping, way)(event)
     except MappingError as error:
         return f"{error.what} {error.hint}"
+    return f"{record!r} {record.encoded!r}"
 
 
 def _same(mapping: Mapping, event: Event) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 
 from connector.config.keys import FORMATS
 from connector.errors import ConfigError, MappingError
+from connector.formats import jsonl
 from connector.mapping import render
 from connector.mapping.load import compile_mapping, load_mapping
 from connector.mapping.render import Mapping
@@ -354,11 +355,24 @@ def test_endless_nesting_is_a_mapping_error(tmp_path: Path) -> None:
         _fields(tmp_path, "x: data.days", samples.event("feed.gap", {"data.days": deep}))
 
 
-def test_payload_shares_nothing_with_the_event(tmp_path: Path) -> None:
-    event = samples.event("control.observed")
-    made = _fields(tmp_path, "x: data.control", event)
-    made["x"]["threats"].append("more")
-    assert event == samples.event("control.observed")
+@pytest.mark.parametrize("encode", ["object", "json"])
+@pytest.mark.parametrize("sound_octets", [jsonl.sound_octets, jsonl.pure_sound_octets])
+def test_what_no_receiver_takes_is_replaced_wherever_it_stands(
+    tmp_path: Path, encode: str, sound_octets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "_sound_octets", sound_octets)
+    mapping = _mapping(tmp_path, f"encode: {encode}\nfields:\n  x: data.control\n")
+    odd = {
+        "\ud800": [float("nan"), {"a": (1, "\udfff"), "b": float("inf"), "c": "😀", "d": 2**70, "e": None, "f": 1e-7}]
+    }
+    wanted = {"x": {"\ufffd": [None, {"a": [1, "\ufffd"], "b": None, "c": "😀", "d": 2**70, "e": None, "f": 1e-7}]}}
+    record = mapping.render(samples.event("control.observed", {"data.control": odd}))
+    text = record.payload if isinstance(record.payload, str) else record.encoded
+    assert text is not None
+    assert json.loads(text) == wanted
+    assert record == mapping.interpret(samples.event("control.observed", {"data.control": odd}))
+    fine = mapping.render(samples.event("control.observed", {"data.control": wanted["x"]}))
+    assert (fine.payload, fine.encoded) == (record.payload, record.encoded)
 
 
 def test_unknown_event_type_falls_back_to_its_stream(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Filter:
 class Batch:
     """A prefix of what is due: offered, not concerning the sink, not renderable. Then what became of it.
 
-    `skipped` says which key of the sink keeps an event from it.
+    `skipped` says which key of the sink keeps an event from it; `full`: one more would not have fitted into its octets.
     `retry_after_s` is how long the sink wants to be left alone although it took a part; `warning` as in a receipt.
     """
 
@@ -84,6 +84,7 @@ class Batch:
     retry_after_s: float | None = None
     warning: str = ""
     seen: int = 0
+    full: bool = False
 
     @property
     def moved(self) -> bool:
@@ -130,7 +131,8 @@ class Packer:
             record, reason = self._render(pending.event)
             if record is not None:
                 octets = octets_of(record)
-                if batch.records and (len(batch.records) >= most or size + octets > self.max_bytes):
+                batch.full = bool(batch.records) and size + octets > self.max_bytes
+                if batch.full or (batch.records and len(batch.records) >= most):
                     break
                 batch.pending.append(pending)
                 batch.records.append(record)

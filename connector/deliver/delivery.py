@@ -95,14 +95,23 @@ class Look:
 class Line:
     """What is remembered of one kind, first deliveries or what is offered again.
 
-    `size` is how many records a batch may have. After a failure its events rest, from and until a moment; `wished` when
+    `size` is how many records a batch may have, `worth` how many events are worth reading for one: what does not fit
+    into its bytes is read anew for the next. After a failure its events rest, from and until a moment; `wished` when
     the server named it.
     """
 
     size: int
+    worth: int = PAGE
     search: Search = field(factory=Search)
     rest: tuple[datetime, datetime] | None = None
     wished: bool = False
+
+    def saw(self, batch: Batch, read: int) -> None:
+        """So many events were read for a batch: some did not fit, and a few more than did are worth it; or all did."""
+        if batch.full:
+            self.worth = min(PAGE, batch.seen + batch.seen // 8 + 8)
+        elif batch.seen == read:
+            self.worth = min(PAGE, 2 * max(self.worth, read))
 
     def rests(self, now: datetime) -> bool:
         """A clock that was set back ends it, too."""
@@ -301,7 +310,9 @@ class Delivery:
 
     async def _look(self, kind: str, now: datetime, *, without: Collection[str]) -> Look:
         line = self._lines[kind]
-        limit = len(self._held) + (PAGE if self._skimming else min(PAGE, line.size + line.search.reach))
+        limit = len(self._held) + (
+            PAGE if self._skimming else min(PAGE, min(line.size, line.worth) + line.search.reach)
+        )
         asked = await self.store.due(self.sink.name, limit, self.tenant_id, frozenset(without), again=kind == AGAIN)
         due = [p for p in asked if p.kind == kind]
         self._held = isolation.still_due(self._held, due, kind, complete=len(due) < limit)
@@ -330,6 +341,8 @@ class Delivery:
         kind = fresh[0].kind
         line = self._lines[kind]
         batch = await self._offer(fresh, line.size)
+        if batch.error is None:
+            line.saw(batch, len(fresh))
         batches = [batch]
         if isolation.failed_alone(batch, self.attempt):
             line.search = line.search.failed_again()

@@ -66,6 +66,30 @@ async def test_batches_by_octets_of_utf8_and_a_larger_event_goes_alone(
     assert sink.got == ids(new)
 
 
+async def test_little_more_is_read_for_a_batch_than_fits_into_its_octets(
+    store: SqliteStore, sink: FakeSink, clock: JumpClock
+) -> None:
+    new = [event(n, text="x" * (50 if 100 <= n < 200 else 1_000)) for n in range(400)]
+    await add(store, new)
+    read: list[int] = []
+
+    class Counted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def due(self, *given: Any, **more: Any) -> Any:
+            found = await store.due(*given, **more)
+            read.append(len(found))
+            return found
+
+    await drain(delivery(Counted(), sink, clock, max_bytes=20_000), 1000)
+    assert sink.got == ids(new)
+    assert sum(read) < 2 * len(new)  # what did not fit is read anew
+    sizes = [len(batch) for batch in sink.offered]
+    assert max(sizes) > 2 * sizes[0]  # and where events are small again, more of them are read
+    assert len(sizes) < 40
+
+
 async def test_what_does_not_concern_a_sink_is_passed_over_in_large_steps(
     store: SqliteStore, sink: FakeSink, clock: JumpClock
 ) -> None:

@@ -135,6 +135,14 @@ PORTAL: Mapping[str, str] = {
 }
 """What the portal calls a state of the API."""
 
+STATES: Mapping[str, str] = {
+    "default": "Default",
+    "ignored": "Ignored",
+    "third-party": "ThirdParty",
+    "reviewed": "Reviewed",
+}
+"""What an operator writes → what the API takes. The portal's "Planned" has no value in the API."""
+
 
 UNKNOWN = "unknown"
 """The state of an entry that states none, and of a history whose order nobody can tell."""

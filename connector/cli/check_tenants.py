@@ -161,7 +161,11 @@ def _remembered(tenant: TenantConfig, state: State | None) -> list[Finding]:
         if row["part"] not in ("newest day", "catalogue"):
             hint = "our own copy stands; it ends when the feed no longer holds that document"
         found.append(Finding("refused", tenant.name, None, words, hint))
-    if not tenant.targets.controls:
+    asked = tenant.targets.baseline
+    named = [("target", control) for control in tenant.targets.controls]
+    if asked is not None:
+        named += [("baseline's control", c) for c in (*asked.full, *(wish.control for wish in asked.declared))]
+    if not named:
         return found
     names: set[str] = set()
     own, others = units.split(state)
@@ -169,11 +173,12 @@ def _remembered(tenant: TenantConfig, state: State | None) -> list[Finding]:
         seen = memory.decode(view)
         names.update(seen.profiles or (), seen.newest.day.controls if seen.newest else ())
     known = {name.casefold(): name for name in names}
-    for control in tenant.targets.controls if known else ():
-        if control not in names:
+    for what, control in named if known else ():
+        there = control in names if what == "target" else control.casefold() in known  # a baseline's in any case
+        if not there:
             near = get_close_matches(control.casefold(), known, 1)
             hint = f"did you mean {known[near[0]]}?" if near else "`securescore controls list` shows them"
-            words = f"the target {control} names no control of this tenant"
+            words = f"the {what} {control} names no control of this tenant"
             found.append(Finding("target", tenant.name, None, words, hint))
     return found
 

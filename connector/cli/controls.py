@@ -1,6 +1,6 @@
 """`securescore controls`: list and show controls with their state and who set it.
 
-Only reading lives here; `set` is in controls_set.py.
+Only reading lives here; `set` is in controls_set.py, `apply` in controls_apply.py.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from typing import Any
 
 from connector.cli import times
 from connector.cli.common import config_of, graph_of, store_beside
+from connector.cli.controls_apply import apply_baseline
 from connector.cli.controls_set import asked_for, set_states
 from connector.cli.names import did_you_mean, near, spelled
 from connector.cli.selection import ONE_UNIT_HELP, add_tenant, add_unit, one, selected
@@ -17,10 +18,10 @@ from connector.cli.terminal import cell_len, console, draw, dump, plain, plural,
 from connector.cli.unit_view import view_of
 from connector.config.values import Config, TenantConfig
 from connector.errors import ConfigError, SecureScoreError
-from connector.model import PORTAL, Day, Profile
+from connector.model import PORTAL, STATES, Day, Profile
 from connector.observe import memory
 from connector.observe.diff import effective_state, max_of, ordered_updates
-from connector.writeback.plan import STATES, is_completed, state_of
+from connector.writeback.plan import is_completed, state_of
 
 MAX_CHANGES = 25
 WIDE = 120
@@ -28,9 +29,9 @@ WIDE = 120
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "show", "set"))
+    parser.add_argument("action", choices=("list", "show", "set", "apply"))
     parser.add_argument("name", nargs="?", metavar="NAME", help="the control, as `list` shows it, in any case")
-    add_tenant(parser, "which tenants (list), or which one (show, set): names, globs or label=value")
+    add_tenant(parser, "which tenants (list, apply), or which one (show, set): names, globs or label=value")
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
     reading = parser.add_argument_group("list, show")
     add_unit(reading, ONE_UNIT_HELP)
@@ -42,9 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     writing.add_argument("--comment", metavar="TEXT", help="why (mandatory); it becomes part of the history")
     writing.add_argument("--assigned-to", metavar="WHO", help='responsible person; "" clears; not given = unchanged')
     writing.add_argument("--from-csv", metavar="FILE", help="many changes: a file with name,state,comment,assigned_to")
+    writing = parser.add_argument_group("set, apply")
     writing.add_argument("--max", type=int, default=MAX_CHANGES, metavar="N", help="most changes (default 25)")
     writing.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     writing.add_argument("--yes", action="store_true", help="do not ask")
+    applying = parser.add_argument_group("apply")
+    baseline = "standards, whose states are set where a tenant deviates (default: `baseline` of the configuration)"
+    applying.add_argument("--baseline", metavar="FILE", help=baseline)
     writing.add_argument("--operator", metavar="NAME", help="who decided it, beside the operating system's user")
 
 
@@ -53,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     _check_usage(args)
     if args.action == "set":
         return asyncio.run(set_states(config, _tenant(config, args.tenant, live=True), asked_for(args), args))
+    if args.action == "apply":
+        return asyncio.run(apply_baseline(config, args))
     if args.action == "show":
         return asyncio.run(_show(config, _tenant(config, args.tenant), args))
     return asyncio.run(_list(config, _tenants(config, args), args))
@@ -64,14 +71,17 @@ def _check_usage(args: argparse.Namespace) -> None:
         "list": {"live", "service", "state", "unit"},
         "show": {"offline", "unit"},
         "set": {"state", "comment", "assigned_to", "from_csv", "max", "dry_run", "yes", "operator"},
+        "apply": {"baseline", "max", "dry_run", "yes", "operator"},
     }[args.action]
     given = {name: getattr(args, name) for name in ("live", "offline", "service", "state", "comment", "assigned_to")}
-    given |= {name: getattr(args, name) for name in ("from_csv", "dry_run", "yes", "operator")}
+    given |= {name: getattr(args, name) for name in ("from_csv", "dry_run", "yes", "operator", "baseline")}
     given["unit"] = args.unit or None
     strange = [f"--{k.replace('_', '-')}" for k, v in given.items() if v not in (None, False) and k not in allowed]
     problems = [f"{option} does not belong to `controls {args.action}`" for option in strange]
     if args.action == "list" and args.name:
         problems.append("`controls list` takes no NAME; `controls show NAME` shows one")
+    if args.action == "apply" and args.name:
+        problems.append("`controls apply` takes no NAME; which controls, says the baseline")
     if args.action == "show" and not args.name:
         problems.append("show needs the NAME of the control")
     if args.state is not None and state_of(args.state) is None:

@@ -1,39 +1,26 @@
-"""`securescore controls set`: the only command that changes anything at Microsoft.
+"""`securescore controls set`: changes the state of controls of one tenant at Microsoft.
 
-It compares first, asks, sends one change after the other, reads each back, and leaves an event of each.
+It compares first and asks; how the changes are sent is in controls_send.py.
 """
 
 import argparse
-import asyncio
-import os
-import pwd
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from random import Random
-from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from connector.app import severity_rules, token_provider
 from connector.cli.common import graph_of, store_beside
 from connector.cli.confirm import agreed
 from connector.cli.controls_csv import read_csv
+from connector.cli.controls_send import GOOD, Done, Sender, carry_out, dry, operator_of, words, writer_of
 from connector.cli.names import did_you_mean, near, spelled
-from connector.cli.terminal import complain, console, draw, dump, plain, progress, say, somebody_answers, table
-from connector.clock import SystemClock, iso
-from connector.config.account import came_as
+from connector.cli.terminal import complain, console, draw, dump, plain, say, somebody_answers, table
 from connector.config.values import Config, TenantConfig
-from connector.deliver.delivery import DurableStore
-from connector.errors import ConfigError, PartialRead, SecureScoreError, Unavailable
-from connector.model import PORTAL, Control, Day, Profile
-from connector.net.clouds import cloud_of
+from connector.errors import ConfigError, PartialRead, Unavailable
+from connector.model import STATES, Day, Profile
 from connector.observe import memory
-from connector.observe.events import Origin
 from connector.sources.graph import GraphSource
-from connector.writeback.apply import Result, Writer, apply, unfinished
-from connector.writeback.plan import STATES, Plan, Wanted, plan, refusal, wanted
-from connector.writeback.record import Operator, announce, change_of, record, withdraw
+from connector.writeback.plan import Plan, Wanted, plan, refusal, wanted
 
 
 def asked_for(args: argparse.Namespace) -> list[tuple[int | None, Wanted]]:
@@ -62,36 +49,9 @@ def asked_for(args: argparse.Namespace) -> list[tuple[int | None, Wanted]]:
     return changes
 
 
-@frozen
-class _Done:
-    """One line of the report."""
-
-    line: int | None
-    result: Result
-    event_id: str | None = None
-
-    def as_data(self) -> dict[str, Any]:
-        asked, before = self.result.plan.wanted, self.result.plan.before
-        return {
-            "line": self.line,
-            "control": asked.control,
-            "before": before.state,
-            "after": asked.state,
-            "outcome": self.result.outcome,
-            "detail": self.result.detail,
-            "hint": self.result.hint,
-            "event": self.event_id,
-        }
-
-
-GOOD = ("same", "success", "would be sent")
-
-
 async def set_states(
     config: Config, tenant: TenantConfig, changes: Sequence[tuple[int | None, Wanted]], args: argparse.Namespace
 ) -> int:
-    clock = SystemClock()
-    operator = Operator(_os_user(), socket.gethostname(), args.operator)
     async with store_beside(config) as store, graph_of(config, tenant, write=True) as (source, transports):
         seen = memory.decode(await store.load(tenant.key), since="9999")
         day = seen.newest.day if seen.newest else None
@@ -99,20 +59,14 @@ async def set_states(
         plans = list(zip((line for line, _ in changes), await _plans(source, changes, day), strict=True))
         to_send = sum(p.verdict == "send" for _, p in plans)
         if args.dry_run:
-            done = [_Done(line, _dry(p)) for line, p in plans]
+            done = [Done(line, dry(p)) for line, p in plans]
         elif to_send and not args.yes and not _confirmed(tenant, plans, to_send):
             say("stopped: nothing was sent", err=True)
             return 1
         else:
-            writer = Writer(
-                http=transports.budgets.in_front_of(transports.get(config.network), tenant.tenant_id),
-                base_url=cloud_of(tenant.graph).graph,
-                token=token_provider(tenant, config, transports, write=True),
-                clock=clock,
-                random=Random(),  # noqa: S311 - spreads retries, guards nothing
-            )
-            one = _One(source, writer, store, tenant, operator, scored)
-            done = await _carry_out(one, plans)
+            operator = operator_of(args.operator)
+            writer = writer_of(config, tenant, transports)
+            done = await carry_out(Sender(source, writer, store, tenant, operator, scored), plans)
     _report(done, tenant, args)
     good = sum(d.result.outcome in GOOD for d in done)
     return 0 if good == len(done) else 3 if good else 1
@@ -153,77 +107,12 @@ def _meant(refused: Plan, profiles: Mapping[str, Profile]) -> str:
     return did_you_mean(spelled(name, profiles) or near(name, profiles), "")
 
 
-def _dry(planned: Plan) -> Result:
-    if planned.verdict == "send":
-        return Result(planned, "would be sent")
-    return Result(planned, planned.verdict, planned.reason, planned.hint)
-
-
-@frozen
-class _One:
-    """What one change needs: it is applied and recorded as one step."""
-
-    source: GraphSource
-    writer: Writer
-    store: DurableStore
-    tenant: TenantConfig
-    operator: Operator
-    scored: Mapping[str, Control]
-
-    async def __call__(self, line: int | None, planned: Plan) -> _Done:
-        tenant, control = self.tenant, self.scored.get(planned.wanted.control)
-        began = iso(self.writer.clock.now())
-        announced = change_of(unfinished(planned), self.operator, control, began)
-        if planned.verdict == "send":
-            try:
-                await announce(self.store, tenant.key, announced)
-            except SecureScoreError as error:
-                what = f"nothing was sent, as it could not be recorded: {error.what}"
-                return _Done(line, Result(planned, "failure", what, error.hint, stops=True))
-        result = await apply(planned, self.source, self.writer)
-        now = iso(self.writer.clock.now())
-        change = change_of(result, self.operator, control, now)
-        try:
-            if not result.sent:
-                if planned.verdict == "send":
-                    await withdraw(self.store, tenant.key, announced)
-                return _Done(line, result)
-            origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, "connector")
-            event = await record(self.store, origin, change, severity_rules(), now, announced)
-        except SecureScoreError as error:
-            said = f"{result.detail}; the event could not be recorded: {error.what}".lstrip("; ")
-            hint = f"note it by hand: {change.data['summary']} by {self.operator} at {now}"
-            return _Done(line, evolve(result, outcome="unrecorded", detail=said, hint=hint, stops=True))
-        return _Done(line, result, event.id)
-
-
-async def _carry_out(one: _One, plans: Sequence[tuple[int | None, Plan]]) -> list[_Done]:
-    """One after the other; what no further change could pass ends it, and the rest is reported as not tried."""
-    done: list[_Done] = []
-    why = ""
-    with progress("Setting states", len(plans) if len(plans) > 1 else 0) as so_far:
-        for line, planned in plans:
-            so_far(len(done))
-            if why and planned.verdict == "send":
-                done.append(_Done(line, Result(planned, "not tried", why, "repair that, then run the command again")))
-                continue
-            step = asyncio.ensure_future(one(line, planned))
-            try:
-                done.append(await asyncio.shield(step))
-            except asyncio.CancelledError:
-                await step  # a change that is under way is finished and recorded even when the operator interrupts
-                raise
-            if done[-1].result.stops:
-                why = done[-1].result.detail
-    return done
-
-
 def _confirmed(tenant: TenantConfig, plans: Sequence[tuple[int | None, Plan]], to_send: int) -> bool:
     out = console(stderr=True)
     for _, p in plans:
         if p.verdict == "send":
             title = f" ({plain(p.profile.title)})" if p.profile and p.profile.title else ""
-            out.print(f"  {plain(p.wanted.control)}{title}: {_words(p.before.state)} → {_words(p.wanted.state)}")
+            out.print(f"  {plain(p.wanted.control)}{title}: {words(p.before.state)} → {words(p.wanted.state)}")
     full = any(p.wanted.state in ("ThirdParty", "Reviewed") for _, p in plans if p.verdict == "send")
     if full:
         out.print("  Resolved controls get full points without being measured.")
@@ -231,11 +120,7 @@ def _confirmed(tenant: TenantConfig, plans: Sequence[tuple[int | None, Plan]], t
     return agreed(f"Send {noun} to Microsoft for tenant {plain(tenant.name)}?")
 
 
-def _words(state: str) -> str:
-    return plain(f"{PORTAL.get(state, 'unknown')} ({state})")
-
-
-def _report(done: Sequence[_Done], tenant: TenantConfig, args: argparse.Namespace) -> None:
+def _report(done: Sequence[Done], tenant: TenantConfig, args: argparse.Namespace) -> None:
     if args.json:
         dump([{"tenant": tenant.name, **d.as_data()} for d in done])
     else:
@@ -249,7 +134,7 @@ def _report(done: Sequence[_Done], tenant: TenantConfig, args: argparse.Namespac
             cells = [str(d.line)] if numbered else []
             title = f"\n{plain(d.result.plan.profile.title)}" if d.result.plan.profile else ""
             shown.add_row(
-                *cells, f"{plain(asked.control)}{title}".rstrip(), _words(before.state), _words(asked.state), result
+                *cells, f"{plain(asked.control)}{title}".rstrip(), words(before.state), words(asked.state), result
             )
         draw(shown)
         if any(d.result.outcome == "success" for d in done):
@@ -259,14 +144,3 @@ def _report(done: Sequence[_Done], tenant: TenantConfig, args: argparse.Namespac
             where = f"line {d.line}: " if d.line else ""
             what = f"{where}{d.result.plan.wanted.control}: {d.result.outcome}: {d.result.detail}"
             complain([plain(what)], plain(d.result.hint))
-
-
-def _os_user() -> str:
-    """The user of the process, and who became it through sudo: shared service accounts are common here."""
-    uid = came_as()
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        user = f"uid {uid}"
-    behind = os.environ.get("SUDO_USER", "")
-    return f"{user} (sudo by {behind[:64]})" if behind.isprintable() and behind not in ("", user) else user

@@ -33,6 +33,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "controls": (
         "securescore controls list --service AzureAD",
         "securescore controls set AdminMFAV2 --tenant contoso --state reviewed --comment 'access policy' --dry-run",
+        "securescore controls apply --baseline baseline.yaml --tenant tier=gold --dry-run",
     ),
     "next": (
         "securescore next --tenant contoso --what-if AdminMFAV2 --what-if OneAdmin",

@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "parked": ("parked", "events a sink refused for good: list, show, retry, discard"),
     "sinks": ("sinks", "list sinks; release one that holds history"),
     "tenants": ("tenants", "list tenants; add one; forget one"),
-    "controls": ("controls", "list and show controls; set a control's state at Microsoft"),
+    "controls": ("controls", "list and show controls; set states at Microsoft, one by one or as a baseline asks"),
     "next": ("next", "what to do next, best first; the score if some of it were done"),
     "report": ("report", "the posture of a tenant, or of many, over a period: HTML, JSON, CSV, OSCAL or HDF"),
     "accept-snapshot": ("accept_snapshot", "believe the suspicious day of a tenant"),

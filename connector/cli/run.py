@@ -298,7 +298,7 @@ def tenants_differ_only(old: Config, new: Config) -> bool:
     """Whether replacing the tenants makes the running configuration the new one. Sinks know tenants' own routes."""
     if old.tenants == new.tenants or any(t.overrides for t in (*old.tenants, *new.tenants)):
         return False
-    return evolve(new, tenants=old.tenants, tenants_file=old.tenants_file, log=old.log) == old
+    return evolve(new, tenants=old.tenants, tenants_file=old.tenants_file, baseline=old.baseline, log=old.log) == old
 
 
 def _status(app: App) -> str:

@@ -29,16 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tenant(parser)
     add_unit(parser)
     parser.add_argument("--all", action="store_true", help=f"every tenant; of more than {MANY} only troubled ones show")
+    parser.add_argument(
+        "--deviations", action="store_true", help="only tenants that deviate from the baseline, and how"
+    )
     parser.add_argument("--json", action="store_true", help="the same as one JSON document, of all tenants")
 
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     status = asyncio.run(collect(evolve(config, tenants=selected(config, args.tenant)), args.unit))
+    if args.deviations:
+        status["tenants"] = {name: t for name, t in status["tenants"].items() if t["deviations"]}
     if args.json:
         dump(status)
     else:
-        show(status, every=args.all)
+        show(status, every=args.all or args.deviations, deviations=args.deviations)
     return 0
 
 
@@ -82,10 +87,12 @@ def summary(tenants: Mapping[str, Mapping[str, Any]]) -> str:
     if len(known) > 1:
         weakest = min(known, key=lambda name: known[name])
         said += f"; weakest: {weakest} {known[weakest]:.2f} %"
+    if away := [len(t["deviations"]) for t in tenants.values() if t["deviations"]]:
+        said += f"; {plural(sum(away), 'deviation')} from the baseline in {plural(len(away), 'tenant')}"
     return said
 
 
-def show(status: dict[str, Any], *, every: bool = False) -> None:
+def show(status: dict[str, Any], *, every: bool = False, deviations: bool = False) -> None:
     out = console()
     out.print(plain(summary(status["tenants"])))
     out.print()
@@ -94,7 +101,10 @@ def show(status: dict[str, Any], *, every: bool = False) -> None:
         chosen = {name: t for name, t in chosen.items() if standing(t) != "ok"}
     labelled = any(t["labels"] for t in chosen.values())
     label = ["labels"] if labelled else []
-    tenants = table("tenant", *label, "newest day", "data age>", "percent>", "7 days>", "last success (UTC)", "error")
+    judged = any(t["deviations"] for t in chosen.values())
+    away = ["deviations>"] if judged else []
+    figures = ("newest day", "data age>", "percent>", "7 days>", *away)
+    tenants = table("tenant", *label, *figures, "last success (UTC)", "error")
     heard: set[str] = set()  # what many tenants share is said once
     for name, t in chosen.items():
         troubles = [*t["problems"], *(refusal_words(r) for r in t["refused"][:SHOWN_REFUSALS])]
@@ -106,12 +116,15 @@ def show(status: dict[str, Any], *, every: bool = False) -> None:
         style = "red" if t["error"] else "yellow" if error else None
         labels = [plain(", ".join(f"{key}={value}" for key, value in sorted(t["labels"].items())))] if labelled else []
         row = (plain(name), *labels, t["newest_day"] or "-", _age(t["data_age_s"]), *_score(t))
+        row += (str(len(t["deviations"])),) if judged else ()
         tenants.add_row(*row, times.shown(t["last_success"]), error, style=style)
     if chosen:
         draw(tenants, out)
     if hidden := len(status["tenants"]) - len(chosen):
         out.print(f"{plural(hidden, 'tenant')} without trouble not shown: --all, or --tenant NAME")
     draw_notes(((name, t["notes"]) for name, t in chosen.items()), out)
+    if deviations:
+        _draw_deviations(chosen, out)
     for name, t in chosen.items():
         _draw_units(name, t, out)
     out.print()
@@ -131,6 +144,27 @@ def show(status: dict[str, Any], *, every: bool = False) -> None:
         out.print()
         draw(_credentials(status["credentials"]), out)
     out.print(f"\n{plural(status['store']['events'], 'event')} kept, {status['store']['bytes'] / 1e6:.1f} MB")
+
+
+DEVIATIONS: Mapping[str, str] = {
+    "baseline_full": "has not all its points",
+    "baseline_declared": "is not declared as it must be",
+    "baseline_not_declared": "is declared as it must not be",
+    "baseline_percent_min": "the percentage is below the least",
+    "baseline_measured_percent_min": "the measured percentage is below the least",
+}
+
+
+def _draw_deviations(tenants: Mapping[str, Mapping[str, Any]], out: Any) -> None:
+    shown = table("tenant", "control", "deviation")
+    for name, t in tenants.items():
+        for one in t["deviations"]:
+            shown.add_row(plain(name), plain(one["control"] or ""), DEVIATIONS.get(one["kind"], plain(one["kind"])))
+    out.print()
+    if shown.rows:
+        draw(shown, out)
+    else:
+        out.print("No tenant deviates from the baseline.")
 
 
 def _score(tenant: Mapping[str, Any]) -> tuple[str, str]:

@@ -7,6 +7,8 @@ which may also restate `streams`, `start` and `format`.
 
 from collections.abc import Mapping
 
+from attrs import evolve
+
 from connector.model import STREAMS
 from connector.options import Option
 
@@ -133,6 +135,7 @@ TOP: Mapping[str, Option] = {
     "targets.exposure_max": Option(
         "percent", doc="Event when an exposure score, of which less is better, is above it."
     ),
+    "baseline": Option("path", doc="YAML file with standards over tenants; each deviation is an event, once."),
     "exceptions.review_after": Option(
         "days", minimum=1, doc="Event when a declared state (ignored, third party, reviewed) is so old."
     ),
@@ -243,6 +246,43 @@ REPORT: Mapping[str, Option] = {
 """An entry of `reports`."""
 REPORT_ENDINGS = (".html", ".json", ".csv")
 REPORT_PLACEHOLDERS = ("tenant", "period")
+
+DECLARED_STATES = ("ignored", "third-party", "reviewed")
+_TENANTS = Option("list", (), doc="Globs of tenant names, or label=value; empty = all.")
+
+STANDARD: Mapping[str, Option] = {
+    "name": Option("str", required=True, doc="Name of the standard; events and tables say it."),
+    "tenants": _TENANTS,
+    "full": Option("list", (), doc="Controls that must have full points."),
+    "declared": Option("list", doc="Controls whose state must be declared, and how."),
+    "not_declared": Option("list", doc="States that must not be declared."),
+    "percent_min": Option("percent", doc="Least percentage of the score."),
+    "measured_percent_min": Option("percent", doc="The same, not counting points that were only asserted."),
+}
+"""An entry of `standards` in a baseline file."""
+
+DECLARED: Mapping[str, Option] = {
+    "control": Option("str", required=True, doc="The control, in any case."),
+    "state": Option("enum", required=True, choices=DECLARED_STATES, doc="State that it must have."),
+    "comment": Option("str", required=True, doc="Why; becomes part of its history when `controls apply` sets it."),
+    "assigned_to": Option("str", doc="Responsible person, when it is set."),
+}
+"""An entry of `declared`."""
+
+NOT_DECLARED: Mapping[str, Option] = {
+    "controls": Option("list", ("*",), doc="Globs of controls, in any case; default: all."),
+    "states": Option("list", DECLARED_STATES, choices=DECLARED_STATES, doc="States that must not be declared of them."),
+    "comment": Option("str", doc="Why; becomes part of the history when `controls apply` takes the state back."),
+}
+"""An entry of `not_declared`."""
+
+EXCUSE: Mapping[str, Option] = {
+    "tenants": evolve(_TENANTS, required=True, doc="Who is excused: globs of tenant names, or label=value."),
+    "controls": Option("list", (), doc="From what: globs of controls; empty = everything, the percentages too."),
+    "until": Option("date", required=True, doc="Last day on which it counts."),
+    "reason": Option("str", required=True, doc="Why, such as a ticket."),
+}
+"""An entry of `exceptions` in a baseline file."""
 
 _CLIENT_ID = Option("guid", required=True, doc="Application (client) id of the app registration.")
 _EXPIRES_ON = Option("date", doc="When the secret expires; warns 30, 14, 7 and 1 days before.")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
+from connector.config.baseline import Baseline, with_baseline
 from connector.config.keys import (
     AUTH,
     DEFAULT_STATE_PATH,
@@ -82,11 +83,13 @@ def parse(
     base_dir: str = ".",
     environ: Mapping[str, str] | None = None,
     tenant_rows: Sequence[TenantRow] = (),
+    baseline: Baseline | None = None,
     problems: Sequence[Problem] = (),
 ) -> Config:
     """The Config of a raw mapping.
 
-    `where` gives the line of a path such as ("sinks", 1, "port"); `environ` is what `${env:NAME}` means in values that
+    `where` gives the line of a path such as ("sinks", 1, "port"); `baseline` are the standards in the file that it
+    names; `environ` is what `${env:NAME}` means in values that
     are no secrets; `problems` are those the front end found already. Raises one ConfigError that holds all problems,
     each "sinks[1].port (line 12): what is wrong".
     """
@@ -157,12 +160,15 @@ def parse(
         reports=_reports(reader, top.get("reports")),
         log=LogConfig(level=v["log.level"], format=v["log.format"]),
         tenants_file=v["tenants_file"],
+        baseline=v["baseline"],
         base_dir=base_dir,
     )
     _interval(reader, config)
+    if config.baseline is not None and baseline is None and not problems:
+        reader.note(("baseline",), "is read where the configuration is a file: not here")
     if reader.problems:
         raise ConfigError(in_order(reader.problems))
-    return config
+    return config if baseline is None else evolve(config, tenants=with_baseline(baseline, config.tenants))
 
 
 def _interval(reader: Reader, config: Config) -> None:

@@ -58,6 +58,8 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
     found: dict[str, str] = {}
     if config.tenants_file:
         found.setdefault(config.tenants_file, "tenants_file")
+    if config.baseline:
+        found.setdefault(config.baseline, "baseline")
     if config.network.ca_file:
         found.setdefault(config.network.ca_file, "network.ca_file")
     for sink in config.sinks:

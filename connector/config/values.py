@@ -70,12 +70,64 @@ class ChangesConfig:
 
 
 @frozen
+class Floor:
+    """A least percentage, and the standard that sets it; of several the highest counts."""
+
+    percent: float
+    standard: str
+
+
+@frozen
+class Declared:
+    """A state that a control must have been given; `state` is the API's."""
+
+    control: str
+    state: str
+    comment: str
+    standard: str
+    assigned_to: str | None = None
+
+
+@frozen
+class Forbidden:
+    """States (the API's) that nobody may declare of controls that match; `comment` is said when one is taken back."""
+
+    controls: tuple[str, ...]
+    states: tuple[str, ...]
+    comment: str
+    standard: str
+
+
+@frozen
+class Excuse:
+    """What a tenant is excused from up to and including the day `until`; no `controls` = everything."""
+
+    controls: tuple[str, ...]
+    until: str
+    reason: str
+
+
+@frozen
+class BaselineConfig:
+    """What all standards together ask of one tenant. Names of controls count in any case; in `controls` of rules and
+    excuses they are globs. `full` maps a control to the standard, `floors` percent_min and measured_percent_min.
+    """
+
+    full: Mapping[str, str] = Factory(dict)
+    declared: tuple[Declared, ...] = ()
+    forbidden: tuple[Forbidden, ...] = ()
+    floors: Mapping[str, Floor] = Factory(dict)
+    excuses: tuple[Excuse, ...] = ()
+
+
+@frozen
 class TargetsConfig:
     percent_min: float | None = None
     measured_percent_min: float | None = None  # the same floor without asserted points
     drop_points: float | None = None
     controls: tuple[str, ...] = ()
     exposure_max: float | None = None  # a ceiling: of an exposure score less is better
+    baseline: BaselineConfig | None = None  # None: no standard is meant for this tenant
 
 
 @frozen
@@ -252,6 +304,7 @@ class Config:
     log: LogConfig = Factory(LogConfig)
     reports: tuple[ScheduleConfig, ...] = ()
     tenants_file: str | None = None
+    baseline: str | None = None  # the file of standards; what it asks of a tenant is among its targets
     base_dir: str = "."  # relative paths are relative to the folder of the configuration file
 
 

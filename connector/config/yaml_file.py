@@ -12,9 +12,10 @@ from typing import Any
 
 from attrs import Factory, define
 
+from connector.config.baseline import Baseline, read_baseline
 from connector.config.keys import TOP
 from connector.config.parse import SinkOptions, TenantRow, parse
-from connector.config.read import Path, Problem, Reader, dotted
+from connector.config.read import Path, Problem, Reader, dotted, in_order
 from connector.config.tenants_csv import MAX_TENANTS, bounded, tenants_of_csv
 from connector.config.trust import strangers
 from connector.config.values import Config
@@ -97,6 +98,18 @@ def load(
                 for problem in error.problems:
                     reader.note(("tenants_file",), problem)
                 problems += reader.problems
+    baseline = None
+    if raw.get("baseline") is not None:
+        reader = Reader(document.where, environ, base_dir)
+        file = reader.value(TOP["baseline"], raw["baseline"], ("baseline",))
+        if file is not None:
+            try:
+                baseline, found = _standards_in(file)
+                problems += found
+            except ConfigError as error:
+                for problem in error.problems:
+                    reader.note(("baseline",), problem)
+                problems += reader.problems
     try:
         return parse(
             raw,
@@ -105,6 +118,7 @@ def load(
             base_dir=base_dir,
             environ=environ,
             tenant_rows=[*rows, *more],
+            baseline=baseline,
             problems=problems,
         )
     except ConfigError as error:
@@ -354,6 +368,25 @@ def _tenants_of_yaml(text: str, name: str) -> tuple[list[TenantRow], list[Proble
         line = document.lines.get(at, 1)
         rows.append(TenantRow(name, line, values, _inside(document, at, line)))
     return bounded(rows, name), problems
+
+
+# ---------------------------------------------------------------------------------------------------------- baseline
+
+
+def load_baseline(path: str) -> Baseline:
+    """The standards of a baseline file. Raises ConfigError with all its problems at once."""
+    found, problems = _standards_in(path)
+    if problems:
+        raise ConfigError(in_order(problems), f"correct {path}")
+    return found
+
+
+def _standards_in(path: str) -> tuple[Baseline, list[Problem]]:
+    name = File(path).name
+    document = read_yaml(text_of(path), name)
+    twice = [Problem(name, line, f"{name} line {line}: {dotted(at)}: {what}") for at, line, what in document.problems]
+    found, problems = read_baseline(document.value, name, document.where)
+    return found, [*twice, *problems]
 
 
 def _inside(document: Document, at: Path, line: int) -> Any:

@@ -59,6 +59,7 @@ def overview(
             "problems": sorted(p["reason"] for p in head.get("problems", {}).values()),
             "labels": dict(tenant.labels),
             **_standing(head),
+            "deviations": [_deviation(key) for key in head.get("deviations", ())],
             "units": unit_rows(head),
             "no_data": _no_data(head),
         }
@@ -79,6 +80,12 @@ def overview(
         ],
         "store": {"events": stats.events, "bytes": stats.bytes},
     }
+
+
+def _deviation(key: str) -> dict[str, str | None]:
+    """One deviation from the baseline, as the event of its beginning names its target."""
+    kind, _, control = key.partition(":")
+    return {"kind": kind, "control": control or None}
 
 
 def _standing(head: Mapping[str, Any]) -> dict[str, float | None]:

@@ -17,6 +17,7 @@ from connector.model import WHOLE, Absent, Change, Control, Day, Profile, Snapsh
 from connector.observe import (
     changes,
     compliance,
+    deviations,
     diff,
     exceptions,
     explain,
@@ -181,6 +182,7 @@ def observe(memory: Memory, snapshot: Snapshot, rules: Rules, now: str, max_days
     if judged.done and newest is not None and work.fresh and work.profiles is not None:
         due, told_due = exceptions.crossings(rules.exceptions, due, work.profiles, departed, newest, now)
         work.out.extend(told_due)
+        work.out.extend(_deviations(work, newest))  # states, and what is asked for, change within a day, too
     standards = _standards(work, snapshot, newest)
     newest_day = newest.day.day if newest else ""
     tellings, told = occurrences.counted(memory, rules.tenant_id, _with_regrouped(work, newest), newest_day)
@@ -349,12 +351,17 @@ def _accept(work: _Work, newest: Version | None, observed: str, version: Version
             work.baselines[control.name] = _reported(control, version)
     if not backfilled:
         work.out.extend(_crossings(work, newest, version))
+        work.out.extend(_deviations(work, version))
     if day == work.first_newest and not revision:
         _inventory(work, version, first=True)
 
 
 def _crossings(work: _Work, before: Version | None, after: Version) -> list[Change]:
     return crossings(work.rules.targets, work.targets, work.profiles, work.days, before, after, work.rules.unit)
+
+
+def _deviations(work: _Work, version: Version) -> list[Change]:
+    return deviations.crossings(work.rules.targets.baseline, work.targets, work.profiles, version)
 
 
 def _close(work: _Work, newest: Version, observed: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from connector.config.values import ExceptionsConfig
 from connector.ids import digest
-from connector.model import Change, Control, Profile, StateUpdate, Unit, Version
+from connector.model import PORTAL, Change, Control, Profile, StateUpdate, Unit, Version
 from connector.observe import diff, explain
+from connector.observe.baseline import Judged
 from connector.observe.changes import control_info, entry_identity, score_info, snapshot, state_data
 from connector.observe.naming import score_called
 
@@ -63,6 +64,56 @@ def target_retired(name: str, before: str, after: Version, profile: Profile | No
         **snapshot(after),
     }
     return Change("posture.target_met", name, before, after.ref, after.day.day, data)
+
+
+def baseline_deviation(one: Judged, why: str | None, after: Version, profile: Profile | None) -> Change:
+    """posture.target_missed of a deviation that begins (`why` None), or posture.target_met of one that is over.
+
+    Neither side of what was compared need be another day: a state, or what is asked for, may have changed within it.
+    """
+    now = PORTAL.get(one.state.state, one.state.state) if one.state else ""
+    words = {
+        "baseline_full": f"{one.control} has {explain.number(one.value)} of {explain.number(one.threshold)} points",
+        "baseline_declared": f"{one.control} is {now}, not {PORTAL.get(one.wanted or '', one.wanted)}",
+        "baseline_not_declared": f"{one.control} is {now}",
+        "baseline_percent_min": f"{explain.number(one.value)} % against at least {explain.number(one.threshold)} %",
+        "baseline_measured_percent_min": f"measured {explain.number(one.value)} % against at least "
+        f"{explain.number(one.threshold)} %",
+    }[one.kind]
+    if why == "met":
+        words = {
+            "baseline_declared": f"{one.control} is {PORTAL.get(one.wanted or '', one.wanted)}, or full",
+            "baseline_not_declared": f"{one.control} is declared no longer",
+        }.get(one.kind, words)
+    subject = one.control or one.kind.removeprefix("baseline_")
+    over = {
+        "met": f"Baseline met: {words}",
+        "excused": f"Baseline deviation excused until {one.excused}: {subject}",
+        "not_asked": f"Baseline deviation over: {subject} is asked for no longer",
+        "not_scored": f"Baseline deviation over: {subject} is no longer scored",
+    }
+    of = f" (standard {one.standard})" if one.standard else ""
+    data: dict[str, Any] = {
+        "direction": "regressed" if why is None else "improved" if why == "met" else "unchanged",
+        "summary": (f"Baseline missed: {words}" if why is None else over[why]) + of,
+        "target": {
+            "kind": one.kind,
+            "threshold": diff.rounded(one.threshold),
+            "value": diff.rounded(one.value),
+            "control": one.control or None,
+            "standard": one.standard,
+            "wanted": one.wanted,
+            "state": one.state.state if one.state else None,
+            "ended": why,
+            "excused_until": one.excused,
+        },
+        **({"control": control_info(one.control, after.day.controls.get(one.control), profile)} if one.control else {}),
+        "score": score_info(after.day),
+        **snapshot(after),
+    }
+    state = f"#{entry_identity(one.state)}" if one.state else ""
+    type_ = f"posture.target_{'missed' if why is None else 'met'}"
+    return Change(type_, subject, f"{one.kind}#{why or 'begun'}", f"{after.ref}{state}", after.day.day, data)
 
 
 def exception_due(

@@ -13,12 +13,13 @@ from attrs import evolve
 from connector.ids import event_id
 from connector.model import Change, StateUpdate
 from connector.observe import changes, diff
+from connector.observe.baseline import PREFIX
 from connector.observe.memory import Memory
 
 LASTING = ("control.state_changed", "tenant.changed", "posture.exception_due")
 """Types whose identity holds no revision of a day, so that they may return at any time."""
 WITHIN_A_DAY = ("control.evidence_changed", "profile.added", "profile.removed", "profile.changed")
-"""Types that may return while the newest day stays the same."""
+"""Types that may return while the newest day stays the same; so may deviations from a baseline, told as targets."""
 MAX_TELLINGS = 5000
 """How many facts are remembered; those told longest ago are forgotten first."""
 
@@ -30,7 +31,7 @@ def counted(memory: Memory, tenant_id: str, told: Sequence[Change], newest_day: 
     tellings = dict(_told_before(memory, tenant_id) if memory.tellings is None else memory.tellings)
     result = []
     for change in told:
-        if change.type in LASTING or change.type in WITHIN_A_DAY:
+        if change.type in LASTING or change.type in WITHIN_A_DAY or change.before.startswith(PREFIX):
             key = _key(tenant_id, change)
             times, _ = tellings.pop(key, (0, ""))
             tellings[key] = (times + 1, "" if change.type in LASTING else change.day)

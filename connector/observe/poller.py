@@ -26,7 +26,7 @@ from connector.errors import (
 )
 from connector.ids import event_id
 from connector.model import Absent, Change, EvidenceFile, Known, Reading, Snapshot, Unchanged, Unit
-from connector.observe import estate, heads, mending, pending_writes, units
+from connector.observe import deviations, estate, heads, mending, pending_writes, units
 from connector.observe import memory as remember
 from connector.observe.events import Origin, stamp
 from connector.observe.fold import Rules, observe, stale
@@ -144,7 +144,9 @@ class Poller:
         now = iso(self.clock.now())
         rules = self._rules(tenant)
         origin = Origin(tenant.tenant_id, tenant.name, tenant.labels, snapshot.source)
-        if not isinstance(snapshot.days, tuple) and not isinstance(snapshot.catalogue, Mapping):
+        asked = tenant.targets.baseline
+        news = isinstance(snapshot.days, tuple) or isinstance(snapshot.catalogue, Mapping)
+        if not news and not deviations.asked_anew(head, asked):
             return await self._quiet(tenant, origin, state, head, snapshot, now, expiring)
 
         snapshot = self._kept(snapshot, head.get("newest"))
@@ -167,6 +169,7 @@ class Poller:
                 )
                 values, late = pending_writes.abandoned({**values, **heads.after(head, snapshot, problems, now)}, now)
                 values["trend"] = heads.trend(seen.memory)
+                values = deviations.noted(values, asked, seen.memory.targets)
                 told += more
             events = [stamp(change, origin, now, self.severity) for change in told]
             events += [stamp(change, _ours(origin), now, self.severity) for change in late]

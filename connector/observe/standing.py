@@ -13,6 +13,9 @@ from connector.observe import diff, totals
 
 Catalogue = Mapping[str, Profile] | None
 
+PERCENT, MEASURED = "percent_min", "measured_percent_min"
+"""The two floors: with asserted points, and without."""
+
 
 @frozen
 class Check:
@@ -33,13 +36,10 @@ def floors(targets: TargetsConfig, catalogue: Catalogue, version: Version, unit:
             met = None if score is None else round(score, 4) <= targets.exposure_max
             yield Check("exposure_max", "", targets.exposure_max, score, met)
         return
-    percent, wanted = version.day.percent, targets.percent_min
-    if wanted is not None:
-        yield Check("percent_min", "", wanted, percent, _at_least(percent, wanted))
-    wanted = targets.measured_percent_min
-    if wanted is not None:
-        measured = _measured_percent(version, catalogue) if catalogue is not None else None
-        yield Check("measured_percent_min", "", wanted, measured, _at_least(measured, wanted))
+    for kind, wanted in ((PERCENT, targets.percent_min), (MEASURED, targets.measured_percent_min)):
+        if wanted is not None:
+            value = percent(kind, catalogue, version)
+            yield Check(kind, "", wanted, value, at_least(value, wanted))
 
 
 def controls(targets: TargetsConfig, catalogue: Catalogue, version: Version) -> Iterator[Check]:
@@ -54,7 +54,14 @@ def controls(targets: TargetsConfig, catalogue: Catalogue, version: Version) -> 
         yield Check("control", name, maximum, value, met)
 
 
-def _at_least(value: float | None, wanted: float) -> bool | None:
+def percent(kind: str, catalogue: Catalogue, version: Version) -> float | None:
+    """The percentage that a floor of this kind is about; None where it cannot be said."""
+    if kind == PERCENT:
+        return version.day.percent
+    return None if catalogue is None else _measured_percent(version, catalogue)
+
+
+def at_least(value: float | None, wanted: float) -> bool | None:
     return None if value is None else round(value, 4) >= wanted
 
 

@@ -24,6 +24,10 @@ _MARKS: Mapping[str | None, str] = {
 }
 
 
+DEVIATES = "▲"
+"""Beside the mark of a control that is not as the baseline asks."""
+
+
 def comparison(cover: Cover, pen: Pen) -> Markup:
     """All tenants: those of which something is known, weakest first; then, folded, those of which nothing is."""
     known = [s for s in cover.summaries if s.error is None]
@@ -110,11 +114,13 @@ def _matrix(matrix: Matrix, pen: Pen) -> Content:
         )
         for state in ("full", "asserted", "part", "none", "unknown")
     ]
+    judged = any(any(row.deviations) for row in matrix.rows)
+    away = el("span", f"{DEVIATES} ", pen("matrix.deviates")) if judged else None
     shown, rest = matrix.rows[:SHOWN_ROWS], matrix.rows[SHOWN_ROWS:]
     return (
         el("h3", pen("matrix.title"), id="matrix"),
         pen.p("matrix.lead", n=len(matrix.tenants)),
-        el("p", legend, el("span", f"{_MARKS[None]} ", pen("matrix.not_scored")), class_="legend"),
+        el("p", legend, el("span", f"{_MARKS[None]} ", pen("matrix.not_scored")), away, class_="legend"),
         _cells("matrix.caption", matrix, shown, pen),
         folded(pen("matrix.more", n=len(rest)), _cells("matrix.more_caption", matrix, rest, pen)) if rest else None,
     )
@@ -134,16 +140,17 @@ def _cells(caption: str, matrix: Matrix, rows: Sequence[MatrixRow], pen: Pen) ->
             el("th", pen.title(row.title), scope="row"),
             el("td", pen.part(row.open, row.scored), class_="num chief", data_label=pen.text("column.open_in")),
             el("td", pen.points(row.points), class_="num", data_label=pen.text("column.lacking")),
-            [_cell(s, p, pen) for s, p in zip(row.standings, row.percents, strict=True)],
+            [_cell(*one, pen) for one in zip(row.standings, row.percents, row.deviations, strict=True)],
         )
         for row in rows
     ]
     return el("table", el("caption", pen(caption)), el("thead", head), el("tbody", body), class_="matrix dense")
 
 
-def _cell(standing: str | None, percent: float | None, pen: Pen) -> Markup:
+def _cell(standing: str | None, percent: float | None, deviates: bool, pen: Pen) -> Markup:
     words = pen.text("matrix.not_scored") if standing is None else pen.word("standing", standing)
     if standing == "part" and percent is not None:
         words = pen.percent(percent)
     mark = el("span", _MARKS[standing], class_=f"mark-{standing or 'not'}", role="img", aria_label=words)
-    return el("td", mark, class_="cell")
+    away = el("span", DEVIATES, class_="mark-away", role="img", aria_label=pen.text("matrix.deviates"))
+    return el("td", mark, away if deviates else None, class_="cell")

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from connector.advice.actions import to_win
 from connector.model import OF_UNITS
-from connector.observe import diff
+from connector.observe import baseline, diff
 from connector.report.insurance import standing
 from connector.report.values import Material, Matrix, MatrixRow, Period
 
@@ -19,12 +19,13 @@ TENANTS = 20
 
 @frozen
 class Cell:
-    """One control in one tenant; `units` are what it lacks."""
+    """One control in one tenant; `units` are what it lacks, `deviates` whether its baseline is not met there."""
 
     title: str
     standing: str
     percent: float | None
     units: int | None
+    deviates: bool = False
 
 
 @frozen
@@ -46,13 +47,20 @@ def column(material: Material, when: Period) -> Column | None:
     if not versions:
         return None
     day, profiles = versions[-1].day, material.memory.profiles or {}
+    asked = material.targets.baseline
+    judged = [] if asked is None else baseline.judge(asked, material.memory.profiles, versions[-1])
+    away = {one.control for one in judged if one.deviates}
     cells = {}
     for name, control in day.controls.items():
         profile = profiles.get(name)
         units = to_win(control, profile)
         title = (profile.title if profile else "") or name
         cells[name] = Cell(
-            title, standing(control, profile), diff.rounded(control.percent), None if units is None else max(units, 0)
+            title,
+            standing(control, profile),
+            diff.rounded(control.percent),
+            None if units is None else max(units, 0),
+            name in away,
         )
     return Column(material.name, diff.rounded(day.percent), cells)
 
@@ -84,5 +92,6 @@ def _row(name: str, title: str, cells: Sequence[Cell | None]) -> MatrixRow:
         scored=len(there),
         points=None if None in units else diff.points(sum(u for u in units if u is not None)),
         standings=tuple(None if cell is None else cell.standing for cell in cells),
+        deviations=tuple(cell is not None and cell.deviates for cell in cells),
         percents=tuple(None if cell is None else cell.percent for cell in cells),
     )

@@ -622,7 +622,8 @@ class Brief:
 class MatrixRow:
     """One control over the tenants of a matrix: its standing and its percentage in each, None where it is not scored.
 
-    `open` counts the tenants in which it lacks points, `points` are what it lacks in all of them.
+    `open` counts the tenants in which it lacks points, `points` are what it lacks in all of them. `deviations` says in
+    which tenants it is not as their baseline asks.
     """
 
     control: str
@@ -632,6 +633,7 @@ class MatrixRow:
     points: float | None
     standings: tuple[str | None, ...]
     percents: tuple[float | None, ...]
+    deviations: tuple[bool, ...]
 
 
 @frozen

@@ -1,7 +1,7 @@
 """One PATCH, and the change read back: whether the service shows what was asked for.
 
 Nothing that runs by itself may import this wing; an import contract and a test see to it. No prompts and no tables
-here: those are in cli/controls_set.py.
+here: those are in cli/controls_send.py and beside it.
 """
 
 import json

@@ -4,21 +4,12 @@ Source: Microsoft Graph v1.0 "Update secureScoreControlProfile". Every PATCH app
 changes, and there is no ETag: so compare first.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
 
-from connector.model import PORTAL, Control, Profile, StateUpdate
+from connector.model import PORTAL, STATES, Control, Profile, StateUpdate
 from connector.observe.diff import effective_state, max_of
-
-STATES: Mapping[str, str] = {
-    "default": "Default",
-    "ignored": "Ignored",
-    "third-party": "ThirdParty",
-    "reviewed": "Reviewed",
-}
-"""What an operator writes → what the API takes. The portal's "Planned" has no value in the API."""
 
 VENDOR = {"provider": "SecureScore", "vendor": "Microsoft"}
 DEVICE = "scid_"

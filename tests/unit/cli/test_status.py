@@ -18,7 +18,13 @@ from tests.golden import samples
 def tenant(**changes: Any) -> dict[str, Any]:
     quiet: dict[str, Any] = {"error": None, "hint": None, "notes": [], "refused": [], "problems": [], "units": []}
     known = {"newest_day": "2026-11-22", "data_age_s": 3600, "last_success": "2026-11-22T09:00:00Z"}
-    figures = {"percent": 42.93, "change_7d": -1.5, "labels": {}, "no_data": {"count": 0, "first": []}}
+    figures = {
+        "percent": 42.93,
+        "change_7d": -1.5,
+        "labels": {},
+        "deviations": [],
+        "no_data": {"count": 0, "first": []},
+    }
     return {**known, **figures, **quiet, **changes}
 
 

@@ -90,6 +90,7 @@ def show_status() -> None:
         "labels": {t: t for t in NASTY},
         "percent": 1.0,
         "change_7d": -0.5,
+        "deviations": [{"kind": "baseline_full", "control": t} for t in NASTY],
         "refused": [{"part": t, "reason": t, "since": "2026-11-22T09:00:00Z", "unit": t} for t in NASTY],
         "units": [
             {

@@ -40,6 +40,7 @@ def test_every_part_has_exactly_these_keys() -> None:
             "labels",
             "percent",
             "change_7d",
+            "deviations",
         ),
         *("units", "no_data"),
     ]

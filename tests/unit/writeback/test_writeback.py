@@ -15,11 +15,11 @@ from aiohttp.test_utils import TestServer
 from attrs import Factory, define, evolve
 
 from connector.errors import Denied, SecureScoreError, Unavailable
-from connector.model import PORTAL, Control, Profile, StateUpdate
+from connector.model import PORTAL, STATES, Control, Profile, StateUpdate
 from connector.net.client import Http
 from connector.sources.requests import Throttled
 from connector.writeback.apply import Result, Writer, apply
-from connector.writeback.plan import STATES, Wanted, body_of, plan, refusal, state_of, wanted
+from connector.writeback.plan import Wanted, body_of, plan, refusal, state_of, wanted
 from connector.writeback.record import Operator, change_of
 from tests.fake_graph import JumpClock, root
 

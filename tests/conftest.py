@@ -45,6 +45,7 @@ LONG = frozenset(
         "simulation/test_first_steps.py",
         "simulation/test_reports_by_mail.py",
         "real/test_trestle.py",
+        "unit/cli/test_lost_output.py",
     }
 )
 

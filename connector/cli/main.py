@@ -57,8 +57,13 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 failed, 2 usage or configuration, 3 partial)."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    terminal.hold_closed_streams()
     terminal.write_utf8()
+    return terminal.settle(_command(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _command(words: list[str]) -> int:
+    """One command, to its end or its error; what it said may not be out yet."""
     try:
         config, words = _config_option(words)
     except ConfigError as error:
@@ -87,9 +92,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         terminal.say("stopped", err=True)
         return FAILED
-    except BrokenPipeError:
-        terminal.reader_is_gone()
-        return DONE
 
 
 def parser(loaded: Iterable[str]) -> Parser:

@@ -6,6 +6,7 @@ test looks for any that does. Files and pipes get a document's exact bytes.
 """
 
 import codecs
+import errno
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from connector.foreign.characters import harmless, harmless_lines
 
@@ -27,6 +28,11 @@ LINE_S = 30.0
 """How often work that goes on is told where there is no terminal."""
 NARROW = 60
 """Terminals with fewer cells get cards instead of tables."""
+LAST_STREAM = 2
+"""The number of stderr."""
+
+_lost: dict[bool, OSError] = {}
+"""Why stdout (False) or stderr (True) takes nothing any more: a command goes on to its end, and `settle` tells it."""
 
 
 # --------------------------------------------------------------------------------------------------------------- words
@@ -39,9 +45,8 @@ def plain(text: object) -> str:
 
 def say(text: str = "", *, err: bool = False, end: str = "\n") -> None:
     """Words on stdout or stderr. Line feeds are taken for ours: foreign parts of the text are `plain` already."""
-    stream = sys.stderr if err else sys.stdout
-    stream.write(harmless_lines(text) + end)
-    stream.flush()
+    _write(harmless_lines(text) + end, err)
+    _flush(err)
 
 
 def complain(problems: Iterable[str], hint: str = "") -> None:
@@ -53,7 +58,7 @@ def complain(problems: Iterable[str], hint: str = "") -> None:
 def ask(question: str, *, err: bool = False) -> str:
     """One line of an operator's answer to a question; "" at the end of input."""
     say(question, end="", err=err)
-    return sys.stdin.readline().rstrip("\n")
+    return sys.stdin.readline().rstrip("\n") if sys.stdin else ""
 
 
 def dump(value: Any) -> None:
@@ -63,24 +68,50 @@ def dump(value: Any) -> None:
 
 def write_document(text: str) -> None:
     """Part of a document on stdout: exact for a file or a pipe, harmless on a terminal."""
-    if sys.stdout.isatty():
+    if _shows(sys.stdout):
         text = "\n".join("\t".join(map(harmless, line.removesuffix("\r").split("\t"))) for line in text.split("\n"))
-    sys.stdout.write(text)
+    _write(text)
 
 
 def somebody_answers() -> bool:
     """Whether a person is at the other end of the input."""
-    return sys.stdin.isatty()
+    return _shows(sys.stdin)
 
 
 def somebody_is_there() -> bool:
     """Whether questions can be asked and seen."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    return _shows(sys.stdin) and _shows(sys.stdout)
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
     """A number with its noun: 1 event, 2 events."""
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _shows(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def _unless_lost(err: bool, act: Callable[[TextIO], object]) -> None:
+    """Do it to stdout or stderr. After the first fault nothing more: no result has a hole in its middle."""
+    stream: TextIO | None = sys.stderr if err else sys.stdout
+    if err in _lost:
+        return
+    if stream is None:  # closed from the start
+        _lost[err] = OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return
+    try:
+        act(stream)
+    except OSError as error:
+        _lost[err] = error
+
+
+def _write(text: str, err: bool = False) -> None:
+    _unless_lost(err, lambda stream: stream.write(text))
+
+
+def _flush(err: bool = False) -> None:
+    _unless_lost(err, lambda stream: stream.flush())
 
 
 # -------------------------------------------------------------------------------------------------------------- drawing
@@ -97,7 +128,35 @@ def console(stderr: bool = False) -> "Console":
         def render_str(self, text: str, **settings: Any) -> Text:
             return super().render_str(harmless_lines(text), **settings)
 
-    return Harmless(stderr=stderr, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    out = cast("IO[str]", _Out(stderr))
+    return Harmless(file=out, stderr=stderr, highlight=False, soft_wrap=False, markup=False, emoji=False)
+
+
+class _Out(io.TextIOBase):
+    """stdout or stderr for the library that draws, which ends a process with a code of its own when they fail."""
+
+    def __init__(self, err: bool) -> None:
+        self._err = err
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # read only
+        return getattr(sys.stderr if self._err else sys.stdout, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        return _shows(sys.stderr if self._err else sys.stdout)
+
+    def write(self, text: str) -> int:
+        _unless_lost(self._err, lambda stream: _behind_a_bar(stream).write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        _unless_lost(self._err, lambda stream: _behind_a_bar(stream).flush())
+
+
+def _behind_a_bar(stream: TextIO) -> TextIO:
+    """The stream itself: while a bar is drawn, the library that draws stands in its place."""
+    real: TextIO = getattr(stream, "rich_proxied_file", stream)
+    return real
 
 
 def styled(text: str, style: str) -> "Text":
@@ -209,9 +268,40 @@ def write_utf8() -> None:
             out.reconfigure(encoding="utf-8")
 
 
-def reader_is_gone() -> None:
-    """The reader of our output went away (head, less): the interpreter's last flush must not complain of it."""
-    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open until the process ends
+def hold_closed_streams() -> None:
+    """A stream that was closed from the start leaves its number to nobody: the state must not be opened as stderr."""
+    _lost.clear()
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        while (number := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
+            pass
+        os.close(number)
+
+
+def settle(code: int) -> int:
+    """The exit code of a command that ended with `code`, once all it said is out.
+
+    A reader who has gone (head, less) has read what it wanted. A result that is not whole for any other reason is a
+    failure, told in one line; what cannot be said on stderr can be told nowhere.
+    """
+    if sys.stdout is not None:
+        _flush()
+    lost = _lost.get(False)
+    if lost is not None:
+        sys.stdout = _nowhere()
+        if not isinstance(lost, BrokenPipeError):
+            why = f"the result could not be written whole to standard output: {lost.strerror or lost}"
+            complain([why], "send it to a file or a pipe that takes it; what the command did besides is done")
+            code = code or 1
+    if sys.stderr is not None:
+        _flush(err=True)
+    if True in _lost:
+        sys.stderr = _nowhere()
+    return code
+
+
+def _nowhere() -> TextIO:
+    """In the place of a stream that takes nothing: the interpreter's last flush must not complain of it."""
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - open until the process ends
 
 
 def tell_bugs_harmlessly() -> None:

@@ -205,6 +205,19 @@ def _key(change: Change) -> str:
     return f"{target['kind']}:{target['control'] or ''}"
 
 
+def test_a_deviation_that_returns_within_a_day_has_an_id_of_its_own() -> None:
+    memory, ids = Memory(), []
+    read = Snapshot(days=(day(0, {"AdminMFAV2": 4.0}),), catalogue={}, source="graph", evidence=())
+    for step in range(4):  # asked for, no longer, and again
+        asked = None if step % 2 else BaselineConfig(full={"AdminMFAV2": "gold"})
+        rules = Rules(TENANT, targets=TargetsConfig(baseline=asked))
+        seen = observe(memory, read, rules, f"2026-11-01T{9 + step:02d}:00:00Z")
+        memory = seen.memory
+        told = [c for c in seen.changes if c.type.startswith("posture.")]
+        ids += [event_id(TENANT, c.type, c.subject, c.before, c.after, c.occurrence) for c in told]
+    assert len(ids) == len(set(ids)) == 4
+
+
 def test_what_is_asked_anew_is_judged_though_no_byte_changed() -> None:
     head = deviations.noted({"newest": "2026-11-01"}, ASKED, {"baseline_full:A": 1.0, "percent_min:": 2.0})
     assert head["deviations"] == ["baseline_full:A"]

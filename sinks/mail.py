@@ -29,6 +29,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ OPTIONS: Mapping[str, Option] = {
         doc="daily: what happened by digest_at, in one mail; weekly: on Mondays; off: at once, best with min_severity.",
     ),
     "digest_at": Option("str", default="06:00", doc="When a daily or weekly digest is due, in UTC."),
+    "language": Option("enum", "en", choices=letter.LANGUAGES, doc="Language of the mail."),
     "attach_reports": Option("bool", default=True, doc="Attach each report that is written (`reports`)."),
     "tls.ca_file": Option("path", doc="PEM file with the authority of the server, added to the system's."),
     "tls.cert_file": Option("path", doc="PEM file with our own certificate, where the server wants one."),
@@ -117,10 +119,6 @@ _DOMAIN = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-
 _ADDRESS = re.compile(rf"({_LOCAL})@({_DOMAIN})")
 _NAMED = re.compile(r'"?([^"<>]*?)"?\s*<([^<>]+)>')
 _AT = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-_FOOTER = (
-    "Sent by Secure Score Connector. Every event has the same id in every receiver: securescore events --id ID --trace"
-    " shows where else it went."
-)
 _TYPES = {".html": ("text", "html"), ".json": ("application", "json"), ".csv": ("text", "csv")}
 
 
@@ -212,7 +210,7 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "MailSink":
         token=None if credential is None else lambda: credential.text(scope(given["host"])),
         timeout_s=network.timeout_s,
     )
-    post = Post(sender, tuple(recipients), attach=given["attach_reports"])
+    post = Post(sender, tuple(recipients), attach=given["attach_reports"], language=given["language"])
     return MailSink(name, post, Mailer(server), close=_nothing if credential is None else credential.close)
 
 
@@ -253,11 +251,12 @@ def _contradictions(given: Mapping[str, Any]) -> list[str]:
 
 @frozen
 class Post:
-    """Whom our mails are from, whom they are for, and whether files are attached."""
+    """Whom our mails are from, whom they are for, whether files are attached, and the language of them all."""
 
     sender: Address
     to: tuple[Address, ...]
     attach: bool = True
+    language: str = "en"
 
     @property
     def recipients(self) -> list[str]:
@@ -278,7 +277,7 @@ def mail(post: Post, items: Sequence[Item], at: datetime, files: Mapping[str, by
     made = EmailMessage(policy=SMTP)
     made["From"] = post.sender
     made["To"] = post.to
-    made["Subject"] = letter.subject(items)
+    made["Subject"] = letter.subject(items, post.language)
     made["Date"] = format_datetime(at)
     made["Message-ID"] = message_id(post, items)
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply to this
@@ -286,10 +285,12 @@ def mail(post: Post, items: Sequence[Item], at: datetime, files: Mapping[str, by
     if max(each.severity for each in items) >= IMPORTANT:
         made["Importance"] = "high"
     named = [each.file for each in items if each.file is not None]
-    notes = [f"{file.name}: {why}" for file in named if isinstance(why := files.get(file.path), str)]
-    footer = " ".join([*(f"Not attached: {note}." for note in notes), _FOOTER])
-    made.set_content(letter.text(items, footer), charset="utf-8", cte="quoted-printable")
-    made.add_alternative(letter.html(items, footer), subtype="html", charset="utf-8", cte="quoted-printable")
+    notes = [(file.name, why) for file in named if isinstance(why := files.get(file.path), str)]
+    footer = letter.footer(notes, post.language)
+    made.set_content(letter.text(items, footer, post.language), charset="utf-8", cte="quoted-printable")
+    made.add_alternative(
+        letter.html(items, footer, post.language), subtype="html", charset="utf-8", cte="quoted-printable"
+    )
     for file in named:
         if isinstance(body := files.get(file.path), bytes):
             main, sub = _TYPES.get(Path(file.name).suffix, ("application", "octet-stream"))
@@ -314,17 +315,17 @@ def letters(items: Sequence[Item]) -> list[list[Item]]:
     return found
 
 
-def read_file(file: Attached) -> bytes | str:
+def read_file(file: Attached, language: str) -> bytes | str:
     """The bytes of a file an event names, or why it is not attached: it must be what was written, byte for byte."""
     if file.bytes > MAX_ATTACHED_BYTES:
-        return f"larger than {MAX_ATTACHED_BYTES // 1_000_000} MB"
+        return letter.reason(language, "too_large", size=str(MAX_ATTACHED_BYTES // 1_000_000))
     try:
         with Path(file.path).open("rb") as stream:
             body = stream.read(file.bytes + 1)
     except OSError as error:
-        return f"cannot be read any more ({error.strerror})"
+        return letter.reason(language, "unreadable", error=str(error.strerror))
     same = len(body) == file.bytes and hashlib.sha256(body).hexdigest() == file.sha256
-    return body if same else "is no longer as it was written"
+    return body if same else letter.reason(language, "altered")
 
 
 # ------------------------------------------------------------------------------------------------------------- sending
@@ -339,6 +340,17 @@ class _Ledger:
     refused: dict[str, Answer] = Factory(dict)
     warning: str = ""
     fault: SecureScoreError | None = None
+
+
+def _told(records: Iterable[Record], language: str, ledger: _Ledger) -> list[Item]:
+    """The records in words; one that cannot be told is rejected. Another language looks at each sentence."""
+    items: list[Item] = []
+    for record in records:
+        try:
+            items.append(letter.item(record, language))
+        except (ValueError, TypeError, RecursionError) as error:
+            ledger.rejected[record.event_id] = f"neither text nor JSON: {error}"
+    return items
 
 
 class MailSink:
@@ -374,12 +386,7 @@ class MailSink:
         and nothing rejected.
         """
         ledger = _Ledger()
-        items: list[Item] = []
-        for record in records:
-            try:
-                items.append(letter.item(record))
-            except (ValueError, TypeError, RecursionError) as error:
-                ledger.rejected[record.event_id] = f"neither text nor JSON: {error}"
+        items = await asyncio.to_thread(_told, records, self._post.language, ledger)
         if items:
             try:
                 async with self._mailer.conversation() as talk:
@@ -446,14 +453,15 @@ class MailSink:
         """The message; without its files where the server takes none of that size."""
         named = [each.file for each in items if each.file is not None] if self._post.attach else []
         files: dict[str, bytes | str] = {}
+        language = self._post.language
         for file in named:
             try:
-                files[file.path] = await self._threads.run(lambda file=file: read_file(file), FILE_S, file.path)  # type: ignore[misc]
+                files[file.path] = await self._threads.run(partial(read_file, file, language), FILE_S, file.path)
             except TimeoutError:
-                files[file.path] = "cannot be read in time"
+                files[file.path] = letter.reason(language, "late")
         data = await asyncio.to_thread(mail, self._post, items, self._now(), files)
         if most and len(data) > most and len(items) == 1 and files:
-            files = dict.fromkeys(files, f"the mail server takes no more than {most} bytes")
+            files = dict.fromkeys(files, letter.reason(language, "refused_size", size=str(most)))
             data = mail(self._post, items, self._now(), files)
         return data
 

@@ -38,6 +38,19 @@ def retold(speak: Language, sentence: str) -> str:
     return sentence if found is None else _told(speak, found)
 
 
+def retold_cause(speak: Language, said: str) -> str:
+    """A cause and its evidence, "cause: evidence; evidence", in the language; what is none of the engine's stays."""
+    label, colon, evidence = said.partition(": ")
+    english = language().texts
+    key = next((key for key, text in english.items() if key.startswith("cause.") and text == label), "")
+    cause = speak.text(key) if key else retold(speak, label)
+    if cause == label:
+        return retold(speak, said)
+    if not colon:
+        return cause
+    return speak.text("mail.told", who=cause, what="; ".join(retold(speak, each) for each in evidence.split("; ")))
+
+
 def _told(speak: Language, found: Recognised) -> str:
     key, values = found
     return speak.text(key, **{name: _value(speak, name, value) for name, value in values})

@@ -450,6 +450,24 @@ async def test_a_file_that_is_gone_changed_or_too_large_is_named_instead(far: Fa
     assert "Not attached: huge.html: larger than 10 MB." in said
 
 
+async def test_a_mail_in_another_language_is_so_throughout(far: FarEnd, tmp_path: Path) -> None:
+    """Subject, both parts and the footer; who it is from, its id and what was attached do not depend on it."""
+    records = [event("control.score_changed/regressed"), naming(1, tmp_path / "gone.html", b"x")]
+    (tmp_path / "gone.html").unlink()
+    assert await far.sink(language="de").send(records) == accepted(records)
+    assert await far.sink().send(records) == accepted(records)
+    german, english = far.box.messages()
+    assert german["Subject"].replace("\N{NO-BREAK SPACE}", " ") == (
+        "Secure Score: contoso 42,93 %, 2 Ereignisse: Kontrolle gefallen: AdminMFAV2 10,0 → 4,0 (−6,0 Punkte)"
+    )
+    assert german["Message-ID"] == english["Message-ID"]
+    for said in (" ".join(part.split()) for part in (plain_of(german), html_of(german))):
+        assert "Konfiguration oder Konformität hat sich geändert: konforme Benutzer 5/5 → 2/5" in said
+        assert "Nicht angehängt: gone.html: nicht mehr lesbar (No such file or directory)." in said
+        assert all(each.event_id in said for each in records)
+    assert '<html lang="de">' in html_of(german)
+
+
 async def test_files_of_more_than_one_mail_go_in_several(
     far: FarEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ SAME: Mapping[str, str] = {
     "Source": "fr",
     "Standard": "cs da de it",
     "Tenant": "cs da it nl",
+    "connector": "da nl",
     "control": "es",
     "impact": "fr nl",
     "maximum": "cs fr hu nl",

@@ -1,0 +1,60 @@
+"""What was just committed and need not be read back: bounded, and the same as what is read."""
+
+from pathlib import Path
+from typing import Any
+
+from connector.app import open_app
+from connector.formats import cloudevents
+from connector.ports import Query, Start
+from connector.stores.recent import OBJECT_FACTOR, Recent
+from connector.stores.sqlite import open_store
+from tests.contract.store_contract import CONTOSO, add, event, events
+from tests.fake_graph import JumpClock
+from tests.simulation.test_pipeline import simulated
+
+
+def test_the_oldest_are_given_up_when_it_is_full() -> None:
+    recent: Recent[int] = Recent(max_bytes=30 * OBJECT_FACTOR)
+    recent.keep((n, event(n), 10) for n in range(5))
+    assert [n for n in range(5) if recent.get(n) is not None] == [2, 3, 4]
+    recent.keep([(9, event(9), 31)])
+    assert len(recent) == 0
+    recent.keep((n, event(n), 10) for n in range(3))
+    recent.clear()
+    recent.keep((n, event(n), 10) for n in range(10, 13))
+    assert len(recent) == 3
+
+
+async def test_an_event_that_was_there_is_not_taken_for_the_one_that_was_given(tmp_path: Path) -> None:
+    async with await open_store(tmp_path / "state.db", clock=JumpClock()) as store:
+        await store.attach([Start("siem")])
+        await add(store, [event(1, wording="first")])
+        await add(store, [event(1, wording="second"), event(2), event(2, wording="again"), event(3)])
+        due = [p.event for p in await store.due("siem", 9)]
+        assert due == [event(1, wording="first"), event(2), event(3)] == await store.history(Query())
+        await store.forget(CONTOSO)
+        assert len(store._recent) == 0
+        await add(store, events([1]))
+        assert [p.event for p in await store.due("siem", 9)] == events([1])
+
+
+def kinds(value: Any) -> Any:
+    """A value with the kind of each of its parts: 1, 1.0 and True are not the same, nor are list and tuple."""
+    if isinstance(value, dict):
+        return dict, [(kinds(k), kinds(v)) for k, v in value.items()]
+    return (type(value), [kinds(v) for v in value]) if isinstance(value, list | tuple) else (type(value), value)
+
+
+async def test_what_a_tenant_brings_is_the_same_given_and_read(tmp_path: Path) -> None:
+    """Or a sink that takes at once would get other bytes than one that comes later."""
+    async with simulated(tmp_path) as (sim, config), open_app(config, clock=sim.clock) as app:
+        store: Any = app.store
+        clock: Any = sim.clock
+        for _ in range(3):
+            await app.poll_once()
+            await clock.advance(86_400)
+        given = [found for found, _ in store._recent._events.values()]
+    assert len({found.type for found in given}) > 3
+    for found in given:
+        read = cloudevents.loads(cloudevents.dumps(found))
+        assert kinds(cloudevents.document(found)) == kinds(cloudevents.document(read))

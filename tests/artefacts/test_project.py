@@ -99,6 +99,8 @@ def test_no_file_speaks_of_the_machine_it_was_written_on() -> None:
     assert ROOT / "README.md" in files
     found = []
     for path in files:
+        if path.suffix == ".png":  # pixels, in which any word may turn up
+            continue
         for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").splitlines(), start=1):
             for what, pattern in FORBIDDEN.items():
                 if re.search(pattern, line):

@@ -19,7 +19,7 @@ from connector.errors import ConfigError, Conflict, StateRefused, StoreError, Te
 from connector.health import scores
 from connector.health.counters import Counters
 from connector.health.heartbeat import Heart, tell_new, until_next_slot_s
-from connector.health.overview import Facts, SinkFacts
+from connector.health.overview import Facts, SinkFacts, unit_rows
 from connector.health.state_watch import RETRY_CAP_S, StateWatch
 from connector.health.tenant_faults import stranger_faults, strangers
 from connector.health.upkeep import CONNECTOR, Upkeep
@@ -444,7 +444,7 @@ class App:
         self.counters.polled(outcome.tenant, outcome.status, reason, day, outcome.events, self.clock.now())
 
     async def _note_score(self, tenant: TenantConfig, outcome: PollOutcome) -> None:
-        """The figures of /metrics, after a poll that told anything; of an entry of several units those of its whole."""
+        """The figures of /metrics, after a poll that told anything; of an entry of several units those of each, too."""
         if self.config.health.listen is None or not (outcome.events or tenant.name not in self.counters.scores):
             return
         unit = units.whole(tenant)
@@ -457,6 +457,10 @@ class App:
             if found is not None and self.config.health.control_gauges:
                 newest = memory.decode(await self.store.load(tenant.key), found.day).newest
                 found = evolve(found, controls={} if newest is None else scores.controls_of(newest.day))
+            if found is not None and unit is not None:
+                rows = unit_rows(memory.readable_head(await self.store.load(tenant.key)))
+                known, shown = scores.of_units(rows)
+                found = evolve(found, units=shown, units_known=known)
         except (StoreError, TenantDamaged):
             return  # whoever needs the state says so
         if found is not None and tenant.name in self.counters.names:

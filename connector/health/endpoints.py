@@ -13,7 +13,7 @@ from aiohttp import web
 from connector.clock import parse_iso
 from connector.health.counters import LATENCY_BUCKETS_S, Counters
 from connector.health.overview import Facts, SinkFacts
-from connector.health.scores import MAX_CONTROL_FIGURES
+from connector.health.scores import MAX_CONTROL_FIGURES, MAX_UNIT_FIGURES, UnitScore
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -168,6 +168,7 @@ def _score_families(counters: Counters, gauge: "Gauge") -> Iterator["Metric"]:
     ):
         values = {(tenant,): value for tenant, score in found.items() if (value := getattr(score, field)) is not None}
         yield gauge(name, doc, ["tenant"], values)
+    yield from _unit_families(counters, gauge)
     of_category = [(t, c, each) for t, score in found.items() for c, each in score.categories.items()]
     points = {(tenant, category): each[0] for tenant, category, each in of_category if each[0] is not None}
     percent = {(tenant, category): each[1] for tenant, category, each in of_category if each[1] is not None}
@@ -179,6 +180,25 @@ def _score_families(counters: Counters, gauge: "Gauge") -> Iterator["Metric"]:
             of_control |= {(tenant, name): value for name, value in score.controls.items()}
     if of_control:
         yield gauge("control_score_points", "Points of a control (opt-in).", ["tenant", "control"], of_control)
+
+
+def _unit_families(counters: Counters, gauge: "Gauge") -> Iterator["Metric"]:
+    """The scores of subscriptions and device groups, in families of their own: no sum over tenants counts one twice."""
+    found = {tenant: score for tenant, score in counters.scores.items() if score.units_known is not None}
+    known = {(tenant,): float(score.units_known or 0) for tenant, score in found.items()}
+    yield gauge("units", "Subscriptions or device groups that have a score.", ["tenant"], known)
+    shown: list[tuple[tuple[str, ...], UnitScore]] = []
+    for tenant, score in found.items():
+        if len(shown) + len(score.units) <= MAX_UNIT_FIGURES:
+            shown += [((tenant, unit.kind, unit.id, unit.name), unit) for unit in score.units]
+    for name, doc, field in (
+        ("unit_score_points", "Points reached by a subscription.", "points"),
+        ("unit_score_max_points", "Points that it can reach.", "max_points"),
+        ("unit_score_percent", "Points reached of those that can be, 0-100.", "percent"),
+        ("unit_exposure_score", "Exposure score of a device group, 0-100: lower is better.", "exposure"),
+    ):
+        values = {labels: value for labels, unit in shown if (value := getattr(unit, field)) is not None}
+        yield gauge(name, doc, ["tenant", "unit_kind", "unit_id", "unit"], values)
 
 
 def _waited_s(oldest: str | None, sink: SinkFacts | None, now: datetime) -> float:

@@ -11,15 +11,32 @@ from typing import Any
 from attrs import Factory, frozen
 
 from connector.foreign.characters import harmless
-from connector.model import EXPOSURE, Day, Event
+from connector.model import EXPOSURE, WHOLE, Day, Event
 
 MAX_CATEGORIES = 12
 MAX_CONTROLS = 500
 """Of one tenant; Microsoft scores some 230."""
 MAX_CONTROL_FIGURES = 50_000
 """Of all tenants together: where there are more, the last tenants have none."""
+MAX_UNITS = 1_000
+"""Of one entry, in the order of their ids; `securescore_units` says how many there are."""
+MAX_UNIT_FIGURES = 50_000
+"""Of all entries together: where there are more units, the last entries have none."""
 LOOKED_AT = 10
 """So many of the latest score.observed are looked at: a day that came late is not the newest."""
+
+
+@frozen
+class UnitScore:
+    """One subscription's or device group's figures; an exposure has `exposure` and nothing else."""
+
+    kind: str
+    id: str
+    name: str
+    points: float | None = None
+    max_points: float | None = None
+    percent: float | None = None
+    exposure: float | None = None
 
 
 @frozen
@@ -37,6 +54,10 @@ class Score:
     categories: Mapping[str, tuple[float | None, float | None]] = Factory(dict)
     controls: Mapping[str, float] = Factory(dict)
     exposure: float | None = None
+    units: tuple[UnitScore, ...] = ()
+    """Those below an entry of several units, MAX_UNITS at most; none for a tenant that is one unit."""
+    units_known: int | None = None
+    """How many there are of them; None for a tenant that is one unit."""
 
     @property
     def to_win(self) -> float | None:
@@ -61,6 +82,24 @@ def controls_of(day: Day) -> dict[str, float]:
         if len(day.controls) <= MAX_CONTROLS
         else {}
     )
+
+
+def of_units(rows: Iterable[Mapping[str, Any]]) -> tuple[int, tuple[UnitScore, ...]]:
+    """How many units are below an entry, and the figures of the first; `rows` as overview.unit_rows has them.
+
+    What stands for the whole of an entry is the entry's own score, and what is gone has none any more.
+    """
+    there = [row for row in rows if row["unit"]["kind"] not in WHOLE and row["gone_since"] is None]
+    there.sort(key=lambda row: (row["unit"]["id"], row["unit"]["score"] or ""))
+    return len(there), tuple(_of_unit(row) for row in there[:MAX_UNITS])
+
+
+def _of_unit(row: Mapping[str, Any]) -> UnitScore:
+    unit = row["unit"]
+    called = intern(unit["kind"]), harmless(unit["id"])[:128], harmless(unit["name"] or "")[:128]
+    if unit["score"] == EXPOSURE:
+        return UnitScore(*called, exposure=_number(row["score"]))
+    return UnitScore(*called, _number(row["score"]), _number(row["max"]), _number(row["percent"]))
 
 
 def _of(data: Mapping[str, Any]) -> Score:

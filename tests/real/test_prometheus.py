@@ -17,7 +17,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from connector.app import open_app
-from connector.config.values import HealthConfig
+from connector.config.values import ArmConfig, EndpointConfig, HealthConfig
 from connector.health import endpoints
 from tests.needs import program
 from tests.simulation.test_pipeline import advance, simulated
@@ -42,19 +42,20 @@ def test_promtool_takes_the_alert_rules() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_fall_of_the_score_fires_and_jitter_does_not(tmp_path: Path) -> None:
-    """As promtool plays it: three points in a day, and a tenant that swings by one."""
-    series = [
-        {"series": 'securescore_score_percent{tenant="fell"}', "values": "60x1440 56x1440"},
-        {"series": 'securescore_score_percent{tenant="swings"}', "values": "60x1440 59x1440"},
-    ]
-    fired = {"exp_labels": {"severity": "warning", "tenant": "fell"}}
+def words(alert: str, value: str, **labels: str) -> dict[str, str]:
+    """The annotations of an alert, its blanks filled as Prometheus fills them."""
     rules = yaml.safe_load(RULES.read_text("utf-8"))
-    rule = next(r for group in rules["groups"] for r in group["rules"] if r["alert"] == "SecureScoreFell")
-    words = {
-        key: text.replace("{{ $labels.tenant }}", "fell").replace("{{ $value | humanize }}", "4")
-        for key, text in rule["annotations"].items()
-    }
+    rule = next(r for group in rules["groups"] for r in group["rules"] if r["alert"] == alert)
+    found = {}
+    for key, text in rule["annotations"].items():
+        found[key] = text.replace("{{ $value | humanize }}", value)
+        for label, filled in labels.items():
+            found[key] = found[key].replace(f"{{{{ $labels.{label} }}}}", filled)
+    return found
+
+
+def played(tmp_path: Path, series: list[dict[str, str]], alert: str, fires: dict[str, Any]) -> None:
+    """As promtool plays the series: the alert fires so after 26 hours, and did not after 23."""
     test = {
         "rule_files": [str(RULES)],
         "evaluation_interval": "1m",
@@ -63,12 +64,8 @@ def test_a_fall_of_the_score_fires_and_jitter_does_not(tmp_path: Path) -> None:
                 "interval": "1m",
                 "input_series": series,
                 "alert_rule_test": [
-                    {
-                        "eval_time": "26h",
-                        "alertname": "SecureScoreFell",
-                        "exp_alerts": [{**fired, "exp_annotations": words}],
-                    },
-                    {"eval_time": "23h", "alertname": "SecureScoreFell", "exp_alerts": []},
+                    {"eval_time": "26h", "alertname": alert, "exp_alerts": [fires]},
+                    {"eval_time": "23h", "alertname": alert, "exp_alerts": []},
                 ],
             }
         ],
@@ -79,19 +76,50 @@ def test_a_fall_of_the_score_fires_and_jitter_does_not(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_fall_of_the_score_fires_and_jitter_does_not(tmp_path: Path) -> None:
+    """Three points in a day, and a tenant that swings by one."""
+    series = [
+        {"series": 'securescore_score_percent{tenant="fell"}', "values": "60x1440 56x1440"},
+        {"series": 'securescore_score_percent{tenant="swings"}', "values": "60x1440 59x1440"},
+    ]
+    labels = {"severity": "warning", "tenant": "fell"}
+    fires = {"exp_labels": labels, "exp_annotations": words("SecureScoreFell", "4", tenant="fell")}
+    played(tmp_path, series, "SecureScoreFell", fires)
+
+
+def test_a_subscription_that_fell_fires_by_itself_whatever_it_is_called(tmp_path: Path) -> None:
+    """A small one may lose more at once; a new name in the middle of it is no reason to stay silent."""
+    name = 'securescore_unit_score_percent{tenant="t",unit_kind="subscription",unit_id="%s",unit="%s"}'
+    series = [
+        {"series": name % ("fell", "before"), "values": "60x1440 _x1440"},
+        {"series": name % ("fell", "after"), "values": "_x1440 _ 45x1440"},
+        {"series": name % ("swings", "s"), "values": "60x1440 52x1440"},
+    ]
+    labels = {"tenant": "t", "unit_kind": "subscription", "unit_id": "fell"}
+    told = words("SecureScoreUnitFell", "15", **labels)
+    fires = {"exp_labels": {"severity": "warning", **labels}, "exp_annotations": told}
+    played(tmp_path, series, "SecureScoreUnitFell", fires)
+
+
 @pytest_asyncio.fixture
 async def prometheus(tmp_path: Path) -> AsyncIterator[str]:
     """A real Prometheus that scrapes a daemon whose tenants have just been polled; yields its address."""
     binary = program("prometheus", HINT)
     async with simulated(tmp_path, tenants=2, now=datetime(2026, 9, 8, 8, tzinfo=UTC)) as (sim, polled):
-        config = evolve(polled, health=HealthConfig("127.0.0.1:0", control_gauges=True))
+        (graph, *_) = polled.tenants
+        azure = evolve(graph, name="azure", source="defender_cloud", arm=ArmConfig("global", sim.base_url))
+        devices = evolve(
+            graph, name="devices", source="defender_endpoint", defender_endpoint=EndpointConfig(sim.base_url)
+        )
+        health = HealthConfig("127.0.0.1:0", control_gauges=True)
+        config = evolve(polled, tenants=(*polled.tenants, azure, devices), health=health)
         async with open_app(config, clock=sim.clock) as app:
             stop = asyncio.Event()
             running = asyncio.ensure_future(app.run(stop))
             for _ in range(200):
                 await advance(sim, 30)
                 await asyncio.sleep(0.01)
-                if len(app.counters.scores) == 2:
+                if len(app.counters.scores) == 4:
                     break
 
             async def gather() -> tuple[Any, Any]:
@@ -139,7 +167,7 @@ async def test_every_query_of_the_dashboard_has_an_answer_in_a_real_prometheus(p
     async with ClientSession() as http:
         for _ in range(100):
             try:
-                if len(await ask(http, prometheus, "count(securescore_score_percent) >= 2")) == 1:
+                if len(await ask(http, prometheus, "count(securescore_score_percent) >= 3")) == 1:
                     break
             except OSError:
                 pass
@@ -149,7 +177,14 @@ async def test_every_query_of_the_dashboard_has_an_answer_in_a_real_prometheus(p
             without_past = query.replace(" offset 7d", "")  # this Prometheus has lived for seconds
             assert await ask(http, prometheus, without_past), f"{title}: {query}"
         controls = await ask(http, prometheus, "count by (tenant) (securescore_control_score_points)")
-        assert len(controls) == 2
+        assert len(controls) == 3
+        of_units = await ask(http, prometheus, "securescore_unit_score_percent or securescore_unit_exposure_score")
+        kinds = {(each["metric"]["tenant"], each["metric"]["unit_kind"]) for each in of_units}
+        assert kinds == {("azure", "subscription"), ("devices", "device_group")}
+        assert all(each["metric"]["unit_id"] for each in of_units)
+        shown = "count by (tenant) (securescore_unit_score_percent or securescore_unit_exposure_score)"
+        known = f"securescore_units == on (tenant) {shown}"
+        assert len(await ask(http, prometheus, known)) == 2, "as many are shown as there are"
         async with http.get(f"{prometheus}/api/v1/rules") as response:
             groups = (await response.json())["data"]["groups"]
         assert [rule["lastError"] for group in groups for rule in group["rules"] if rule.get("lastError")] == []

@@ -97,3 +97,63 @@ def test_a_tenant_that_is_gone_leaves_no_figure_behind() -> None:
     made.scores = {"a": Score("2026-11-22"), "b": Score("2026-11-22")}
     made.replace(["b"])
     assert list(made.scores) == ["b"]
+
+
+# ---------------------------------------------------------------------------------------------------------------- units
+
+
+def row(name: str, kind: str = "subscription", score: str = "ascScore", **changes: Any) -> dict[str, Any]:
+    """A unit as the overview lists it."""
+    unit = {"kind": kind, "id": f"id-{name}", "name": name, "score": score}
+    return {"unit": unit, "score": 20.0, "max": 40.0, "percent": 50.0, "gone_since": None} | changes
+
+
+def scraped(**of: Score) -> str:
+    made = Counters(1.0, tuple(of))
+    made.scores = dict(of)
+    return metrics(made, facts(JumpClock()), "1").decode()
+
+
+def test_each_subscription_has_figures_beside_those_of_the_whole() -> None:
+    rows = [
+        row("all", kind="aggregate"),
+        row("gone", gone_since="2026-11-20T00:00:00Z"),
+        row("pay\u202e"),
+        row("new") | {"score": None, "max": None, "percent": None},
+    ]
+    known, units = scores.of_units(rows)
+    assert known == 2
+    text = scraped(azure=Score("2026-11-22", percent=60.0, units=units, units_known=known))
+    of_unit = [line for line in text.splitlines() if line.startswith("securescore_unit")]
+    labels = '{tenant="azure",unit="pay",unit_id="id-pay",unit_kind="subscription"}'
+    assert sorted(of_unit) == [
+        f"securescore_unit_score_max_points{labels} 40.0",
+        f"securescore_unit_score_percent{labels} 50.0",
+        f"securescore_unit_score_points{labels} 20.0",
+        'securescore_units{tenant="azure"} 2.0',
+    ]
+    assert 'securescore_score_percent{tenant="azure"} 60.0' in text
+
+
+def test_a_device_groups_exposure_is_no_score_that_can_fall() -> None:
+    known, units = scores.of_units([row("laptops", kind="device_group", score="exposureScore")])
+    text = scraped(devices=Score("2026-11-22", exposure=30.0, units=units, units_known=known))
+    assert "securescore_unit_exposure_score{" in text
+    assert "securescore_unit_score_percent{" not in text
+
+
+def test_a_tenant_that_is_one_unit_has_no_series_of_units() -> None:
+    lines = scraped(contoso=Score("2026-11-22", percent=42.0)).splitlines()
+    assert [line for line in lines if line.startswith("securescore_unit")] == []
+
+
+def test_units_are_bounded_and_their_number_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row(f"{n:05}") for n in reversed(range(scores.MAX_UNITS + 7))]
+    known, units = scores.of_units(rows)
+    assert (known, len(units), units[0].name) == (scores.MAX_UNITS + 7, scores.MAX_UNITS, "00000")
+    monkeypatch.setattr("connector.health.endpoints.MAX_UNIT_FIGURES", scores.MAX_UNITS + 1)
+    score = Score("2026-11-22", units=units, units_known=known)
+    text = scraped(a=score, b=score)
+    assert text.count('securescore_unit_score_points{tenant="a"') == scores.MAX_UNITS
+    assert 'securescore_unit_score_points{tenant="b"' not in text
+    assert f'securescore_units{{tenant="b"}} {known}.0' in text

@@ -24,8 +24,8 @@ from connector.ports import Query, Settlement, Start, State
 from connector.stores.sqlite import SqliteStore, open_store
 from tests.contract.store_contract import AFTER_ALL, CONTOSO, event, events, numbers, seqs
 
-STATEMENTS = 80
-MOMENTS = 30
+STATEMENTS = 110
+MOMENTS = 40
 BIRTHS = 15
 
 
@@ -58,7 +58,7 @@ async def work(
     await asyncio.get_running_loop().run_in_executor(store._worker, arm, store)
     await store.attach([Start("siem")])
     while True:  # a fast machine must not let a worker end before its hour
-        step = chance.choice(["commit", "turn", "turn", "purge"])
+        step = chance.choice(["commit", "turn", "turn", "purge", "purge"])
         if step == "commit":
             state = await store.load(CONTOSO) or State(parts={"n": b"0"})
             begin = int(state.parts["n"])
@@ -193,7 +193,7 @@ def main(folder: Path, seed: int) -> None:
     for statement in range(STATEMENTS):
         run(path, chance.getrandbits(32), ledger, statement, None)
     for _ in range(MOMENTS):
-        run(path, chance.getrandbits(32), ledger, None, chance.uniform(0.01, 0.06))
+        run(path, chance.getrandbits(32), ledger, None, chance.uniform(0.01, 0.12))
     for birth in range(BIRTHS):
         newborn = Ledger(counts=ledger.counts)
         run(folder / f"newborn{birth}.db", chance.getrandbits(32), newborn, None, chance.uniform(0.0, 0.015))

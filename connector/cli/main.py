@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from connector import __version__
@@ -43,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command → (module in this package, one line of help)."""
 NEXT = "correct what the error names, then run the command again; --help lists its options"
 """What an error without a hint of its own recommends."""
+ELSEWHERE = "securescore runs on Linux, and on macOS for trying it out; not on this system"
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,6 +71,10 @@ def _command(words: list[str]) -> int:
     except ConfigError as error:
         return complain(error)
     name = next((w for w in words if not w.startswith("-")), None)
+    if name in COMMANDS and find_spec("fcntl") is None:  # Windows: locks, users and signals are others there
+        return complain(
+            ConfigError([ELSEWHERE], "on Windows, the Splunk add-on does this work: packaging/splunk/README.md")
+        )
     if name == "run":
         process.expect_hup()
     if name is None and not words:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.cli.main import main
+from connector.cli.main import COMMANDS, main
 from tests.fake_graph import TENANT, day_document, profile_document
 
 
@@ -83,3 +83,15 @@ def test_output_to_a_pipe_is_whole_and_utf8_whatever_the_locale(folder: Path, wo
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode()
     assert done.stdout.decode("utf-8")
     assert "report" not in words or "שלום 世界" in done.stdout.decode("utf-8")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_system_without_what_it_stands_on_is_told_where_it_runs(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on Windows: no `check` that is content and then a traceback of `once`."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    assert main([command]) == 2
+    told = capsys.readouterr().err
+    assert "runs on Linux" in told
+    assert "Splunk add-on" in told

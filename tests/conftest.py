@@ -28,8 +28,6 @@ LONG = frozenset(
         *(f"artefacts/test_{name}.py" for name in ("azure_zip", "bundle", "deb", "plugin", "rpm", "sbom", "wheel")),
         *(f"artefacts/test_{name}.py" for name in ("splunk_addon", "splunk_declare", "splunk_packages")),
         *(f"contract/test_{name}.py" for name in ("store_blob", "store_kvstore")),
-        *(f"real/test_{name}.py" for name in ("container", "functions", "kql_rows", "kusto", "prometheus")),
-        *("real/test_report_browser.py", "real/test_languages_browser.py"),
         *(f"simulation/test_{name}.py" for name in ("daemon_month", "disk_full", "failure_classes", "many_tenants")),
         *(f"simulation/test_{name}.py" for name in ("hec_accounting", "ingestion_accounting")),
         "unit/stores/test_sqlite_migration.py",
@@ -44,8 +42,20 @@ LONG = frozenset(
         "simulation/test_month_of_subscriptions.py",
         "simulation/test_first_steps.py",
         "simulation/test_reports_by_mail.py",
-        "real/test_trestle.py",
         "unit/cli/test_lost_output.py",
+        # Real receivers and proxies, processes of our own, and what takes more than two seconds by itself.
+        *(f"real/{path.name}" for path in (Path(__file__).parent / "real").glob("test_*.py")),
+        *(
+            f"simulation/test_{name}.py"
+            for name in ("hostile_texts", "operators_beside_daemon", "process", "send_test", "service")
+        ),
+        *(f"hostile/test_{name}.py" for name in ("configuration", "fuzz_stored", "memory")),
+        "golden/test_ocsf_releases.py",
+        "contract/test_sink_mail.py::test_two_hundred_events_are_one_mail_that_readers_show_whole",
+        "contract/test_sink_mail.py::test_every_sample_event_makes_a_mail_of_its_own_and_all_together_one",
+        "contract/test_sink_webhook.py::test_many_at_once_wait_for_each_other_not_for_the_receivers_time_limit",
+        "contract/test_store_sqlite.py::test_others_are_found_behind_any_number_of_a_tenant_that_is_left_out",
+        "simulation/test_demo.py::test_the_readme_shows_what_the_demo_says",
     }
 )
 
@@ -53,7 +63,8 @@ LONG = frozenset(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(here).as_posix() in LONG:
+        file = item.path.relative_to(here).as_posix()
+        if file in LONG or f"{file}::{getattr(item, 'originalname', item.name)}" in LONG:
             item.add_marker(pytest.mark.long)
 
 

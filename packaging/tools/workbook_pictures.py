@@ -13,6 +13,7 @@ import base64
 import html
 import json
 import math
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ THEMES = {"White": ("#ffffff", "#323130", "#605e5c", "#edebe9"), "Black": ("#1b1
 COLOURS = ("#0078d4", "#e3008c", "#00b7c3", "#c239b3", "#498205", "#ca5010", "#8764b8", "#a4262c")
 WIDTH, GAP, HEIGHT, ROWS = 1280, 12, 200, 7
 DAYS = 30
+SHORT = 14
+"""Values up to this many characters stay on one line, longer ones wrap, so that a table is as wide as its place."""
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -96,16 +99,19 @@ def table(content: Mapping[str, Any], rows: Rows, width: int) -> str:  # noqa: A
         if one["formatter"] == 18
     }
     columns = [name for name in rows[0] if name not in hidden and any(row[name] not in (None, "") for row in rows)]
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-    lines = "".join(f"<tr>{''.join(cell(row[name], name, coloured) for name in columns)}</tr>" for row in rows[:ROWS])
+    shorts = {name for name in columns if all(len(number(row[name])) <= SHORT for row in rows[:ROWS])}
+    head = "".join(f"<th>{re.sub('(?<=[a-z])(?=[A-Z])', '<wbr>', html.escape(name))}</th>" for name in columns)
+    lines = "".join(
+        f"<tr>{''.join(cell(row[name], name, coloured, shorts) for name in columns)}</tr>" for row in rows[:ROWS]
+    )
     return f"<table><tr>{head}</tr>{lines}</table>"
 
 
-def cell(value: Any, name: str, coloured: set[str]) -> str:
+def cell(value: Any, name: str, coloured: set[str], shorts: set[str]) -> str:
     if isinstance(value, float) and name in coloured:
         mark = "down" if value < 0 else "up" if value > 0 else ""
-        return f'<td class="{mark}">{number(value)}</td>'
-    return f"<td>{html.escape(number(value))}</td>"
+        return f'<td class="short {mark}">{number(value)}</td>'
+    return f'<td class="{"short" if name in shorts else ""}">{html.escape(number(value))}</td>'
 
 
 def number(value: Any) -> str:
@@ -257,9 +263,9 @@ def page(tab: str, found: Mapping[str, Rows], summary: str, theme: str) -> str:
         "nav .on{font-weight:600;border-bottom:2px solid #0078d4}main{display:flex;flex-wrap:wrap;gap:0 12px}"
         f".tiles{{display:flex;gap:12px}}.tiles div{{border:1px solid {rule};padding:12px 20px;min-width:150px}}"
         f".tiles b{{font-size:26px;display:block;font-weight:400}}.tiles span{{color:{faint}}}"
-        "table{border-collapse:collapse;width:100%;font-size:12px}"
-        f"th{{text-align:left;color:{faint};font-weight:600}}td,th{{border-bottom:1px solid {rule};padding:5px 8px;"
-        "max-width:230px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}"
+        "table{border-collapse:collapse;width:100%;font-size:11px}"
+        f"th{{text-align:left;color:{faint};font-weight:600}}td,th{{border-bottom:1px solid {rule};padding:4px 6px;"
+        "vertical-align:top}td{overflow-wrap:anywhere}td.short{white-space:nowrap}"
         ".down{background:#a4262c;color:#fff}.up{background:#107c10;color:#fff}"
         f"svg text{{fill:{faint};font-size:11px}}.rule{{stroke:{rule}}}.legend{{color:{faint};font-size:11px}}"
         ".legend i{display:inline-block;width:10px;height:10px;margin:0 4px 0 10px}"
@@ -303,6 +309,8 @@ async def shoot(text: str, folder: Path) -> bytes:
     async with chromium(folder / "profile") as tab:
         await tab.size(WIDTH + 40)
         await tab.open(path)
+        wide = round(float(await tab.value("document.documentElement.scrollWidth")))
+        assert wide <= WIDTH + 40, f"something runs {wide - WIDTH - 40} pixels past the right edge"
         height = round(float(await tab.value("document.documentElement.scrollHeight")))
         clip = {"x": 0, "y": 0, "width": WIDTH + 40, "height": height, "scale": 1}
         shot = await tab.send("Page.captureScreenshot", clip=clip, format="png", captureBeyondViewport=True)

@@ -38,3 +38,20 @@ def test_every_value_of_the_bicep_file_is_a_parameter_of_it() -> None:
 def test_every_variable_of_the_terraform_file_is_declared_and_used() -> None:
     text = (AZURE / "wrappers" / "main.tf").read_text()
     assert set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE)) == set(re.findall(r"\bvar\.(\w+)", text))
+
+
+def test_the_terraform_file_asks_for_the_versions_that_the_guide_names() -> None:
+    told = dict(re.findall(r"^\| (Terraform|azurerm) \| ([\d.]+) \|", (AZURE / "README.md").read_text(), re.MULTILINE))
+    text = (AZURE / "wrappers" / "main.tf").read_text()
+    assert re.findall(r'required_version = ">= (.+)"', text) == [told["Terraform"]]
+    assert re.findall(r'version = "~> (.+)"', text) == [told["azurerm"]]
+    assert re.findall(r'source  = "(.+)"', text) == ["hashicorp/azurerm"]
+
+
+def test_every_thing_not_tried_has_a_command_that_tries_it() -> None:
+    text = (AZURE / "README.md").read_text().partition("### What was not tried")[2].partition("\n### ")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    assert [row for row in rows if "`" not in row[1]] == []
+    ours = re.findall(r"packaging/[\w./-]+", text)
+    assert len(ours) >= 6
+    assert [path for path in ours if not (AZURE.parents[1] / path).exists()] == []

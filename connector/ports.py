@@ -142,10 +142,12 @@ class Query:
     """Which events are meant; empty fields do not restrict.
 
     `tenant_id` is the key of an entry of `tenants`, `units` are keys of units (`Unit.key`), or their ids. `since`
-    (inclusive) and `until` (exclusive) compare `observed_at`; `types` are globs over the type without prefix.
+    (inclusive) and `until` (exclusive) compare `observed_at`; `types` are globs over the type without prefix;
+    `id_begin` is how ids begin, in any case.
     """
 
     ids: tuple[str, ...] = ()
+    id_begin: str = ""
     tenant_id: str | None = None
     types: tuple[str, ...] = ()
     subject: str | None = None

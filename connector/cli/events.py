@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import evolve
@@ -148,18 +148,11 @@ async def _found(store: DurableStore, queries: Sequence[Query]) -> list[Event]:
     return list(reversed([event for query in queries for event in await store.history(query)]))
 
 
-async def _each(store: DurableStore, queries: Sequence[Query]) -> AsyncIterator[Event]:
-    """What the queries select apart from ids and limits, read of one tenant at a time."""
-    kept = [*await store.tenants(), ""]
-    for query in queries:
-        for key in [query.tenant_id] if query.tenant_id else kept:
-            for event in await store.history(evolve(query, tenant_id=key, ids=(), limit=None)):
-                yield event
-
-
 async def _by_beginning(store: DurableStore, queries: Sequence[Query], begin: str) -> list[Event]:
     """The one event whose id begins so. Raises ConfigError when there are several."""
-    events = {e.id: e async for e in _each(store, queries) if e.id.casefold().startswith(begin.casefold())}
+    if len(begin) < ID_BEGIN:
+        return []
+    events = {e.id: e for e in await _found(store, [evolve(q, ids=(), id_begin=begin, limit=None) for q in queries])}
     found = whole_id(begin, events)
     return [events[found]] if found else []
 

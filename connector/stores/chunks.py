@@ -119,6 +119,19 @@ def id_of(key: Key) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def keys_beginning(begin: str) -> list[tuple[Key, Key]]:
+    """Between which keys, both included, all ids lie that begin so in any case; others may lie there, too.
+
+    Texts come before octets (SQLite's order of storage classes), and hardly an id is a text.
+    """
+    digits = begin.replace("-", "").lower()
+    odd: list[tuple[Key, Key]] = [("", b""), (bytes(_UUID_OCTETS + 1), bytes(_UUID_OCTETS) + b"\x01")]
+    if len(digits) > 2 * _UUID_OCTETS or not set(digits) <= set("0123456789abcdef"):
+        return odd
+    lowest, highest = (bytes.fromhex(digits.ljust(2 * _UUID_OCTETS, end)) for end in "0f")
+    return [(lowest, highest), *odd]
+
+
 def packed_ids(keys: Sequence[Key]) -> bytes | str:
     """UUIDs one behind the other; where one is none, JSON of all ids."""
     plain = [key for key in keys if isinstance(key, bytes) and len(key) == _UUID_OCTETS]

@@ -245,6 +245,7 @@ def meant(event: Event, query: Query) -> bool:
     return (
         (query.tenant_id is None or event.entry == query.tenant_id)
         and (not query.types or any(fnmatchcase(event.type, glob) for glob in query.types))
+        and (not query.id_begin or event.id.casefold().startswith(query.id_begin.casefold()))
         and (query.subject is None or event.subject == query.subject)
         and (not query.units or _is_of(event, query.units))
         and (query.since is None or observed_at >= query.since)

@@ -183,7 +183,7 @@ class DocumentsReader:
 
     async def matching(self, view: View, query: Query) -> AsyncIterator[tuple[str, int, Event]]:
         """(tenant key, local, event) of the events that a query means, in its order, not counting its limit."""
-        wanted = frozenset(query.ids)
+        wanted, begin = frozenset(query.ids), query.id_begin.casefold()
         times = {t.key: t.times() for t in view.tenants.values()}
         ordered = sorted((times[t.key][held.n], t.key, held.n, held) for t in view.tenants.values() for held in t.held)
         for _, key, _, held in reversed(ordered) if query.newest_first else ordered:
@@ -192,9 +192,11 @@ class DocumentsReader:
             ids = (await self._logs.page(key, held.n)).header["ids"]
             if wanted and wanted.isdisjoint(ids):
                 continue
+            if begin and not any(each.casefold().startswith(begin) for each in ids):
+                continue
             indexes = range(held.count)
             for index in reversed(indexes) if query.newest_first else indexes:
-                if not wanted or ids[index] in wanted:
+                if (not wanted or ids[index] in wanted) and ids[index].casefold().startswith(begin):
                     event = await self.event(view.tenants[key], held.seqs[index])
                     if meant(event, query):
                         yield key, held.seqs[index], event

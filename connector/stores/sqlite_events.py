@@ -166,6 +166,17 @@ def seq_of(connection: sqlite3.Connection, event_id: str) -> int | None:
     return None if found is None else int(found[0])
 
 
+def _begin_so(connection: sqlite3.Connection, begin: str) -> set[int]:
+    """The numbers of the events whose ids begin so, in any case; of nothing, none."""
+    wanted = begin.casefold()
+    return {
+        seq
+        for bounds in (chunks.keys_beginning(begin) if begin else ())
+        for key, seq in connection.execute("SELECT id, seq FROM id WHERE id BETWEEN ? AND ?", bounds)
+        if chunks.id_of(key).casefold().startswith(wanted)
+    }
+
+
 def read(
     connection: sqlite3.Connection, numbers: Iterable[int], recent: Recent[int] | None = None
 ) -> dict[int, Event | Unreadable]:
@@ -275,10 +286,12 @@ def _candidates(connection: sqlite3.Connection, query: Query) -> Iterator[tuple[
             terms.append(term)
             values.append(bind(value))
     wanted: dict[int, list[int]] | None = None
-    if query.ids:
-        found = sorted({seq for seq in (seq_of(connection, event_id) for event_id in query.ids) if seq is not None})
+    if query.ids or query.id_begin:
+        found = _begin_so(connection, query.id_begin)
+        if query.ids:
+            found = {seq for seq in (seq_of(connection, event_id) for event_id in query.ids) if seq is not None}
         wanted = {}
-        for seq in found:
+        for seq in sorted(found):
             chunk = chunk_of(connection, seq)
             if chunk is not None:
                 wanted.setdefault(chunk.first, []).append(seq)

@@ -371,7 +371,13 @@ class StoreContract:
         text = HOSTILE[name]
         await add(store, events([1]))
         await settle(store, "siem", park={1: "no"})
-        for query in (Query(ids=(text,)), Query(tenant_id=text), Query(subject=text), Query(types=(text,))):
+        for query in (
+            Query(ids=(text,)),
+            Query(id_begin=text),
+            Query(tenant_id=text),
+            Query(subject=text),
+            Query(types=(text,)),
+        ):
             assert await store.history(query) == []
         assert await store.trace(text) == []
         assert await store.load(text) is None
@@ -824,6 +830,24 @@ class StoreContract:
         await add(store, [event(5, type="feed.gap", observed_at=T2)])
         await settle(store, "siem", accept=[1, 2])
         assert [e.data["number"] for e in await store.history(query)] == expected
+
+    async def test_history_by_how_an_id_begins(self, store: AnyStore) -> None:
+        plain = events([1, 2, 3])
+        ids = ("Odd one", "odd two", "\ud800lone", plain[0].id[:13], plain[0].id + "-longer", "0" * 32)
+        odd = [evolve(event(10 + n), id=each) for n, each in enumerate(ids)]
+        elsewhere = event(4, tenant=FABRIKAM)
+        await store.commit(CONTOSO, State(parts={"head": b"1"}), [*plain, *odd])
+        await store.commit(FABRIKAM, State(parts={"head": b"1"}), [elsewhere])
+        everyone = [*plain, *odd, elsewhere]
+        begins = {each.id[:length] for each in everyone for length in (1, 2, 7, 8, 9, 14, 18, 35, 36, 40)}
+        for begin in sorted({*begins, "zzzz", "-", "0a-", "%", "*"}):
+            wanted = [e for e in everyone if e.id.casefold().startswith(begin.casefold())]
+            assert await store.history(Query(id_begin=begin)) == wanted, begin
+            assert await store.history(Query(id_begin=begin.swapcase(), tenant_id=FABRIKAM)) == [
+                e for e in wanted if e is elsewhere
+            ]
+        both = Query(ids=(plain[0].id, plain[1].id), id_begin=plain[1].id[:8])
+        assert await store.history(both) == [e for e in plain[:2] if e.id.startswith(plain[1].id[:8])]
 
     # ------------------------------------------------------------------------------------------------------ trace
 

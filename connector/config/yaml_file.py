@@ -6,9 +6,9 @@ merge keys, only true/false are booleans, only decimal digits are numbers: `NO`,
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import Factory, define
 
@@ -23,6 +23,8 @@ from connector.errors import ConfigError
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 32
+Read = TypeVar("Read")
+
 MAX_VALUES = 2_000_000
 """How many values a file may stand for, each alias counted as all that it stands for."""
 INSTALLED = "/etc/secure-score-connector/config.yaml"
@@ -86,30 +88,27 @@ def load(
         raise ConfigError([f"{path}: {what}"], INIT_HINT)
     base_dir = str(File(path).absolute().parent)
     problems = [Problem("", line, f"{dotted(at)} (line {line}): {text}") for at, line, text in document.problems]
-    rows: list[TenantRow] = []
-    if raw.get("tenants_file") is not None:
+
+    def named(key: str, read: Callable[[str], tuple[Read, list[Problem]]]) -> Read | None:
+        """What is read of the file that a key names; None where it names none, or `parse` says what is wrong."""
+        if raw.get(key) is None:
+            return None
         reader = Reader(document.where, environ, base_dir)
-        file = reader.value(TOP["tenants_file"], raw["tenants_file"], ("tenants_file",))
-        if file is not None:  # otherwise `parse` says what is wrong with the name
-            try:
-                rows, found = read_tenants(file)
-                problems += found
-            except ConfigError as error:
-                for problem in error.problems:
-                    reader.note(("tenants_file",), problem)
-                problems += reader.problems
-    baseline = None
-    if raw.get("baseline") is not None:
-        reader = Reader(document.where, environ, base_dir)
-        file = reader.value(TOP["baseline"], raw["baseline"], ("baseline",))
-        if file is not None:
-            try:
-                baseline, found = _standards_in(file)
-                problems += found
-            except ConfigError as error:
-                for problem in error.problems:
-                    reader.note(("baseline",), problem)
-                problems += reader.problems
+        file = reader.value(TOP[key], raw[key], (key,))
+        if file is None:
+            return None
+        try:
+            found, wrong = read(file)
+        except ConfigError as error:
+            for problem in error.problems:
+                reader.note((key,), problem)
+            problems.extend(reader.problems)
+            return None
+        problems.extend(wrong)
+        return found
+
+    rows = named("tenants_file", read_tenants) or []
+    baseline = named("baseline", _standards_in)
     try:
         return parse(
             raw,

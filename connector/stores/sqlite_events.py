@@ -167,11 +167,11 @@ def seq_of(connection: sqlite3.Connection, event_id: str) -> int | None:
 
 
 def _begin_so(connection: sqlite3.Connection, begin: str) -> set[int]:
-    """The numbers of the events whose ids begin so, in any case; of nothing, none."""
+    """The numbers of the events whose ids begin so, in any case."""
     wanted = begin.casefold()
     return {
         seq
-        for bounds in (chunks.keys_beginning(begin) if begin else ())
+        for bounds in chunks.keys_beginning(begin)
         for key, seq in connection.execute("SELECT id, seq FROM id WHERE id BETWEEN ? AND ?", bounds)
         if chunks.id_of(key).casefold().startswith(wanted)
     }
@@ -287,9 +287,10 @@ def _candidates(connection: sqlite3.Connection, query: Query) -> Iterator[tuple[
             values.append(bind(value))
     wanted: dict[int, list[int]] | None = None
     if query.ids or query.id_begin:
-        found = _begin_so(connection, query.id_begin)
         if query.ids:
             found = {seq for seq in (seq_of(connection, event_id) for event_id in query.ids) if seq is not None}
+        else:
+            found = _begin_so(connection, query.id_begin)
         wanted = {}
         for seq in sorted(found):
             chunk = chunk_of(connection, seq)
@@ -395,18 +396,26 @@ def prune_ledger(connection: sqlite3.Connection) -> None:
         )
 
 
+def _some(rows: sqlite3.Cursor, limit: int) -> list[Held]:
+    """The first chunks of a question that have `limit` events together; nothing more of it is read."""
+    chosen: list[Held] = []
+    events = 0
+    for row in rows:
+        chosen.append(held(row))
+        events += len(chosen[-1].numbers)
+        if events >= limit:
+            break
+    rows.close()
+    return chosen
+
+
 def shed(connection: sqlite3.Connection, limit: int) -> tuple[int, str]:
     """Delete some `limit` of the oldest events that every sink has settled; how many, and their newest moment."""
     with transaction(connection):
         rows = connection.execute(
             f"SELECT {HELD_COLUMNS} FROM chunk c WHERE {_PAST} AND ({_OPEN}) = 0 ORDER BY c.first"  # noqa: S608
         )
-        chosen: list[Held] = []
-        for row in rows:
-            chosen.append(held(row))
-            if sum(len(chunk.numbers) for chunk in chosen) >= limit:
-                break
-        rows.close()
+        chosen = _some(rows, limit)
         deleted = sum(_delete(connection, chunk) for chunk in chosen)
         return deleted, max((chunk.observed_at for chunk in chosen), default="")
 
@@ -426,13 +435,7 @@ def forget(connection: sqlite3.Connection, tenant_id: str, generation: int | Non
                 raise Conflict(f"tenant {tenant_id} was committed meanwhile", "Read its events again and repeat.")
             own = f"SELECT {HELD_COLUMNS} FROM chunk c WHERE tenant = ? ORDER BY last"  # noqa: S608 (our own constants)
             rows = connection.execute(own, (tenant,))
-            chosen: list[Held] = []
-            for row in rows:
-                chosen.append(held(row))
-                if sum(len(chunk.numbers) for chunk in chosen) >= limit:
-                    break
-            rows.close()
-            for chunk in chosen:
+            for chunk in _some(rows, limit):
                 connection.execute(
                     "UPDATE sink SET beyond = beyond - (?2 - max(position, ?1 - 1)) WHERE position < ?2",
                     (chunk.first, chunk.last),

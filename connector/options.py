@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from connector.model import STREAMS
 
@@ -76,15 +76,17 @@ LIVE: Mapping[str, Option] = {
 class Init:
     """What `securescore init` asks for a kind of sink, and the entry it writes.
 
-    `key` is the option that says where events go, `example` stands for it until it is known. `entry` is the YAML of one
-    entry, with {address} in it; it may have {secret[NAME]} (a reference to a secret of that name), {tenant_id} and
-    {client_id}.
+    `key` is the option that says where events go, `example` stands for it until it is known. `settings` are further
+    options that are asked (`port`, `transport`), each with its question. `entry` is the YAML of one entry, with
+    {address} in it, and for each setting {NAME}, which becomes its whole line; it may have {secret[NAME]} (a reference
+    to a secret of that name), {tenant_id} and {client_id}.
     """
 
     key: str
     example: str
     question: str
     entry: str
+    settings: Mapping[str, str] = field(factory=dict)
 
 
 def is_loopback(host: str) -> bool:

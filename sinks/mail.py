@@ -87,16 +87,19 @@ HOST_ONLY = True
 INIT = Init(
     key="host",
     example="smtp.example.org",
-    question="mail server that takes mail by STARTTLS on port 587",
+    question="mail server that takes mail",
     entry="""\
 name: mail
 kind: mail
 host: {address}
+{transport:<31} # starttls | tls | plain
+{port:<31} # unless it is 587 (starttls), 465 (tls) or 25 (plain)
 to: [soc@example.org]
 username: secure-score          # leave both out where the server asks for none
 password: {secret[smtp_password]}
 digest: daily                   # daily | weekly | hourly | off (at once)
 min_severity: 5""",
+    settings={"transport": "transport: starttls, tls or plain", "port": "its port"},
 )
 
 MAX_RECORDS = 200

@@ -106,10 +106,11 @@ INIT = Init(
 name: soc
 kind: syslog
 host: {address}
-port: 6514
-transport: tls                  # tls | tcp | relp_tls | relp (acknowledged) | udp (can lose events unnoticed)
+{transport:<31} # tls | tcp | relp_tls | relp (acknowledged) | udp (can lose events unnoticed)
+{port:<31} # unless it is 6514 (tls), 2514 (relp, relp_tls) or 514 (tcp, udp)
 format: cef                     # cef | leef
 # tls: {{ca_file: /path/ca.pem, cert_file: /path/client.pem, key_file: /path/client.key}}""",
+    settings={"transport": "transport: tls, tcp, relp_tls, relp or udp", "port": "its port"},
 )
 
 _PORTS = {"tls": 6514, "relp": 2514, "relp_tls": 2514}

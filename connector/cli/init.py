@@ -43,6 +43,12 @@ class Answers:
     client_id: str | None = None
     cloud: str | None = None
     address: str | None = None
+    transport: str | None = None
+    port: str | None = None
+
+
+SETTINGS = ("transport", "port")
+"""What some kinds of sinks have beside their address; see `Init.settings`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cloud", choices=CLOUDS, help="global (also GCC), usgov (GCC High) or dod")
     parser.add_argument("--sink", choices=kinds(), help="where events go first; more can be added")
     parser.add_argument("--address", help="host, URL or path of the sink")
+    parser.add_argument("--transport", help="how a syslog receiver or a mail server is reached, such as tls or tcp")
+    parser.add_argument("--port", help="port of a syslog receiver or a mail server, unless it is the transport's own")
     parser.add_argument("--out", metavar="FILE", help="where to write; default ./securescore.yaml, or what -c names")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
 
@@ -60,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or args.config or "securescore.yaml"
     if not args.force and os.path.lexists(out):
         raise ConfigError([f"{out}: exists already"], "name another file with --out, or replace it with --force")
-    given = Answers(args.sink, args.name, args.tenant_id, args.client_id, args.cloud, args.address)
+    known = (args.sink, args.name, args.tenant_id, args.client_id, args.cloud, args.address)
+    given = Answers(*known, args.transport, args.port)
     check_answers(given)
     answers = asked(given, ask) if somebody_is_there() else given
     write(out, configuration(answers, out), replace=args.force)
@@ -87,7 +96,8 @@ def init_of(kind: str) -> Init | None:
 
 def check_answers(answers: Answers) -> None:
     """Raises ConfigError for flags that cannot be right, all at once."""
-    flags = {name: value for name in ("tenant_id", "client_id", "name", "address") if (value := getattr(answers, name))}
+    names = ("tenant_id", "client_id", "name", "address", *SETTINGS)
+    flags = {name: value for name in names if (value := getattr(answers, name))}
     wrong = {name: fault(name, value, answers) for name, value in flags.items()}
     problems = [f"--{name.replace('_', '-')}: {problem}" for name, problem in wrong.items() if problem]
     if problems:
@@ -96,12 +106,27 @@ def check_answers(answers: Answers) -> None:
 
 def fault(name: str, value: str, answers: Answers) -> str:
     """What is wrong with one answer, in the configuration's own words; empty when it is right."""
-    types = {"tenant_id": "guid", "client_id": "guid", "address": _address_type(answers.sink or FIRST)}
+    kind = answers.sink or FIRST
+    if name in SETTINGS and name not in _init(kind).settings:
+        having = [each for each in kinds() if name in _init(each).settings]
+        return f"only for --sink {' or '.join(having)}, not {kind}"
     reader = Reader(lambda _: None)
-    reader.value(Option(types.get(name, "str")), value, (name,))
+    reader.value(_option(name, kind), value, (name,))
     if name == "name" and not reader.problems:
         reader.check_name((name,), value)
-    return "; ".join(problem.text.partition(": ")[2] for problem in reader.problems)
+    problem = "; ".join(problem.text.partition(": ")[2] for problem in reader.problems)
+    with_port = problem and name == "address" and "port" in _init(kind).settings and ":" in value
+    return f"{problem}; the port stands apart from it (--port)" if with_port else problem
+
+
+def _option(name: str, kind: str) -> Option:
+    """The type of an answer."""
+    if name in SETTINGS or name == "address":
+        module = sink_module(kind)
+        assert module is not None
+        found: Option = module.OPTIONS[_init(kind).key if name == "address" else name]
+        return found
+    return Option("guid" if name.endswith("_id") else "str")
 
 
 def asked(given: Answers, ask: Callable[[str], str]) -> Answers:
@@ -115,8 +140,13 @@ def asked(given: Answers, ask: Callable[[str], str]) -> Answers:
     )
     for name, question in questions:
         answers = _answer(answers, name, question, ask)
-    sink = _init(answers.sink or FIRST)
-    return _answer(answers, "address", f"{sink.question} [{sink.example}]", ask)
+    kind = answers.sink or FIRST
+    sink = _init(kind)
+    answers = _answer(answers, "address", f"{sink.question} [{sink.example}]", ask)
+    for name, question in sink.settings.items():
+        usual = _option(name, kind).default or "the usual one"
+        answers = _answer(answers, name, f"{question} [{usual}]", ask)
+    return answers
 
 
 def _answer(answers: Answers, name: str, question: str, ask: Callable[[str], str]) -> Answers:
@@ -142,13 +172,14 @@ def configuration(answers: Answers, out: str) -> str:
     kind = answers.sink or FIRST
     sink = _init(kind)
     home = "/var/lib/secure-score-connector/" if service else "./"
-    a_file = _address_type(kind) == "path"
+    a_file = _option("address", kind).type == "path"
     address = answers.address or (sink.example.replace("./", home) if a_file else sink.example)
     entry = sink.entry.format(
         address=_quoted(address) + ("" if a_file else _to_fill(answers.address)),
         secret=_Secrets(service=service),
         tenant_id=(answers.tenant_id or PLACEHOLDER).lower(),
         client_id=(answers.client_id or PLACEHOLDER).lower(),
+        **{name: _line(name, getattr(answers, name), _option(name, kind)) for name in sink.settings},
     )
     return _TOP.format(
         schema=resources.files("connector.config") / "config.schema.json",
@@ -171,10 +202,10 @@ def _init(kind: str) -> Init:
     return found
 
 
-def _address_type(kind: str) -> str:
-    module = sink_module(kind)
-    assert module is not None
-    return module.OPTIONS[_init(kind).key].type
+def _line(name: str, answer: str | None, option: Option) -> str:
+    """A setting as it is answered, else its default; a comment where the sink itself knows what is usual."""
+    value = answer or option.default
+    return f"# {name}: …" if value is None else f"{name}: {value}"
 
 
 @frozen

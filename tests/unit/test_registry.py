@@ -95,6 +95,7 @@ def test_a_shipped_kind_says_all_that_is_derived_from_it(kind: str) -> None:
     assert module.INIT.key in module.OPTIONS
     assert module.INIT.question and module.INIT.example and "{address}" in module.INIT.entry
     assert f"kind: {kind}\n" in module.INIT.entry
+    assert all(name in module.OPTIONS and f"{{{name}" in module.INIT.entry for name in module.INIT.settings)
 
 
 def test_a_called_home_refuses_what_needs_a_host() -> None:

@@ -81,6 +81,39 @@ def test_an_address_lands_in_its_sink(kind: str, option: str, address: str, tmp_
     assert read(tmp_path / "c.yaml").sinks[0].options[option] == address
 
 
+def test_port_and_transport_land_in_their_sink(tmp_path: Path) -> None:
+    words = ["--sink", "syslog", "--address", "127.0.0.1", "--transport", "tcp", "--port", "10514"]
+    assert main(["init", *FLAGS, *words, "--out", str(tmp_path / "c.yaml")]) == 0
+    found = read(tmp_path / "c.yaml").sinks[0].options
+    assert (found["host"], found["transport"], found["port"]) == ("127.0.0.1", "tcp", 10514)
+
+
+@pytest.mark.parametrize(("kind", "usual"), [("syslog", "tls"), ("mail", "starttls")])
+def test_a_port_that_nobody_named_is_left_to_the_transport(kind: str, usual: str, tmp_path: Path) -> None:
+    assert main(["init", *FLAGS, "--sink", kind, "--out", str(tmp_path / "c.yaml")]) == 0
+    found = read(tmp_path / "c.yaml").sinks[0].options
+    assert (found["transport"], found["port"]) == (usual, None)
+    assert "\n    # port: …" in (tmp_path / "c.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--sink", "syslog", "--port", "70000"], "--port: expected a port from 1 to 65535"),
+        (["--sink", "mail", "--transport", "tcp"], "--transport: 'tcp' is not one of starttls, tls, plain"),
+        (["--sink", "webhook", "--port", "8080"], "--port: only for --sink syslog or mail, not webhook"),
+        (["--transport", "tcp"], "--transport: only for --sink syslog or mail, not file"),
+        (["--sink", "syslog", "--address", "127.0.0.1:10514"], "the port stands apart from it (--port)"),
+    ],
+)
+def test_a_port_or_transport_that_cannot_be_right_is_refused(
+    words: list[str], problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", *FLAGS, *words, "--out", str(tmp_path / "c.yaml")]) == 2
+    assert problem in capsys.readouterr().err
+    assert not (tmp_path / "c.yaml").exists()
+
+
 def test_placeholders_are_refused_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     assert main(["init", "--out", str(file)]) == 0
@@ -189,7 +222,7 @@ def test_the_name_after_c_is_where_it_is_written(tmp_path: Path, monkeypatch: py
 
 def test_what_is_missing_is_asked_until_it_can_be_right(capsys: pytest.CaptureFixture[str]) -> None:
     replies: Iterator[str] = iter(
-        ["nonsense", f" {TENANT_ID} ", "", "my tenant", "contoso", "sentry", "syslog", "a b", ""]
+        ["nonsense", f" {TENANT_ID} ", "", "my tenant", "contoso", "sentry", "syslog", "a b", "", "tcp", "x", "1514"]
     )
     questions: list[str] = []
 
@@ -197,11 +230,18 @@ def test_what_is_missing_is_asked_until_it_can_be_right(capsys: pytest.CaptureFi
         questions.append(question)
         return next(replies)
 
-    assert init.asked(init.Answers(), ask) == init.Answers("syslog", "contoso", TENANT_ID)
+    assert init.asked(init.Answers(), ask) == init.Answers("syslog", "contoso", TENANT_ID, transport="tcp", port="1514")
     assert next(replies, None) is None
-    assert questions[-1] == "host name or address of the syslog receiver [siem.example]: "
+    assert "host name or address of the syslog receiver [siem.example]: " in questions
+    assert questions[-1] == "its port [the usual one]: "
     said = capsys.readouterr().out
-    for words in ("expected a GUID", "use up to 63 letters", "one of syslog, splunk_hec", "expected a host name"):
+    for words in (
+        "expected a GUID",
+        "use up to 63 letters",
+        "one of syslog, splunk_hec",
+        "expected a host name",
+        "a whole number",
+    ):
         assert words in said
 
 
@@ -216,7 +256,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "connector.cli.main", "init", "--out", str(tmp_path / "c.yaml")]
     with subprocess.Popen(command, cwd=Path(__file__).parents[3], stdin=theirs, stdout=theirs) as program:
         os.close(theirs)
-        os.write(ours, f"{TENANT_ID}\n{CLIENT_ID}\n\nsyslog\nsiem.lan\n".encode())
+        os.write(ours, f"{TENANT_ID}\n{CLIENT_ID}\n\nsyslog\nsiem.lan\ntcp\n1514\n".encode())
         with contextlib.suppress(OSError):  # EIO is how the end of a pseudo-terminal reads
             while os.read(ours, 4096):
                 pass

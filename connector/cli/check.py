@@ -24,6 +24,7 @@ from connector.app import (
 )
 from connector.cli import send_test
 from connector.cli.check_clock import Skew
+from connector.cli.check_selected import selected
 from connector.cli.check_state import soundness, state
 from connector.cli.check_tenants import check_tenant, write_consents
 from connector.cli.common import config_of
@@ -99,7 +100,7 @@ async def collect(config: Config, *, whole: bool = False) -> list[Finding]:
     prepared = [prepare(sink, config) for sink in config.sinks]
     found, store = await state(config, clock)
     findings += [*found, *await asyncio.to_thread(_evidence, config), *await asyncio.to_thread(_logos, config)]
-    findings += await asyncio.to_thread(_expiring, config)
+    findings += [*await selected(config, store), *await asyncio.to_thread(_expiring, config)]
     gate = asyncio.Semaphore(concurrency(config.poll, len(config.tenants)))
     skew = Skew()
     transports = transports_for(config, clock)

@@ -21,6 +21,7 @@ from connector.app import (
     token_provider,
 )
 from connector.cli import check_units
+from connector.cli.check_selected import controls_of
 from connector.cli.check_state import flawed
 from connector.cli.check_units import grant_hint
 from connector.cli.check_units import token_fault as units_token_fault
@@ -167,11 +168,7 @@ def _remembered(tenant: TenantConfig, state: State | None) -> list[Finding]:
         named += [("baseline's control", c) for c in (*asked.full, *(wish.control for wish in asked.declared))]
     if not named:
         return found
-    names: set[str] = set()
-    own, others = units.split(state)
-    for view in others.values() if units.whole(tenant) else (own,):
-        seen = memory.decode(view)
-        names.update(seen.profiles or (), seen.newest.day.controls if seen.newest else ())
+    names = controls_of(tenant, state)
     known = {name.casefold(): name for name in names}
     for what, control in named if known else ():
         there = control in names if what == "target" else control.casefold() in known  # a baseline's in any case

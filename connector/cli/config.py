@@ -1,4 +1,4 @@
-"""`securescore config`: what a key of the configuration means, and the JSON Schema for editors."""
+"""`securescore config`: what a key of the configuration or of a baseline file means, and their JSON Schemas."""
 
 import argparse
 
@@ -11,16 +11,17 @@ from connector.registry import SINKS, sink_options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("explain", "schema"))
-    parser.add_argument(
-        "key", nargs="?", metavar="KEY", help="explain: such as state.path or transport; none = all keys"
-    )
+    key_help = "explain: such as state.path or transport; none = all keys. schema: baseline = that of a baseline file"
+    parser.add_argument("key", nargs="?", metavar="KEY", help=key_help)
     parser.add_argument("--json", action="store_true", help="explain: the same as one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
     kinds = {kind: table for kind in SINKS if (table := sink_options(kind)) is not None}
     if args.action == "schema":
-        write_document(schema.text(kinds))
+        if args.key not in (None, "baseline"):
+            raise ConfigError([f"there is no schema {args.key!r}"], "name none, or baseline")
+        write_document(schema.text(kinds) if args.key is None else schema.baseline_text())
         return 0
     known = reference.keys(kinds)
     found = reference.named(args.key, known) if args.key is not None else known

@@ -47,6 +47,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "accept-snapshot": ("securescore accept-snapshot --tenant contoso",),
     "simulate": ("securescore simulate --port 8099 --tenants 5 --out sim",),
-    "config": ("securescore config explain sinks.syslog.transport", "securescore config schema"),
+    "config": (
+        "securescore config explain sinks.syslog.transport",
+        "securescore config schema",
+        "securescore config schema baseline",
+    ),
     "completion": ("source <(securescore completion bash)", "securescore completion fish | source"),
 }

@@ -1,4 +1,5 @@
-"""What every key of the configuration means, as values: for `securescore config explain` and docs/configuration.md.
+"""What every key of the configuration and of a baseline file means, as values: for `securescore config explain` and
+docs/configuration.md.
 
 Made from the tables that the parser checks against, so it cannot say anything else. Pure; no wording of errors here.
 """
@@ -9,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from connector.config.keys import AUTH, LISTS, REPORT, SINK, TENANT, TOP
+from connector.config.keys import AUTH, DECLARED, EXCUSE, LISTS, NOT_DECLARED, REPORT, SINK, STANDARD, TENANT, TOP
 from connector.options import TYPES, Option
 
 _EXAMPLES: Mapping[str, str] = {
@@ -47,6 +48,15 @@ _OWN_EXAMPLES: Mapping[str, str] = {
     "sinks.mail.digest_at": '"07:30"',
     "reports.path": "./reports/{tenant}-{period}.html",
 }
+BASELINE = "baseline."
+"""What the paths of the keys inside a baseline file begin with."""
+_BASELINE: Mapping[str, tuple[str, Mapping[str, Option]]] = {
+    "standards": ("`standards` of a baseline file: one entry a standard", STANDARD),
+    "standards.declared": ("`declared` of a standard: one entry a control", DECLARED),
+    "standards.not_declared": ("`not_declared` of a standard: one entry a rule", NOT_DECLARED),
+    "exceptions": ("`exceptions` of a baseline file: one entry an exception", EXCUSE),
+}
+"""The lists of entries in a baseline file, and the title of each one's section."""
 _SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("", 1))
 
 
@@ -124,17 +134,21 @@ def keys(kinds: Mapping[str, Mapping[str, Option]]) -> list[Key]:
     found += [Key(f"sinks.{path}", option) for path, option in SINK.items()]
     found += [Key(f"reports.{path}", option) for path, option in REPORT.items()]
     found += [Key(f"sinks.{kind}.{path}", option) for kind, own in kinds.items() for path, option in own.items()]
+    for place, (_, table) in _BASELINE.items():
+        plain = {name: option for name, option in table.items() if f"{place}.{name}" not in _BASELINE}
+        found += [Key(f"{BASELINE}{place}.{name}", option) for name, option in plain.items()]
     return found
 
 
 def named(word: str, known: list[Key]) -> list[Key]:
-    """The keys a person means by `word`: the whole path, a part of it from its end or its beginning, in any case."""
+    """The keys a person means by `word`: the whole path or a part of it, in any case; its end before its beginning."""
     wanted = word.strip().lower().strip(".")
     exact = [key for key in known if key.path.lower() == wanted]
     if exact:
         return exact
     behind = [key for key in known if key.path.lower().endswith("." + wanted)]
-    return behind or [key for key in known if key.path.lower().startswith(wanted + ".")]
+    before = [key for key in known if key.path.lower().startswith(wanted + ".")]
+    return behind or before or [key for key in known if f".{wanted}." in key.path.lower()]
 
 
 def near(word: str, known: list[Key]) -> list[str]:
@@ -162,6 +176,12 @@ def _nested(path: str, value: str) -> str:
     if root == "sinks":
         kind = [f"kind: {rest.pop(0)}"] if _kind_of(path) else []
         return _entry("sinks", kind, rest, value)
+    if root == "baseline" and rest:
+        *lists, name = rest
+        text = f"{name}: {value}"
+        for each in reversed(lists):
+            text = f"{each}:\n  - " + text.replace("\n", "\n    ")
+        return f"# in the baseline file\n{text}"
     if root == "reports" and rest:
         return _entry("reports", [], rest, value)
     if root == "tenants":
@@ -196,7 +216,8 @@ def page(known: list[Key]) -> str:
 
 
 def _sections(known: list[Key]) -> list[tuple[str, str, list[tuple[str, Key]]]]:
-    tops = [(key.path, key) for key in known if key.path.split(".")[0] not in LISTS]
+    whole = [key for key in known if not key.path.startswith(BASELINE)]
+    tops = [(key.path, key) for key in whole if key.path.split(".")[0] not in LISTS]
     found: list[tuple[str, str, list[tuple[str, Key]]]] = [("The whole", "", tops)]
     of_tenants = [key for key in known if key.path.startswith("tenants.")]
     plain = [(key.path.removeprefix("tenants."), key) for key in of_tenants if not key.path.startswith("tenants.auth.")]
@@ -215,6 +236,12 @@ def _sections(known: list[Key]) -> list[tuple[str, str, list[tuple[str, Key]]]]:
         prefix = f"sinks.{kind}."
         members = [(key.path.removeprefix(prefix), key) for key in rest if key.path.startswith(prefix)]
         found.append((f"A sink of kind `{kind}`", "", members))
+    for place, (title, _) in _BASELINE.items():
+        prefix = f"{BASELINE}{place}."
+        inside = [(key.path.removeprefix(prefix), key) for key in known if key.path.startswith(prefix)]
+        words = "`declared` and `not_declared` are below; what all this is for: [Standards over tenants](baseline.md)."
+        words = words if place == "standards" else ""
+        found.append((title, words, [(name, key) for name, key in inside if "." not in name]))
     return found
 
 
@@ -231,7 +258,8 @@ def _cell(text: str) -> str:
 _HEAD = """# Every key of the configuration
 
 `securescore config explain KEY` says the same in a terminal, with an example; `securescore config schema` prints the
-JSON Schema for editors. This page is made from the tables that the parser checks against.
+JSON Schema for editors, `securescore config schema baseline` that of a baseline file. This page is made from the tables
+that the parser checks against.
 
 Secrets are references: `${env:NAME}`, `${file:/path}` or `${credential:name}`. Unknown keys are errors.
 """

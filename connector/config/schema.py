@@ -1,7 +1,8 @@
-"""The JSON Schema of the configuration, for editors, from the tables that the parser checks against.
+"""The JSON Schemas of the configuration and of a baseline file, for editors, from the tables that the parser checks
+against.
 
-Draft 2020-12. It says what an editor can know: keys, types, words, descriptions; the parser says the rest. Shipped
-as `config.schema.json`; a test fails when that is stale, and says how to write it again.
+Draft 2020-12. They say what an editor can know: keys, types, words, descriptions; the parser says the rest. Shipped as
+`config.schema.json` and `baseline.schema.json`; a test fails when one is stale, and says how to write it again.
 """
 
 import json
@@ -10,11 +11,27 @@ from typing import Any
 
 from attrs import evolve
 
-from connector.config.keys import ARM_CLOUDS, AUTH, CLOUDS, LISTS, PROVIDER, REPORT, SINK, SINK_TENANT, TENANT, TOP
+from connector.config.keys import (
+    ARM_CLOUDS,
+    AUTH,
+    CLOUDS,
+    DECLARED,
+    EXCUSE,
+    LISTS,
+    NOT_DECLARED,
+    PROVIDER,
+    REPORT,
+    SINK,
+    SINK_TENANT,
+    STANDARD,
+    TENANT,
+    TOP,
+)
 from connector.config.read import Group, group
 from connector.options import Option
 
 FILE = "config.schema.json"
+BASELINE_FILE = "baseline.schema.json"
 _LINE = {"type": ["string", "integer"]}
 _ENVIRONMENT = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*\}"}
 _REFERENCE = {"type": "string", "pattern": r"^\$\{(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|credential:[A-Za-z0-9_.-]+)\}$"}
@@ -51,9 +68,47 @@ def schema(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
     }
 
 
+def baseline_schema() -> dict[str, Any]:
+    """The schema of a baseline file."""
+    standard, entries = _object(group(STANDARD), expands=False), {"declared": DECLARED, "not_declared": NOT_DECLARED}
+    for name, table in entries.items():
+        standard["properties"][name] = _entries(table) | _doc(STANDARD[name])
+    asks = [name for name in STANDARD if name not in ("name", "tenants")]
+    standard["anyOf"] = [{"required": [name]} for name in asks]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:secure-score:baseline:1",
+        "title": "Secure Score Connector: standards over tenants",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["standards"],
+        "properties": {
+            "standards": {"type": "array", "minItems": 1, "items": standard, "description": _STANDARDS},
+            "exceptions": _entries(EXCUSE) | {"description": _EXCUSES},
+        },
+    }
+
+
+_STANDARDS = "What is asked of whom; several for one tenant count together."
+_EXCUSES = "Who is excused from what, until which day, and why."
+
+
+def _entries(table: Mapping[str, Option]) -> dict[str, Any]:
+    return {"type": ["array", "null"], "items": _object(group(table), expands=False)}
+
+
 def text(kinds: Mapping[str, Mapping[str, Option]]) -> str:
-    """The schema as the shipped file has it."""
-    return json.dumps(schema(kinds), indent=1, ensure_ascii=False) + "\n"
+    """The schema of the configuration as the shipped file has it."""
+    return _written(schema(kinds))
+
+
+def baseline_text() -> str:
+    """The schema of a baseline file as the shipped file has it."""
+    return _written(baseline_schema())
+
+
+def _written(made: Mapping[str, Any]) -> str:
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
 
 def _sink(kinds: Mapping[str, Mapping[str, Option]]) -> dict[str, Any]:
@@ -87,13 +142,14 @@ def _auth(*, of_sink: bool, complete: bool) -> dict[str, Any]:
     }
 
 
-def _object(table: Group, auth: str = "auth") -> dict[str, Any]:
-    properties = {name: _value(option, auth) for name, option in table.options.items()}
+def _object(table: Group, auth: str = "auth", *, expands: bool = True) -> dict[str, Any]:
+    """A map of these keys; `expands`: whether ${env:NAME} means something in its values."""
+    properties = {name: _value(option, auth, expands=expands) for name, option in table.options.items()}
     for name, inner in table.groups.items():
         if name in properties:  # a word, or a map
-            properties[name]["anyOf"].append(_object(inner, auth))
+            properties[name]["anyOf"].append(_object(inner, auth, expands=expands))
         else:
-            properties[name] = _object(inner, auth)
+            properties[name] = _object(inner, auth, expands=expands)
     required = [name for name, option in table.options.items() if option.required]
     return {
         "type": "object",
@@ -103,7 +159,7 @@ def _object(table: Group, auth: str = "auth") -> dict[str, Any]:
     }
 
 
-def _value(option: Option, auth: str) -> dict[str, Any]:
+def _value(option: Option, auth: str, *, expands: bool) -> dict[str, Any]:
     if option.type == "auth":
         return {**_doc(option), "$ref": f"#/$defs/{auth}"}
     forms = _forms(option)
@@ -111,7 +167,7 @@ def _value(option: Option, auth: str) -> dict[str, Any]:
         forms.append({"enum": _words(option.choices)})
     if option.secret and option.type != "secret":
         forms.append(_REFERENCE)
-    if option.type not in ("list", "map", "secret") and _LINE not in forms:
+    if expands and option.type not in ("list", "map", "secret") and _LINE not in forms:
         forms.append(_ENVIRONMENT)
     if not option.required:
         forms.append({"type": "null"})

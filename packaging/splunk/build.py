@@ -61,6 +61,7 @@ LEFT_OUT = (
     "connector/homes/tenant_turn.py",
     "connector/mapping/compile.py",
     "connector/config/config.schema.json",
+    "connector/config/baseline.schema.json",
     "connector/stores/sqlite.py",
     "connector/stores/sqlite_events.py",
     "connector/stores/sqlite_file.py",

@@ -18,7 +18,8 @@ from tests.needs import program
 ROOT = Path(__file__).parents[3]
 REWRITE = "SECURESCORE_REWRITE=1 python -m pytest tests/unit/cli/test_reference.py"
 KNOWN = describe.commands()
-KEYS = reference.keys({kind: table for kind in SINKS if (table := sink_options(kind)) is not None})
+KINDS = {kind: table for kind in SINKS if (table := sink_options(kind)) is not None}
+KEYS = reference.keys(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,8 @@ def test_the_manual_page_is_roff_without_a_warning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.path)
 def test_the_example_of_every_key_is_what_the_schema_takes(key: Key) -> None:
-    whole = schema.schema({kind: table for kind in SINKS if (table := sink_options(kind)) is not None})
+    inside = key.path.startswith(reference.BASELINE)
+    whole = schema.baseline_schema() if inside else schema.schema(KINDS)
     made = yaml_file.read_yaml(key.example, "example").value
     faults = [
         error
@@ -162,6 +164,12 @@ def _only_incomplete(error: ValidationError) -> bool:
         ("state.path", ["state.path"]),
         ("Sinks.Syslog.PORT", ["sinks.syslog.port"]),
         ("framing", ["sinks.syslog.framing"]),
+        ("declared.control", ["baseline.standards.declared.control"]),
+        (
+            "not_declared",
+            [f"baseline.standards.not_declared.{name}" for name in ("controls", "states", "comment")],
+        ),
+        ("baseline", ["baseline"]),
         ("nothing", []),
     ],
 )
@@ -183,5 +191,8 @@ def test_a_misspelt_key_is_told_with_the_nearest(capsys: pytest.CaptureFixture[s
 
 
 def test_config_schema_prints_the_shipped_schema(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["config", "schema"]) == 0
-    assert capsys.readouterr().out == (ROOT / "connector/config/config.schema.json").read_text(encoding="utf-8")
+    for words, name in (([], "config.schema.json"), (["baseline"], "baseline.schema.json")):
+        assert main.main(["config", "schema", *words]) == 0
+        assert capsys.readouterr().out == (ROOT / "connector/config" / name).read_text(encoding="utf-8")
+    assert main.main(["config", "schema", "sinks"]) == 2
+    assert "there is no schema 'sinks'" in capsys.readouterr().err

@@ -1,7 +1,8 @@
-"""The JSON Schema for editors: current, valid, and of one mind with the parser."""
+"""The JSON Schemas for editors: current, valid, and of one mind with the parser."""
 
 import json
 import os
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from connector.config import schema, yaml_file
+from connector.errors import ConfigError
 from connector.registry import SINKS, sink_options
 from tests.config_example import CLIENT_ID, EXAMPLE, KINDS, TENANT_ID, minimal, parsed
 
@@ -24,16 +26,16 @@ def faults(raw: Any) -> list[str]:
 
 def test_the_shipped_schema_is_current() -> None:
     kinds = {kind: table for kind in SINKS if (table := sink_options(kind)) is not None}
-    file = Path(str(resources.files("connector.config") / schema.FILE))
-    if os.environ.get("SECURESCORE_REWRITE") == "1":
-        file.write_text(schema.text(kinds), encoding="utf-8")
-    assert file.read_text(encoding="utf-8") == schema.text(kinds), f"write it again: {REWRITE}"
+    for name, text in ((schema.FILE, schema.text(kinds)), (schema.BASELINE_FILE, schema.baseline_text())):
+        file = Path(str(resources.files("connector.config") / name))
+        if os.environ.get("SECURESCORE_REWRITE") == "1":
+            file.write_text(text, encoding="utf-8")
+        assert file.read_text(encoding="utf-8") == text, f"write it again: {REWRITE}"
 
 
-def test_the_shipped_schema_is_a_schema() -> None:
-    Draft202012Validator.check_schema(
-        json.loads((resources.files("connector.config") / schema.FILE).read_text("utf-8"))
-    )
+@pytest.mark.parametrize("name", [schema.FILE, schema.BASELINE_FILE])
+def test_the_shipped_schema_is_a_schema(name: str) -> None:
+    Draft202012Validator.check_schema(json.loads((resources.files("connector.config") / name).read_text("utf-8")))
 
 
 def test_the_whole_contract_is_valid() -> None:
@@ -92,3 +94,43 @@ def test_editors_get_words_and_descriptions() -> None:
     assert inventory["description"] == "Every control, every day."
     assert inventory["anyOf"][0] == {"enum": ["daily", "baseline", "off", False]}
     assert found["$defs"]["sink"]["properties"]["kind"]["enum"] == list(KINDS)
+
+
+# ---------------------------------------------------------------------------------------------------------- baseline
+
+
+def baseline_faults(text: str) -> list[str]:
+    raw = yaml_file.read_yaml(text, "baseline.yaml").value
+    errors = Draft202012Validator(schema.baseline_schema()).iter_errors(raw)
+    return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
+
+
+def test_the_baseline_of_the_page_is_valid() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "baseline.md").read_text(encoding="utf-8")
+    _, standards = re.findall(r"```yaml\n# \S+\n(.*?)```", page, re.DOTALL)
+    assert baseline_faults(standards) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("{}", ""),
+        ("standard: []", ""),
+        ("standards: []", "standards"),
+        ("standards: [{name: a}]", "standards.0"),
+        ("standards: [{full: [X]}]", "standards.0"),
+        ("standards: [{name: a, ful: [X]}]", "standards.0"),
+        ("standards: [{name: a, full: X}]", "standards.0.full"),
+        ("standards: [{name: a, percent_min: 120}]", "standards.0.percent_min"),
+        ('standards: [{name: a, percent_min: "${env:FLOOR}"}]', "standards.0.percent_min"),
+        ("standards: [{name: a, declared: [{control: X, state: ignored}]}]", "standards.0.declared.0"),
+        ("standards: [{name: a, not_declared: [{states: [planned]}]}]", "standards.0.not_declared.0.states"),
+        ("standards: [{name: a, full: [X]}]\nexceptions: [{tenants: [a], reason: r}]", "exceptions.0"),
+    ],
+)
+def test_what_the_parser_refuses_in_a_baseline_its_schema_refuses(text: str, where: str, tmp_path: Path) -> None:
+    file = tmp_path / "baseline.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"baseline\.yaml"):
+        yaml_file.load_baseline(str(file))
+    assert any(fault.startswith(f"{where}: ") for fault in baseline_faults(text)), baseline_faults(text)

@@ -16,11 +16,13 @@ from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConf
 from connector.health import upkeep
 from connector.health.heartbeat import heartbeat
 from connector.mapping.resources import load_data
-from connector.model import Change, Control, Day, Event, Profile, Snapshot, StateUpdate
+from connector.model import Change, Control, Day, Event, Profile, Snapshot, Standard, StateUpdate, Unit, Version
 from connector.observe import fold
+from connector.observe.compliance import compliance_changed
 from connector.observe.events import Origin, stamp
 from connector.observe.memory import Memory
 from connector.observe.severity import SeverityRules, holds
+from connector.observe.unit_changes import unit_removed
 from connector.problems import Fault, advance
 from connector.signin.credentials import Expiry, fault
 
@@ -33,6 +35,8 @@ DELIVERED = 1_000_000
 STALE_AFTER_S = 48 * 3600.0
 REVIEW_AFTER_DAYS = 180
 EXPIRES_IN = timedelta(days=6)
+UNIT = Unit("subscription", TENANT_ID, "TEST subscription", "ascScore")
+STANDARD = "TEST standard"
 _USER = "test.user@example.org"
 
 
@@ -63,7 +67,9 @@ def events(now: datetime, rules: SeverityRules, sinks: Sequence[str]) -> list[Ev
     """All test events, each once, in the order in which they are sent."""
     tenant = Origin(TENANT_ID, TENANT)
     connector = Origin(None, TENANT, source="connector")
+    cloud = evolve(tenant, source="defender_cloud", unit=UNIT)
     said = [(change, tenant) for change in _posture(now)]
+    said += [(change, cloud) for change in _cloud(now)]
     said += [(change, tenant) for change in _problems(_tenant_faults(now), now, tenant)]
     said += [(change, connector) for change in _problems(_connector_faults(now, sinks), now, connector)]
     said.append((_heartbeat(now, sinks), connector))
@@ -128,6 +134,19 @@ def _profile(name: str, top: float) -> Profile:
         action_url="https://security.microsoft.com/securescore",
         threats=("Account Breach",),
     )
+
+
+# ------------------------------------------------------------------------------------------------------------- cloud
+
+
+def _cloud(now: datetime) -> list[Change]:
+    """A subscription fails three controls more of a standard, and has not been listed for a day."""
+    day = _day(now, now.date().isoformat(), (), (), (), 66.5)
+    before, after = (Standard(STANDARD, "Failed", passed=9 - failed, failed=failed) for failed in (2, 5))
+    return [
+        compliance_changed(before, after, Version(day, "")),
+        unit_removed(UNIT, "", iso(now - timedelta(days=1)), iso(now)),
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------ health

@@ -25,7 +25,7 @@ REQUIRED = {"Name", "FullName", "AppId", "HostName", "Url"}
 SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
-HOSTILE = ("Dropped", "ControlRegressed", "ControlStateAsserted", "MassChange")
+HOSTILE = ("Dropped", "ControlRegressed", "ControlStateAsserted", "MassChange", "UnitRemoved")
 """The rules that may tell of somebody who impairs defences; the others tell of Microsoft, a target or the connector."""
 
 
@@ -135,7 +135,7 @@ def test_a_rule_looks_at_what_was_stored_since_it_last_ran(name: str) -> None:
 def test_what_one_rule_leaves_to_another_has_the_same_bounds() -> None:
     """One incident for what happened: who stands back must know exactly what the owner takes."""
     heads = {name: rule["query"] for name, rule in rules().items() if "let LeastPoints" in rule["query"]}
-    assert len(heads) == 5
+    assert len(heads) == 6
     for bound in ("LeastPoints", "LeastShare"):
         assert len({re.search(rf"let {bound} = ([\d.]+);", query)[1] for query in heads.values()}) == 1  # type: ignore[index]
     tenants = {re.search(r"let LeastTenants = (\d+);", q)[1] for q in heads.values() if "LeastTenants =" in q}  # type: ignore[index]

@@ -52,7 +52,7 @@ def fired(name: str, where: World) -> list[dict[str, Any]]:
 
 def test_searches_are_off_and_run_once_they_are_on() -> None:
     """`disabled` and `enableSched` are independent: Splunk's Enable changes the first alone."""
-    assert (len(ALERTS), len(ES)) == (9, 3)
+    assert (len(ALERTS), len(ES)) == (11, 3)
     for name, search in SEARCHES.items():
         assert (search["disabled"], search["enableSched"]) == ("1", "1"), name
         assert search["schedule_window"] == "auto"
@@ -144,6 +144,21 @@ def test_a_misspelt_field_is_found(lookups: Path) -> None:
     where = world(sampled(), lookups, NOW, indexed=NOW)
     assert where.run("`ms_securescore_events(change)` | eval lost=-tonumber(dleta) | table _time, sumary")
     assert where.unknown == {"dleta", "sumary"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows"),
+    [
+        ({}, 1),
+        ({"data.kind": "removed", "data.direction": "unchanged"}, 1),
+        ({"data.kind": "added", "data.direction": "unchanged"}, 0),
+        ({"data.direction": "improved"}, 0),
+    ],
+    ids=["more failed", "gone", "came", "fewer failed"],
+)
+def test_a_standard_that_fails_more_or_is_gone_fires(changes: dict[str, Any], rows: int, lookups: Path) -> None:
+    event = samples.event("compliance.changed", changes)
+    assert len(fired("Secure Score - Compliance regressed", world([event], lookups, NOW, indexed=NOW))) == rows
 
 
 def test_an_alert_fires_once_for_a_transition_however_often_it_comes(lookups: Path) -> None:

@@ -96,6 +96,8 @@ FIRES: dict[str, Seen] = {
     "TargetMissed": Seen("posture.target_missed"),
     "ExceptionDue": Seen("posture.exception_due"),
     "MassChange": Seen("score.changed/improved", {"data.contributions": contributions(24)}),
+    "UnitRemoved": Seen("unit.removed"),
+    "ComplianceRegressed": Seen("compliance.changed"),
     "FeedStale": Seen("feed.stale"),
     "ConnectorProblem": Seen("connector.problem"),
 }
@@ -197,6 +199,19 @@ def shown(name: str, revision: int = 0, day: str = "2026-11-22", **changes: Any)
     return Seen("control.observed", {**own, **{f"data.{key}": value for key, value in changes.items()}})
 
 
+def removed(number: int, **changes: Any) -> Seen:
+    """The n-th subscription that is gone."""
+    own = {"id": f"removed {number}", "data.unit.id": f"id {number}", "data.unit.name": f"sub {number}"}
+    return Seen("unit.removed", {**own, **changes})
+
+
+def standard(number: int, **changes: Any) -> Seen:
+    """What a standard says of the n-th subscription."""
+    own = {"id": f"standard {number}", "data.unit.id": f"id {number}", "data.unit.name": f"sub {number}"}
+    return Seen("compliance.changed", {**own, "source": f"urn:secure-score:defender-cloud:{number}", **changes})
+
+
+GONE = {"data.direction": "unchanged", "data.kind": "removed", "data.failed_delta": None, "data.severity": 2}
 TOLD_TWICE = (
     shown("gone"),
     shown("stays", after={"score": 5.0}),
@@ -304,6 +319,38 @@ CASES: dict[str, Case] = {
         rule("TargetMissed"),
         (Seen("posture.target_missed/control"),),
         ({"Target": "control AdminMFAV2", "TargetValue": 4.0},),
+    ),
+    # units and standards
+    "UnitRemoved: one alert for all that a tenant lost, another for another tenant": Case(
+        rule("UnitRemoved") + "\n| order by TenantName asc",
+        (
+            FIRES["UnitRemoved"],
+            removed(2, **{"data.reason": "disabled"}),
+            removed(3, **{"data.tenant": OTHER, "data.unit.name": ""}),
+        ),
+        (
+            {"TenantName": "contoso-azure", "UnitCount": 2, "Units": ["contoso-test", "sub 2"]},
+            {"TenantName": "fabrikam", "UnitCount": 1, "Units": ["id 3"], "Reasons": ["not_listed"]},
+        ),
+    ),
+    "UnitRemoved: nothing for one that came": Case(rule("UnitRemoved"), (Seen("unit.added"),)),
+    "ComplianceRegressed: one alert for a standard in all subscriptions of a tenant": Case(
+        rule("ComplianceRegressed") + "\n| order by UnitCount desc",
+        (FIRES["ComplianceRegressed"], standard(2), standard(3, **{"data.standard": "PCI DSS 4.0"})),
+        (
+            {"UnitCount": 2, "MoreFailed": 4, "What": "fails 4 controls more", "AlertSeverity": "Medium"},
+            {"UnitCount": 1, "Standard": "PCI DSS 4.0"},
+        ),
+    ),
+    "ComplianceRegressed: a standard that is gone": Case(
+        rule("ComplianceRegressed"), (standard(2, **GONE),), ({"What": "is not assessed any more"},)
+    ),
+    "ComplianceRegressed: nothing when fewer fail, or a standard comes": Case(
+        rule("ComplianceRegressed"),
+        (
+            standard(2, **{"data.direction": "improved", "data.failed_delta": -2}),
+            standard(3, **{"data.direction": "unchanged", "data.kind": "added", "data.failed_delta": None}),
+        ),
     ),
     "ExceptionDue: says who declared what, how long ago, and why it is due": Case(
         rule("ExceptionDue"),
@@ -532,7 +579,16 @@ CASES: dict[str, Case] = {
 
 # ------------------------------------------------------------------------------------------------ all rules together
 
-BY_POSTURE = ("Dropped", "ControlRegressed", "ControlStateAsserted", "TargetMissed", "MassChange", "FellInManyTenants")
+BY_POSTURE = (
+    "Dropped",
+    "ControlRegressed",
+    "ControlStateAsserted",
+    "TargetMissed",
+    "MassChange",
+    "FellInManyTenants",
+    "UnitRemoved",
+    "ComplianceRegressed",
+)
 
 
 def fell(number: int, **changes: Any) -> Seen:
@@ -556,6 +612,22 @@ TOGETHER: dict[str, tuple[tuple[Seen, ...], dict[str, int]]] = {
         (again(FIRES["Dropped"], delta=-0.5), Seen("posture.target_missed")),
         {"TargetMissed": 1},
     ),
+    "a target was missed by a later read of the day than the one that told the fall": (
+        (
+            again(FIRES["Dropped"], hours=1.5),
+            Seen("posture.target_missed", {"data.observed_at": "2026-11-22T10:00:00Z"}),
+        ),
+        {"TargetMissed": 1},
+    ),
+    "a subscription fell, and failed more of a standard": (
+        (Seen("score.changed/subscription"), Seen("compliance.changed")),
+        {"Dropped": 1},
+    ),
+    "a subscription fell, and another failed more of the standard": (
+        (Seen("score.changed/subscription"), standard(2)),
+        {"Dropped": 1, "ComplianceRegressed": 1},
+    ),
+    "twenty subscriptions of a tenant are gone": (tuple(removed(n) for n in range(20)), {"UnitRemoved": 1}),
     "one catalogue change in two hundred tenants": (
         tuple(fell(n, **MICROSOFT) for n in range(200)),
         {"FellInManyTenants": 1},
@@ -579,11 +651,13 @@ def test_one_incident_for_each_thing_that_happened(number: int, incidents: list[
 
 
 def test_what_the_owner_says_of_the_others() -> None:
-    seen = (MASS, Seen(CONTROL, {"data.severity": 9}), Seen("posture.target_missed/control"))
+    failed = Seen("compliance.changed", {"source": samples.event(MASS.sample).source})
+    seen = (MASS, Seen(CONTROL, {"data.severity": 9}), Seen("posture.target_missed/control"), failed)
     ((found,),) = (one.values() for one in kusto.rows([scenario(seen, {"Dropped": rule("Dropped")})]))
     (alert,) = found
     assert (alert["AlertSeverity"], alert["Controls"], alert["TargetsMissed"]) == ("High", 24, "control AdminMFAV2")
     assert alert["Threats"]
+    assert alert["Standards"] == "Microsoft cloud security benchmark"
 
 
 # ------------------------------------------------------------------------------------------------------- audit events

@@ -72,7 +72,14 @@ def test_a_second_test_fires_a_second_time() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["score.changed/regressed", "control.score_changed/regressed", "control.state_changed", "feed.stale"],
+    [
+        "score.changed/regressed",
+        "control.score_changed/regressed",
+        "control.state_changed",
+        "unit.removed",
+        "compliance.changed",
+        "feed.stale",
+    ],
 )
 def test_it_has_the_fields_of_a_real_event(name: str) -> None:
     real = samples.event(name).data

@@ -50,6 +50,7 @@ LONG = frozenset(
             for name in ("hostile_texts", "operators_beside_daemon", "process", "send_test", "service")
         ),
         *(f"hostile/test_{name}.py" for name in ("configuration", "fuzz_stored", "memory")),
+        "bench/test_measure.py::test_two_processes_poll_each_tenant_once_and_a_cycle_out_of_time_says_so",
         "golden/test_ocsf_releases.py",
         "contract/test_sink_mail.py::test_two_hundred_events_are_one_mail_that_readers_show_whole",
         "contract/test_sink_mail.py::test_every_sample_event_makes_a_mail_of_its_own_and_all_together_one",

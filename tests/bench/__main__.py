@@ -3,7 +3,7 @@
 make bench                       every key but those of 10,000 tenants; some minutes, best on a quiet machine
 make bench ARGS=--quick          the same with next to no rounds: proves that it runs, its figures mean nothing
 make bench ARGS="--only KEY"     one key (may be repeated)
-make bench ARGS=--scale          10,000 tenants, and how everything grows up to there (hours)
+make bench ARGS=--scale          10,000 tenants, and how everything grows up to there: half an hour, `--within SECONDS`
 """
 
 import argparse
@@ -140,8 +140,9 @@ class Bench:
         more = (await self.sample(), self.effort.rounds, self.effort.stall_events)
         return await outbox.stall(self.folder("stall"), *more)
 
-    async def memory(self) -> Figure:
-        return scale.memory(scale.weeks(scale.MANY, lambda line: print(line, file=sys.stderr)))
+    async def memory(self) -> Figure | None:
+        run = scale.Run(self.folder("fleet"), lambda line: print(line, file=sys.stderr))
+        return scale.memory(scale.growth(run, scale.MANY))
 
     async def status(self) -> Figure:
         return await scale.status(self.folder("status"))
@@ -187,7 +188,7 @@ async def measured(keys: Sequence[str], effort: Effort, note: str = "") -> list[
             print(f"measuring {key}{note} ...", file=sys.stderr)
             figure = await WORK[key](bench)
             if figure is None:
-                print(f"{key} is left out: its rival is not installed", file=sys.stderr)
+                print(f"{key} is left out: its rival is not installed, or time ran out", file=sys.stderr)
             else:
                 figures.append(figure)
     return figures
@@ -207,19 +208,26 @@ def _run(keys: Sequence[str], effort: Effort) -> None:
     print(as_json(figures, without))
 
 
+def _scale(sizes: Sequence[int], within_s: float) -> None:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("SECURESCORE_BENCH_DIR")) as home:
+        run = scale.Run(Path(home), lambda line: print(line, flush=True), within_s)
+        fleets = scale.measure(run, sizes)
+    if (memory := scale.memory(fleets[-1])) is not None and max(sizes) == scale.MANY:
+        figures = [memory, *asyncio.run(measured(["status_10000_vs_10"], FULL))]
+        print(table(figures))
+        print(as_json(figures))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description="Performance, measured beside rivals.")
     keys = [target.key for target in TARGETS]
     parser.add_argument("--quick", action="store_true", help="next to no rounds: proves that it runs")
     parser.add_argument("--only", action="append", choices=keys, metavar="KEY", help=f"one of {', '.join(keys)}")
     parser.add_argument("--scale", type=int, nargs="*", metavar="N", help="growth curves (default: 10 100 1000 10000)")
+    parser.add_argument("--within", type=float, default=scale.WITHIN_S, metavar="S", help="bound of --scale in seconds")
     args = parser.parse_args()
     if args.scale is not None:
-        largest = scale.run(args.scale or scale.SIZES)
-        if largest[-1].tenants == scale.MANY:
-            figures = [scale.memory(largest), *asyncio.run(measured(["status_10000_vs_10"], FULL))]
-            print(table(figures))
-            print(as_json(figures))
+        _scale(args.scale or scale.SIZES, args.within)
         return
     _run(args.only or [t.key for t in TARGETS if not t.scale], QUICK if args.quick else FULL)
 

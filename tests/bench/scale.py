@@ -1,24 +1,27 @@
-"""`make bench ARGS=--scale`: how memory, time and state grow with the number of tenants; a table, and a plot as SVG.
+"""`make bench ARGS=--scale`: how CPU, memory, time and state grow with the number of tenants: tables, and a plot.
 
-Each line comes from a process of its own (fleet.py). Polls follow each other at once, so a cycle takes as long as the
-machine needs; what the polls of an hour may take is an hour. Results are printed as they come, and kept as JSON.
+Each line of the growth table is a fleet of its own (fleet.py) and the three cycles that say how the rest goes: first
+contact, a week later, an hour later. The whole run is bounded in seconds: what is small comes first, and what is out of
+time is named, never left out in silence. Results are printed as they come, and kept as JSON.
 """
 
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 from uuid import UUID
 
-from attrs import asdict, frozen
+from attrs import asdict, define, field
 
 from connector.app import open_app
 from connector.clock import SimulatedClock, SystemClock
 from connector.ports import State
 from connector.stores.sqlite import open_store
 from tests.bench import process
-from tests.bench.fleet import Cycle, cycles
+from tests.bench.fleet import Cycle, fleet
 from tests.bench.measure import Figure, in_turn, plain, ratio
 from tests.bench.reading import config
 from tests.bench.servers import CLIENT, NOW, started
@@ -28,64 +31,120 @@ RESULTS, PLOT = HERE / "scale.json", HERE / "scale.svg"
 MANY = 10_000
 SIZES = (10, 100, 1_000, MANY)
 HOUR_S = 3600.0
+GAPS_S = {0.0: "first contact", 604_800.0: "a week later", HOUR_S: "an hour later"}
+"""The cycles of a fleet, in this order."""
+BACKFILLED, SHARED = 300, 300
+"""How many tenants bring 90 days each at first contact, and how many are shared by two processes."""
+WITHIN_S = 1_800.0
 
 
-@frozen
-class Point:
-    """Steady state of so many tenants: after a first poll, and polls of every one in the weeks after it."""
+@define
+class Run:
+    """One run: where it writes, what it says, when it is out of time, and what it had to leave out."""
 
-    tenants: int
-    rss_mb: float
-    growth_mb: float
-    ms_a_poll: float
-    cycle_s: float
-    state_mb: float
+    home: Path
+    say: Callable[[str], None]
+    within_s: float = WITHIN_S
+    left_out: list[str] = field(factory=list)
+    _began_s: float = field(factory=time.perf_counter)
 
     @property
-    def share_of_an_hour(self) -> float:
-        """How much of an hourly interval the polls keep one processor busy."""
-        return self.tenants * self.ms_a_poll / 1000 / HOUR_S
+    def left_s(self) -> float:
+        return max(0.0, self._began_s + self.within_s - time.perf_counter())
+
+    def lacks(self, what: str) -> None:
+        self.left_out.append(what)
+        self.say(f"  left out, out of time: {what}")
 
 
-def point(seen: Sequence[Cycle]) -> Point:
-    """The point of one fleet: its last week, and what the last week added to its memory."""
-    last = seen[-1]
-    growth = last.rss_mb - seen[-2].rss_mb if len(seen) > 2 else 0.0
-    return Point(
-        last.tenants, last.rss_mb, round(growth, 1), last.ms_a_poll, last.polled_s + last.delivered_s, last.state_mb
-    )
-
-
-def weeks(tenants: int, say: Callable[[str], None]) -> list[Cycle]:
-    """Their first poll, and one of each in two later weeks."""
-    seen = []
-    for cycle in cycles(tenants=tenants, days_between=[7, 7]):
-        say(f"  {cycle}")
-        seen.append(cycle)
+def growth(run: Run, tenants: int) -> list[Cycle]:
+    """The cycles of one fleet, as far as time allows; one that did not get through is the last."""
+    seen: list[Cycle] = []
+    if not run.left_s:
+        run.lacks(f"{tenants} tenants")
+        return seen
+    with fleet(run.home / f"{tenants}", tenants) as processes:
+        for gap_s, name in GAPS_S.items():
+            if not run.left_s or (seen and not seen[-1].whole):
+                run.lacks(f"{tenants} tenants, {name}")
+                continue
+            [cycle] = processes.cycle(gap_s, run.left_s)
+            seen.append(cycle)
+            run.say(f"  {name}: {cycle}")
+            if not cycle.whole:
+                run.lacks(f"{tenants} tenants, {name}: {cycle.of - cycle.tenants} of them")
     return seen
 
 
-def backfill(tenants: int, say: Callable[[str], None]) -> Cycle:
+def shared(run: Run, tenants: int = SHARED) -> dict[str, Any]:
+    """The same tenants by one process, and by two that share them: seconds of each cycle, and CPU of both together.
+
+    One simulated Graph serves both; there must be a processor for each of the three.
+    """
+    found: dict[str, Any] = {}
+    for processes in (1, 2):
+        if not run.left_s:
+            run.lacks(f"{tenants} tenants by {processes} processes")
+            continue
+        with fleet(run.home / f"shared-{processes}", tenants, processes=processes) as several:
+            for gap_s, name in GAPS_S.items():
+                if not run.left_s:
+                    run.lacks(f"{tenants} tenants by {processes} processes, {name}")
+                    continue
+                cycles = several.cycle(gap_s, run.left_s)
+                if not all(cycle.whole for cycle in cycles):
+                    run.lacks(f"{tenants} tenants by {processes} processes, {name}: not all of them")
+                    break
+                row = {
+                    "polled_s": max(cycle.polled_s for cycle in cycles),
+                    "cpu_s": round(sum(cycle.tenants * cycle.ms_a_poll for cycle in cycles) / 1000, 2),
+                    "peak_mb": round(sum(cycle.peak_mb for cycle in cycles), 1),
+                }
+                found[f"{processes}, {name}"] = row
+                run.say(f"  {tenants} tenants by {processes}, {name}: {row}")
+    return found
+
+
+def backfill(run: Run, tenants: int = BACKFILLED) -> Cycle | None:
     """First contact with many tenants at once, 90 days each."""
-    (seen,) = cycles(tenants=tenants, days_between=[], backfill_days=90)
-    say(f"  {seen}")
+    what = f"first contact with {tenants} tenants of 90 days"
+    if not run.left_s:
+        run.lacks(what)
+        return None
+    with fleet(run.home / "backfill", tenants, backfill_days=90) as processes:
+        [seen] = processes.cycle(0.0, run.left_s)
+    run.say(f"  90 days each: {seen}")
+    if not seen.whole:
+        run.lacks(f"{what}: {seen.of - seen.tenants} of them")
     return seen
 
 
-def year(inventory: str, say: Callable[[str], None]) -> float:
+def year(run: Run, inventory: str) -> float | None:
     """Megabytes of state after 90 days of history and a year of daily polls of one tenant of 120 controls."""
-    last = 0.0
-    for cycle in cycles(tenants=1, days_between=[1] * 365, backfill_days=90, size="mid", inventory=inventory):
-        last = cycle.state_mb
-    say(f"  a year with inventory {inventory}: {last} MB")
-    return last
+    if not run.left_s:
+        run.lacks(f"a year with inventory {inventory}")
+        return None
+    options: dict[str, Any] = {"backfill_days": 90, "size": "mid", "inventory": inventory}
+    with fleet(run.home / f"year-{inventory}", 1, **options) as processes:
+        for day in range(366):
+            if not run.left_s:
+                run.lacks(f"a year with inventory {inventory}, from day {day}")
+                return None
+            [seen] = processes.cycle(86_400.0 if day else 0.0, run.left_s)
+    found = round(seen.state_bytes / 1e6, 2)
+    run.say(f"  a year with inventory {inventory}: {found} MB")
+    return found
 
 
-def memory(seen: Sequence[Cycle]) -> Figure:
-    """Of the largest fleet, by its weeks."""
-    method = f"resident memory with {seen[-1].tenants} tenants (client_secret), after a poll of each in every week"
+def memory(seen: Sequence[Cycle]) -> Figure | None:
+    """Of the largest fleet; None where one of its cycles is missing."""
+    if len(seen) < len(GAPS_S) or not all(cycle.whole for cycle in seen):
+        return None
+    method = (
+        f"resident memory with {seen[-1].of} tenants (client_secret), after a poll of each a week and an hour later"
+    )
     rss = [cycle.rss_mb for cycle in seen]
-    more = {"growth_in_the_last_week_mb": rss[-1] - rss[-2], "cpu_ms_a_poll": seen[-1].ms_a_poll}
+    more = {"peak_mb": seen[-1].peak_mb, "cpu_ms_a_poll": seen[-1].ms_a_poll}
     return plain("rss_mb_10000_tenants", rss[1:], method, **more)
 
 
@@ -136,37 +195,47 @@ sinks:
 """
 
 
-def run(sizes: Sequence[int], say: Callable[[str], None] = print) -> list[Cycle]:
-    """Measure everything, print the table, write the results and the plot; the weeks of the last size."""
-    fleets = [weeks(size, say) for size in sizes]
-    points = [point(seen) for seen in fleets]
-    first = backfill(min(1_000, max(sizes)), say)
-    years = {inventory: year(inventory, say) for inventory in ("daily", "off")}
-    RESULTS.write_text(
-        json.dumps({"growth": [asdict(p) for p in points], "backfill": asdict(first), "year_mb": years}, indent=1)
-        + "\n"
-    )
-    PLOT.write_text(plot(points))
-    say(table(points))
-    say(
-        f"first contact, 90 days each: {first.tenants} tenants, {first.polled_s:.0f} s, {first.ms_a_poll:.0f} ms CPU a "
-        f"tenant, {first.events} events, state {first.state_mb:.0f} MB, memory {first.rss_mb:.0f} MB"
-    )
-    say(f"state of one tenant after a year: {years}")
-    return fleets[-1]
+def measure(run: Run, sizes: Sequence[int] = SIZES) -> list[list[Cycle]]:
+    """Measure everything, print the tables, write the results and the plot; the cycles of each fleet.
+
+    The largest fleet comes last: it takes what time is left.
+    """
+    *small, largest = sorted(sizes)
+    fleets = [growth(run, size) for size in small]
+    first = backfill(run, min(BACKFILLED, largest))
+    two = shared(run, min(SHARED, largest))
+    years = {inventory: year(run, inventory) for inventory in ("daily", "off")}
+    fleets.append(growth(run, largest))
+    found = {
+        "growth": [[asdict(cycle) for cycle in seen] for seen in fleets],
+        "backfill": asdict(first) if first else None,
+        "two_processes": two,
+        "year_mb": years,
+        "left_out": run.left_out,
+    }
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    if any(map(_steady, fleets)):
+        PLOT.write_text(plot(fleets))
+    run.say(table(fleets))
+    run.say(f"state of one tenant after a year, MB: {years}")
+    run.say(f"left out, for {run.within_s:g} s were over: {'; '.join(run.left_out) or 'nothing'}")
+    return fleets
 
 
-def table(points: Sequence[Point]) -> str:
-    """The growth curves as Markdown."""
+def table(fleets: Sequence[Sequence[Cycle]]) -> str:
+    """The cycles of the fleets as Markdown."""
     lines = [
-        "| tenants | memory, MB | added by the last week, MB | CPU a poll, ms | of an hour on one core | state, MB |",
-        "|---:|---:|---:|---:|---:|---:|",
+        "| tenants | poll of each | poll | diff | store | delivery | CPU of all, s | peak, MB | state, MB |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    lines += [
-        f"| {p.tenants:,} | {p.rss_mb:.0f} | {p.growth_mb:.1f} | {p.ms_a_poll:.0f} | "
-        f"{100 * p.share_of_an_hour:.1f} % | {p.state_mb:.0f} |"
-        for p in points
-    ]
+    for cycle in (cycle for seen in fleets for cycle in seen):
+        some = "" if cycle.whole else f" ({cycle.tenants:,} of them)"
+        all_s = cycle.tenants * (cycle.ms_a_poll + cycle.delivery_ms) / 1000
+        lines.append(
+            f"| {cycle.of:,} | {GAPS_S[cycle.gap_s]}{some} | {cycle.poll_ms:.1f} | {cycle.diff_ms:.1f} | "
+            f"{cycle.store_ms:.1f} | {cycle.delivery_ms:.1f} | {all_s:.1f} | {cycle.peak_mb:.0f} | "
+            f"{cycle.state_bytes / 1e6:.1f} |"
+        )
     return "\n".join(lines)
 
 
@@ -175,13 +244,19 @@ def table(points: Sequence[Point]) -> str:
 WIDTH, HEIGHT, LEFT, TOP = 300, 180, 46, 30
 
 
-def plot(points: Sequence[Point]) -> str:
-    """Three curves over the number of tenants (logarithmic), as a self-contained SVG."""
-    curves: list[tuple[str, Callable[[Point], float]]] = [
-        ("memory, MB", lambda p: p.rss_mb),
-        ("CPU a poll, ms", lambda p: p.ms_a_poll),
-        ("state, MB a tenant", lambda p: p.state_mb / p.tenants),
+def _steady(seen: Sequence[Cycle]) -> bool:
+    """Whether a fleet got to its last cycle with all its tenants."""
+    return len(seen) == len(GAPS_S) and seen[-1].whole
+
+
+def plot(fleets: Sequence[Sequence[Cycle]]) -> str:
+    """Three curves over the number of tenants (logarithmic), as a self-contained SVG; whole fleets only."""
+    curves: list[tuple[str, Callable[[Cycle], float]]] = [
+        ("peak memory, MB", lambda cycle: cycle.peak_mb),
+        ("CPU a poll an hour later, ms", lambda cycle: cycle.ms_a_poll),
+        ("state, kB a tenant", lambda cycle: cycle.state_bytes / 1000 / cycle.of),
     ]
+    points = [seen[-1] for seen in fleets if _steady(seen)]
     panels = [_panel(points, title, value, n * (WIDTH + 20)) for n, (title, value) in enumerate(curves)]
     size = f'width="{len(panels) * (WIDTH + 20)}" height="{HEIGHT + 70}"'
     style = (
@@ -190,10 +265,10 @@ def plot(points: Sequence[Point]) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(panels)}</svg>\n'
 
 
-def _panel(points: Sequence[Point], title: str, value: Callable[[Point], float], x0: float) -> str:
+def _panel(points: Sequence[Cycle], title: str, value: Callable[[Cycle], float], x0: float) -> str:
     values = [value(p) for p in points]
     top = _nice(max(values))
-    logs = [math.log10(p.tenants) for p in points]
+    logs = [math.log10(p.of) for p in points]
     span = max(logs[-1] - logs[0], 1e-9)
 
     def at(log: float, y: float) -> tuple[float, float]:
@@ -211,7 +286,7 @@ def _panel(points: Sequence[Point], title: str, value: Callable[[Point], float],
     for p, (x, y), shown in zip(points, dots, values, strict=True):
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#2a6fb0"/>')
         parts.append(f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle">{shown:.3g}</text>')
-        parts.append(f'<text x="{x:.1f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">{p.tenants:,}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">{p.of:,}</text>')
     parts.append(f'<text x="{x0 + (WIDTH + LEFT) / 2}" y="{TOP + HEIGHT + 34}" text-anchor="middle">tenants</text>')
     return "".join(parts)
 

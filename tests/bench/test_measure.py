@@ -10,12 +10,11 @@ import pytest
 
 from tests.bench import scale
 from tests.bench.__main__ import WORK
-from tests.bench.fleet import Cycle
+from tests.bench.fleet import Cycle, fleet
 from tests.bench.measure import TARGETS, Figure, Round, Target, as_json, in_turn, plain, ratio, rounded, table, times
 from tests.bench.outbox import longest_step
 from tests.bench.rivals import extensions
 from tests.bench.sample import events_of_a_tenant
-from tests.bench.scale import Point, point
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
@@ -123,21 +122,53 @@ def test_figures_have_three_digits() -> None:
     assert [rounded(n) for n in (0.123456, 12.3456, 12_345.6)] == [0.123, 12.3, 12_300.0]
 
 
-def test_a_curve_is_the_last_week_of_each_fleet() -> None:
-    weeks = [Cycle(100, day, 50.0 + day, 20.0, 2.0, 1.0, 7, 30.0, 0) for day in (0, 7, 14)]
-    found = point(weeks)
-    assert (found.tenants, found.rss_mb, found.growth_mb, found.cycle_s) == (100, 64.0, 7.0, 3.0)
-    assert found.share_of_an_hour == pytest.approx(100 * 0.020 / 3600)
-    assert "| 100 | 64 | 7.0 | 20 | 0.1 % | 30 |" in scale.table([found])
+def cycle(of: int, gap_s: float, *, tenants: int | None = None, rss_mb: float = 100.0) -> Cycle:
+    polled = of if tenants is None else tenants
+    return Cycle(gap_s, polled, of, 4.0, 1.0, 2.0, 0.5, 9.0, 1.0, rss_mb, rss_mb + of / 100, 50_000 * of, 7, 0)
 
 
-def test_the_plot_holds_every_point_and_is_xml() -> None:
-    points = [Point(n, 50.0 + n, 0.0, 20.0, 1.0, n / 10) for n in (10, 100, 1000)]
-    root = ET.fromstring(scale.plot(points))
+def test_a_cycle_tells_its_cpu_by_kind_and_whom_it_had_no_time_for() -> None:
+    shown = scale.table([[cycle(100, 0.0), cycle(100, 604_800.0, tenants=40)]])
+    assert "| 100 | first contact | 4.0 | 1.0 | 2.0 | 0.5 | 0.8 | 101 | 5.0 |" in shown
+    assert "| 100 | a week later (40 of them) |" in shown
+
+
+def test_the_memory_of_a_fleet_needs_all_its_cycles_whole() -> None:
+    seen = [cycle(100, gap_s, rss_mb=50.0 + number) for number, gap_s in enumerate(scale.GAPS_S)]
+    figure = scale.memory(seen)
+    assert figure is not None
+    assert (figure.low, figure.high) == (51.0, 52.0)
+    assert scale.memory(seen[:-1]) is None
+    assert scale.memory([*seen[:-1], cycle(100, 3600.0, tenants=99)]) is None
+
+
+def test_what_is_out_of_time_is_named(tmp_path: Path) -> None:
+    said: list[str] = []
+    run = scale.Run(tmp_path, said.append, within_s=0.0)
+    assert scale.backfill(run, 3) is None
+    assert scale.growth(run, 5) == []
+    assert scale.year(run, "daily") is None
+    assert run.left_out == ["first contact with 3 tenants of 90 days", "5 tenants", "a year with inventory daily"]
+    assert said[0] == "  left out, out of time: first contact with 3 tenants of 90 days"
+
+
+def test_the_plot_holds_every_whole_fleet_and_is_xml() -> None:
+    fleets = [[cycle(n, gap_s) for gap_s in scale.GAPS_S] for n in (10, 100, 1000)]
+    root = ET.fromstring(scale.plot([*fleets, [cycle(10_000, 0.0, tenants=5)]]))
     circles = [e for e in root.iter() if e.tag.endswith("circle")]
-    assert len(circles) == 3 * len(points)
+    assert len(circles) == 3 * len(fleets)
     heights = [float(e.attrib["cy"]) for e in circles[:3]]
     assert heights == sorted(heights, reverse=True), "more memory is higher up"
+
+
+def test_two_processes_poll_each_tenant_once_and_a_cycle_out_of_time_says_so(tmp_path: Path) -> None:
+    with fleet(tmp_path, 3, processes=2) as several:
+        first = several.cycle(0.0, 60.0)
+        late = several.cycle(3600.0, 0.0)
+    assert [(each.tenants, each.of, each.failed) for each in first] == [(2, 2, 0), (1, 1, 0)]
+    assert all(each.poll_ms > 0 and each.diff_ms > 0 and each.store_ms > 0 for each in first)
+    assert sum(each.events for each in first) > 0
+    assert [(each.tenants, each.whole) for each in late] == [(0, False), (0, False)]
 
 
 @pytest.mark.parametrize(("value", "end"), [(0.7, 1.0), (1.0, 1.0), (1.3, 2.0), (230.0, 500.0), (0.0, 1.0)])

@@ -101,6 +101,16 @@ def test_a_subscription_that_fell_fires_by_itself_whatever_it_is_called(tmp_path
     played(tmp_path, series, "SecureScoreUnitFell", fires)
 
 
+def test_a_subscription_that_is_gone_fires_and_one_more_does_not(tmp_path: Path) -> None:
+    series = [
+        {"series": 'securescore_units{tenant="lost"}', "values": "12x1440 10x1440"},
+        {"series": 'securescore_units{tenant="grew"}', "values": "12x1440 13x1440"},
+    ]
+    told = words("SecureScoreUnitGone", "2", tenant="lost")
+    fires = {"exp_labels": {"severity": "warning", "tenant": "lost"}, "exp_annotations": told}
+    played(tmp_path, series, "SecureScoreUnitGone", fires)
+
+
 @pytest_asyncio.fixture
 async def prometheus(tmp_path: Path) -> AsyncIterator[str]:
     """A real Prometheus that scrapes a daemon whose tenants have just been polled; yields its address."""

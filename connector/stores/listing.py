@@ -21,8 +21,8 @@ SINKS = "sinks/"
 
 @define(eq=False)
 class _Turn:
-    """What one turn has listed: by prefix, everything below it. `written` is what it created (size) or deleted (None)
-    itself: a list that was under way meanwhile may lack it.
+    """What one turn has listed: by prefix, everything below it. `written` is what was created (size) or deleted (None)
+    here meanwhile, by whichever turn: a list that was under way may lack it.
     """
 
     owner: "Listing"
@@ -35,6 +35,8 @@ class _Turn:
         return next((names for prefix, names in self.areas.items() if name.startswith(prefix)), None)
 
     def note(self, name: str, size: int | None) -> None:
+        if not name.startswith((self.prefix, SINKS)):
+            return
         self.written.append((name, size))
         self.put(name, size)
 
@@ -64,16 +66,19 @@ class Listing:
 
     documents: Documents
     sinks: dict[str, int] | None = None
+    _turns: list[_Turn] = Factory(list)
 
     @asynccontextmanager
     async def turn(self, prefix: str) -> AsyncIterator[None]:
         """Within it names below a prefix ("" = all there are), and those of sinks, are listed once."""
         turn = _Turn(self, prefix)
         token = _TURN.set(turn)
+        self._turns.append(turn)
         try:
             yield
         finally:
             turn.over = True
+            self._turns.remove(turn)
             _TURN.reset(token)
 
     async def names(self, prefix: str) -> Mapping[str, int]:
@@ -129,7 +134,8 @@ class Listing:
             turn.areas[prefix] = dict(found)
 
     def _changed(self, name: str, size: int | None) -> None:
-        if (turn := self._turn) is not None:
+        # One turn may write for another: settlements that waited for each other are written by whoever comes first.
+        for turn in self._turns:
             turn.note(name, size)
         if name.startswith(SINKS):
             self.sinks = None

@@ -8,6 +8,7 @@ first: what was found in the app, or why it cannot be loaded.
 
 import asyncio
 import json
+import logging
 import sys
 import time
 from importlib import import_module
@@ -89,6 +90,7 @@ async def main(folder: str) -> None:
     sys.path[:0] = [folder, f"{folder}/.python_packages/lib/site-packages"]
     out = sys.stdout
     sys.stdout = sys.stderr
+    logging.basicConfig(level=logging.INFO)  # the platform's own worker puts a handler at the root, too
     try:
         worker = import_module("azure_functions_runtime").handle_event
         functions = await load(worker, folder)

@@ -143,6 +143,32 @@ async def test_whoever_settles_in_anothers_turn_is_not_undone_by_it() -> None:
     assert numbers(await opened(memory).due("siem", 10, CONTOSO)) == [200]
 
 
+async def test_a_turn_knows_what_another_turn_of_this_process_wrote_for_it() -> None:
+    """Settlements of one sink that wait for each other are written by whoever comes first (deliver/unwritten.py)."""
+    memory = Memory()
+    store = await started(memory)
+    for tenant in (CONTOSO, FABRIKAM):
+        await add(store, [event(n, tenant=tenant) for n in range(10, 13)], tenant=tenant)
+    due = {tenant: await store.due("siem", 10, tenant) for tenant in (CONTOSO, FABRIKAM)}
+    listed, written = asyncio.Event(), asyncio.Event()
+
+    async def fabrikam() -> list[int]:
+        async with store.turn(FABRIKAM):
+            await store.due("siem", 10, FABRIKAM)
+            listed.set()
+            await written.wait()
+            return numbers(await store.due("siem", 10, FABRIKAM))
+
+    async with store.turn(CONTOSO), asyncio.TaskGroup() as group:
+        other = group.create_task(fabrikam())
+        await listed.wait()
+        for tenant, found in due.items():
+            await store.settle("siem", Settlement(T1, accepted=frozenset(p.seq for p in found[:2])))
+            assert len(await store.due("siem", 10, tenant)) == 1
+        written.set()
+    assert other.result() == [12]
+
+
 @pytest.mark.parametrize("lives", [1, 2, 3])
 async def test_a_sink_that_was_given_up_and_came_again_stands_where_it_began_anew(lives: int) -> None:
     memory = Memory()

@@ -458,7 +458,7 @@ class App:
                 newest = memory.decode(await self.store.load(tenant.key), found.day).newest
                 found = evolve(found, controls={} if newest is None else scores.controls_of(newest.day))
             if found is not None and unit is not None:
-                rows = unit_rows(memory.readable_head(await self.store.load(tenant.key)))
+                rows = unit_rows(memory.readable_head((await self.store.heads([tenant.key]))[tenant.key]))
                 known, shown = scores.of_units(rows)
                 found = evolve(found, units=shown, units_known=known)
         except (StoreError, TenantDamaged):

@@ -14,6 +14,9 @@ from connector.model import Event, Known, Reading, Receipt, Record, Snapshot
 FLAW_DAYS = 7
 """For how long a flaw of the state stays an open problem: what is lost does not come back, so only time closes it."""
 
+HEAD = "head"
+"""The part of a state that is small, and all that most look at (observe/memory.py)."""
+
 PORT = 1
 """The version of these protocols, for plug-ins: a module that an installed package brings states the version it was
 written for as its own PORT. It is raised when a plug-in of the version before would not work any more."""
@@ -85,15 +88,17 @@ class State:
     """What is remembered of one entry of `tenants`, as named opaque parts (see observe/memory.py). `generation` counts
     its commits.
 
-    A part never changes in place; a commit carries all parts, and a store may write only those that differ. What the
-    store holds at this generation, as far as it said so, is `stored`: a part that is the same object there is there.
-    `lost` are the parts that it cannot give any more ("" = all of them), and why.
+    A part never changes in place; a commit carries all parts, and a store may write only those that differ. Of a state
+    that is not `whole` (`Store.heads`) it carries some, and leaves the others as they are. What the store holds at this
+    generation, as far as it said so, is `stored`: a part that is the same object there is there. `lost` are the parts
+    that it cannot give any more ("" = all of them), and why; of those that were asked for.
     """
 
     generation: int = 0
     parts: Mapping[str, bytes] = Factory(dict)
     stored: Mapping[str, bytes] = field(factory=dict, eq=False, repr=False)
     lost: Mapping[str, str] = field(factory=dict, eq=False)
+    whole: bool = True
 
 
 @frozen
@@ -203,7 +208,7 @@ class Stats:
 
 @frozen
 class Survey:
-    """All tenants at one moment: `heads` is the part "head" (observe/memory.py) of each tenant that has one, by its id.
+    """All tenants at one moment: `heads` is the part HEAD of each tenant that has one, by its id.
 
     `accepted` counts, by sink, the events it took within the window asked for; `behind` are the tenants ("" = the
     connector itself) that have events some attached sink has not settled.
@@ -234,6 +239,10 @@ class Store(Protocol):
     """
 
     async def load(self, tenant_id: str) -> State | None: ...
+
+    async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
+        """What `load` says of each of these, with the part HEAD only; the other parts are not even read."""
+        ...
 
     async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
         """State and its events in ONE transaction; returns the state with its new generation.

@@ -105,7 +105,7 @@ async def of_units(
         return queries
     named = [query.tenant_id for query in queries if query.tenant_id]
     keys = named or [tenant.key for tenant in config.tenants]
-    rosters = [units.roster(memory.readable_head(await store.load(key))) for key in keys]
+    rosters = [units.roster(memory.readable_head(state)) for state in (await store.heads(keys)).values()]
     wanted = units_of(rosters, patterns, gone=True)
     return [evolve(query, units=wanted) for query in queries]
 

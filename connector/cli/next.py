@@ -130,7 +130,8 @@ async def _wanted(
     """The keys of the units that are meant; None = all, and tenants that are one unit. Raises ConfigError."""
     if not patterns:
         return None
-    rosters = [of_units.roster(memory.readable_head(await store.load(tenant.key))) for tenant in tenants]
+    states = await store.heads([tenant.key for tenant in tenants])
+    rosters = [of_units.roster(memory.readable_head(state)) for state in states.values()]
     return frozenset(units_of(rosters, patterns))
 
 

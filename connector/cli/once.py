@@ -138,9 +138,9 @@ async def _unwell(app: App, tenants: list[str], heard: list[str]) -> list[str]:
     """What stands open after this visit although it went well; and what the state could not even be told."""
     troubles = [f"The state took nothing: {what}" for what in app.watch.words()]
     try:
-        heads = {
-            t.name: memory.readable_head(await app.store.load(t.key)) for t in app.config.tenants if t.name in tenants
-        }
+        seen = [t for t in app.config.tenants if t.name in tenants]
+        states = await app.store.heads([t.key for t in seen])
+        heads = {t.name: memory.readable_head(states[t.key]) for t in seen}
         problems = await open_problems(app.store, CONNECTOR)
         status = overview(app.config, heads, await app.store.stats(), app.clock.now(), problems, ())
     except StoreError as error:

@@ -238,7 +238,7 @@ async def period_of(
     """The days asked for; else 90 up to the newest known one, of few tenants not before their first known day."""
     first, last, today = day(start, "--from", now), day(end, "--to", now), iso(now)[:10]
     if last is None:
-        heads = [memory.head(await store.load(t.key)) for t in tenants]
+        heads = [memory.head(state) for state in (await store.heads([t.key for t in tenants])).values()]
         last = max((str(h["newest"]) for h in heads if h.get("newest")), default=today)
     last = min(last, today)
     if first is None:

@@ -57,7 +57,8 @@ async def collect(config: Config, only: Sequence[str] = ()) -> dict[str, Any]:
     now = SystemClock().now()
     credentials = await asyncio.to_thread(ending, config)
     async with store_beside(config) as store:
-        heads = {t.name: memory.readable_head(await store.load(t.key)) for t in config.tenants}
+        states = await store.heads([t.key for t in config.tenants])
+        heads = {t.name: memory.readable_head(states[t.key]) for t in config.tenants}
         problems = await open_problems(store, CONNECTOR)
         status = overview(config, heads, await store.stats(), now, problems, credentials)
     if only:

@@ -66,11 +66,13 @@ async def collect(config: Config) -> list[dict[str, Any]]:
     """Every configured tenant, then those that are only remembered (`source` None)."""
     rows: list[dict[str, Any]] = []
     async with store_beside(config) as store:
+        others = sorted(set(await store.tenants()) - {t.key for t in config.tenants} - {""})
+        states = await store.heads([*(t.key for t in config.tenants), *others])
         for tenant in config.tenants:
-            head = memory.readable_head(await store.load(tenant.key))
+            head = memory.readable_head(states[tenant.key])
             rows.append(_row(tenant.name, tenant.tenant_id, tenant.source, tenant.labels, head))
-        for other in sorted(set(await store.tenants()) - {t.key for t in config.tenants} - {""}):
-            head = memory.readable_head(await store.load(other))
+        for other in others:
+            head = memory.readable_head(states[other])
             rows.append(_row(str(head.get("tenant", "?")), other, None, {}, head))
     return rows
 
@@ -173,7 +175,8 @@ async def _remembered(config: Config, store: DurableStore, name: str) -> str:
     kept = [other for other in await store.tenants() if other]
     if name.lower() in kept:
         return name.lower()
-    found = [other for other in kept if memory.readable_head(await store.load(other)).get("tenant") == name]
+    states = await store.heads(kept)
+    found = [other for other in kept if memory.readable_head(states[other]).get("tenant") == name]
     if len(found) == 1:
         return found[0]
     if found:

@@ -3,7 +3,7 @@
 So what is written for a tenant that is one unit works for any unit of several. Nothing is written through it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from attrs import evolve, frozen
@@ -26,6 +26,9 @@ class _OfUnit:
         state = await self.inner.load(tenant_id)
         return state if tenant_id != self.tenant.key else units.of_unit(state, self.key, units.whole(self.tenant))
 
+    async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
+        return {tenant_id: await self.load(tenant_id) for tenant_id in tenant_ids}
+
     async def history(self, query: Query) -> list[Event]:
         return await self.inner.history(evolve(query, tenant_id=self.tenant.key, units=(self.key,)))
 
@@ -39,7 +42,7 @@ async def view_of(
     """
     if not patterns:
         return store, None
-    rows = units.roster(memory.head(await store.load(tenant.key)))
+    rows = units.roster(memory.head((await store.heads([tenant.key]))[tenant.key]))
     key = one_unit(rows, patterns)
     assert key is not None
     return cast("DurableStore", _OfUnit(store, tenant, key)), rows[key]

@@ -19,7 +19,8 @@ async def strangers(store: Store, config: Config) -> dict[str, str]:
     """The tenants with a state that are not configured: what they were called, by id. Raises StoreError."""
     known = {tenant.key for tenant in config.tenants} | {""}
     found = sorted(set(await store.tenants()) - known)[:LOOKED_AT]
-    return {other: str(memory.readable_head(await store.load(other)).get("tenant", other)) for other in found}
+    states = await store.heads(found)
+    return {other: str(memory.readable_head(states[other]).get("tenant", other)) for other in found}
 
 
 async def stranger_faults(store: Store, strange: Mapping[str, str], config: Config) -> list[Fault]:

@@ -219,7 +219,7 @@ class TenantTurns:
         """Whether a good poll came after this moment, by whatever worker. A failed one is what comes again is for."""
         if at is None:
             return False
-        last = memory.head(await self.store.load(key)).get("last_success")
+        last = memory.head((await self.store.heads([key]))[key]).get("last_success")
         return last is not None and parse_iso(last) > at
 
     async def _poll(self, tenant: TenantConfig) -> PollOutcome:
@@ -289,7 +289,7 @@ class TenantTurns:
         """Open a problem in the scope of a tenant or of the connector; what else is open there stays as it is."""
         for _ in range(COMMIT_TRIES):
             now = iso(self.clock.now())
-            state = await self.store.load(key) or State()
+            state = (await self.store.heads([key]))[key] or State()
             head = memory.head(state)
             known = head.get("problems", {})
             if "connector.problem:access" in known:

@@ -21,7 +21,7 @@ from connector.foreign.links import web_address
 from connector.formats import jsonl
 from connector.model import Control, Profile, Standard, StateUpdate, Version
 from connector.observe.months import Days, control_row, damaged, dumps, loads, version_data, version_of
-from connector.ports import State
+from connector.ports import HEAD, State
 
 FORMAT = 1
 OF_OTHERS = "u/"
@@ -126,11 +126,11 @@ class Memory:
 
 def head(state: State | None) -> dict[str, Any]:
     """The small part that every poll and `status` read; {} for a new tenant. Raises TenantDamaged."""
-    if state is not None and not state.lost.keys().isdisjoint({"", "head"}):
-        raise damaged("part 'head' of a tenant", ValueError(state.lost.get("head") or state.lost[""]))
-    if state is None or "head" not in state.parts:
+    if state is not None and not state.lost.keys().isdisjoint({"", HEAD}):
+        raise damaged("part 'head' of a tenant", ValueError(state.lost.get(HEAD) or state.lost[""]))
+    if state is None or HEAD not in state.parts:
         return {}
-    found: Any = loads(state.parts["head"], "head", packed=False)
+    found: Any = loads(state.parts[HEAD], HEAD, packed=False)
     if not isinstance(found, dict):
         raise damaged("part 'head' of a tenant", TypeError("not an object"))
     if found.get("format") != FORMAT:
@@ -152,11 +152,12 @@ def readable_head(state: State | None) -> dict[str, Any]:
 def with_head(state: State, values: Mapping[str, Any]) -> State:
     """The state with its head replaced (the other parts untouched)."""
     body = json.dumps({"format": FORMAT, **values}, sort_keys=True, separators=(",", ":")).encode()
-    return evolve(state, parts={**state.parts, "head": body})
+    return evolve(state, parts={**state.parts, HEAD: body})
 
 
 def decode(state: State | None, since: str = "") -> Memory:
     """The memory of a tenant; without the closed days of months before `since` (a day). Raises TenantDamaged."""
+    assert state is None or state.whole
     lost = {} if state is None else state.lost
     for part, why in lost.items():
         if not part.startswith(OF_OTHERS) and (not part.startswith("days/") or part[5:] >= since[:7]):

@@ -30,6 +30,7 @@ from connector.observe import deviations, estate, heads, mending, pending_writes
 from connector.observe import memory as remember
 from connector.observe.events import Origin, stamp
 from connector.observe.fold import Rules, observe, stale
+from connector.observe.months import damaged
 from connector.observe.severity import SeverityRules
 from connector.observe.storm import Storms
 from connector.observe.unit_folds import UNITS_A_COMMIT, UnitFolds
@@ -129,9 +130,7 @@ class Poller:
             return await self._poll(tenant)
 
     async def _poll(self, tenant: TenantConfig) -> PollOutcome:
-        state = await self.store.load(tenant.key)
-        if state is not None and state.lost:
-            state = await self._mend(tenant, state, None)
+        state = (await self.store.heads([tenant.key]))[tenant.key]
         head = remember.head(state)
         expiring = await self.watch.of_tenant(tenant.name, self.clock.now()) if self.watch else []
         try:
@@ -150,6 +149,7 @@ class Poller:
             return await self._quiet(tenant, origin, state, head, snapshot, now, expiring)
 
         snapshot = self._kept(snapshot, head.get("newest"))
+        state = await self._whole(tenant, state)
         old = remember.decode(state)
         count, done, unkept = 0, False, None
         while not done:
@@ -185,6 +185,19 @@ class Poller:
             return evolve(outcome, status="partial", error=unkept.what, hint=unkept.hint, reason="evidence")
         return outcome
 
+    async def _whole(self, tenant: TenantConfig, head_only: State | None) -> State | None:
+        """All parts of the state whose head told the source what is known.
+
+        Raises Conflict when another was committed meanwhile, and TenantDamaged when a part is lost: what was read told
+        nothing of what is known in it, so the poll begins anew without it.
+        """
+        state = await self.store.load(tenant.key)
+        if (state and state.generation) != (head_only and head_only.generation):
+            raise Conflict(f"tenant {tenant.name} was committed while it was read", "Read it again.")
+        if state is not None and state.lost:
+            raise damaged(f"of tenant {tenant.name}", ValueError("; ".join(sorted(state.lost.values()))))
+        return state
+
     async def _poll_units(
         self,
         tenant: TenantConfig,
@@ -199,6 +212,8 @@ class Poller:
         now = iso(self.clock.now())
         roster = units.roster(head)
         met = estate.met(roster, reading, now)
+        if met.snapshots or met.changes:
+            state = await self._whole(tenant, state)
         folds = UnitFolds(
             met=met,
             roster=roster,
@@ -245,10 +260,10 @@ class Poller:
         scope = units.origin(tenant, unit).scope if unit else tenant.tenant_id
         return Rules(scope, self.changes, tenant.targets, tenant.exceptions, tenant.language, unit)
 
-    async def _mend(self, tenant: TenantConfig, state: State, error: TenantDamaged | None) -> State:
+    async def _mend(self, tenant: TenantConfig, state: State, error: TenantDamaged) -> None:
         """Set aside what cannot be read, in a commit of its own, and say so. Raises the error when nothing is found."""
         gone = mending.unreadable(state)
-        if not gone and error is not None:
+        if not gone:
             raise error
         now = iso(self.clock.now())
         for part, why in gone.items():
@@ -262,7 +277,7 @@ class Poller:
         origins = [units.origin(tenant, estate.of_row(rows[key])) for key in lost_units]
         origins += [units.origin(tenant)] if anew else []
         events = [stamp(begun_anew(now, origin.scope), origin, now, self.severity) for origin in origins]
-        return await self.store.commit(tenant.key, left, events)
+        await self.store.commit(tenant.key, left, events)
 
     async def _read(self, tenant: TenantConfig, known: Known) -> Snapshot | Reading:
         """What the tenant's source holds. Raises what a source raises, Unavailable when it does not come to an end."""

@@ -135,7 +135,7 @@ class Writer:
         now = self.clock.now()
         if self._done.get((report.path, tenant.key), "") >= last_over(report.every, now.date()).key:
             return None
-        head = memory.head(await self.store.load(tenant.key))
+        head = memory.head((await self.store.heads([tenant.key]))[tenant.key])
         newest = str(head.get("newest") or "")
         if not newest:
             return None  # nothing was ever read: that is told of the tenant itself
@@ -176,7 +176,7 @@ class Writer:
     ) -> None:
         """Note and tell it, in one transaction; a poll that commits at the same moment goes first."""
         for attempt in range(COMMIT_TRIES):
-            state = await self.store.load(tenant.key) or State()
+            state = (await self.store.heads([tenant.key]))[tenant.key] or State()
             head = memory.head(state)
             values = {**head, "reports": {**head.get("reports", {}), report.path: span.key}}
             event = self._event(report, tenant, span, form, written)

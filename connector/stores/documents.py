@@ -24,6 +24,7 @@ from connector.errors import Conflict, StoreError
 from connector.formats import cloudevents
 from connector.model import Event
 from connector.ports import (
+    HEAD,
     Clock,
     Documents,
     Flaw,
@@ -135,15 +136,16 @@ class DocumentsStore:
         """The state. Where documents of it are damaged or gone it comes back without their parts (`State.lost`)."""
 
         async def look() -> State | None:
-            tenant = await self._reader.tenant(tenant_id)
-            if tenant is None:
-                return None
-            if tenant.root is None:
-                return State(0, lost={"": "its documents are damaged or gone"})
-            if not tenant.generation:
-                return None
-            parts, lost = await self._reader.parts(tenant)
-            return State(tenant.generation, parts, lost=lost)
+            return await self._reader.state(tenant_id)
+
+        return await steady(look)
+
+    async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
+        """Of several, what the last look at all still says is not read again."""
+
+        async def look() -> Mapping[str, State | None]:
+            seen = await self._survey.heads(tenant_ids) if len(tenant_ids) > 1 else {}
+            return {t: seen[t] if t in seen else await self._reader.state(t, only=HEAD) for t in tenant_ids}
 
         return await steady(look)
 
@@ -171,9 +173,11 @@ class DocumentsStore:
                 self._writer.refuse_when_full()
             known = await self._reader.known_ids(tenant, new.keys()) if new else set()
             fresh = {event_id: found for event_id, found in new.items() if event_id not in known}
-            if not await self._writer.write_root(tenant, tenant_id, state.generation + 1, dict(state.parts), fresh):
+            if not await self._writer.write_root(
+                tenant, tenant_id, state.generation + 1, dict(state.parts), fresh, others_stay=not state.whole
+            ):
                 raise Moved
-            return State(state.generation + 1, dict(state.parts))
+            return State(state.generation + 1, dict(state.parts), whole=state.whole)
 
         return await steady(attempt)
 

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from attrs import evolve
 
 from connector.model import Event
-from connector.ports import Parked, Pending, Query
+from connector.ports import HEAD, Parked, Pending, Query, State
 from connector.stores import listing, settling
 from connector.stores.cursors import (
     INDEX_BITS,
@@ -130,10 +130,24 @@ class DocumentsReader:
         sound = [h for h in held if name_of(tenant.key, h.n) not in self._logs.damaged]
         return evolve(tenant, root=root, held=sound, lost=[h for h in held if h not in sound])
 
-    async def parts(self, tenant: Tenant) -> tuple[dict[str, bytes], dict[str, str]]:
-        """The parts of the state; and those that cannot be had, with the reason."""
+    async def state(self, tenant_id: str, only: str | None = None) -> State | None:
+        """The state of a tenant, or one part `only` of it."""
+        tenant = await self.tenant(tenant_id)
+        if tenant is None:
+            return None
+        if tenant.root is None:
+            return State(0, lost={"": "its documents are damaged or gone"}, whole=only is None)
+        if not tenant.generation:
+            return None
+        parts, lost = await self.parts(tenant, only)
+        return State(tenant.generation, parts, lost=lost, whole=only is None)
+
+    async def parts(self, tenant: Tenant, only: str | None = None) -> tuple[dict[str, bytes], dict[str, str]]:
+        """The parts of the state, or one of them; and those that cannot be had, with the reason."""
         assert tenant.root is not None
-        where: Mapping[str, tuple[int, str]] = tenant.root.header["parts"]
+        where: Mapping[str, tuple[int, str]] = {
+            part: place for part, place in tenant.root.header["parts"].items() if only in (None, part)
+        }
         held: dict[int, Mapping[str, bytes]] = {}
         damaged: dict[int, str] = {}
         for n in sorted({n for n, _ in where.values()}):  # each document once, however many parts it holds
@@ -152,10 +166,10 @@ class DocumentsReader:
         return parts, {part: damaged[n] for part, (n, _) in where.items() if n in damaged}
 
     async def head(self, tenant: Tenant) -> bytes | None:
-        """The part "head" of the state; None when there is none, or it is damaged."""
-        n, _ = tenant.root.header["parts"].get("head", (0, "")) if tenant.root else (0, "")
+        """The part HEAD of the state; None when there is none, or it is damaged."""
+        n, _ = tenant.root.header["parts"].get(HEAD, (0, "")) if tenant.root else (0, "")
         page = await self._logs.read(tenant.key, n) if n in tenant.numbers else None
-        return page.parts()["head"] if page else None
+        return page.parts()[HEAD] if page else None
 
     async def known_ids(self, tenant: Tenant, wanted: Collection[str]) -> set[str]:
         """Which of these ids events have that are kept. A document is read for it once, and again where one may be."""

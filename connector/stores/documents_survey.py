@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -18,12 +18,12 @@ from attrs import asdict, field, frozen
 
 from connector.clock import iso
 from connector.errors import Conflict, SecureScoreError
-from connector.ports import Clock, SinkStats, Stats, Survey
+from connector.ports import HEAD, Clock, SinkStats, State, Stats, Survey
 from connector.stores import settling
 from connector.stores.cursors import INDEX_BITS, KnownSink, Tenant, beyond, fresh_of
 from connector.stores.documents_read import DocumentsReader
 from connector.stores.numbered import SIDE_BY_SIDE, Logs, Numbers
-from connector.stores.packing import RESERVED, name_of, pack, text_of, unpack
+from connector.stores.packing import RESERVED, key_of, name_of, pack, text_of, unpack
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,18 @@ class DocumentsSurvey:
                     behind.add(text_of(key))
         heads = {text_of(key): row.head.encode("latin-1") for key, row in rows.items() if row.head is not None}
         return Survey(heads, accepted, frozenset(behind))
+
+    async def heads(self, tenant_ids: Collection[str]) -> dict[str, State | None]:
+        """The states of these with their heads only, as far as the rows say it: not of one whose head is damaged."""
+        rows, _ = await self._look("~")
+        found: dict[str, State | None] = {}
+        for tenant_id in tenant_ids:
+            row = rows.get(key_of(tenant_id) or "")
+            if row is None:
+                found[tenant_id] = None
+            elif row.generation and row.head is not None:
+                found[tenant_id] = State(row.generation, {HEAD: row.head.encode("latin-1")}, whole=False)
+        return found
 
     async def stats(self) -> Stats:
         rows, sinks = await self._look("~")

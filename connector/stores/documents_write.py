@@ -46,13 +46,14 @@ class DocumentsWriter:
         parts: Mapping[str, bytes],
         events: Mapping[str, tuple[bytes, str]],
         *,
+        others_stay: bool = False,
         without: Iterable[int] = (),
         keep: int = 2,
     ) -> bool:
         """The next document of a tenant (DocumentsReader.to_write): what is new in it, and where the rest is.
 
-        False when another was faster. Parts that lie in documents `without` which the state shall do move into the new
-        one.
+        False when another was faster. Parts that are not given go, unless `others_stay`. Parts that lie in documents
+        `without` which the state shall do move into the new one.
         """
         if len(events) >= MAX_EVENTS_A_COMMIT:
             raise StoreError(f"{len(events)} events in one commit", "Poll with a shorter `poll.backfill` first.")
@@ -61,7 +62,7 @@ class DocumentsWriter:
         before = tenant.root.header["parts"] if tenant.root else {}
         sound = {n for n in tenant.numbers if name_of(tenant.key, n) not in self._logs.damaged}.difference(without)
         own: list[tuple[str, bytes]] = []
-        where: dict[str, tuple[int, str]] = {}
+        where: dict[str, tuple[int, str]] = dict(before) if others_stay else {}
         for name, body in parts.items():
             digest = hashlib.sha256(body).hexdigest()[:32]
             n, was = before.get(name, (0, ""))

@@ -116,6 +116,9 @@ class SqliteStore:
     async def load(self, tenant_id: str) -> State | None:
         return await self._run(sqlite_events.load, tenant_id)
 
+    async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
+        return await self._run(sqlite_events.heads, tuple(tenant_ids))
+
     async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
         return await self._run(self._commit, tenant_id, state, events)
 
@@ -310,7 +313,7 @@ class SqliteStore:
         self._recent.keep((seq, events[place], len(rows[place].line)) for seq, place in added)
         if self._lock is not None:
             self._lock.committed()
-        return State(generation, state.parts, state.parts)
+        return State(generation, state.parts, state.parts, whole=state.whole)
 
     def _refuse_when_full(self, connection: sqlite3.Connection) -> None:
         if self._max_bytes is None or size_bytes(connection, self._path) < self._max_bytes:

@@ -17,7 +17,7 @@ from attrs import frozen
 from connector.errors import Conflict
 from connector.formats import cloudevents
 from connector.model import Event
-from connector.ports import Query, State
+from connector.ports import HEAD, Query, State
 from connector.stores import chunks
 from connector.stores.chunks import UNREADABLE, Row
 from connector.stores.cursors import meant
@@ -34,6 +34,23 @@ def load(connection: sqlite3.Connection, tenant_id: str) -> State | None:
         rows = connection.execute("SELECT part, body FROM state WHERE tenant = ?", (bind(tenant_id),))
         parts = {unbind(part): body for part, body in rows}
         return State(found[0], parts, parts)
+
+
+def heads(connection: sqlite3.Connection, tenant_ids: Iterable[str]) -> dict[str, State | None]:
+    with transaction(connection, "DEFERRED"):
+        return {tenant_id: _head(connection, bind(tenant_id)) for tenant_id in tenant_ids}
+
+
+def _head(connection: sqlite3.Connection, tenant: str | bytes) -> State | None:
+    found = connection.execute(
+        "SELECT t.generation, s.body FROM tenant t LEFT JOIN state s ON s.tenant = t.tenant AND s.part = ?2"
+        " WHERE t.tenant = ?1",
+        (tenant, HEAD),
+    ).fetchone()
+    if found is None:
+        return None
+    parts = {} if found[1] is None else {HEAD: found[1]}
+    return State(found[0], parts, parts, whole=False)
 
 
 def tenants(connection: sqlite3.Connection) -> list[str]:
@@ -65,6 +82,8 @@ def write_parts(connection: sqlite3.Connection, tenant_id: str, state: State) ->
         " ON CONFLICT (tenant, part) DO UPDATE SET body = excluded.body WHERE body IS NOT excluded.body",
         [(tenant, bind(part), body) for part, body in state.parts.items() if state.stored.get(part) is not body],
     )
+    if not state.whole:
+        return
     there = [bind(part) for part in state.stored]
     if not there:
         there = [part for (part,) in connection.execute("SELECT part FROM state WHERE tenant = ?", (tenant,))]

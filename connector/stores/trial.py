@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -132,10 +132,14 @@ class TrialStore:
             return self._own[tenant_id]
         return None if self.beside is None else await self.beside.load(tenant_id)
 
+    async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
+        return {tenant_id: await self.load(tenant_id) for tenant_id in tenant_ids}
+
     async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:  # noqa: ARG002
         """The state is kept until this process ends, the events are not."""
         before = await self.load(tenant_id)
         if state.generation != (before.generation if before is not None else 0):
             raise Conflict("the tenant was committed meanwhile", "Load again and repeat.")
-        self._own[tenant_id] = State(state.generation + 1, state.parts)
+        others = {} if state.whole or before is None else before.parts
+        self._own[tenant_id] = State(state.generation + 1, {**others, **state.parts})
         return self._own[tenant_id]

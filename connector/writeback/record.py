@@ -86,7 +86,7 @@ async def _commit(
 ) -> None:
     """One commit beside whatever else is committing this tenant."""
     for _ in range(COMMIT_TRIES):
-        state = await store.load(tenant_id) or State()
+        state = (await store.heads([tenant_id]))[tenant_id] or State()
         try:
             await store.commit(tenant_id, memory.with_head(state, values(memory.head(state))), events)
         except Conflict:

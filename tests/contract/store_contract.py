@@ -254,6 +254,48 @@ class StoreContract:
         third = await store.commit(CONTOSO, evolve(second, parts={**wanted, "new": b"3"}), [])
         assert await store.load(CONTOSO) == State(third.generation, {**wanted, "new": b"3"})
 
+    async def test_heads_are_states_without_their_other_parts(self, home: Home, store: AnyStore) -> None:
+        await store.commit(CONTOSO, State(parts={"head": b"1", "other": b"2"}), events([1]))
+        await store.commit(FABRIKAM, State(parts={"other": b"3"}), [])
+        await store.commit(AZURE, State(parts={"head": b"4"}), [])
+        await store.forget(AZURE)
+        wanted = {
+            CONTOSO: State(1, {"head": b"1"}, whole=False),
+            FABRIKAM: State(1, {}, whole=False),
+            AZURE: None,
+            "nobody": None,
+            HOSTILE["lone_surrogates"]: None,
+        }
+        other = await home.beside()
+        for handle in (store, other):
+            assert await handle.heads([]) == {}
+            assert await handle.heads(list(wanted)) == wanted
+            for tenant_id, state in wanted.items():
+                assert await handle.heads([tenant_id]) == {tenant_id: state}
+        await other.close()
+
+    async def test_a_commit_of_a_head_leaves_the_other_parts(self, home: Home, store: AnyStore) -> None:
+        await store.commit(CONTOSO, State(parts={"head": b"1", "other": b"2", "days/2026-11": b"3"}), events([1]))
+        read = (await store.heads([CONTOSO]))[CONTOSO]
+        assert read is not None
+        second = await store.commit(CONTOSO, evolve(read, parts={"head": b"4"}), events([2]))
+        assert second == State(2, {"head": b"4"}, whole=False)
+        third = await store.commit(CONTOSO, evolve(second, parts={"head": b"5"}), [])
+        with pytest.raises(Conflict):
+            await store.commit(CONTOSO, evolve(second, parts={"head": b"6"}), events([3]))
+        wanted = State(third.generation, {"head": b"5", "other": b"2", "days/2026-11": b"3"})
+        assert await store.load(CONTOSO) == wanted
+        await store.close()
+        store = await home.open()
+        assert await store.load(CONTOSO) == wanted
+        assert await store.heads([CONTOSO]) == {CONTOSO: State(third.generation, {"head": b"5"}, whole=False)}
+        assert numbers(await store.due("siem", 10)) == [1, 2]
+        whole = await store.load(CONTOSO)
+        assert whole is not None
+        await store.commit(CONTOSO, evolve(whole, parts={"head": b"7"}), [])
+        assert await store.load(CONTOSO) == State(4, {"head": b"7"}), "of a whole state what is not carried goes"
+        await store.close()
+
     async def test_an_event_already_there_is_left_as_it_is(self, store: AnyStore) -> None:
         await add(store, [event(1, wording="first")])
         await add(store, [event(1, wording="second"), event(2), event(2, wording="again")])

@@ -25,7 +25,7 @@ A control's percentage and the day's totals are computed from the catalogue (10 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -146,6 +146,9 @@ class Kept:
 
     async def load(self, tenant_id: str) -> State | None:
         return self.state
+
+    async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
+        return {tenant_id: await self.load(tenant_id) for tenant_id in tenant_ids}
 
     async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
         assert state.generation == (self.state.generation if self.state else 0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -86,6 +86,11 @@ class Disk:
         if self.reading:
             raise self.reading
         return await self.inner.load(tenant_id)
+
+    async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
+        if self.reading:
+            raise self.reading
+        return await self.inner.heads(tenant_ids)
 
 
 class Polls:

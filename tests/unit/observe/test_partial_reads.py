@@ -5,7 +5,7 @@ What a source notes of its input is remembered until it is read anew.
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -36,6 +36,9 @@ class Lab:
 
     async def load(self, tenant_id: str) -> State | None:
         return self.state
+
+    async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
+        return {tenant_id: await self.load(tenant_id) for tenant_id in tenant_ids}
 
     async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
         self.state = evolve(state, generation=state.generation + 1)

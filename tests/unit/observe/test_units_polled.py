@@ -1,7 +1,7 @@
 """An entry of several units, polled: one state, its units apart in it, in commits of bounded size that may stop."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -37,6 +37,9 @@ class Lab:
     async def load(self, key: str) -> State | None:
         assert key == self.entry.key
         return self.state
+
+    async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
+        return {tenant_id: await self.load(tenant_id) for tenant_id in tenant_ids}
 
     async def commit(self, key: str, state: State, events: Sequence[Event]) -> State:
         assert key == self.entry.key

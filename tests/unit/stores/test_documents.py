@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define
+from attrs import define, evolve
 
 from connector.clock import SimulatedClock
 from connector.errors import Conflict, StoreBusy, StoreError
@@ -595,6 +595,36 @@ async def test_a_tenant_without_its_log_is_no_new_tenant() -> None:
     await store.commit(CONTOSO, State(), events([0, 30]))
     assert await take_all(store, "siem") == [0, 30], "nothing is born behind the place of a sink"
     assert [f.document for f in await opened(memory).flaws()] == [flaw.document]
+
+
+async def test_a_commit_of_a_head_does_not_hide_that_another_part_is_damaged() -> None:
+    memory = await some_history()
+    memory.kept[f"{CONTOSO}/000000000003"] = b"torn"
+    store = opened(memory)
+    for asked in ([CONTOSO], [CONTOSO, FABRIKAM]):
+        head = (await store.heads(asked))[CONTOSO]
+        assert head is not None
+        assert (list(head.parts), head.lost) == (["head"], {}), "the torn document was not looked at"
+        await store.commit(CONTOSO, evolve(head, parts={"head": b"new"}), [])
+    await store.load(CONTOSO)
+    head = (await store.heads([CONTOSO]))[CONTOSO]
+    assert head is not None
+    await store.commit(CONTOSO, evolve(head, parts={"head": b"newer"}), [])  # puts the torn document aside
+    state = await opened(memory).load(CONTOSO)
+    assert state is not None
+    assert (state.parts["head"], list(state.lost)) == (b"newer", ["days/2"])
+    assert await opened(memory).flaws()
+
+
+async def test_a_head_that_is_damaged_is_lost_to_whoever_asks_for_heads_too() -> None:
+    memory = await some_history()
+    for name in [name for name in memory.kept if name.startswith(f"{CONTOSO}/0")]:
+        memory.kept[name] = b"torn"
+    for asked in ([CONTOSO], [CONTOSO, FABRIKAM]):
+        store = opened(memory)
+        head = (await store.heads(asked))[CONTOSO]
+        assert head is not None
+        assert (dict(head.parts), list(head.lost)) == ({}, [""])
 
 
 async def test_of_a_tenants_only_document_at_least_what_sinks_have_seen_is_known() -> None:

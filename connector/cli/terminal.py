@@ -28,6 +28,8 @@ LINE_S = 30.0
 """How often work that goes on is told where there is no terminal."""
 NARROW = 60
 """Terminals with fewer cells get cards instead of tables."""
+UNWRAPPED = 10_000
+"""Cells of a line where no terminal is: rows are for `grep` and for files, and nothing is folded."""
 LAST_STREAM = 2
 """The number of stderr."""
 
@@ -118,7 +120,9 @@ def _flush(err: bool = False) -> None:
 
 
 def console(stderr: bool = False) -> "Console":
-    """A terminal of the right width; plain text when it is none. No text is taken for markup or emoji codes."""
+    """A terminal of the right width; plain text when it is none, unwrapped unless COLUMNS says how wide it is to be.
+    No text is taken for markup or emoji codes.
+    """
     from rich.console import Console  # noqa: PLC0415 - not every command draws
     from rich.text import Text  # noqa: PLC0415
 
@@ -129,7 +133,8 @@ def console(stderr: bool = False) -> "Console":
             return super().render_str(harmless_lines(text), **settings)
 
     out = cast("IO[str]", _Out(stderr))
-    return Harmless(file=out, stderr=stderr, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    width = None if out.isatty() or os.environ.get("COLUMNS") else UNWRAPPED
+    return Harmless(file=out, stderr=stderr, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 class _Out(io.TextIOBase):
@@ -178,8 +183,14 @@ def table(*columns: str, title: str | None = None) -> "Table":
 
 
 def draw(made: "Table", out: "Console | None" = None) -> None:
-    """Print a table; on a terminal too narrow for columns, each row as a card with its labels."""
+    """Print a table; on a terminal too narrow for columns, each row as a card with its labels; where no terminal is,
+    each row on one line.
+    """
     out = out or console()
+    if out.width >= UNWRAPPED:
+        for line in _lines(made):
+            out.print(line, soft_wrap=True)
+        return
     if out.width >= NARROW:
         out.print(made)
         return
@@ -193,6 +204,20 @@ def draw(made: "Table", out: "Console | None" = None) -> None:
         for label, word in zip(labels[first:], words[first:], strict=True):
             if word:
                 out.print(Padding(f"{label}: {word}", (0, 0, 0, 2)), style=row.style, overflow="fold")
+
+
+def _lines(made: "Table") -> Iterator[str]:
+    """The title, the heads and the rows of a table, a line each: columns at least two spaces apart, none at the end."""
+    if made.title:
+        yield str(made.title)
+    padded = []
+    for column in made.columns:
+        texts = ["  ".join(str(cell).split("\n")) for cell in (column.header, *column.cells)]
+        cells = max(map(cell_len, texts))
+        right = column.justify == "right"
+        padded.append([" " * (cells - cell_len(t)) + t if right else t + " " * (cells - cell_len(t)) for t in texts])
+    for row in zip(*padded, strict=True):
+        yield "  ".join(row).rstrip()
 
 
 def draw_notes(rows: Iterable[tuple[str, Sequence[str]]], out: "Console") -> None:

@@ -16,7 +16,10 @@ def undated(text: str) -> str:
     return re.sub(r"\d{4}-\d\d-\d\d", "DAY", text)
 
 
-def test_the_readme_shows_what_the_demo_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readme_shows_what_the_demo_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # as a terminal shows it
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     said = capsys.readouterr().out
     _, _, after = README.partition("is explained to four decimals:")

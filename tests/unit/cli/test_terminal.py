@@ -204,6 +204,25 @@ def test_a_narrow_terminal_gets_cards(monkeypatch: pytest.MonkeyPatch, capsys: p
     ]
 
 
+@pytest.mark.parametrize("draw", DRAWN)
+def test_where_no_terminal_is_texts_stay_texts(draw: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> None:
+    draw()
+    assert HARMFUL.findall(capsys.readouterr().out) == []
+
+
+def test_where_no_terminal_is_each_row_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """For `grep`, a file, or a mail of cron, however long it is; and none is padded to the longest."""
+    long = "a long reason " * 30 + "at last"
+    findings.show([findings.Finding("tenant", name, False, long, "do this") for name in ("contoso", "fabrikam")])
+    findings.show([findings.Finding("sink", "soc", True, "short"), findings.Finding("sink", "archive", False, long)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith(("no", "ok"))] == [
+        f"no  tenant  contoso, fabrikam  2 tenants: {long}  next: do this",
+        "ok  sink   soc      short",
+        f"no  sink   archive  {long}",
+    ]
+
+
 def test_long_names_are_folded_not_lost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     name, why = "x" * 60, "because " * 12

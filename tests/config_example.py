@@ -105,3 +105,10 @@ def minimal(**sections: Any) -> dict[str, Any]:
 
 def parsed(raw: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:
     return parse(raw, sink_options=KINDS.get, base_dir="/srv", environ=environ)
+
+
+NO_TENANT_ID = (
+    "expected a GUID such as 8d3b8a1e-5c7f-4f7a-9c55-0a6d5e2f1b3c: Microsoft Entra tenant (directory) id; "
+    "in the Entra admin center: Overview > Tenant ID"
+)
+"""What is said of a tenant_id that is none."""

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from connector import __version__
-from connector.cli import process, terminal
+from connector.cli import process, terminal, times
 from connector.cli.examples import EXAMPLES
 from connector.errors import ConfigError, SecureScoreError, StoreError
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(words: list[str]) -> int:
     """One command, to its end or its error; what it said may not be out yet."""
     try:
-        config, words = _config_option(words)
+        config, words = _config_option(_spans_joined(words))
     except ConfigError as error:
         return complain(error)
     name = next((w for w in words if not w.startswith("-")), None)
@@ -120,6 +120,17 @@ def parser(loaded: Iterable[str]) -> Parser:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return made
+
+
+def _spans_joined(words: Sequence[str]) -> list[str]:
+    """`--since -7d`, as search languages write it: unless joined, argparse takes it for an option of its own."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in ("--since", "--until", "--from", "--to") and times.AGO.fullmatch(word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _config_option(words: list[str]) -> tuple[str | None, list[str]]:

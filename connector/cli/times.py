@@ -11,7 +11,8 @@ from connector.errors import ConfigError
 
 YEARS = "years from 1970 to 9000 are understood"
 FORMS = "2026-11-22, 2026-11-22T09:00:00Z, yesterday, 24h or 7d"
-_AGO = re.compile(r"([0-9]{1,6})([mhdw])")
+AGO = re.compile(r"-?([0-9]{1,6})([mhdw])")
+"""A span before now; as in search languages, a minus says the same."""
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _DAYS_AGO = {"today": 0, "yesterday": 1}
 
@@ -45,7 +46,7 @@ def _named(text: str, option: str, now: datetime) -> datetime:
         if said in _DAYS_AGO:
             at = now.astimezone(UTC) - timedelta(days=_DAYS_AGO[said])
             return at.replace(hour=0, minute=0, second=0, microsecond=0)
-        ago = _AGO.fullmatch(said)
+        ago = AGO.fullmatch(said)
         found = parse_iso(text) if ago is None else now - int(ago[1]) * _UNITS[ago[2]]
         day_of(found.date().isoformat())
     except (ValueError, OverflowError) as error:

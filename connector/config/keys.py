@@ -178,7 +178,11 @@ LISTS = ("tenants", "defaults", "sinks", "reports")
 
 TENANT: Mapping[str, Option] = {
     "name": Option("str", required=True, doc="Our short name: letters, digits, dot, dash, underscore."),
-    "tenant_id": Option("guid", required=True, doc="Microsoft Entra tenant (directory) id."),
+    "tenant_id": Option(
+        "guid",
+        required=True,
+        doc="Microsoft Entra tenant (directory) id; in the Entra admin center: Overview > Tenant ID.",
+    ),
     "labels": Option("map", doc="Your own words for it; sinks select by them, events carry them."),
     "source": Option(
         "enum",
@@ -284,7 +288,9 @@ EXCUSE: Mapping[str, Option] = {
 }
 """An entry of `exceptions` in a baseline file."""
 
-_CLIENT_ID = Option("guid", required=True, doc="Application (client) id of the app registration.")
+_CLIENT_ID = Option(
+    "guid", required=True, doc="Application (client) id; in the Entra admin center: App registrations > Overview."
+)
 _EXPIRES_ON = Option("date", doc="When the secret expires; warns 30, 14, 7 and 1 days before.")
 
 AUTH: Mapping[str, Mapping[str, Option]] = {

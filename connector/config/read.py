@@ -355,11 +355,14 @@ def _date(_: Option, raw: object) -> str:
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def _guid(_: Option, raw: object) -> str:
+def _guid(option: Option, raw: object) -> str:
     """Never quotes what it found: people paste a secret's value where its id belongs, and the other way round."""
     text = raw.strip().lower() if isinstance(raw, str) else ""
+    if text.startswith("{") and text.endswith("}"):  # as PowerShell and the registry of Windows write one
+        text = text[1:-1]
     if not _GUID.fullmatch(text):
-        raise Unfit("expected a GUID such as 8d3b8a1e-5c7f-4f7a-9c55-0a6d5e2f1b3c")
+        what = f": {_first_sentence(option.doc)}" if option.doc else ""
+        raise Unfit(f"expected a GUID such as 8d3b8a1e-5c7f-4f7a-9c55-0a6d5e2f1b3c{what}")
     if text == PLACEHOLDER:
         raise Unfit("is still the placeholder: put the real id here")
     return text

@@ -32,6 +32,7 @@ from connector.options import Option
 
 FILE = "config.schema.json"
 BASELINE_FILE = "baseline.schema.json"
+_GUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _LINE = {"type": ["string", "integer"]}
 _ENVIRONMENT = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*\}"}
 _REFERENCE = {"type": "string", "pattern": r"^\$\{(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|credential:[A-Za-z0-9_.-]+)\}$"}
@@ -192,7 +193,7 @@ def _forms(option: Option) -> list[dict[str, Any]]:
         "share": [{"type": "number", "minimum": 0, "maximum": 1}, percent],
         "percent": [{"type": "number", "minimum": 0, "maximum": 100}, percent],
         "date": [{"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}],
-        "guid": [{"type": "string", "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}],
+        "guid": [{"type": "string", "pattern": rf"^({_GUID}|\{{{_GUID}\}})$"}],
         "url": [https],
         "origin": [https],
         "https_origin": [{"type": "string", "pattern": "^https://"}],

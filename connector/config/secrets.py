@@ -6,6 +6,7 @@ the reference. Literal secrets have no place anywhere. Grammar: `${env:NAME}`, `
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from connector.config.belonging import remedy
 from connector.errors import ConfigError
 from connector.options import Option
 
@@ -220,7 +222,8 @@ def check_file(path: str, *, what: str = "", warn: Callable[[str], None] | None 
 
 
 def _unreadable(path: str, what: str, error: OSError) -> ConfigError:
-    return ConfigError([f"{what}: cannot read {path}: {error.strerror}"], "create the file, or let this user read it")
+    hint = (error.errno == errno.EACCES and remedy(path)) or "create the file, or let this user read it"
+    return ConfigError([f"{what}: cannot read {path}: {error.strerror}"], hint)
 
 
 def _grammar_problem(match: re.Match[str]) -> str | None:

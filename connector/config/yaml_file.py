@@ -4,6 +4,7 @@ All file reading of the configuration is here; what keys mean is in `config`. Th
 merge keys, only true/false are booleans, only decimal digits are numbers: `NO`, `off`, 0600 and 1:30 stay text.
 """
 
+import errno
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from attrs import Factory, define
 
 from connector.config.baseline import Baseline, read_baseline
+from connector.config.belonging import remedy
 from connector.config.keys import TOP
 from connector.config.parse import SinkOptions, TenantRow, parse
 from connector.config.read import Path, Problem, Reader, dotted, in_order
@@ -48,6 +50,8 @@ def find(explicit: str | None, environ: Mapping[str, str], installed: str = INST
     if _exists(installed):
         return installed
     if not _exists(BESIDE):
+        if _hidden(installed):
+            raise ConfigError([f"{installed}: cannot be read: {os.strerror(errno.EACCES)}"], remedy(installed))
         raise ConfigError(
             [f"no configuration: neither {installed} nor ./{BESIDE} exists"], f"{INIT_HINT}, or name it: -c FILE"
         )
@@ -66,6 +70,15 @@ def _exists(path: str) -> bool:
         return File(path).exists()
     except OSError:
         return False
+
+
+def _hidden(path: str) -> bool:
+    """Whether a folder that another account has closed may hold the file."""
+    try:
+        File(path).stat()
+    except OSError as error:
+        return error.errno == errno.EACCES and bool(remedy(path))
+    return False
 
 
 def load(
@@ -132,16 +145,16 @@ def text_of(path: str) -> str:
     except FileNotFoundError as error:
         raise ConfigError([f"{path}: there is no such file"], INIT_HINT) from error
     except OSError as error:
-        raise ConfigError(
-            [f"{path}: cannot be read: {error.strerror}"], "name a file that this user may read"
-        ) from error
+        hint = (error.errno == errno.EACCES and remedy(path)) or "name a file that this user may read"
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"], hint) from error
     if len(data) > MAX_BYTES:
         raise ConfigError([f"{path}: is larger than {MAX_BYTES // 1024**2} MiB"], "is it the right file?")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{path} (line {line}): is not UTF-8 text"], "save the file as UTF-8") from error
+        excel = "; in Excel: Save as > CSV UTF-8" if path.lower().endswith(".csv") else ""
+        raise ConfigError([f"{path} (line {line}): is not UTF-8 text{excel}"], "save the file as UTF-8") from error
 
 
 # ------------------------------------------------------------------------------------------------------------- YAML

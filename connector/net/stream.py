@@ -6,6 +6,7 @@ while nothing is stored; so `Tls` listens for the refusal before anything counts
 """
 
 import contextlib
+import errno
 import os
 import re
 import select
@@ -98,6 +99,10 @@ class Tls:
         name = self._far.server_name or self._far.host
         try:
             return context.wrap_socket(raw, server_hostname=name)
+        except TimeoutError as error:
+            what = f"{self._far.place}: connected, and no TLS answer came"
+            hint = "the receiver may listen there without TLS: check `port` and `transport`; else, firewalls"
+            raise Unavailable(what, hint=hint) from error
         except ssl.SSLError as error:
             if not _NOT_TLS.search(error.reason or ""):
                 raise
@@ -224,6 +229,10 @@ def _listen(sock: ssl.SSLSocket, seconds: float, until: Callable[[ssl.SSLSocket]
 # ------------------------------------------------------------------------------------------------------ what went wrong
 
 
+_NEVER_CONNECTED = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL}
+"""What the network says before a receiver has seen a certificate, or the want of one."""
+
+
 def failure(far: Far, error: OSError) -> SecureScoreError:
     """The operator's error for anything the network raised."""
     if (lacking := exhausted(error)) is not None:
@@ -240,7 +249,7 @@ def failure(far: Far, error: OSError) -> SecureScoreError:
         return Unavailable(what, hint="check `host` and the name servers")
     if isinstance(error, TimeoutError):
         return Unavailable(what, hint="check host, port and firewalls; a very slow receiver needs smaller batches")
-    if far.tls:
+    if far.tls and error.errno not in _NEVER_CONNECTED:
         return Unavailable(what, hint=f"check that the receiver runs and listens there; it {ours}")
     return Unavailable(what, hint="check that the receiver runs and listens there")
 

@@ -4,6 +4,7 @@ Nothing here signs in. Private keys live in memory only for as long as a sign-in
 comes with msal and is imported where a certificate is read.
 """
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from connector.clock import Threads, iso
 from connector.config import secrets
+from connector.config.belonging import remedy
 from connector.config.values import AuthConfig, Config
 from connector.errors import ConfigError
 from connector.problems import Fault
@@ -111,9 +113,8 @@ def _read(path: str) -> bytes:
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigError(
-            [f"cannot read {path}: {error.strerror}"], "create the file, or let this user read it"
-        ) from None
+        hint = (error.errno == errno.EACCES and remedy(path)) or "create the file, or let this user read it"
+        raise ConfigError([f"cannot read {path}: {error.strerror}"], hint) from None
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError([f"{path} is larger than {MAX_FILE_BYTES} bytes, which no key file is"])
     return data

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from connector.clock import Threads
+from connector.config.belonging import remedy
 from connector.durable import creating, sync_folder
 from connector.errors import Conflict, StoreError, exhausted
 from connector.ports import Clock, Flaw
@@ -237,5 +238,7 @@ async def in_thread(folder: Path, work: Callable[[], _T]) -> _T:
         raise StoreError(f"the state cannot be used: {folder} does not answer: {error}", hint) from error
     except OSError as error:
         lacking = exhausted(error)
-        hint = lacking.hint if lacking else _HINTS.get(error.errno or 0, _PERMISSION)
+        foreign = remedy(str(folder), reading=False) if error.errno == errno.EACCES else ""
+        foreign = f"{_PERMISSION} Or, as {foreign}." if foreign else ""
+        hint = lacking.hint if lacking else foreign or _HINTS.get(error.errno or 0, _PERMISSION)
         raise StoreError(f"the state cannot be used: {error.filename or folder}: {error.strerror}", hint) from error

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from connector.config.belonging import remedy
 from connector.durable import sync_folder
 from connector.errors import StateRefused, StoreError, exhausted
 from connector.stores.sqlite_layout import ADDITIONS, MIGRATIONS, Step
@@ -198,7 +199,9 @@ def store_error(error: sqlite3.Error | OSError, path: Path) -> StoreError:
     """A foreign error as ours: what happened to the state, and what to do."""
     if isinstance(error, OSError):
         lacking = exhausted(error)
-        hint = lacking.hint if lacking else _ERRNO_HINTS.get(error.errno or 0, _PERMISSION)
+        foreign = remedy(str(path), reading=False) if error.errno == errno.EACCES else ""
+        foreign = f"{_PERMISSION} Or, as {foreign}." if foreign else ""
+        hint = lacking.hint if lacking else foreign or _ERRNO_HINTS.get(error.errno or 0, _PERMISSION)
         return StoreError(f"the state cannot be used: {error.filename or path}: {error.strerror}", hint)
     code = getattr(error, "sqlite_errorname", "")
     fact, hint = next((v for k, v in _CODES.items() if code.startswith(k)), ("cannot be used", _DISK))

@@ -535,6 +535,26 @@ async def test_a_receiver_without_tls_is_denied(start: Start, tls: Receiver) -> 
     assert "`transport`" in caught.value.hint
 
 
+async def test_a_receiver_that_waits_for_plain_text_is_told_as_such(tls: Receiver) -> None:
+    """It has the connection and waits for lines, as a listener for plain TCP does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sink = SyslogSink("siem", evolve(tls, port=listener.getsockname()[1]), wait_s=0.3)
+        with pytest.raises(Unavailable, match="no TLS answer came") as caught:
+            await sink.send([record(1, "x")])
+        await sink.close()
+    assert "`transport`" in caught.value.hint
+
+
+async def test_a_refused_connection_is_no_matter_of_certificates(tls: Receiver) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = listener.getsockname()[1]
+    sink = SyslogSink("siem", evolve(tls, port=nobody, cert_file=None))
+    with pytest.raises(Unavailable, match="Connection refused") as caught:
+        await sink.send([record(1, "x")])
+    await sink.close()
+    assert caught.value.hint == "check that the receiver runs and listens there"
+
+
 async def test_a_renewed_certificate_is_taken_without_a_restart(
     start: Start, pki: Certificates, tls: Receiver, tmp_path: Path
 ) -> None:

@@ -59,6 +59,12 @@ def test_the_table_shows_changes_and_health_unless_more_is_asked_for(
     assert ("--all" in said.err) == (not words), "what is not shown is told, beside the table"
 
 
+def test_a_span_with_a_minus_is_a_span(lab: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As search languages write it; what begins with a dash is no option here."""
+    assert main(["events", "--since", "-3650d", "--until=-0d", *lab]) == 0
+    assert types(capsys.readouterr().out) == {"score.changed", "feed.stale"}
+
+
 @pytest.mark.parametrize("form", ["json", "cef", "cloudevents"])
 def test_what_programs_read_holds_every_event(lab: list[str], capsys: pytest.CaptureFixture[str], form: str) -> None:
     assert main(["events", "--format", form, *lab]) == 0

@@ -21,6 +21,7 @@ NOW = datetime(2026, 11, 22, 9, 12, 3, tzinfo=UTC)
         ("24h", "2026-11-21T09:12:03Z"),
         ("7d", "2026-11-15T09:12:03Z"),
         ("2W", "2026-11-08T09:12:03Z"),
+        ("-7d", "2026-11-15T09:12:03Z"),
     ],
 )
 def test_a_moment(text: str, wanted: str) -> None:
@@ -28,7 +29,7 @@ def test_a_moment(text: str, wanted: str) -> None:
     assert day(text, "--from", NOW) == wanted[:10]
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "7", "7x", "-7d", "d", "2026-13-01", "999999w", "0900-01-01"])
+@pytest.mark.parametrize("text", ["", "tomorrow", "7", "7x", "--7d", "d", "2026-13-01", "999999w", "0900-01-01"])
 def test_what_names_no_time_is_told_with_the_forms(text: str) -> None:
     with pytest.raises(ConfigError) as raised:
         moment(text, "--since", NOW)

@@ -29,7 +29,7 @@ from connector.config.values import (
 from connector.errors import ConfigError
 from connector.model import STREAMS
 from connector.options import TYPES, Option
-from tests.config_example import CLIENT_ID, KINDS, TENANT_ID, minimal, parsed
+from tests.config_example import CLIENT_ID, KINDS, NO_TENANT_ID, TENANT_ID, minimal, parsed
 
 
 def problems(raw: Any, environ: dict[str, str] | None = None) -> list[str]:
@@ -327,7 +327,7 @@ def test_five_mistakes_are_named_together_each_with_its_line() -> None:
     assert caught.value.problems == [
         "pol (line 1): unknown key; did you mean poll?",
         "changes.inventory (line 2): 'dayly' is not one of daily, baseline, off; did you mean daily?",
-        "tenants[0].tenant_id (line 5): expected a GUID such as 8d3b8a1e-5c7f-4f7a-9c55-0a6d5e2f1b3c",
+        f"tenants[0].tenant_id (line 5): {NO_TENANT_ID}",
         "tenants[0].name (line 5): use up to 63 letters, digits, dots, dashes and underscores, for example a-b",
         "sinks[0].port (line 11): expected a port from 1 to 65535, found 99999",
     ]

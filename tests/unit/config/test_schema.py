@@ -51,6 +51,7 @@ def test_the_whole_contract_is_valid() -> None:
         minimal(poll={"interval": 60, "backfill": "90d", "concurrency": "auto", "language": "${env:LANG}"}),
         minimal(state={"directory": "x", "max_bytes": 67108864}, raw={"keep_days": 0}),
         minimal(defaults={"auth": {"kind": "client_secret", "client_id": CLIENT_ID}}),
+        minimal(tenants=[{"name": "a", "tenant_id": f"{{{TENANT_ID}}}", "source": "files", "path": "in"}]),
         minimal(sinks=[{"name": "s", "kind": "syslog", "host": "h", "port": "${env:PORT}", "tls": {"ca_file": None}}]),
         minimal(sinks=[{"name": "w", "kind": "webhook", "url": "${file:/run/url}", "headers": {"a": "b"}}]),
         minimal(sinks=[{"name": "w", "kind": "webhook", "url": "http://127.0.0.1:8080/x"}]),

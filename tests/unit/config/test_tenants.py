@@ -11,7 +11,7 @@ from connector.config.parse import TenantRow, parse
 from connector.config.values import ArmConfig, AuthConfig, Config, EndpointConfig, ScopeConfig
 from connector.config.yaml_file import read_tenants
 from connector.errors import ConfigError
-from tests.config_example import CLIENT_ID, KINDS, TENANT_ID, minimal
+from tests.config_example import CLIENT_ID, KINDS, NO_TENANT_ID, TENANT_ID, minimal
 
 OTHER_ID = "33333333-3333-3333-3333-333333333333"
 SECRET = {"kind": "client_secret", "client_id": CLIENT_ID, "client_secret": "${env:S}"}
@@ -369,10 +369,10 @@ def test_rows_are_tenants_and_name_their_file_and_line() -> None:
     spanning = TenantRow("tenants.yaml", 9, {"name": "c", "tenant_id": "c"}, lambda path: 9 + len(path))
     assert parsed(rows=(good,), defaults={"auth": IDENTITY}).tenants[0].name == "contoso"
     assert problems(rows=(good, bad, spanning), defaults={"auth": IDENTITY}) == [
-        "tenants.csv line 3: tenant_id: expected a GUID such as 8d3b8a1e-5c7f-4f7a-9c55-0a6d5e2f1b3c",
+        f"tenants.csv line 3: tenant_id: {NO_TENANT_ID}",
         "tenants.csv line 3: cloud: 'mars' is not one of global, usgov, dod",
         f"tenants.csv line 3: zzz: unknown key; known: {', '.join(KNOWN)}",
-        "tenants.yaml line 10: tenant_id: expected a GUID such as 8d3b8a1e-5c7f-4f7a-9c55-0a6d5e2f1b3c",
+        f"tenants.yaml line 10: tenant_id: {NO_TENANT_ID}",
     ]
 
 

@@ -13,7 +13,7 @@ from connector.config import tenants_csv, yaml_file
 from connector.config.secrets import REMEDY
 from connector.config.values import Config
 from connector.errors import ConfigError
-from tests.config_example import EXAMPLE, KINDS, TENANT_ID
+from tests.config_example import EXAMPLE, KINDS, NO_TENANT_ID, TENANT_ID
 
 SINK = "sinks: [{name: archive, kind: file, path: events.jsonl}]\n"
 TENANT = f"tenants: [{{name: contoso, tenant_id: {TENANT_ID}, auth: {{kind: managed_identity}}}}]\n"
@@ -360,11 +360,17 @@ def test_faults_of_a_csv_name_file_and_line(tmp_path: Path, table: str, words: l
     assert "hunter2" not in str(found)
 
 
+def test_a_table_of_another_encoding_is_told_as_excel_calls_the_right_one(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("name,labels.customer\na,Müller\n".encode("cp1252"))
+    (found,) = fault(tmp_path, SINK + AUTH + "tenants_file: t.csv\n").problems
+    assert found.endswith("t.csv (line 2): is not UTF-8 text; in Excel: Save as > CSV UTF-8")
+
+
 def test_faults_of_a_yaml_of_tenants(tmp_path: Path) -> None:
     table = f"- name: a\n  tenant_id: {TENANT_ID}\n  name: b\n- name: c\n  tenant_id: x\n- d\n"
     assert fault(tmp_path, SINK + AUTH + "tenants_file: t.yaml\n", t_yaml=table).problems == [
         "t.yaml line 3: [0].name: is written twice, first on line 1",
-        "t.yaml line 5: tenant_id: expected a GUID such as 8d3b8a1e-5c7f-4f7a-9c55-0a6d5e2f1b3c",
+        f"t.yaml line 5: tenant_id: {NO_TENANT_ID}",
         "t.yaml line 6: expected a mapping (key: value), found text",
     ]
 

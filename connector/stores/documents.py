@@ -74,7 +74,7 @@ class Lock(Protocol):
 
 
 class DocumentsStore:
-    """Store and Operator over Documents. Nothing but immutable documents is remembered between calls.
+    """Store and Operator over Documents. Nothing but immutable documents, and events of them, is remembered between calls.
 
     `max_bytes` is the last guard behind the poller's own pause, as last measured by a look at all: from that size
     `commit` refuses with StoreError. `max_days_a_commit` is what the poller should fold at once, for small commits.
@@ -154,10 +154,12 @@ class DocumentsStore:
         key = key_of(tenant_id)
         if key is None:
             raise StoreError(f"{tenant_id[:40]!r}… is no tenant id", "Correct the tenant's id in the configuration.")
+        given: dict[str, Event] = {}
         new: dict[str, tuple[bytes, str]] = {}
         for event in events:
             line = cloudevents.dumps(event).encode("ascii")
-            new.setdefault(event.id, (line, str(event.data["observed_at"])))  # of two with one id, the first counts
+            given.setdefault(event.id, event)  # of two with one id, the first counts
+            new.setdefault(event.id, (line, str(event.data["observed_at"])))
 
         if self._lock is not None:
             self._lock.check()
@@ -177,6 +179,12 @@ class DocumentsStore:
                 tenant, tenant_id, state.generation + 1, dict(state.parts), fresh, others_stay=not state.whole
             ):
                 raise Moved
+            page = self._logs.known(key, tenant.next)
+            if page is not None:
+                self._reader.recent.keep(
+                    ((page.content.digest, place), given[event_id], len(line))
+                    for place, (event_id, (line, _)) in enumerate(fresh.items())
+                )
             return State(state.generation + 1, dict(state.parts), whole=state.whole)
 
         return await steady(attempt)
@@ -389,6 +397,7 @@ class DocumentsStore:
             await self._survey.forget()
 
         count = await steady(attempt)
+        self._reader.recent.clear()
         await steady(rest)
         return count
 
@@ -486,6 +495,7 @@ class DocumentsStore:
         left = evolve(tenant, held=[h for h in tenant.held if h.n not in gone])
         if not await self._writer.write_root(left, tenant_id, tenant.generation, parts, {}, without=gone, keep=1):
             raise Moved
+        self._reader.recent.clear()
         for sink in view.sinks.values():
             await self._writer.alter_cursor(sink.name, key, pruned)
         return sum(h.count for h in old)

@@ -33,6 +33,7 @@ from connector.stores.cursors import (
 )
 from connector.stores.numbered import Logs, Moved, Numbers, Page
 from connector.stores.packing import RESERVED, key_of, name_of
+from connector.stores.recent import Recent
 from connector.stores.settling import Item
 
 HASHES = 2_000_000
@@ -41,12 +42,17 @@ come first."""
 
 
 class DocumentsReader:
-    """Nothing but immutable documents is remembered between calls, and which mark is whose tenant's (`keys`)."""
+    """Nothing but immutable documents is remembered between calls, and which mark is whose tenant's (`keys`).
+
+    Events that were just committed are in `recent`, by the digest of their document and their place in it: who asks
+    for one has found its document listed, so what anybody deletes is not found here either.
+    """
 
     def __init__(self, logs: Logs) -> None:
         self.keys: dict[int, str] = {}
         self._hashes: OrderedDict[str, dict[int, array[int]]] = OrderedDict()
         self._hashed = 0
+        self.recent: Recent[tuple[str, int]] = Recent()
         self._logs = logs
         self._missed: set[str] = set()
         self.ahead: set[str] = set()
@@ -195,6 +201,12 @@ class DocumentsReader:
         page = await self._logs.page(tenant.key, n)
         return self._logs.event(tenant.key, page, index)
 
+    async def _offered(self, tenant: Tenant, local: int) -> Event:
+        """An event as it was given, when that was just now, or as it is read."""
+        page = await self._logs.page(tenant.key, local >> INDEX_BITS)
+        given = self.recent.get((page.content.digest, local & (MAX_EVENTS_A_COMMIT - 1)))
+        return await self.event(tenant, local) if given is None else given
+
     async def matching(self, view: View, query: Query) -> AsyncIterator[tuple[str, int, Event]]:
         """(tenant key, local, event) of the events that a query means, in its order, not counting its limit."""
         wanted, begin = frozenset(query.ids), query.id_begin.casefold()
@@ -275,6 +287,6 @@ class DocumentsReader:
         kind = "first" if rows else "again"
         rows = rows or list(islice(heapq.merge(*agains, key=place_of), limit))
         return [
-            Pending(view.tenants[key].mark + n, await self.event(view.tenants[key], n), item.attempts, kind)
+            Pending(view.tenants[key].mark + n, await self._offered(view.tenants[key], n), item.attempts, kind)
             for _, key, n, item in rows
         ]

@@ -141,6 +141,10 @@ class Logs:
             raise Moved
         return page
 
+    def known(self, series: str, n: int) -> Page | None:
+        """A document that is remembered, or None: then it is to be read."""
+        return self._cache.get(name_of(series, n), (0, None))[1]
+
     async def read(self, series: str, n: int) -> Page | None:
         """A document, or None when it is damaged."""
         name = name_of(series, n)

@@ -1203,6 +1203,31 @@ class StoreContract:
         assert await store.load(CONTOSO) is None
         await other.close()
 
+    @pytest.mark.parametrize("how", ["forget", "purge", "shed"])
+    async def test_what_another_process_deletes_is_never_offered_again(
+        self, home: Home, store: AnyStore, how: str
+    ) -> None:
+        """However lately the daemon has committed it, and although it has given it out already."""
+        await add(store, events(range(3), wording="before"))
+        assert numbers(await store.due("siem", 10)) == [0, 1, 2]
+        if how != "forget":  # which needs nobody's leave
+            await settle(store, "siem", accept=[0, 1, 2], at=T1)
+        other = await home.beside()
+        if how == "forget":
+            assert await other.forget(CONTOSO) == 3
+        elif how == "purge":
+            assert await other.purge(AFTER_ALL) == 3
+        else:
+            assert (await other.shed(10**9)).events == 3
+        await other.close()
+        assert await store.due("siem", 10) == []
+        assert await store.replay("siem", Query()) == 0
+        assert await store.recent("siem", T0) == 0
+        assert await store.due("siem", 10, again=True) == []
+        assert await store.history(Query()) == []
+        await add(store, events(range(3), wording="after"))
+        assert [p.event for p in await store.due("siem", 10)] == events(range(3), wording="after")
+
     async def test_many_tenants_commit_while_sinks_deliver(self, store: AnyStore) -> None:
         """Everything at once on one handle: each sink still gets every event once, in order per tenant."""
         sinks = ("siem", "b", "c")

@@ -6,6 +6,7 @@ from typing import Any
 from connector.app import open_app
 from connector.formats import cloudevents
 from connector.ports import Query, Start
+from connector.stores import directory
 from connector.stores.recent import OBJECT_FACTOR, Recent
 from connector.stores.sqlite import open_store
 from tests.contract.store_contract import CONTOSO, add, event, events
@@ -34,6 +35,25 @@ async def test_an_event_that_was_there_is_not_taken_for_the_one_that_was_given(t
         assert due == [event(1, wording="first"), event(2), event(3)] == await store.history(Query())
         await store.forget(CONTOSO)
         assert len(store._recent) == 0
+        await add(store, events([1]))
+        assert [p.event for p in await store.due("siem", 9)] == events([1])
+
+
+async def test_of_documents_what_was_just_committed_is_not_read_back(tmp_path: Path) -> None:
+    async with await directory.open_store(tmp_path / "state", clock=JumpClock()) as store:
+        await store.attach([Start("siem")])
+        await add(store, [event(1, wording="first")])
+        given = [event(1, wording="second"), event(2), event(2, wording="again"), event(3)]
+        await add(store, given)
+        due = [p.event for p in await store.due("siem", 9)]
+        assert due == [event(1, wording="first"), event(2), event(3)]
+        assert due[1] is given[1]
+        assert due[2] is given[3]
+        store._reader.recent.clear()
+        assert [p.event for p in await store.due("siem", 9)] == due, "read, it is the same"
+        await add(store, events([4]))
+        await store.forget(CONTOSO)
+        assert len(store._reader.recent) == 0
         await add(store, events([1]))
         assert [p.event for p in await store.due("siem", 9)] == events([1])
 

@@ -74,7 +74,7 @@ class Lock(Protocol):
 
 
 class DocumentsStore:
-    """Store and Operator over Documents. Nothing but immutable documents, and events of them, is remembered between calls.
+    """Store and Operator over Documents. Only immutable documents and their events are remembered between calls.
 
     `max_bytes` is the last guard behind the poller's own pause, as last measured by a look at all: from that size
     `commit` refuses with StoreError. `max_days_a_commit` is what the poller should fold at once, for small commits.

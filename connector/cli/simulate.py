@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from connector.cli.terminal import say
+from connector.cli.terminal import plural, say
 from connector.cli.times import day_of
 from connector.clock import SystemClock, iso
 from connector.durable import replacing
@@ -111,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(args))
     except OSError as error:
-        raise SecureScoreError(f"cannot serve: {error}", "choose another --port or --out") from error
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise SecureScoreError(f"cannot serve: {what}", "choose another --port or --out") from error
     return 0
 
 
@@ -144,11 +145,11 @@ async def _serve(args: argparse.Namespace) -> None:
                 subscriptions=args.subscriptions,
             )
         )
-        _describe(sim, authority, args.out, ca_file)
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):
                 asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        _describe(sim, authority, args.out, ca_file, args.speed)  # whoever reads it may end it at once
         await stopped.wait()
 
 
@@ -175,11 +176,26 @@ def _accept(authority: Authority | None) -> Callable[[str], Caller | None]:
     return lambda token: authority.caller(token) or plain_tokens(token)
 
 
-def _describe(sim: Simulation, authority: Authority | None, out: Path | None, ca_file: Path | None) -> None:
+def _days_behind(sim: Simulation) -> int:
+    """Days that simulated time is behind the time of whoever reads."""
+    return max(0, round((SystemClock().now() - sim.clock.now()).total_seconds() / 86400))
+
+
+def _soon(days: int, speed: float) -> str:
+    minutes = days * 24 * 60 / (speed - 1)
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
+
+
+def _describe(
+    sim: Simulation, authority: Authority | None, out: Path | None, ca_file: Path | None, speed: float
+) -> None:
     """Say what is served and how to use it; with a folder, write it there ready to run."""
     now = sim.clock.now()
     say(f"Simulated Graph, Azure and Defender for Endpoint: {sim.base_url}")
     say(f"Simulated time: {iso(now)}   seed {sim.world.seed}")
+    if behind := _days_behind(sim):
+        reached = f" and reaches today after {_soon(behind, speed)}" if speed > 1 else ""
+        say(f"It is {plural(behind, 'day')} behind{reached}; until then `status` shows that age.")
     say(f"{len(sim.world.tenants)} tenants; a token is accepted for its own tenant only:\n")
     for who in sim.world.tenants[:SHOWN_TENANTS]:
         say(f"  {who.name:<16} {who.size:<6} {who.id}   {token_for(who.id)}")
@@ -241,6 +257,7 @@ def _configuration(sim: Simulation, authority: Authority | None, home: Path, ca_
             f"  - {{name: {who.name}-devices, source: defender_endpoint, {same}}}",
         ]
 
+    behind = _days_behind(sim)
     login = f", authority: {json.dumps(authority.base_url)}" if authority else ""
     secret = json.dumps(f"${{file:{(home / 'client.secret').absolute()}}}")
     common = f"defaults: {{auth: {{kind: client_secret, client_id: {CLIENT_ID}, client_secret: {secret}}}}}"
@@ -250,6 +267,7 @@ def _configuration(sim: Simulation, authority: Authority | None, home: Path, ca_
         f"defender_endpoint: {{base_url: {json.dumps(sim.base_url)}}}",
         *([f"network: {{ca_file: {json.dumps(str(ca_file.resolve()))}}}"] if ca_file else []),
         f"state: {{path: {quoted('state.db')}}}",
+        *([f"changes: {{stale_after: {behind + 3}d}}   # its days begin in the past"] if behind else []),
         *([common] if authority else []),
         "tenants:",
         *(entry for who in sim.world.tenants[:limit] for entry in entries(who)),

@@ -6,7 +6,11 @@ from connector.ports import Clock
 
 
 class PacedClock:
-    """Begins at `start` and lets `speed` seconds pass for each second of the clock it follows."""
+    """Begins at `start` and lets `speed` seconds pass for each second of the clock it follows.
+
+    One that begins in the past goes at the other's pace once it has caught up: whoever reads lives in real time, and
+    believes no days of the future.
+    """
 
     def __init__(self, real: Clock, start: datetime, speed: float) -> None:
         self._real = real
@@ -15,7 +19,9 @@ class PacedClock:
         self._speed = speed
 
     def now(self) -> datetime:
-        return self._start + (self._real.now() - self._began) * self._speed
+        real = self._real.now()
+        paced = self._start + (real - self._began) * self._speed
+        return paced if self._start > self._began else min(paced, real)
 
     async def sleep(self, seconds: float) -> None:
         await self._real.sleep(seconds / self._speed)

@@ -79,6 +79,16 @@ async def test_a_folder_gets_configuration_tokens_and_certificates(tmp_path: Pat
             await newest(base_url, token_file.read_text())
 
 
+async def test_whose_days_begin_in_the_past_says_so_and_is_not_called_stale(tmp_path: Path) -> None:
+    async with simulate("--speed", "1440", "--tenants", "1", "--out", str(tmp_path)) as printed:
+        assert "It is 60 days behind and reaches today after 60 minutes" in printed
+        text = (tmp_path / "securescore.yaml").read_text()
+        assert yaml.safe_load(text)["changes"] == {"stale_after": "63d"}
+    async with simulate("--tenants", "1") as printed:
+        assert "behind" not in printed
+        assert "stale_after" not in printed
+
+
 async def test_days_pass_while_one_watches() -> None:
     async with simulate("--speed", "1000000", "--start", "2026-01-15") as printed:
         base_url = re.search(r"http://\S+", printed)

@@ -797,3 +797,13 @@ def test_paced_clock_runs_faster() -> None:
     paced = PacedClock(real, datetime(2030, 1, 1, tzinfo=UTC), 1440)
     asyncio.run(real.advance(60))
     assert paced.now() == datetime(2030, 1, 2, tzinfo=UTC)
+
+
+def test_a_paced_clock_that_has_caught_up_goes_at_the_pace_of_the_other() -> None:
+    """Whoever reads refuses days of the future: the feed would be dead for them."""
+    real = SimulatedClock(NOON)
+    paced = PacedClock(real, NOON - timedelta(days=60), 1440)
+    asyncio.run(real.advance(1800))
+    assert NOON - paced.now() == timedelta(days=30)
+    asyncio.run(real.advance(7200))
+    assert paced.now() == real.now()

@@ -43,6 +43,10 @@ def judge(update: StateUpdate, wanted: ExceptionsConfig, today: str) -> Due:
     return Due(tuple(reasons), age, review)
 
 
+def _declares(update: StateUpdate) -> bool:
+    return update.state in diff.DECLARED
+
+
 def crossings(
     wanted: ExceptionsConfig,
     told: Mapping[str, str],
@@ -57,10 +61,8 @@ def crossings(
     """
     kept = {name: entry for name, entry in told.items() if name not in catalogue and name in away}
     found = []
-    for name in sorted(catalogue):
+    for name in sorted(name for name, profile in catalogue.items() if any(map(_declares, profile.updates))):
         profile = catalogue[name]
-        if not profile.updates:
-            continue
         update = diff.effective_state(profile)
         if update.state not in diff.DECLARED:
             continue

@@ -58,12 +58,13 @@ def shifts(before: Day, after: Day, old: Profiles, new: Profiles) -> list[Shift]
     names = changed(before.controls, after.controls)
     if old is not new:
         names = [*names, *(n for n, c in after.controls.items() if before.controls.get(n) is c)]
-    return [
-        shift
-        for name in sorted(names)
-        if (was := before.controls.get(name)) is not None
-        for shift in of_control(was, after.controls[name], old.get(name), new.get(name))
-    ]
+    found = []
+    for name in sorted(names):
+        was, now = before.controls.get(name), after.controls[name]
+        profile = new.get(name)
+        if was is not None and (was.category != now.category or old.get(name) is not profile):  # else nothing can be
+            found += of_control(was, now, old.get(name), profile)
+    return found
 
 
 def of_control(was: Control, now: Control, old: Profile | None, new: Profile | None) -> list[Shift]:

@@ -53,8 +53,11 @@ class _Group:
 
     def add(self, row: _Row, times: int) -> None:
         self.controls += times
-        self.score.add(row.units, times)
-        self.top.add(row.top, times)
+        for total, units in ((self.score, row.units), (self.top, row.top)):  # as _Sum.add: it is done very often
+            if units is None:
+                total.unknown += times
+            else:
+                total.known += times * units
         self._told = None
 
     def told(self) -> Mapping[str, float | None]:

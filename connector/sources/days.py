@@ -79,10 +79,8 @@ def _by_rows(body: bytes) -> Any:
             pieces = array.split(b"},{")
             if len(rows) + len(pieces) > MAX_CONTAINERS:
                 return None
-            for piece in pieces:
-                if piece not in rows:
-                    check_amount(piece)
-                    rows[piece] = jsonl.loads(b"{%b}" % piece)
+            new = list(dict.fromkeys(piece for piece in pieces if piece not in rows))
+            rows.update(zip(new, _objects(new), strict=True))
             days[array] = [rows[piece] for piece in pieces]
         arrays.append(days[array])
         around.append(chunk[end + 1 :])
@@ -94,6 +92,21 @@ def _by_rows(body: bytes) -> Any:
         text,
         parse_constant=lambda word: next(turn) if word == "Infinity" else float(word),
     )
+
+
+def _objects(pieces: list[bytes]) -> list[Any]:
+    """The objects whose insides these are. Raises ValueError where one is no object.
+
+    All at once, if no brace stands within any: then as many objects as pieces means that each brace begins or ends one,
+    and none of them is in a text.
+    """
+    whole = b"[{%b}]" % b"},{".join(pieces)
+    check_amount(whole)
+    if pieces and whole.count(b"{") == whole.count(b"}") == len(pieces):
+        found: list[Any] = jsonl.loads(whole)
+        if len(found) == len(pieces):
+            return found
+    return [jsonl.loads(b"{%b}" % piece) for piece in pieces]
 
 
 # ----------------------------------------------------------------------------------------------------- documents
@@ -304,12 +317,17 @@ def _stripped_control(raw: Any, where: str, index: int, flags: set[str], by_name
 
 
 def _control(raw: Any, where: str, index: int, flags: set[str]) -> Control:
+    return Control(*_figures(raw, where, index, flags))
+
+
+def _figures(raw: Any, where: str, index: int, flags: set[str]) -> tuple[str, str, float | None, float | None]:
+    """Name, category, score and percentage: what history keeps."""
     name: Any = raw.get("controlName") if raw.__class__ is dict else None
     if not is_plain_name(name):  # where it stands is put into words for an error only
         where = f"{where}: controlScores[{index}]"
         raw = object_of(raw, where)
         name = name_of(raw.get("controlName"), f"{where}.controlName")
-    return Control(
+    return (
         name,
         text(raw.get("controlCategory"), MAX_NAME),
         number(raw.get("score"), flags),
@@ -318,18 +336,18 @@ def _control(raw: Any, where: str, index: int, flags: set[str]) -> Control:
 
 
 def _detailed_control(raw: Any, where: str, index: int, flags: set[str]) -> Control:
-    bare = _control(raw, where, index, flags)
+    figures = _figures(raw, where, index, flags)
     return Control(
-        bare.name,
-        bare.category,
-        bare.score,
-        bare.percent,
+        *figures,
         truth(raw.get("on"), flags),
         whole(raw.get("count"), flags),
         whole(raw.get("total"), flags),
         text(raw.get("implementationStatus")) or None,
-        more={key: _scalar(raw[key]) for key in MORE if raw.get(key).__class__ in (str, bool, int, float)},
+        more={key: _scalar(value) for key in MORE if (value := raw.get(key)).__class__ in _SCALARS},
     )
+
+
+_SCALARS = frozenset({str, bool, int, float})
 
 
 def _scalar(value: Any) -> str | float | bool:

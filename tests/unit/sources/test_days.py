@@ -287,6 +287,11 @@ def test_no_damage_to_a_page_is_read_over(data: st.DataObject) -> None:
     assert said(load_days, damaged) == said(load, damaged)
 
 
+def test_rows_cut_in_a_wrong_place_are_not_taken_for_others_that_make_up_their_number() -> None:
+    body = b'{"value":[{"controlScores":[{"a":1}, {"b":2},{"t":"x},{y"}]},{"controlScores":[{"t":"x},{y"}]}]}'
+    assert load_days(body, "page") == load(body, "page")
+
+
 def test_rows_that_repeat_are_one_value_in_all_days() -> None:
     page = {"value": [day_document(f"2030-01-{n:02}", {"A": 5, "B": n}) for n in range(1, 10)]}
     days = parse_days(load_days(compact(page), "page")["value"], TENANT, "page", TODAY)

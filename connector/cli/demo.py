@@ -13,7 +13,7 @@ from typing import Any
 
 from connector.app import open_app
 from connector.cli import events as event_table
-from connector.cli import report
+from connector.cli import process, report
 from connector.cli.explain import show as show_waterfall
 from connector.cli.terminal import cell_len, console, draw, fit, plain, plural, progress, styled, table
 from connector.clock import SimulatedClock
@@ -125,7 +125,7 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
     for name, words in WRITTEN.items():
         path = fit(plain(folder / name), longest) if apart == " " else plain(folder / name)
         out.print(f"  {path} {apart}{words}", soft_wrap=True)
-    out.print("Next:", styled("securescore init", "bold"), "writes a configuration for your own tenant.")
+    out.print("Next:", styled(f"{plain(process.called())} init", "bold"), "writes a configuration for your own tenant.")
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from connector import __version__
 from connector.cli import process, terminal, times
 from connector.cli.examples import EXAMPLES
-from connector.errors import ConfigError, SecureScoreError, StoreError
+from connector.errors import ConfigError, SecureScoreError, StoreError, exhausted
 
 DONE, FAILED, USAGE, PARTIAL = 0, 1, 2, 3
 
@@ -95,6 +95,9 @@ def _command(words: list[str]) -> int:
         return int(stop.code or 0)
     except SecureScoreError as error:
         return complain(error)
+    except OSError as error:  # of this system, and nobody met it where it happened: no bug, and no traceback
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return complain(exhausted(error) or SecureScoreError(what))
     except KeyboardInterrupt:
         terminal.say("stopped", err=True)
         return FAILED

@@ -77,6 +77,8 @@ async def visit(config: Config, names: list[str], *, deliver: bool) -> int:
     out.print()
     for line in [*totals(polls, sinks), *kept_back(app.deliveries), *waiting]:
         out.print(plain(line))
+    if [s for s in sinks if s.state in ("ok", "idle") and app.deliveries[s.sink].kept_back.get("start")]:
+        out.print("To see one event of each alert rule arrive, marked as a test: securescore check --send-test")
     good = [p.status in WELL for p in polls] + [s.state in ("ok", "idle") and not s.parked for s in sinks]
     done = [p.status != "failed" for p in polls] + [s.state in ("ok", "idle") for s in sinks]
     if open_now:

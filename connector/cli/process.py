@@ -9,12 +9,24 @@ import sys
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 FLUSH_S = 2.0
 """How long a reader of our output may take for the rest of it."""
 
 _hups: list[int] = []
+
+
+def called() -> str:
+    """What a person types for this command: its name, or its path where the shell would not find it by its name."""
+    import shutil  # noqa: PLC0415 - `--help` needs none
+
+    mine = Path(sys.argv[0])
+    found = shutil.which("securescore")
+    if mine.name != "securescore" or not mine.exists() or (found and mine.samefile(found)):
+        return "securescore"
+    return os.path.relpath(mine)
 
 
 def expect_hup() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import errno
 import io
 import json
 import os
@@ -69,6 +70,17 @@ def for_types_alone(code: str) -> str:
 MODULES = sorted(
     path.relative_to(ROOT).as_posix() for top in ("connector", "sinks") for path in (ROOT / top).rglob("*.py")
 )
+
+
+def test_a_fault_of_the_system_that_nobody_met_is_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_args: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/srv/state.db")
+
+    monkeypatch.setattr("connector.cli.status.run", fails)
+    assert main(["status"]) == 1
+    assert capsys.readouterr().err.startswith("error: /srv/state.db: Input/output error\nnext: ")
 
 
 def test_no_other_module_writes_asks_or_draws() -> None:

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from connector.cli.process import called
 from tests.fakes.daemon import ROOT
 
 HANGS = "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
@@ -40,3 +42,17 @@ def test_a_sighup_before_there_is_a_handler_is_remembered() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "True\n")
+
+
+def test_a_command_off_the_path_is_named_as_it_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "bin" / "securescore"
+    mine.parent.mkdir()
+    mine.touch(0o700)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(mine), "demo"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert called() == "bin/securescore"
+    monkeypatch.setenv("PATH", str(mine.parent))
+    assert called() == "securescore"
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/python3"])
+    assert called() == "securescore"

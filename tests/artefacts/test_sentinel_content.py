@@ -70,6 +70,22 @@ def test_a_rule_shows_what_it_found(name: str) -> None:
         assert len(re.findall(r"\{\{\w+\}\}", override[key])) <= 3, "three columns at most"
 
 
+@pytest.mark.parametrize("name", [*rules(), *hunts()])
+def test_names_and_descriptions_are_as_reviewers_ask(name: str) -> None:
+    """Microsoft Learn, "Create and publish analytics rules (hunting queries) for Microsoft Sentinel solutions"; what is
+    said there of a hunting query's length, reviewers ask of rules as well (.github/instructions of the repository).
+    """
+    document = queried()[name]
+    assert len(document["name"]) <= 50
+    assert not document["name"].endswith(".")
+    text = document["description"].strip()
+    assert text.startswith(("Identifies ", "This query searches for "))
+    assert len(text) <= 255
+    assert len(re.findall(r"[.?!](?:\s|$)", text)) <= 5
+    assert not re.search(r"\b(suspicious|suspect|execute|IP|_CL|KQL)\b", f"{document['name']} {text}", re.IGNORECASE)
+    assert text.isascii()
+
+
 def entities(document: dict[str, Any]) -> None:
     mappings = document["entityMappings"]
     assert 1 <= len(mappings) <= 5

@@ -117,8 +117,9 @@ class TenantTurns:
 
     async def plan(self) -> list[str]:
         """A message for every tenant; none while the outbox is full, for then polling pauses."""
-        await self.app.announce()
-        head = memory.readable_head(await self.store.load(CONNECTOR))
+        async with self.store.turn(CONNECTOR):
+            await self.app.announce()
+            head = memory.readable_head(await self.store.load(CONNECTOR))
         if head.get("problems", {}).get("connector.problem:outbox", {}).get("reason") == "outbox_full":
             log.error("plan.outbox_full", extra={"hint": "`securescore sinks list` shows which sink holds the outbox"})
             return []

@@ -22,9 +22,12 @@ _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOt
 
 
 @contextmanager
-def azurite(folder: Path) -> Iterator[str]:
-    """The connection string of a running, empty blob service. Skips or fails without Azurite (needs.py)."""
-    with _running(folder, "dist/src/blob/main.js", ("blob",)) as ports:
+def azurite(folder: Path, *, access_log: bool = False) -> Iterator[str]:
+    """The connection string of a running, empty blob service. Skips or fails without Azurite (needs.py).
+
+    With `access_log` each request is a line of `azurite.log` in the folder.
+    """
+    with _running(folder, "dist/src/blob/main.js", ("blob",), silent=not access_log) as ports:
         url = f"http://127.0.0.1:{ports['blob']}/{_ACCOUNT}"
         yield f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};BlobEndpoint={url};"
 
@@ -53,7 +56,9 @@ def account(folder: Path, cert_file: Path, key_file: Path) -> Iterator[Account]:
 
 
 @contextmanager
-def _running(folder: Path, script: str, services: Sequence[str], *more: str) -> Iterator[dict[str, int]]:
+def _running(
+    folder: Path, script: str, services: Sequence[str], *more: str, silent: bool = True
+) -> Iterator[dict[str, int]]:
     """Port by service while it runs."""
     node = program("node", hint="apt-get install npm")
     home = os.environ.get("SECURESCORE_AZURITE", "")
@@ -61,7 +66,8 @@ def _running(folder: Path, script: str, services: Sequence[str], *more: str) -> 
     if not main.is_file():
         missing("Azurite is missing: tests/real/get_azurite.sh FOLDER, then set SECURESCORE_AZURITE=FOLDER")
     ports = _free_ports(services)
-    flags = ["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence", "--loose"]
+    flags = ["--silent"] if silent else []
+    flags += ["--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence", "--loose"]
     for service, port in ports.items():
         flags += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port)]
     log = folder / "azurite.log"

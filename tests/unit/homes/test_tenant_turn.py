@@ -116,9 +116,11 @@ async def test_a_turn_without_news_costs_what_the_readme_of_azure_says(tmp_path:
     async with home(tmp_path, 3) as (turns, _, _):
         for _ in range(2):
             await one_round(turns)
-        texts = await turns.plan()
         logs = turns.store._logs  # type: ignore[attr-defined] # the place below the store
         counting = logs._documents = logs.listing.documents = Counting(logs._documents)
+        texts = await turns.plan()
+        assert counting.asked == {"list": 1}
+        counting.asked.clear()
         for text in texts:
             await turns.turn(text.encode())
     told = re.search(r"(\d+) lists, (\d+) write and (\d+) reads a turn without news", README.read_text())

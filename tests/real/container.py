@@ -61,24 +61,72 @@ class Image:
         return [unshare, "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]
 
 
+OFFLINE = (
+    *("--isolation", "chroot", "--format", "docker", "--layers=false"),
+    *("--build-arg", "BASE=localhost/base", "--build-arg", "PIP_NO_INDEX=1"),
+)
+"""How a build goes without a registry, an index of packages or a daemon, as root."""
+
+
 def build(folder: Path) -> Image:
-    """The image, built with buildah as root and without a daemon."""
+    """The image, built with buildah."""
+    store = stored(folder)
+    context = clone(folder)
+    words(
+        *store, "build", *OFFLINE, "-f", str(context / "packaging/container/Containerfile"), "-t", "connector",
+        str(context),
+    )  # fmt: skip
+    made = words(*store, "from", "--pull-never", "localhost/connector")
+    about = json.loads(words(*store, "inspect", "--type", "image", "localhost/connector"))
+    return Image(Path(words(*store, "mount", made)), about["Docker"]["config"])
+
+
+def stored(folder: Path) -> list[str]:
+    """buildah with a store of its own in that folder, in which the base is."""
     if os.geteuid() != 0:
         missing("building an image of another root needs root")
     buildah = program("buildah", hint="apt-get install buildah")
     store = [buildah, "--root", str(folder / "store"), "--runroot", str(folder / "run"), "--storage-driver", "vfs"]
     base(folder / "base", store)
-    context = folder / "context"
-    copied(context)
-    wheels(context / "wheels")
-    words(
-        *store, "build", "--isolation", "chroot", "--format", "docker", "--layers=false",
-        "--build-arg", "BASE=localhost/base", "--build-arg", "PIP_NO_INDEX=1",
-        "-f", str(context / "packaging/container/Containerfile"), "-t", "connector", str(context),
-    )  # fmt: skip
-    made = words(*store, "from", "--pull-never", "localhost/connector")
-    about = json.loads(words(*store, "inspect", "--type", "image", "localhost/connector"))
-    return Image(Path(words(*store, "mount", made)), about["Docker"]["config"])
+    return store
+
+
+def clone(folder: Path) -> Path:
+    """A checkout to build from, with the wheels of both locks in it."""
+    copied(folder / "context")
+    wheels(folder / "context" / "wheels")
+    return folder / "context"
+
+
+def podman(folder: Path, run: Path) -> Path:
+    """A folder with a `podman`: the real one, over the store in `folder`, that builds offline.
+
+    `run` is where it keeps what is of now; it wants a short name for that.
+
+    It runs in a container itself, as tests may: with runc, since crun wants one kind of control groups only, and within
+    the limits of its surroundings.
+    """
+    settings = folder / "containers.conf"
+    settings.write_text(
+        '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+        f'[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+        f'tmp_dir = "{folder}/tmp"\nvolume_path = "{folder}/volumes"\n'
+    )
+    program("runc", hint="apt-get install runc")
+    real = shlex.join(
+        [
+            program("podman", hint="apt-get install podman"),
+            *("--root", str(folder / "store"), "--runroot", str(run), "--storage-driver", "vfs"),
+        ]
+    )
+    script = folder / "bin" / "podman"
+    script.parent.mkdir()
+    script.write_text(
+        f"#!/bin/sh\nexport CONTAINERS_CONF={settings}\nfirst=$1\nshift\n"
+        f'[ "$first" != build ] || set -- {shlex.join(OFFLINE)} "$@"\nexec {real} "$first" "$@"\n'
+    )
+    script.chmod(0o755)
+    return script.parent
 
 
 def base(folder: Path, store: Sequence[str]) -> None:

@@ -25,6 +25,8 @@ REQUIRED = {"Name", "FullName", "AppId", "HostName", "Url"}
 SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
+CONNECTORS = {"SecureScoreConnector", "SecureScoreConnectorPush"}
+"""The function app, and whatever sender the codeless connector is deployed for."""
 HOSTILE = ("Dropped", "ControlRegressed", "ControlStateAsserted", "MassChange", "UnitRemoved")
 """The rules that may tell of somebody who impairs defences; the others tell of Microsoft, a target or the connector."""
 
@@ -165,10 +167,10 @@ def queried() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("name", queried())
 def test_tables_are_named_as_they_are_read(name: str) -> None:
     document = queried()[name]
-    (connector,) = document["requiredDataConnectors"]
-    assert connector["connectorId"] == "SecureScoreConnector"
+    ours = {one["connectorId"]: one["dataTypes"] for one in document["requiredDataConnectors"]}
+    assert set(ours) == CONNECTORS, "either of them brings the rows"
     read = set(re.findall(r"\b(SecureScore(?:Daily|Inventory|Change|Health))(?:_CL|\(\))", document["query"]))
-    assert set(connector["dataTypes"]) == {f"{table}_CL" for table in read}
+    assert [set(types) for types in ours.values()] == [{f"{table}_CL" for table in read}] * len(ours)
 
 
 def queries() -> dict[str, str]:

@@ -109,4 +109,6 @@ def test_connectors_are_registered() -> None:
         json.loads(text) for name, text in tree().items() if name.endswith(("_FunctionApp.json", "Definition.json"))
     ]
     ids = {page.get("id") or page["properties"]["connectorUiConfig"]["id"] for page in pages}
-    assert set(registered) == shown == ids
+    documents = [*sentinel_content.rules().values(), *sentinel_content.hunts().values()]
+    wanted = {connector["connectorId"] for one in documents for connector in one["requiredDataConnectors"]}
+    assert set(registered) == shown == ids == wanted

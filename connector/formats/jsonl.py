@@ -4,12 +4,11 @@ The only module that knows of a faster JSON library (orjson, the extra `[fast]`)
 where the two might differ by a byte, or in what they refuse, it does the work, so that nobody can tell from what is
 written which of them a host has. What differs, and how it is noticed: floats below 0.0001 and U+007F by looking for
 them in what was written, integers beyond 64 bits and lone surrogates because the library refuses them, and NaN, which
-it would write as null, by the bytes that the number has in `marshal`. (A UUID or an Enum is no JSON; none comes here.)
+it would write as null, by counting: each null must be a None. (A UUID or an Enum is no JSON; none comes here.)
 """
 
 import codecs
 import json
-import marshal
 import re
 from collections.abc import Callable
 from typing import Any
@@ -49,19 +48,30 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 _ESCAPED = "securescore.json"
 codecs.register_error(_ESCAPED, _escaped)
 _small = re.compile(rb"e-[5-9](?:[,}\]]|\Z)").search
-_infinite = re.compile(rb"[\xf0-\xff][\x7f\xff]").search
-"""The upper end of a NaN or an infinity, as IEEE 754 has it (little-endian). No text in UTF-8 holds these bytes."""
 
 
-def _has_infinite(value: Any) -> bool:
-    """Whether a NaN or an infinity is in a value; True as well for some that hold none, and for what is no JSON."""
-    try:
-        found = marshal.dumps(value, 2)
-    except ValueError:
-        return True
-    return (b"\x7f" in found or b"\xff" in found) and _infinite(found) is not None
+def _are_none(nulls: int, value: Any) -> bool:
+    """Whether so many nulls, as were written of a value, are all a None of it.
+
+    Level by level, as most of them are near the top: with the last one the search is over. False as well where a text
+    says null.
+    """
+    levels: list[Any] = [[value]]
+    for each in levels:
+        for inner in each.values() if type(each) is dict else each:
+            if type(inner) is str:  # as most are
+                continue
+            if inner is None:
+                nulls -= 1
+                if not nulls:
+                    return True
+            elif type(inner) in _HOLD:
+                levels.append(inner)
+    return False
 
 
+_HOLD = frozenset({dict, list, tuple})
+"""What the library takes for an object or an array: no subclass of them."""
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19
 """So many digits may be too many for 64 bits: where a number begins, not within a hash or behind a point."""
@@ -90,7 +100,7 @@ def faster(library: Any) -> tuple[Dumps, Loads, SoundOctets]:
             return None
         if b"0.0000" in raw or b"\x7f" in raw or _small(raw):
             return None
-        if b"null" in raw and _has_infinite(value):
+        if b"null" in raw and not _are_none(raw.count(b"null"), value):
             return None
         return raw if raw.isascii() else raw.decode().encode("ascii", _ESCAPED)
 

@@ -53,6 +53,14 @@ def test_nan_is_refused(dumps: Any, number: float) -> None:
             dumps(value)
 
 
+def test_nan_is_refused_whatever_nulls_stand_before_and_behind_it() -> None:
+    for hidden in (float("nan"), [None, float("inf")], {"null": float("nan")}, ("null", {"x": [[float("-inf")]]})):
+        for value in ([None, hidden, None], {"a": None, "b": hidden, "c": {"d": None}}, (hidden, "null", None)):
+            with pytest.raises(ValueError):
+                FAST_DUMPS(value)
+            assert FAST_SOUND(value) is None
+
+
 @given(VALUES)
 def test_the_faster_library_writes_the_same_bytes_and_refuses_the_same(value: Any) -> None:
     assert came(FAST_DUMPS, value) == came(jsonl.pure_dumps, value)

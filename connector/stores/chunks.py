@@ -28,7 +28,8 @@ Key = bytes | str
 """An id as it is indexed: the 16 octets of a UUID; any other text as it is, or in octets where it is no Unicode."""
 
 _UUID_OCTETS = 16
-_UUID_TEXT = 36
+_is_uuid = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+"""In the one spelling that its octets give back."""
 
 
 class Row(NamedTuple):
@@ -96,13 +97,8 @@ def lines_of(body: bytes, count: int) -> list[bytes]:
 
 def key_of(event_id: str) -> Key:
     """Different for different ids."""
-    if len(event_id) == _UUID_TEXT:
-        try:
-            raw = bytes.fromhex(event_id.replace("-", ""))
-        except ValueError:
-            raw = b""
-        if len(raw) == _UUID_OCTETS and id_of(raw) == event_id:
-            return raw
+    if _is_uuid(event_id):
+        return bytes.fromhex(event_id.replace("-", ""))
     try:
         event_id.encode()
     except UnicodeEncodeError:

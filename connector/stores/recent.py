@@ -5,6 +5,7 @@ numbers that are never used twice; then what is found here is what is stored, an
 a value: nobody alters one that he has given or was given.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
@@ -22,7 +23,7 @@ class Recent(Generic[_K]):
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._left = max_bytes
-        self._events: dict[_K, tuple[Event, int]] = {}
+        self._events: OrderedDict[_K, tuple[Event, int]] = OrderedDict()  # a dict walks over all it gave up before
 
     def keep(self, events: Iterable[tuple[_K, Event, int]]) -> None:
         """Each with its number and the octets of its JSON."""
@@ -31,7 +32,7 @@ class Recent(Generic[_K]):
             self._events[number] = event, size
             self._left -= size
         while self._left < 0:
-            _, size = self._events.pop(next(iter(self._events)))
+            _, (_, size) = self._events.popitem(last=False)
             self._left += size
 
     def get(self, number: _K) -> Event | None:

@@ -26,7 +26,7 @@ def all_with_own_place(batch: Batch, with_own_place: frozenset[str]) -> bool:
 
 def left_out_whole(batch: Batch, with_own_place: frozenset[str]) -> list[Pending]:
     """What a receipt left out of tenants with a place of their own that took nothing, while others were taken."""
-    if not batch.moved:
+    if not (with_own_place and batch.left and batch.moved):
         return []
     answered = {p.event.entry for p in batch.pending if batch.answered(p)}
     return [p for p in batch.left if p.event.entry in with_own_place - answered]

@@ -542,7 +542,7 @@ class Delivery:
 
     def _part_suspects(self, batch: Batch) -> None:
         """Others were taken: what failed was the place of each tenant under suspicion. Or it was theirs: an outage."""
-        taken = {p.event.entry for p in batch.pending if batch.answered(p)}
+        taken = {p.event.entry for p in batch.pending if batch.answered(p)} if self._suspects else set()
         if not taken:
             return
         if not taken <= self._suspects.keys():

@@ -7,6 +7,8 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import islice
+from operator import is_not
 from typing import Any
 
 from connector.formats import jsonl
@@ -61,9 +63,9 @@ def encode(
 def _behind(found: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, Any] | None:
     """What stands behind the payload's own keys in an envelope; None where they are not there as they were."""
     own = list(payload)
-    if not own or list(found)[: len(own)] != own or any(found[key] is not payload[key] for key in own):
+    if not own or list(found)[: len(own)] != own or any(map(is_not, found.values(), payload.values())):
         return None
-    return {key: value for key, value in found.items() if key not in payload}
+    return dict(islice(found.items(), len(own), None))
 
 
 def _is_flat(fields: object) -> bool:

@@ -12,10 +12,12 @@ from functools import lru_cache
 
 from connector.language.choice import language
 from connector.language.spoken import Language
+from connector.model import PORTAL
 
 NESTED = 3
 """So deep a sentence may stand in another one."""
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_COUNT = r"\d{1,9} (?:passed|failed|skipped|unsupported)"
 _NUMBER = r"[-+]?\d{1,15}(?:\.\d{1,15})?|unknown"
 _KINDS: Mapping[str, str] = {
     "n": r"\d{1,9}",
@@ -25,6 +27,8 @@ _KINDS: Mapping[str, str] = {
     "moment": r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.]*Z",
     "state": r"\w+",
     "answer": "yes|no",
+    "counts": rf"{_COUNT}(?:, {_COUNT}){{0,3}}|no counts|[a-z]{{1,30}}",
+    "portal": "|".join(map(re.escape, PORTAL.values())),
 }
 """What may stand at a placeholder, by the first word of its name; anything may at the others."""
 
@@ -80,6 +84,21 @@ def _group(speak: Language, value: str) -> str:
     return next((said for kind in ("category", "service", "tier") if (said := speak.word(kind, value)) != value), value)
 
 
+def _counts(speak: Language, value: str) -> str:
+    """How many controls of a standard are in which state; without counts, the state of the standard itself."""
+    if value == "no counts":
+        return speak.text("compliance.no_counts")
+    if not value[0].isdecimal():
+        return speak.word("compliance", f"state_{value}").removeprefix("state_")
+    counted = (each.split(" ") for each in value.split(", "))
+    return ", ".join(speak.text(f"compliance.{word}", n=int(n)) for n, word in counted)
+
+
+def _portal(speak: Language, value: str) -> str:
+    """A state as the portal calls it."""
+    return next((speak.word("state", code) for code, words in PORTAL.items() if words == value), value)
+
+
 _RENDERED: Mapping[str, Callable[[Language, str], str]] = {
     "percent": lambda speak, value: speak.percent(None if value == "unknown %" else float(value.removesuffix(" %"))),
     "day": lambda speak, value: speak.day(value),
@@ -87,6 +106,8 @@ _RENDERED: Mapping[str, Callable[[Language, str], str]] = {
     "state": lambda speak, value: speak.word("state", value),
     "answer": lambda speak, value: speak.text(f"word.{value}"),
     "group": _group,
+    "counts": _counts,
+    "portal": _portal,
 }
 
 

@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 import yaml
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.language.choice import LANGUAGES, language
 from connector.language.retold import _recognised, retold, retold_cause
+from connector.model import Day, StateUpdate, Version
+from connector.observe.baseline import Judged
+from connector.observe.notices import baseline_deviation
 
 ENGLISH = language("en")
 GOLDEN = Path(__file__).parents[2] / "golden"
-NOT_OF_REPORTS = (
-    *("Heartbeat: ", "Problem: ", "Compliance with "),
-    *("Control mdo_safelinks: ", "Control scid_2010: ", "Control Enable MFA: "),
-)
-"""Summaries of events that no report shows in their words, and that stay English in a mail."""
+OF_ITSELF = ("Heartbeat: ", "Problem: ")
+"""What the connector says of itself reads as in its log, in a mail, too."""
 
 
 def sentences(value: Any) -> Iterator[str]:
@@ -38,7 +39,7 @@ def sentences(value: Any) -> Iterator[str]:
 def test_every_sentence_of_the_situations_is_recognised() -> None:
     found = {one for file in GOLDEN.rglob("*.yaml") for one in sentences(yaml.safe_load(file.read_text("utf-8")))}
     assert len(found) > 70
-    unknown = [one for one in found if _recognised(one, 0) is None and not one.startswith(NOT_OF_REPORTS)]
+    unknown = [one for one in found if _recognised(one, 0) is None and not one.startswith(OF_ITSELF)]
     assert unknown == [], "give them a text in the group `said` of every language"
 
 
@@ -84,6 +85,52 @@ def test_numbers_days_and_codes_are_those_of_the_language(sentence: str, told: s
 )
 def test_a_cause_and_its_evidence_are_told_apart(said: str, told: str) -> None:
     assert retold_cause(language("de"), said) == told
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Control A: B: 6.0 of 8.0 points (75 %)", "Kontrolle A: B: 6,0 von 8,0 Punkten (75,00 %)"),
+        ("Control A: unknown of 8.0 points", "Kontrolle A: unbekannt von 8,0 Punkten"),
+        (
+            "Compliance with PCI DSS 4: 1200 passed, 3 failed",
+            "Einhaltung von PCI DSS 4: 1.200 bestanden, 3 nicht bestanden",
+        ),
+        ("Compliance with PCI DSS 4: unsupported", "Einhaltung von PCI DSS 4: nicht unterstützt"),
+        ("Compliance with PCI DSS 4: newword", "Einhaltung von PCI DSS 4: newword"),
+        (
+            "Compliance with CIS: 2 changed: 1 failed, 9 unsupported → no counts",
+            "Einhaltung von CIS: 2 geändert: 1 nicht bestanden, 9 nicht unterstützt → keine Zahlen",
+        ),
+        ("Compliance with NIST added, 5 skipped", "Einhaltung von NIST hinzugekommen, 5 übersprungen"),
+        ("Compliance with NIST removed", "Einhaltung von NIST entfallen"),
+    ],
+)
+def test_readings_of_controls_and_standards(said: str, told: str) -> None:
+    assert retold(language("de"), said).replace("\N{NO-BREAK SPACE}", " ") == told
+
+
+STATE = StateUpdate("ThirdParty", "2026-11-01T00:00:00Z", "a@b", "c")
+DEVIATIONS = [
+    Judged("baseline_full", "A: B", "gold (EU)", met=False, threshold=10.0, value=3.0),
+    Judged("baseline_full", "A", None, met=False, threshold=None, value=3.0),
+    Judged("baseline_declared", "A", "gold", met=False, wanted="Reviewed", state=STATE),
+    Judged("baseline_not_declared", "A", "gold", met=False, state=STATE, excused="2026-12-31"),
+    Judged("baseline_percent_min", "", "gold", met=False, threshold=70.0, value=42.5, excused="2026-12-31"),
+    Judged("baseline_measured_percent_min", "", "gold", met=False, threshold=70.0, value=42.5),
+]
+
+
+@pytest.mark.parametrize("why", [None, "met", "excused", "not_asked", "not_scored"])
+@pytest.mark.parametrize("one", DEVIATIONS, ids=lambda one: one.kind)
+def test_every_sentence_about_a_baseline_is_told_in_every_language(one: Judged, why: str | None) -> None:
+    version = Version(Day("id", "2026-11-22", 0.0, 120.0, {}), "hash")
+    judged = evolve(one, excused="2026-12-31") if why == "excused" else one
+    summary = baseline_deviation(judged, why, version, None).data["summary"]
+    told = {code: retold(language(code), summary) for code in LANGUAGES}
+    assert all(said != summary for code, said in told.items() if code != "en"), summary
+    assert all("Baseline" not in said for code, said in told.items() if code not in ("en", "da", "de", "it", "nl"))
+    assert all(not one.standard or one.standard in said for said in told.values())
 
 
 def test_words_of_others_stay_as_they_are() -> None:

@@ -3,6 +3,7 @@
 No fixtures and no fakes: those live beside the tests that use them.
 """
 
+import gc
 import hashlib
 import ipaddress
 import os
@@ -61,19 +62,48 @@ LONG = frozenset(
 )
 
 
+def _file(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).as_posix()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files of which no test would be left are not even imported: each worker collects everything for itself."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    file = _file(collection_path)
+    none_left = {
+        "not long": file in LONG,
+        "long": file not in LONG and not any(name.startswith(f"{file}::") for name in LONG),
+    }
+    return none_left.get(config.option.markexpr) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
     for item in items:
-        file = item.path.relative_to(here).as_posix()
+        file = _file(item.path)
         if file in LONG or f"{file}::{getattr(item, 'originalname', item.name)}" in LONG:
             item.add_marker(pytest.mark.long)
 
 
+def pytest_collection_finish() -> None:
+    """What was collected stays for good: the garbage collector need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 # Examples differ from run to run while one works; in CI a failure must come from the change, not from luck.
 # SECURESCORE_FUZZ=20 looks at twenty times as many examples of every property, and then at others each time.
-FUZZ = int(os.environ.get("SECURESCORE_FUZZ", "1"))
-settings.register_profile("dev", deadline=None, max_examples=100 * FUZZ)
-settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=FUZZ == 1, print_blob=True)
+# `make test` looks at a quarter of the examples, `make check` at all.
+FUZZ = float(os.environ.get("SECURESCORE_FUZZ", "1"))
+
+
+def examples(number: int) -> int:
+    """So many examples of a property, times SECURESCORE_FUZZ."""
+    return max(5, round(number * FUZZ))
+
+
+settings.register_profile("dev", deadline=None, max_examples=examples(100))
+settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=FUZZ <= 1, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # What a shell may carry and a test must not depend on.
@@ -84,6 +114,10 @@ for _name in (
     *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"),
 ):
     os.environ.pop(_name, None)
+
+# With it, every worker would rewrite the asserts of all files, and every program that a test starts compile ours, anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A zone that is neither UTC nor whole hours: local time that is taken for UTC shows at once.
 os.environ["TZ"] = "TST-05:45"

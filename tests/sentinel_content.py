@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from connector.mapping.load import load_mapping
 from connector.model import STREAMS
 from sinks.sentinel import OPTIONS
+from tests.golden import samples
 
 ROOT = Path(__file__).parents[1]
 CONTENT = ROOT / "packaging" / "azure" / "sentinel"
@@ -24,7 +24,7 @@ ADDED_COLUMNS = {"TenantId": "string", "Type": "string", "_ResourceId": "string"
 @cache
 def tables() -> dict[str, dict[str, str]]:
     """Table → column → type: what the data collection rule declares, out of mappings/sentinel.yaml."""
-    found = load_mapping("sentinel")
+    found = samples.mapping("sentinel")
     return {
         stream_name.removeprefix("Custom-"): found.columns(stream)
         for stream, stream_name in OPTIONS["streams"].default.items()

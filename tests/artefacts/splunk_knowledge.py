@@ -10,10 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from connector.mapping.load import load_mapping
-from connector.mapping.render import Mapping as RecordMapping
 from connector.model import Event
 from tests.artefacts.spl import Model, Row, World, compiled, row_of
+from tests.golden import samples
 
 KNOWLEDGE = Path(__file__).parents[2] / "packaging" / "splunk" / "knowledge"
 Conf = dict[str, dict[str, str]]
@@ -65,17 +64,12 @@ def lookup(name: str, lookups: Path) -> Callable[[Mapping[str, Any]], Mapping[st
     return find
 
 
-@cache
-def mapping() -> RecordMapping:
-    return load_mapping("splunk")
-
-
 def world(events: Iterable[Event], lookups: Path, now: datetime, indexed: datetime | None = None) -> World:
     """Events as the index would hold them at a moment, with the fields that props.conf adds."""
     props, known = conf("props.conf"), {name: lookup(name, lookups) for name in conf("transforms.conf")}
     rows = []
     for event in events:
-        envelope = dict(mapping().render(event).payload)  # type: ignore[arg-type]
+        envelope = dict(samples.mapping("splunk").render(event).payload)  # type: ignore[arg-type]
         at = indexed or datetime.fromisoformat(event.data["observed_at"])
         rows.append(enriched(row_of(envelope, at.timestamp()), props, known))
     return World(rows, macros(), known, now.astimezone(UTC).timestamp(), {"ms_securescore_instances": []}, models())

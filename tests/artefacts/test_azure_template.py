@@ -16,10 +16,10 @@ from jsonschema.validators import extend
 
 from connector.config.values import Config
 from connector.homes.functions import configuration
-from connector.mapping.load import load_mapping
 from connector.model import STREAMS
 from sinks.sentinel import OPTIONS
 from tests.artefacts.arm import GROUP, SUBSCRIPTION, Deployment, Wrong
+from tests.golden import samples
 
 AZURE = Path(__file__).parents[2] / "packaging" / "azure"
 FILE = AZURE / "azuredeploy.json"
@@ -297,7 +297,7 @@ def test_a_misspelt_property_is_found() -> None:
 
 def test_the_columns_are_those_of_the_mapping() -> None:
     """One list a stream, shared by table and rule, equal to sentinel.yaml in names, types and order."""
-    wanted = {s: [{"name": n, "type": t} for n, t in load_mapping("sentinel").columns(s).items()] for s in STREAMS}
+    wanted = {s: [{"name": n, "type": t} for n, t in samples.mapping("sentinel").columns(s).items()] for s in STREAMS}
     if os.environ.get("SECURESCORE_REWRITE") == "1":
         TEMPLATE["variables"]["columns"] = wanted
         text = json.dumps(TEMPLATE, indent=2)
@@ -307,7 +307,7 @@ def test_the_columns_are_those_of_the_mapping() -> None:
 
 
 def test_streams_tables_and_flows_are_those_the_sink_sends_to() -> None:
-    columns = {s: load_mapping("sentinel").columns(s) for s in STREAMS}
+    columns = {s: samples.mapping("sentinel").columns(s) for s in STREAMS}
     (rule,) = of_type("defaults", "Microsoft.Insights/dataCollectionRules")
     found = rule["properties"]
     assert rule["kind"] == "Direct"

@@ -152,6 +152,7 @@ def test_the_tests_that_make_test_leaves_out_are_there_and_make_check_runs_them(
     targets = (ROOT / "Makefile").read_text()
     assert targets.count('-m "not long"') == 1
     assert targets.count("-m long") == 1
+    assert "SECURESCORE_FUZZ=$${SECURESCORE_FUZZ:-1} $(MAKE) --no-print-directory test" in targets, "all examples"
 
 
 def test_make_says_what_to_do_without_a_suitable_python(tmp_path: Path) -> None:

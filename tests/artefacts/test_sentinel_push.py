@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from connector.mapping.load import load_mapping
 from sinks.sentinel import OPTIONS
 from tests.artefacts.arm import Deployment
+from tests.golden import samples
 
 FOLDER = Path(__file__).parents[2] / "packaging" / "azure" / "sentinel"
 PUSH: dict[str, Any] = runpy.run_path(str(FOLDER / "push.py"))
@@ -70,7 +70,7 @@ def test_tables_and_streams_are_those_that_the_sink_sends_to() -> None:
     assert set(rule["streamDeclarations"]) == set(STREAMS.values())
     assert {flow["streams"][0] for flow in rule["dataFlows"]} == set(STREAMS.values())
     assert {f"Custom-{name}" for name in PUSH["tables"]()} == set(STREAMS.values())
-    mapping = load_mapping("sentinel")
+    mapping = samples.mapping("sentinel")
     for stream, name in STREAMS.items():
         columns = {one["name"] for one in rule["streamDeclarations"][name]["columns"]}
         assert columns, stream

@@ -12,17 +12,17 @@ from connector.model import Version
 from connector.observe import totals
 from connector.observe.memory import Memory
 from tests.artefacts.spl import Row, World, filled, number, split
-from tests.artefacts.splunk_knowledge import dashboards, mapping, query, world
+from tests.artefacts.splunk_knowledge import dashboards, query, world
 from tests.artefacts.splunk_month import AZURE, CONTOSO, FABRIKAM, LAB, LATE, NAMES, NOW, PROD, SHOP, month
+from tests.golden import samples
 
-MONTH = month()
 DASHBOARDS = dashboards()
 TARGET = 70
 
 
 @pytest.fixture(scope="module")
 def index(lookups: Path) -> World:
-    return world(MONTH.events, lookups, NOW)
+    return world(month().events, lookups, NOW)
 
 
 CHOSEN = {"tenant": "*", "unit": "Microsoft 365", "category": "*", "state": "*", "control": "", "transition": "*"}
@@ -33,7 +33,7 @@ def run(index: World, dashboard: str, source: str, **given: str) -> list[Row]:
 
 
 def versions(tenant: str) -> dict[str, Version]:
-    return dict(MONTH.graph[tenant].versions())
+    return dict(month().graph[tenant].versions())
 
 
 def newest(memory: Memory) -> Version:
@@ -73,7 +73,7 @@ def test_all_tenants_are_weighted_and_none_is_forgotten_on_a_day_it_has_not_told
     for row in rows:
         whole = 100 * together(date(row)) / together(date(row), "max_score")
         assert row["Percent"] == pytest.approx(whole, abs=0.006), date(row)
-    assert date(rows[-1]) == newest(MONTH.graph[CONTOSO]).day.day > newest(MONTH.graph[FABRIKAM]).day.day
+    assert date(rows[-1]) == newest(month().graph[CONTOSO]).day.day > newest(month().graph[FABRIKAM]).day.day
 
 
 def test_the_overview_says_what_all_have_and_what_is_still_to_win(index: World) -> None:
@@ -81,7 +81,7 @@ def test_the_overview_says_what_all_have_and_what_is_still_to_win(index: World) 
     points, most = together(), together(kind="max_score")
     assert row["Gap"] == pytest.approx(100 * points / most - TARGET, abs=0.006)
     assert row["Open"] == pytest.approx(most - points, abs=0.006)
-    sums = [totals.of_day(newest(MONTH.graph[tenant]), MONTH.profiles)["points"]["asserted"] for tenant in NAMES]
+    sums = [totals.of_day(newest(month().graph[tenant]), month().profiles)["points"]["asserted"] for tenant in NAMES]
     assert row["Share"] == pytest.approx(100 * sum(sums) / points, abs=0.06)
 
 
@@ -100,7 +100,7 @@ def test_tenants_as_they_are_now_and_how_they_moved(index: World, dashboard: str
 
 
 def test_the_cloud_stands_beside_and_is_never_added(index: World) -> None:
-    aggregate = next(memory for unit, memory in MONTH.cloud.items() if unit.kind == "aggregate")
+    aggregate = next(memory for unit, memory in month().cloud.items() if unit.kind == "aggregate")
     rows = {row["Tenant"]: row for row in run(index, "securescore_overview", "ds_table")}
     assert rows["contoso"]["Cloud"] == round(newest(aggregate).day.percent or 0.0, 2)
     assert "Cloud" not in rows["fabrikam"]
@@ -122,7 +122,7 @@ def test_bars_and_courses_of_tenants(index: World) -> None:
 
 
 def test_groups_services_and_counts_are_those_of_the_newest_telling(index: World) -> None:
-    sums: list[dict[str, Any]] = [totals.of_day(newest(MONTH.graph[tenant]), MONTH.profiles) for tenant in NAMES]
+    sums: list[dict[str, Any]] = [totals.of_day(newest(month().graph[tenant]), month().profiles) for tenant in NAMES]
     kinds = {row["Points"]: row["Controls"] for row in run(index, "securescore_posture", "ds_kinds")}
     for word, key in (("Full points", "full"), ("A part", "partial"), ("None", "zero")):
         assert kinds.get(word, 0) == sum(each["controls"][key] for each in sums), word
@@ -154,7 +154,7 @@ def test_points_to_win_by_category_and_by_cost(index: World) -> None:
     wanted, costs = dict[str, float](), dict[str, float]()
     for tenant in NAMES:
         for name, control in sorted(versions(tenant).items())[-2][1].day.controls.items():
-            profile = MONTH.profiles[name]
+            profile = month().profiles[name]
             missing = (profile.max_score or 0.0) - (control.score or 0.0)
             wanted[control.category] = wanted.get(control.category, 0.0) + missing
             costs[profile.implementation_cost] = costs.get(profile.implementation_cost, 0.0) + missing
@@ -165,13 +165,13 @@ def test_points_to_win_by_category_and_by_cost(index: World) -> None:
 
 
 def test_what_moved_is_the_sum_of_what_was_told(index: World) -> None:
-    told = [e for e in MONTH.events if e.type == "score.changed" and not e.data.get("unit")]
+    told = [e for e in month().events if e.type == "score.changed" and not e.data.get("unit")]
     (row,) = run(index, "securescore_changes", "ds_points")
     assert row["Points"] == pytest.approx(sum(e.data["delta"] for e in told), abs=0.006)
     assert len(run(index, "securescore_changes", "ds_transitions")) == len(told)
-    assert all(e.data["unit"]["kind"] for e in MONTH.events if e.data.get("unit"))
+    assert all(e.data["unit"]["kind"] for e in month().events if e.data.get("unit"))
     (prod,) = run(index, "securescore_changes", "ds_points", unit="contoso-prod")
-    mine = [e for e in MONTH.events if e.type == "score.changed" and (e.data.get("unit") or {}).get("id") == PROD.id]
+    mine = [e for e in month().events if e.type == "score.changed" and (e.data.get("unit") or {}).get("id") == PROD.id]
     assert prod["Points"] == pytest.approx(sum(e.data["delta"] for e in mine), abs=0.006)
 
 
@@ -179,11 +179,11 @@ def test_subscriptions_as_they_are_now_weakest_first(index: World) -> None:
     rows = run(index, "securescore_cloud", "ds_units_now", unit="*")
     assert [row["Subscription"] for row in rows] == ["contoso-shop", "contoso-prod"], "what is gone is gone"
     for row, unit in zip(rows, (SHOP, PROD), strict=True):
-        day = newest(MONTH.cloud[unit]).day
+        day = newest(month().cloud[unit]).day
         assert row["Percent"] == round(day.percent or 0.0, 2)
         assert row["Points to win"] == pytest.approx((day.max_score or 0.0) - (day.score or 0.0), abs=0.006)
         assert row["As of"] == day.day
-    aggregate = next(memory for unit, memory in MONTH.cloud.items() if unit.kind == "aggregate")
+    aggregate = next(memory for unit, memory in month().cloud.items() if unit.kind == "aggregate")
     (whole,) = run(index, "securescore_cloud", "ds_whole")
     assert whole["Percent"] == round(newest(aggregate).day.percent or 0.0, 2)
     course = run(index, "securescore_cloud", "ds_percent")
@@ -197,7 +197,7 @@ def test_subscriptions_as_they_are_now_weakest_first(index: World) -> None:
 def test_controls_of_the_cloud_are_sums_over_subscriptions(index: World) -> None:
     wanted = dict[str, list[float]]()
     for unit in (PROD, SHOP):
-        day = sorted(MONTH.cloud[unit].versions().items())[-2][1].day
+        day = sorted(month().cloud[unit].versions().items())[-2][1].day
         for control in day.controls.values():
             sums = wanted.setdefault(control.name, [0.0, 0.0, 0.0])
             for place, value in enumerate((control.score, control.max_score, control.count)):
@@ -220,8 +220,8 @@ def test_compliance_is_what_was_told_last(index: World) -> None:
 def test_the_age_of_the_data_is_that_of_the_newest_day(index: World) -> None:
     rows = {(row["Tenant"], row["Score"]): row for row in run(index, "securescore_health", "ds_age")}
     for tenant, name in NAMES.items():
-        assert rows[name, "Microsoft 365"]["Newest day"] == newest(MONTH.graph[tenant]).day.day
-    assert rows[AZURE, "contoso-prod"]["Newest day"] == newest(MONTH.cloud[PROD]).day.day
+        assert rows[name, "Microsoft 365"]["Newest day"] == newest(month().graph[tenant]).day.day
+    assert rows[AZURE, "contoso-prod"]["Newest day"] == newest(month().cloud[PROD]).day.day
 
 
 # ------------------------------------------------------------------------------------------------------ what it costs
@@ -261,12 +261,12 @@ def test_another_tenant_costs_a_page_nothing(index: World) -> None:
 
 def test_every_field_that_matters_lies_within_what_splunk_extracts() -> None:
     """KV_MODE=json looks at the first 5,000 bytes; contributions alone may lie beyond: pages read them by `spath`."""
-    many = [event for event in MONTH.events if event.type in ("score.changed", "score.observed")]
+    many = [event for event in month().events if event.type in ("score.changed", "score.observed")]
     assert many
     for event in many:
         parts = [{"control": f"scid_{n}", "kind": "moved", "delta": 1.0, "cause": {"label": "x"}} for n in range(300)]
         data = {**event.data, **({"contributions": parts} if event.type == "score.changed" else {})}
-        envelope: Any = mapping().render(evolve(event, data=data)).payload
+        envelope: Any = samples.mapping("splunk").render(evolve(event, data=data)).payload
         payload: dict[str, Any] = envelope["event"]
         *fields, last = payload
         at = len(json.dumps({key: payload[key] for key in fields}))

@@ -15,7 +15,6 @@ import pytest_asyncio
 
 from connector.config.values import AuthConfig, NetworkConfig
 from connector.errors import ConfigError, Denied, Unavailable
-from connector.mapping.load import load_mapping
 from connector.model import Digest, Record
 from connector.options import TYPES
 from connector.testing.sink_contract import SinkContract, accepted, record
@@ -109,7 +108,7 @@ async def far() -> AsyncIterator[FarEnd]:
 
 
 def event(name: str, changes: dict[str, Any] | None = None) -> Record:
-    return load_mapping("mail").render(samples.event(name, changes))
+    return samples.mapping("mail").render(samples.event(name, changes))
 
 
 def batch(*numbers: int) -> list[Record]:

@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 
 from attrs import Factory, define
 
@@ -30,6 +31,17 @@ def whole(body: bytes, head: bytes = HEAD) -> bytes:
 def says(answer: bytes) -> Way:
     async def way(_request: bytes, out: asyncio.StreamWriter) -> None:
         out.write(answer)
+        await out.drain()
+
+    return way
+
+
+def says_at_length(make: Callable[[], bytes]) -> Way:
+    """An answer of megabytes: made when it is asked for, not by everything that imports this file."""
+    made = cache(make)
+
+    async def way(_request: bytes, out: asyncio.StreamWriter) -> None:
+        out.write(made())
         await out.drain()
 
     return way
@@ -97,19 +109,22 @@ async def cuts(_request: bytes, out: asyncio.StreamWriter) -> None:
     out.transport.abort()
 
 
+def wide() -> bytes:
+    return b'{"text":"ok","code":0,"x":[' + b",".join([b'{"":0}'] * 2_390_000) + b"]}"
+
+
 async def is_silent(_request: bytes, _out: asyncio.StreamWriter) -> None:
     await asyncio.sleep(MAX_S)
 
 
 DEEP = b"[" * 30_000 + b"]" * 30_000
-WIDE = b'{"text":"ok","code":0,"x":[' + b",".join([b'{"":0}'] * 2_390_000) + b"]}"
 GZIP = b"Content-Encoding: gzip\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 
 WAYS: Mapping[str, Way] = {
     "endless body": without_end(HEAD + CHUNKED, chunks),
     "gzip bomb": without_end(HEAD + GZIP + CHUNKED, bomb),
-    "sixteen megabytes of values": says(whole(gzip.compress(WIDE, 9), HEAD + GZIP)),
+    "sixteen megabytes of values": says_at_length(lambda: whole(gzip.compress(wide(), 9), HEAD + GZIP)),
     "deep JSON": raw(DEEP),
     "terminal escapes and a forged log line": status("503 Busy", json.dumps({"text": FORGED, "code": 9}).encode()),
     "forged words of a success": hec(text=FORGED),
@@ -117,8 +132,12 @@ WAYS: Mapping[str, Way] = {
     "the request as an error": reflects,
     "an ackId of 4,200 digits": raw(b'{"text":"Success","code":0,"ackId":' + b"9" * 4200 + b"}"),
     "a negative ackId": hec(ackId=-1),
-    "as many values as are read": raw(json.dumps({"value": [], **{str(n): n for n in range(740_000)}}).encode()),
-    "900,000 acknowledgements": raw(json.dumps({"acks": {str(n): True for n in range(900_000)}}).encode()),
+    "as many values as are read": says_at_length(
+        lambda: whole(json.dumps({"value": [], **{str(n): n for n in range(740_000)}}).encode())
+    ),
+    "900,000 acknowledgements": says_at_length(
+        lambda: whole(json.dumps({"acks": {str(n): True for n in range(900_000)}}).encode())
+    ),
     "a huge number of a bad event": status(
         "400 Bad", b'{"text":"x","code":6,"invalid-event-number":' + b"9" * 4000 + b"}"
     ),

@@ -9,9 +9,9 @@ from attrs import Factory, define, evolve
 
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore, Outcome
-from connector.mapping.load import load_mapping
 from connector.model import Receipt, Record, accept_all
 from connector.ports import Clock
+from tests.golden import samples
 
 Behaviour = Callable[[Sequence[Record]], Receipt]
 """Answers a batch; may raise what a sink raises."""
@@ -43,7 +43,7 @@ class FakeSink:
 def delivery(store: Any, sink: Any, clock: Clock, *, wants: Filter | None = None, **fields: Any) -> Delivery:
     """A loop with CloudEvents as its mapping and dice that always fall alike."""
     durable: DurableStore = store
-    fields.setdefault("mapping", load_mapping("cloudevents"))
+    fields.setdefault("mapping", samples.mapping("cloudevents"))
     fields.setdefault("max_records", sink.max_records)
     fields.setdefault("max_bytes", sink.max_bytes)
     return Delivery(store=durable, sink=sink, clock=clock, wants=wants or Filter(), dice=Random(1), **fields)

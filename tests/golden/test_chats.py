@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from connector.mapping.load import load_mapping
 from connector.model import Event
 from tests.golden import samples
 from tests.hostile_events import hostile_events
 
-MAPPINGS = {name: load_mapping(name) for name in ("slack", "teams", "jira", "servicenow", "pagerduty")}
+MAPPINGS = {name: samples.mapping(name) for name in ("slack", "teams", "jira", "servicenow", "pagerduty")}
 
 
 def _payload(name: str, event: Event) -> dict[str, Any]:

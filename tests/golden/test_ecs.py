@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from connector.mapping.load import load_mapping
 from connector.model import STREAM_OF_TYPE, Event
 from tests.golden import samples
 
-ECS = load_mapping("ecs")
+ECS = samples.mapping("ecs")
 PUBLISHED: dict[str, Any] = json.loads(Path(__file__).with_name("ecs_fields.json").read_text("utf-8"))
 FIELDS: dict[str, str] = PUBLISHED["fields"]
 TEXTS = ("keyword", "match_only_text", "wildcard", "text")

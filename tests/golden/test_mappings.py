@@ -4,14 +4,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import cefp  # type: ignore[import-untyped]  # an oracle without type hints
 import pytest
 
 from connector.formats import cloudevents
-from connector.mapping.load import compile_mapping, load_mapping
+from connector.mapping.load import compile_mapping
 from connector.mapping.render import Mapping
 from connector.mapping.resources import mapping_names
 from connector.model import STREAM_OF_TYPE, Event
@@ -21,7 +21,7 @@ CASES = [(name, case) for name in samples.cases_files() for case in samples.case
 TEXT_PER_EVENT = ("cef", "leef")
 """Mappings that treat each event type by itself, and so have a case for each."""
 
-loaded = cache(load_mapping)
+loaded = samples.mapping
 
 DIRECTED = ("score.changed", "control.score_changed")
 

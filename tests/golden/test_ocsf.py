@@ -11,11 +11,10 @@ from ocsf_emitter.errors import InvalidFindingError
 from pydantic import BaseModel, ValidationError
 
 from connector.formats import jsonl
-from connector.mapping.load import load_mapping
 from connector.model import Event
 from tests.golden import samples
 
-OCSF = load_mapping("ocsf")
+OCSF = samples.mapping("ocsf")
 CLASSES = {
     "score": 2003,
     "control": 2003,

@@ -13,16 +13,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from connector.errors import ConfigError, SecureScoreError
-from tests.conftest import FUZZ
+from tests.conftest import examples
 from tests.fake_graph import TENANT, day_document, profile_document
 
 TODAY = "2030-01-10"
 
 
-def budget(examples: int) -> settings:
+def budget(number: int) -> settings:
     """So many examples, times SECURESCORE_FUZZ."""
     slow = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=examples * FUZZ, suppress_health_check=slow)
+    return settings(max_examples=examples(number), suppress_health_check=slow)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,8 +17,6 @@ from connector.errors import MappingError
 from connector.foreign.characters import harmless, is_harmless
 from connector.formats import hec, ingestion, spreadsheet, syslog
 from connector.formats.lines import octets, one_line
-from connector.mapping.load import load_mapping
-from connector.mapping.render import Mapping
 from connector.model import Event
 from connector.report import markup
 from tests.golden import samples
@@ -29,11 +26,6 @@ EVENTS = [samples.event(name) for name in samples.names()]
 FORMATS = ["cef", "leef", "cloudevents", "splunk", "sentinel", "ecs", "graphsecurity", "ocsf", "ocsf-1.8"]
 BREAKS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 SAME = st.sampled_from(EVENTS)
-
-
-@cache
-def mapping(name: str) -> Mapping:
-    return load_mapping(name)
 
 
 @st.composite
@@ -53,7 +45,7 @@ def test_any_event_is_one_record_or_is_parked(name: str, event: Event) -> None:
     """The words of a mapping's refusal are what an operator sees of a parked event."""
     payload: Any = None
     with only(MappingError):
-        payload = mapping(name).render(event).payload
+        payload = samples.mapping(name).render(event).payload
     if payload is None:
         return
     line = octets(one_line(payload)).decode("utf-8")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,17 @@ ROW = '"controlScores":[{'
 OTHERS = "]},{" + ROW + '"b":1}]},{' + ROW + '"c":1}]}]}'
 """Two more days, so that rows are worth parsing apart."""
 
-SHAPES = {
-    "empty objects": '{"value":[' + ",".join(['{"":0}'] * (MANY // 7)) + "]}",
-    "empty lists": '{"value":[' + ",".join(["[]"] * (MANY // 3)) + "]}",
-    "deep and wide": '{"value":[' + ",".join(["[" * 900 + "]" * 900] * (MANY // 1801)) + "]}",
-    "keys": "{" + ",".join(f'"{n:x}":[]' for n in range(1_000_000)) + "}",
-    "short texts": '{"value":[' + ",".join(f'"{n:x}"' for n in range(1_700_000)) + "]}",
-    "a row of rows": '{"value":[{' + ROW + '"a":[' + ",".join(["{}"] * (MANY // 3)) + "]}" + OTHERS,
-    "very many rows": '{"value":[{' + ROW + "},{".join(f'"":{n}' for n in range(1_000_000)) + "}" + OTHERS,
-    "very many days": '{"value":[' + ",".join(["{" + ROW + '"":0}]}'] * (MANY // 28)) + "]}",
+SHAPES: Mapping[str, Callable[[], str]] = {
+    "empty objects": lambda: '{"value":[' + ",".join(['{"":0}'] * (MANY // 7)) + "]}",
+    "empty lists": lambda: '{"value":[' + ",".join(["[]"] * (MANY // 3)) + "]}",
+    "deep and wide": lambda: '{"value":[' + ",".join(["[" * 900 + "]" * 900] * (MANY // 1801)) + "]}",
+    "keys": lambda: "{" + ",".join(f'"{n:x}":[]' for n in range(1_000_000)) + "}",
+    "short texts": lambda: '{"value":[' + ",".join(f'"{n:x}"' for n in range(1_700_000)) + "]}",
+    "a row of rows": lambda: '{"value":[{' + ROW + '"a":[' + ",".join(["{}"] * (MANY // 3)) + "]}" + OTHERS,
+    "very many rows": lambda: '{"value":[{' + ROW + "},{".join(f'"":{n}' for n in range(1_000_000)) + "}" + OTHERS,
+    "very many days": lambda: '{"value":[' + ",".join(["{" + ROW + '"":0}]}'] * (MANY // 28)) + "]}",
 }
+"""Made when they are asked for: together they are a hundred megabytes."""
 
 PROGRAM = """
 import resource, sys
@@ -44,7 +46,7 @@ print(";", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_page_of_sixteen_megabytes_costs_less_than_a_hundred_more(tmp_path: Path, shape: str, way: str) -> None:
     file = tmp_path / "page.json"
-    file.write_text(SHAPES[shape][:MANY])
+    file.write_text(SHAPES[shape]()[:MANY])
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(file), way],
         cwd=ROOT,

@@ -19,7 +19,6 @@ from aiohttp import web
 from attrs import define, field, frozen
 
 from connector.clock import SystemClock
-from connector.mapping.load import load_mapping
 from connector.model import STREAMS
 from connector.net.client import tls_context
 from connector.signin.claims import read_claims
@@ -31,6 +30,7 @@ from connector.stores.documents import DocumentsStore
 from sinks.sentinel import OPTIONS
 from tests.fakes import ingestion, loopback
 from tests.fakes.simulated import token_file
+from tests.golden import samples
 from tests.real.azurite import Account, account
 from tests.real.functions_host import Host, Queues, Worker, queues, start
 
@@ -172,7 +172,7 @@ async def cloud(folder: Path, app: Path, on: Ground, tenants: int = 1, *, backfi
     home = world.tenants[0].id
     registration = Registration(CLIENT, secrets={SECRET: True}, roles={t.id: frozenset({READ}) for t in world.tenants})
     names = [t.id for t in world.tenants]
-    columns = {OPTIONS["streams"].default[s]: load_mapping("sentinel").columns(s) for s in STREAMS}
+    columns = {OPTIONS["streams"].default[s]: samples.mapping("sentinel").columns(s) for s in STREAMS}
     service = ingestion.Service(clock, {ingestion.RULE: {s: ingestion.declared(c) for s, c in columns.items()}})
     state = f"state-{uuid4()}"
     async with (

@@ -15,7 +15,6 @@ from attrs import Factory, frozen
 from connector.app import severity_rules
 from connector.cli.alert_samples import alerts, events
 from connector.formats import ingestion
-from connector.mapping.load import load_mapping
 from connector.model import Event
 from sinks.sentinel import OPTIONS
 from tests import sentinel_content
@@ -23,7 +22,7 @@ from tests.golden import samples
 from tests.real import kusto
 
 NOW = datetime(2026, 11, 27, 12, 0)
-MAPPING = load_mapping("sentinel")
+MAPPING = samples.mapping("sentinel")
 TABLES = {stream: name.removeprefix("Custom-") for stream, name in OPTIONS["streams"].default.items()}
 TEST = {
     "data.simulated": True,

@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore, Outcome
 from connector.health.upkeep import SinkHealth
-from connector.mapping.load import load_mapping
 from connector.model import Event, Receipt, Record
 from connector.net.client import Http
 from connector.net.http import Wire
 from connector.ports import Start, State
 from connector.stores.sqlite import SqliteStore, open_store
 from sinks.splunk import Collector, HecSink, Route
+from tests.conftest import examples
 from tests.fake_graph import JumpClock
 from tests.fakes import hec
 from tests.fakes.hec import NUMBERS, TEXTS, TOKEN, Fault, Splunk, Token
@@ -38,7 +38,7 @@ from tests.fakes.sink import turn_of_all
 from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
-MAPPING = load_mapping("splunk")
+MAPPING = samples.mapping("splunk")
 MEMORY = Path("/dev/shm")  # here thousands of commits wait for no disk
 
 
@@ -475,7 +475,7 @@ def heal(splunk: Splunk) -> None:
     prefix_indexed=st.booleans(),
     numbering=st.sampled_from(sorted(NUMBERS)),
 )
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_it_does_if_it_ends_in_health_every_event_is_stored_and_settled(
     first: int,
     max_records: int,

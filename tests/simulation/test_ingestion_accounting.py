@@ -27,7 +27,6 @@ from hypothesis import strategies as st
 
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore, Outcome
-from connector.mapping.load import load_mapping
 from connector.mapping.render import Mapping as RecordMapping
 from connector.model import STREAMS, Event, Record
 from connector.net.client import Http
@@ -35,6 +34,7 @@ from connector.net.http import Wire as Transport
 from connector.ports import Start, State
 from connector.stores.sqlite import SqliteStore, open_store
 from sinks.sentinel import OPTIONS, Rule, Rules, SentinelSink
+from tests.conftest import examples
 from tests.fake_graph import JumpClock
 from tests.fakes import ingestion
 from tests.fakes.ingestion import RULE, TOKEN, Credential, Fault, Service, declared
@@ -42,7 +42,7 @@ from tests.fakes.loopback import serve
 from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
-MAPPING = load_mapping("sentinel")
+MAPPING = samples.mapping("sentinel")
 TARGETS: Mapping[str, str] = OPTIONS["streams"].default
 TABLES = {TARGETS[stream]: declared(MAPPING.columns(stream)) for stream in STREAMS}
 SAMPLES = ("score.observed", "control.observed", "control.score_changed/regressed", "feed.gap")
@@ -349,7 +349,7 @@ def heal(service: Service) -> None:
     bad=st.sets(st.integers(0, 59), max_size=6),
     steps=st.lists(_STEPS, max_size=25),
 )
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_it_does_if_it_ends_in_health_every_event_is_stored_and_settled(
     count: int, max_records: int, bad: set[int], steps: list[Step]
 ) -> None:

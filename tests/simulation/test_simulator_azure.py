@@ -28,6 +28,7 @@ from connector.simulator.world import World
 from connector.sources import resource_graph
 from connector.sources.defender_cloud import SCORES, SUBSCRIPTIONS, DefenderCloudSource
 from connector.sources.defender_endpoint import DefenderEndpointSource
+from tests.conftest import examples
 from tests.fakes.socketless import PlainToken, Socketless
 
 START = date(2026, 6, 1)
@@ -290,7 +291,7 @@ def test_one_is_disabled_one_never_started_one_goes_and_returns_and_one_comes_la
 # ------------------------------------------------------------------------------------------------ read as it is served
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.integers(0, 10_000), st.integers(1, 40), st.integers(0, 200 * 1440))
 async def test_what_is_served_is_what_is_read(seed: int, count: int, minute: int) -> None:
     sim = simulation(seed=seed, count=count, now=datetime(2026, 6, 1, tzinfo=UTC) + timedelta(minutes=minute))

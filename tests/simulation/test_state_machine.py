@@ -27,13 +27,13 @@ from connector.observe import memory, units
 from connector.observe.poller import Poller
 from connector.ports import Query, Source, Start
 from connector.stores.sqlite import SqliteStore, open_store
-from tests.conftest import FUZZ
+from tests.conftest import examples
 from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder
 from tests.fakes.several_units import listed, one
 from tests.fakes.sink import delivery
 
-EXAMPLES = 20 * FUZZ
+EXAMPLES = examples(20)
 STEPS = 30
 
 AZURE = TenantConfig("contoso-azure", "11111111-1111-1111-1111-111111111111", source="defender_cloud")

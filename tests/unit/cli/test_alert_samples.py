@@ -9,7 +9,6 @@ import pytest
 from connector.app import severity_rules
 from connector.cli.alert_samples import TENANT, Alert, alerts, events
 from connector.formats import cloudevents
-from connector.mapping.load import load_mapping
 from connector.mapping.resources import mapping_names
 from connector.model import Event
 from tests.golden import samples
@@ -102,7 +101,7 @@ SIMULATED = {
 
 @pytest.mark.parametrize("name", sorted(SIMULATED))
 def test_every_wire_form_says_simulated(name: str) -> None:
-    compiled = load_mapping(name)
+    compiled = samples.mapping(name)
     for event in all_events():
         payload = compiled.render(event).payload
         text = payload if isinstance(payload, str) else json.dumps(payload)
@@ -118,7 +117,7 @@ def test_every_wire_form_says_simulated(name: str) -> None:
 def test_the_table_names_every_wire_form_that_ships() -> None:
     """`graphsecurity` renders whole days only, and a test never sends one."""
     assert {*SIMULATED, "graphsecurity"} == set(mapping_names())
-    document = load_mapping("graphsecurity").render(
+    document = samples.mapping("graphsecurity").render(
         samples.event("score.observed/backfilled", {"data.simulated": True})
     )
     assert isinstance(document.payload, dict)

@@ -13,7 +13,7 @@ from connector.cli.findings import Finding
 from connector.cli.rule_columns import differences, resource_id_problem
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, SinkConfig
-from connector.mapping.load import load_mapping
+from tests.golden import samples
 
 RULE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Insights/dataCollectionRules/securescore"
 STREAMS = {"score": "Custom-SecureScoreDaily_CL", "change": "Custom-SecureScoreChange_CL"}
@@ -61,14 +61,14 @@ async def found(tmp_path: Path, root: str, token: str = "reader", rule: str = RU
 
 
 async def test_a_rule_that_declares_everything_is_good(tmp_path: Path) -> None:
-    ours = {target: load_mapping("sentinel").columns(stream) for stream, target in STREAMS.items()}
+    ours = {target: samples.mapping("sentinel").columns(stream) for stream, target in STREAMS.items()}
     async with manager(200, declaration(ours)) as root:
         findings = await found(tmp_path, root)
     assert [f.ok for f in findings] == [True, True]
 
 
 async def test_what_is_missing_or_of_another_type_is_named(tmp_path: Path) -> None:
-    ours = {target: dict(load_mapping("sentinel").columns(stream)) for stream, target in STREAMS.items()}
+    ours = {target: dict(samples.mapping("sentinel").columns(stream)) for stream, target in STREAMS.items()}
     del ours["Custom-SecureScoreDaily_CL"]["EventId"]
     ours["Custom-SecureScoreDaily_CL"]["Severity"] = "string"
     del ours["Custom-SecureScoreChange_CL"]

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.formats import hec
-from connector.mapping.load import load_mapping
 from tests.golden import samples
 
 AT = "2026-11-22T09:12:03Z"
@@ -107,7 +106,7 @@ def test_an_event_above_the_limit_is_refused() -> None:
 
 def test_an_ecs_document_is_the_event_itself() -> None:
     """It has a group `event` of its own, which is no envelope."""
-    document = load_mapping("ecs").render(samples.event("feed.gap")).payload
+    document = samples.mapping("ecs").render(samples.event("feed.gap")).payload
     found = hec.envelope(document, "2026-11-22T09:12:03Z")
     assert found == {"event": document, "time": "1795338723.000"}
 
@@ -116,7 +115,7 @@ def test_an_ecs_document_is_the_event_itself() -> None:
 def test_octets_that_are_known_are_not_made_again_and_none_differs(name: str, form: str, data: st.DataObject) -> None:
     """However a sink completes the envelope: as if it were written whole."""
     event = samples.event(name)
-    record = load_mapping(form).render(event)
+    record = samples.mapping(form).render(event)
     if not record.payload:
         return
     found = hec.envelope(record.payload, record.time)

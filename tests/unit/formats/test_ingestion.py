@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from connector.formats import ingestion
 from connector.formats.ingestion import MAX_BODY_BYTES, MAX_FIELD_BYTES, SHORTENED
 from connector.formats.shorten import MARK
+from tests.conftest import examples
 
 
 @frozen
@@ -104,7 +105,7 @@ _JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=10), _JSON, min_size=1, max_size=6), st.integers(300, 3000))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_shortened_row_is_json_within_the_limit_or_refused(payload: dict[str, Any], max_bytes: int) -> None:
     try:
         data = ingestion.row(payload, max_bytes)

@@ -7,7 +7,6 @@ import pytest
 from connector.formats import letter
 from connector.formats.letter import MAX_SUBJECT, Item
 from connector.language.choice import LANGUAGES, language
-from connector.mapping.load import load_mapping
 from connector.testing.sink_contract import record
 from tests.golden import samples
 
@@ -25,7 +24,7 @@ OUR_WORDS = re.compile(
 
 
 def items(*names: str, tag: str = "en") -> list[Item]:
-    mapping = load_mapping("mail")
+    mapping = samples.mapping("mail")
     return [letter.item(mapping.render(samples.event(name)), tag) for name in names]
 
 

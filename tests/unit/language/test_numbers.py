@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from connector.language.choice import LANGUAGES, language
 from connector.language.spoken import MINUS
+from tests.conftest import examples
 
 REGIONS = ("en-US", "de-AT", "de-CH", "fr-CA", "es-MX", "it-CH")
 POINTS = st.decimals(-(10**7), 10**7, places=4).map(float)
@@ -22,7 +23,7 @@ def read(text: str, tag: str) -> Decimal:
 
 
 @pytest.mark.parametrize("tag", [*LANGUAGES, *(tag for tag in REGIONS if tag[:2] in LANGUAGES)])
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(points=POINTS, percent=PERCENT, count=st.integers(-(10**12), 10**12))
 def test_numbers_are_read_back(tag: str, points: float, percent: float, count: int) -> None:
     speak = language(tag)

@@ -18,7 +18,7 @@ from connector.model import STREAM_OF_TYPE, Event
 from tests.golden import samples
 from tests.hostile_events import HOSTILE_TEXT, hostile_events
 
-MAPPED = [load_mapping(name) for name in mapping_names() if name != "cloudevents"]
+MAPPED = [samples.mapping(name) for name in mapping_names() if name != "cloudevents"]
 
 
 def _made(mapping: Mapping, event: Event, way: str) -> str:
@@ -172,7 +172,7 @@ def test_a_mappings_text_is_never_code() -> None:
     ids=["a label that moves", "a label away from its key"],
 )
 def test_what_the_generator_does_not_know_is_interpreted(fields: dict[str, Any]) -> None:
-    cef = load_mapping("cef").compiled
+    cef = samples.mapping("cef").compiled
     layer = {"all": {"header": cef["layers"][0]["all"]["header"], "fields": fields}, "streams": {}, "types": {}}
     compiled = {**cef, "layers": [layer]}
     event = samples.event("control.score_changed/regressed")

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from connector.mapping.load import load_mapping
 from connector.model import Version
 from connector.observe.changes import score_observed
 from connector.observe.events import Origin, stamp
 from connector.observe.memory import slim
 from connector.observe.severity import SeverityRules
 from connector.sources.days import parse_days
+from tests.golden import samples
 from tests.shared_data import HEIMDALL_TENANT, shared_data
 
 READ_BY_ITS_DASHBOARD = [
@@ -44,7 +44,7 @@ def told(doc: dict[str, Any], *, remembered: bool = False) -> dict[str, Any]:
     version = Version(day, "h")
     change = score_observed(slim(version) if remembered else version, None, backfilled=False, controls=True)
     event = stamp(change, Origin(HEIMDALL_TENANT, "t", {}), "2024-01-01T12:00:00Z", SeverityRules(()))
-    payload = load_mapping("graphsecurity").render(event).payload
+    payload = samples.mapping("graphsecurity").render(event).payload
     assert not isinstance(payload, str)
     sent: dict[str, Any] = json.loads(json.dumps(payload["event"]))
     return sent

@@ -192,7 +192,7 @@ fields:
 tables: {names: {securescore.feed.gap: Own name}}
 """,
     )
-    base, made = (cefp.parse(m.render(samples.event("feed.gap")).payload) for m in (load_mapping("cef"), own))
+    base, made = (cefp.parse(m.render(samples.event("feed.gap")).payload) for m in (samples.mapping("cef"), own))
     assert made["device"] == {**base["device"], "vendor": "Contoso"}
     assert made["name"] == "Own name"
     assert made["extension"] == {**base["extension"], "flexString1": "soc-7", "flexString1Label": "Queue"}
@@ -202,7 +202,7 @@ tables: {names: {securescore.feed.gap: Own name}}
 def test_an_extension_may_extend_a_compiled_base(tmp_path: Path) -> None:
     compiled = compile_mapping("leef")
     (tmp_path / "leef.json").write_text(json.dumps(compiled))
-    assert load_mapping("./leef.json", str(tmp_path)).render(CHANGE) == load_mapping("leef").render(CHANGE)
+    assert load_mapping("./leef.json", str(tmp_path)).render(CHANGE) == samples.mapping("leef").render(CHANGE)
 
 
 def test_columns_of_a_stream_with_their_types(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_importing_the_engine_does_not_import_yaml() -> None:
 
 # ---------------------------------------------------------------------------------------------------- hostile events
 
-SHIPPED = [load_mapping(name) for name in mapping_names()]
+SHIPPED = [samples.mapping(name) for name in mapping_names()]
 
 
 @given(hostile_events())
@@ -395,4 +395,4 @@ def test_unknown_event_type_falls_back_to_its_stream(tmp_path: Path) -> None:
     ],
 )
 def test_record_tenant(tenant: Any, name: str) -> None:
-    assert load_mapping("cloudevents").render(samples.event("feed.gap", {"data.tenant": tenant})).tenant == name
+    assert samples.mapping("cloudevents").render(samples.event("feed.gap", {"data.tenant": tenant})).tenant == name

@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from connector.mapping.load import load_mapping
 from tests.golden import samples
 
 
 def rendered(mapping: str, revision: int, *, final: bool = False) -> Any:
     changes = {"id": f"revision {revision}", "data.revision": revision, "data.final": final}
-    return load_mapping(mapping).render(samples.event("score.observed", changes)).payload
+    return samples.mapping(mapping).render(samples.event("score.observed", changes)).payload
 
 
 @pytest.mark.parametrize("revision", [0, 1])

@@ -7,13 +7,12 @@ import pytest
 
 from connector.formats.ingestion import SHORTENED
 from connector.mapping.formatters import TYPES
-from connector.mapping.load import load_mapping
 from connector.model import STREAMS
 from sinks.sentinel import OPTIONS
 from tests.fakes.ingestion import RESERVED, declared
 from tests.golden import samples
 
-LOADED = load_mapping("sentinel")
+LOADED = samples.mapping("sentinel")
 ADDED_BY_AZURE = {"_itemid", "_billedsize", "_isbillable", "_timereceived", "sourcesystem", "mg", "rawdata", "computer"}
 
 NOT_A_COLUMN = {"stream"}

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from connector.formats import hec
-from connector.mapping.load import load_mapping
 from connector.model import STREAM_OF_TYPE
 from tests.golden import samples
 
-SPLUNK = load_mapping("splunk")
+SPLUNK = samples.mapping("splunk")
 CHANGES = [name for name in samples.names() if samples.event(name).stream == "change"]
 
 # Splunk Common Information Model, data model Change, dataset All_Changes.
@@ -181,7 +180,7 @@ def test_the_index_comes_from_the_tenants_own_label_only(name: str) -> None:
 
 
 def test_the_older_add_ons_document_has_graphs_names() -> None:
-    found = load_mapping("graphsecurity").render(samples.event("score.observed")).payload
+    found = samples.mapping("graphsecurity").render(samples.event("score.observed")).payload
     assert not isinstance(found, str)
     assert found["sourcetype"] == "GraphSecurity:Score"
     assert set(found["event"]) - {"event_id", "revision", "final"} == {
@@ -202,6 +201,6 @@ def test_the_older_add_ons_document_has_graphs_names() -> None:
 def test_the_older_add_ons_document_is_made_of_scores_only(kind: str) -> None:
     """Anything else gives an empty payload, which the sink refuses with the reason rather than send."""
     name = next(name for name in samples.names() if name.split("/")[0] == kind)
-    payload = load_mapping("graphsecurity").render(samples.event(name)).payload
+    payload = samples.mapping("graphsecurity").render(samples.event(name)).payload
     with pytest.raises(ValueError, match="the mapping gives no event"):
         hec.envelope(payload, "2026-11-22T00:00:00Z")

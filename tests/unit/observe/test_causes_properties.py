@@ -23,12 +23,12 @@ from connector.observe.memory import Memory
 from connector.observe.severity import SeverityRules
 from connector.report import build
 from connector.report.values import Material
-from tests.conftest import FUZZ
+from tests.conftest import examples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 _table = load_data("severity")
 SEVERITY = SeverityRules(tuple(_table["rules"]), int(_table["default"]))
-whole_lives = settings(max_examples=25 * FUZZ, deadline=None)
+whole_lives = settings(max_examples=examples(25), deadline=None)
 
 DAYS = [f"2026-10-{n}" for n in range(27, 32)] + [f"2026-11-{n:02}" for n in range(1, 13)]
 NAMES = ("AdminMFAV2", "OneAdmin", "scid_2010")

@@ -29,7 +29,7 @@ from connector.observe.fold import Observation, Rules, observe
 from connector.observe.memory import Memory
 from connector.observe.severity import SeverityRules
 from connector.ports import State
-from tests.conftest import FUZZ
+from tests.conftest import examples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 INCOMPLETE = {"catalogue": Absent("incomplete")}
@@ -53,7 +53,7 @@ HOSTILE = ["", "a|b", "x\ny", '","', "\x00", "\ud800", "🦆", "Default", "Third
 
 KINDS = tuple(f"by_{kind}" for kind in groups.KINDS)
 
-whole_tenants = settings(max_examples=40 * FUZZ)
+whole_tenants = settings(max_examples=examples(40))
 """Each example is a tenant's life; more of them when one hunts."""
 
 names = st.sampled_from(NAMES)

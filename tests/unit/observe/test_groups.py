@@ -5,12 +5,12 @@ import json
 from attrs import evolve
 
 from connector.formats import cloudevents
-from connector.mapping.load import load_mapping
 from connector.model import Control, Day, Event, Profile, Version
 from connector.observe import changes, diff, groups
 from connector.observe.causes import NOTHING_MOVED, Cause, Context
 from connector.observe.events import Origin, stamp
 from connector.observe.severity import SeverityRules
+from tests.golden import samples
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 MAX_BYTES = 5_000
@@ -115,7 +115,7 @@ def test_all_but_the_contributions_stays_where_receivers_read() -> None:
     )
     event = told(before, after, old, new)
     assert list(event.data)[-1] == "contributions"
-    for text in (cloudevents.dumps(event), json.dumps(load_mapping("splunk").render(event).payload["event"])):  # type: ignore[index]
+    for text in (cloudevents.dumps(event), json.dumps(samples.mapping("splunk").render(event).payload["event"])):  # type: ignore[index]
         assert len(text) > MAX_BYTES
         assert text.index('"contributions"') < MAX_BYTES
         assert text.rstrip("}").endswith("]")

@@ -18,6 +18,7 @@ from connector.observe import memory as remember
 from connector.observe.fold import Rules, observe
 from connector.observe.memory import Memory
 from connector.ports import State
+from tests.conftest import examples
 from tests.fake_graph import TENANT
 
 START = date(2026, 8, 25)
@@ -28,7 +29,7 @@ RULES = Rules(
     TargetsConfig(percent_min=50.0, measured_percent_min=40.0, drop_points=3.0, controls=("A",)),
 )
 lives = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

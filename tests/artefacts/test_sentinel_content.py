@@ -16,12 +16,13 @@ from tests.sentinel_content import hunts, rules, tables
 
 IDENTIFIERS = {
     "Account": {"Name", "FullName", "UPNSuffix", "AadTenantId", "AadUserId"},
+    "AzureResource": {"ResourceId"},
     "CloudApplication": {"AppId", "Name", "InstanceName"},
     "Host": {"HostName", "FullName", "DnsDomain"},
     "URL": {"Url"},
 }
 """Those of Microsoft's that we use; at least one of REQUIRED must be among them."""
-REQUIRED = {"Name", "FullName", "AppId", "HostName", "Url"}
+REQUIRED = {"Name", "FullName", "AppId", "HostName", "Url", "ResourceId"}
 SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 

@@ -257,6 +257,7 @@ READ_AT_ONCE = (
     regrouped(3, "2026-11-24T10:00:00Z", 5.0, day="2026-11-24"),  # after what is shown of the last one
 )
 """Several days at one moment: at first contact, or after an outage."""
+SUBSCRIPTION = "20ff7fc3-e762-44dd-bd96-b71116dcdc23"
 STORM = {"subject": "tenants:feed.stale:stale", "data.reason": "stale"}
 SIMULATED: dict[str, Any] = {"simulated": True}
 
@@ -275,6 +276,19 @@ CASES: dict[str, Case] = {
                 "TopChanges": "AdminMFAV2 10.0 → 4.0 (-6.0 points); scid_2010 4.5 → 6.0 (+1.5 points)",
             },
         ),
+    ),
+    "Dropped: of a subscription it names that as a resource": Case(
+        rule("Dropped"),
+        (Seen("score.changed/subscription"),),
+        ({"Subscription": f"/subscriptions/{SUBSCRIPTION}"},),
+    ),
+    "ControlRegressed: of a subscription, too": Case(
+        rule("ControlRegressed"),
+        (Seen("control.score_changed/subscription"),),
+        ({"Subscription": f"/subscriptions/{SUBSCRIPTION}"},),
+    ),
+    "TargetMissed: a tenant is no resource": Case(
+        rule("TargetMissed"), (Seen("posture.target_missed"),), ({"Subscription": ""},)
     ),
     "Dropped: nothing for a rise": Case(rule("Dropped"), (Seen("score.changed/improved"),)),
     # controls

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from connector import __version__
-from connector.cli import process, terminal, times
+from connector.cli import process, terminal
 from connector.cli.examples import EXAMPLES
 from connector.errors import ConfigError, SecureScoreError, StoreError, exhausted
 
@@ -129,11 +129,17 @@ def _spans_joined(words: Sequence[str]) -> list[str]:
     """`--since -7d`, as search languages write it: unless joined, argparse takes it for an option of its own."""
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1] in ("--since", "--until", "--from", "--to") and times.AGO.fullmatch(word):
+        if joined and joined[-1] in ("--since", "--until", "--from", "--to") and _is_span(word):
             joined[-1] += f"={word}"
         else:
             joined.append(word)
     return joined
+
+
+def _is_span(word: str) -> bool:
+    from connector.cli.times import AGO  # noqa: PLC0415 - `--help` loads no event loop, which clock.py brings
+
+    return AGO.fullmatch(word) is not None
 
 
 def _config_option(words: list[str]) -> tuple[str | None, list[str]]:

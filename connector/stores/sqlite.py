@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from connector.clock import iso
 from connector.errors import StoreError
@@ -51,6 +51,7 @@ from connector.stores.sqlite_file import (
     used_bytes,
 )
 from connector.stores.sqlite_layout import unbind
+from connector.stores.sqlite_together import Wish, Wishes, Work, carry_out
 from connector.stores.whereabouts import arrived, home_of
 
 _log = logging.getLogger(__name__)
@@ -92,6 +93,14 @@ async def open_store(
     return store
 
 
+@frozen
+class _Done:
+    """A commit: the new generation, and what is new in it: numbers, events, and the octets of their JSON."""
+
+    generation: int
+    added: Sequence[tuple[int, Event, int]]
+
+
 class SqliteStore:
     """Store and Operator over one file; made by `open_store`."""
 
@@ -104,6 +113,7 @@ class SqliteStore:
         self._lock: WriterLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._recent: Recent[int] = Recent()
+        self._wishes: Wishes[_Done] = Wishes()
 
     async def __aenter__(self) -> Self:
         return self
@@ -120,7 +130,15 @@ class SqliteStore:
         return await self._run(sqlite_events.heads, tuple(tenant_ids))
 
     async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
-        return await self._run(self._commit, tenant_id, state, events)
+        """Those that wait for the connection at the same moment share a transaction (sqlite_together.py)."""
+        wish = Wish(lambda: self._prepared(tenant_id, state, events), len(events))
+        self._wishes.add(wish)
+        try:
+            done = await self._run(self._granted, wish)
+        except asyncio.CancelledError:
+            wish.withdrawn = True  # what is under way is committed all the same
+            raise
+        return State(done.generation, state.parts, state.parts, whole=state.whole)
 
     async def attach(self, sinks: Sequence[Start]) -> tuple[SinkStats, ...]:
         await self._run(sqlite_flaws.mend_numbers, iso(self._clock.now()))
@@ -297,12 +315,30 @@ class SqliteStore:
         while await self._run(shrink, SHRINK_PAGES):
             pass
 
-    def _commit(self, connection: sqlite3.Connection, tenant_id: str, state: State, events: Sequence[Event]) -> State:
+    def _granted(self, connection: sqlite3.Connection, wish: Wish[_Done]) -> _Done:
+        """What came of a commit: done for an earlier one that took it along, or now, with those that wait behind it."""
+        if not wish.settled:
+            together = self._wishes.taken(wish)
+            carry_out(connection, together)
+            done = [each.result for each in together if each.result is not None]
+            for one in done:
+                self._recent.keep(one.added)
+            if self._lock is not None:
+                self._lock.committed(len(done))
+        if wish.error is not None:
+            raise wish.error
+        if wish.result is None:
+            raise asyncio.CancelledError  # withdrawn before it was taken: nobody hears it
+        return wish.result
+
+    def _prepared(self, tenant_id: str, state: State, events: Sequence[Event]) -> Work[_Done]:
+        """The transaction of a commit. Raises ValueError for an event that JSON cannot hold."""
         rows = [chunks.row_of(event) for event in events]
         packed = list(chunks.pack(rows))
         if self._lock is not None:
             self._lock.check()
-        with transaction(connection):
+
+        def work(connection: sqlite3.Connection) -> _Done:
             if tenant_id:  # there is always room for the connector's own words
                 self._refuse_when_full(connection)
             generation = sqlite_events.next_generation(connection, tenant_id, state.generation)
@@ -310,10 +346,9 @@ class SqliteStore:
             added = sqlite_events.add(connection, rows, packed)
             if self._lock is not None:
                 sqlite_flaws.count_commit(connection)
-        self._recent.keep((seq, events[place], len(rows[place].line)) for seq, place in added)
-        if self._lock is not None:
-            self._lock.committed()
-        return State(generation, state.parts, state.parts, whole=state.whole)
+            return _Done(generation, [(seq, events[place], len(rows[place].line)) for seq, place in added])
+
+        return work
 
     def _refuse_when_full(self, connection: sqlite3.Connection) -> None:
         if self._max_bytes is None or size_bytes(connection, self._path) < self._max_bytes:

@@ -27,6 +27,8 @@ from tests.contract.store_contract import AFTER_ALL, CONTOSO, event, events, num
 STATEMENTS = 110
 MOMENTS = 40
 BIRTHS = 15
+BESIDE = ("beside-1", "beside-2", "beside-3")
+"""Tenants that commit at the same moment, in one transaction as far as they wait for each other."""
 
 
 def test_kill_at_every_step_loses_and_halves_nothing(tmp_path: Path) -> None:
@@ -65,7 +67,11 @@ async def work(
             end = begin + chance.randrange(1, 30)
             tell({"begin": "commit", "n": end})
             parts = {"n": str(end).encode(), "filling": bytes(chance.randrange(20_000))}
-            await store.commit(CONTOSO, State(state.generation, parts), events(range(begin, end)))
+            beside = {tenant: await store.load(tenant) or State() for tenant in BESIDE}
+            await asyncio.gather(
+                store.commit(CONTOSO, State(state.generation, parts), events(range(begin, end))),
+                *(store.commit(t, State(was.generation, {"n": parts["n"]}), []) for t, was in beside.items()),
+            )
         elif step == "turn":
             due = await store.due("siem", chance.randrange(1, 40))
             fate = {n: chance.choice(["accepted", "accepted", "accepted", "parked", "ignored"]) for n in numbers(due)}
@@ -91,6 +97,7 @@ class Ledger:
     """What was acknowledged, and the step that was under way at the last death."""
 
     n: int = 0
+    beside: dict[str, int] = Factory(lambda: dict.fromkeys(BESIDE, 0))
     fate: dict[int, str] = Factory(dict)
     under_way: dict[str, Any] | None = None
     counts: dict[str, int] = Factory(
@@ -105,6 +112,7 @@ class Ledger:
         self.counts[{"commit": "commits", "turn": "settlements", "purge": "purges"}[line["end"]]] += 1
         if line["end"] == "commit":
             self.n = self.under_way["n"]
+            self.beside = dict.fromkeys(BESIDE, self.n)
         elif line["end"] == "turn":
             self.settled(self.under_way)
         self.under_way = None
@@ -117,6 +125,11 @@ class Ledger:
         store = await open_store(path, clock=SystemClock())
         state = await store.load(CONTOSO)
         n = 0 if state is None else int(state.parts["n"])
+        for tenant, known in self.beside.items():
+            there_of_it = await store.load(tenant)
+            self.beside[tenant] = 0 if there_of_it is None else int(there_of_it.parts["n"])
+            under_way = (self.under_way or {}).get("n", known)
+            assert self.beside[tenant] in (known, under_way), "as was acknowledged, or as was under way"
         there = {e.data["number"] for e in await store.history(Query())}
         waiting = {p.event.data["number"] for p in await store.due("siem", 10**6)} if n else set()
         parked = set(numbers(await store.parked()))

@@ -14,6 +14,7 @@ import gzip
 import hashlib
 import re
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
@@ -34,6 +35,7 @@ _THREADS = Threads("evidence", 8)
 PARTIAL = "secureScores"
 """The collection of which a read may ask for the last days only."""
 _NUMBERED = re.compile(rf"{PARTIAL}-[1-9][0-9]*\.json\.gz")
+_GZIP = zlib.MAX_WBITS + 16
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Digests = tuple[str, ...]
@@ -92,7 +94,8 @@ class Evidence:
             with suppress(PermissionError):  # a folder above ours, which we may use but not open
                 sync_folder(part.parent)  # of an old one, too: whoever made it may have died before this
         _settle_sums(home, newest_day)
-        packed = {f"{file.name}.gz": gzip.compress(file.body, 6, mtime=0) for file in files}
+        lately = (folder, *_before(home, newest_day))
+        packed = {f"{file.name}.gz": _packed(file, lately) for file in files}
         _put(folder, _wider(folder, files))
         _put(folder, {name: (body, hashlib.sha256(body).hexdigest()) for name, body in packed.items()})
         self._expire(home, newest_day)
@@ -109,10 +112,34 @@ class Evidence:
                 shutil.rmtree(gone)
 
 
+def _before(home: Path, newest_day: str) -> list[Path]:
+    """The folder of the day before this one, where there is one."""
+    days = sorted(p.name for p in home.iterdir() if _DAY.fullmatch(p.name) and p.name < newest_day)
+    return [home / day for day in days[-1:]]
+
+
+def _packed(file: EvidenceFile, lately: Sequence[Path]) -> bytes:
+    """The file, gzipped. Most of what is read says the same as before: that is not packed again."""
+    for folder in lately:
+        with suppress(OSError, zlib.error):  # what is not there, or damaged, is no help
+            raw = (folder / f"{file.name}.gz").read_bytes()
+            inflater = zlib.decompressobj(wbits=_GZIP)
+            same = inflater.decompress(raw, len(file.body) + 1) == file.body
+            if same and inflater.eof and not inflater.unused_data:
+                return raw
+    return gzip.compress(file.body, 6, mtime=0)
+
+
+def _holds(path: Path, body: bytes) -> bool:
+    try:
+        return path.read_bytes() == body
+    except OSError:
+        return False
+
+
 def _settle_sums(home: Path, newest_day: str) -> None:
     """Strike the other hash where a save that was cut short left two, on this day or the one before."""
-    days = sorted(p.name for p in home.iterdir() if _DAY.fullmatch(p.name) and p.name <= newest_day)
-    for folder in (home / day for day in days[-2:]):
+    for folder in (*_before(home, newest_day), home / newest_day):
         listed = read_sums(folder)
         if any(len(digests) > 1 for digests in listed.values()):
             _write_sums(folder, {name: _matching(folder / Path(name).name, listed[name]) for name in listed})
@@ -126,16 +153,22 @@ def _put(folder: Path, bodies: Mapping[str, tuple[bytes, str]]) -> None:
     if not bodies:
         return
     listed = read_sums(folder)
-    both = {name: (*listed[name], digest) for name, (_, digest) in bodies.items() if name in listed}
-    if both:
+    both = {
+        name: tuple(dict.fromkeys((*listed[name], digest))) for name, (_, digest) in bodies.items() if name in listed
+    }
+    if any(len(digests) > 1 for digests in both.values()):
         _write_sums(folder, {**listed, **both})
     for name, (body, _) in bodies.items():
-        _replace(folder / name, body)
+        if len(both.get(name, ())) != 1 or not _holds(folder / name, body):
+            _replace(folder / name, body)
     kinds = {name.rpartition("-")[0] for name in bodies}
     there = {*listed, *(path.name for path in folder.glob("*.json.gz"))}
     stale = {name for name in there if name not in bodies and name.rpartition("-")[0] in kinds}
     kept = {name: digests for name, digests in listed.items() if name not in stale}
-    _write_sums(folder, {**kept, **{name: (digest,) for name, (_, digest) in bodies.items()}})
+    sync_folder(folder)  # what is left as it is was perhaps laid there by a save that was cut short
+    now = {**kept, **{name: (digest,) for name, (_, digest) in bodies.items()}}
+    if now != read_sums(folder):
+        _write_sums(folder, now)
     for name in stale:
         (folder / Path(name).name).unlink(missing_ok=True)
 

@@ -229,6 +229,32 @@ async def test_the_names_of_folders_are_synced(tmp_path: Path, refuse: Refusal) 
     assert {tmp_path, tmp_path / "raw", tmp_path / "raw" / TENANT, tmp_path / "raw" / TENANT / DAY} <= refuse.opened
 
 
+async def test_what_says_the_same_is_neither_packed_nor_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed: list[bytes] = []
+    compress = gzip.compress
+
+    def counted(body: bytes, level: int, *, mtime: int) -> bytes:
+        packed.append(body)
+        return compress(body, level, mtime=mtime)
+
+    monkeypatch.setattr(gzip, "compress", counted)
+    evidence, folder = archive(tmp_path), tmp_path / TENANT / DAY
+    same, other, new = pages("profiles", 1), pages("secureScores", 1, b"1"), pages("secureScores", 1, b"2")
+    await evidence.save(TENANT, same + other, DAY)
+    file = folder / "profiles-1.json.gz"
+    before, packed[:] = file.stat().st_ino, []
+    await evidence.save(TENANT, same + new, DAY)
+    assert (packed, file.stat().st_ino) == ([new[0].body], before)
+    await evidence.save(TENANT, same + new, "2026-11-23")
+    assert packed == [new[0].body], "the day after"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    await evidence.save(TENANT, same + new, DAY)
+    assert packed == [new[0].body, same[0].body], "what somebody has altered is no help"
+    assert {state for *_, state in await evidence.verified(TENANT, [DAY, "2026-11-23"])} == {"verified"}
+
+
 async def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path) -> None:
     evidence = archive(tmp_path)
     await evidence.save(TENANT, pages("secureScores", 1, b"old"), DAY)

@@ -21,6 +21,8 @@ from connector.observe import memory, units
 from connector.signin.credentials import ending
 
 SHOWN_UNITS, SHOWN_REFUSALS = 20, 3
+WIDE = 110
+"""From so many cells on there is room for labels and the change within a week, too."""
 MANY = 30
 """Of more tenants than these only those in trouble are shown, unless all are asked for."""
 
@@ -100,11 +102,12 @@ def show(status: dict[str, Any], *, every: bool = False, deviations: bool = Fals
     chosen = status["tenants"]
     if len(chosen) > MANY and not every:
         chosen = {name: t for name, t in chosen.items() if standing(t) != "ok"}
-    labelled = any(t["labels"] for t in chosen.values())
+    wide = out.width >= WIDE
+    labelled = wide and any(t["labels"] for t in chosen.values())
     label = ["labels"] if labelled else []
     judged = any(t["deviations"] for t in chosen.values())
     away = ["deviations>"] if judged else []
-    figures = ("newest day", "data age>", "percent>", "7 days>", *away)
+    figures = ("newest day", "data age>", "percent>", *(["7 days>"] if wide else []), *away)
     tenants = table("tenant", *label, *figures, "last success (UTC)", "error")
     heard: set[str] = set()  # what many tenants share is said once
     for name, t in chosen.items():
@@ -116,7 +119,7 @@ def show(status: dict[str, Any], *, every: bool = False, deviations: bool = Fals
         error = words(t["error"] or ", ".join(troubles), hint)
         style = "red" if t["error"] else "yellow" if error else None
         labels = [plain(", ".join(f"{key}={value}" for key, value in sorted(t["labels"].items())))] if labelled else []
-        row = (plain(name), *labels, t["newest_day"] or "-", _age(t["data_age_s"]), *_score(t))
+        row = (plain(name), *labels, t["newest_day"] or "-", _age(t["data_age_s"]), *_score(t)[: 1 + wide])
         row += (str(len(t["deviations"])),) if judged else ()
         tenants.add_row(*row, times.shown(t["last_success"]), error, style=style)
     if chosen:
@@ -172,7 +175,7 @@ def _score(tenant: Mapping[str, Any]) -> tuple[str, str]:
     """Percent, and its change within a week."""
     percent, change = tenant["percent"], tenant["change_7d"]
     what = "exposure " if _is_exposure(tenant) else ""
-    return "-" if percent is None else f"{what}{percent:.2f}", "-" if change is None else f"{change:+.2f}"
+    return "-" if percent is None else f"{what}{percent:.2f}", "-" if change is None else f"{round(change, 2) + 0:+.2f}"
 
 
 def _is_exposure(tenant: Mapping[str, Any]) -> bool:

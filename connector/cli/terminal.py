@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
@@ -30,6 +31,8 @@ NARROW = 60
 """Terminals with fewer cells get cards instead of tables."""
 UNWRAPPED = 10_000
 """Cells of a line where no terminal is: rows are for `grep` and for files, and nothing is folded."""
+WHOLE = (20, 16, 8)
+"""Lines of so many cells are not broken between words where there is room: "2026-11-30 09:39", then "10 h"."""
 LAST_STREAM = 2
 """The number of stderr."""
 
@@ -191,7 +194,7 @@ def draw(made: "Table", out: "Console | None" = None) -> None:
         for line in _lines(made):
             out.print(line, soft_wrap=True)
         return
-    if out.width >= NARROW:
+    if out.width >= NARROW and _share_out(made, out.width):
         out.print(made)
         return
     from rich.padding import Padding  # noqa: PLC0415
@@ -218,6 +221,43 @@ def _lines(made: "Table") -> Iterator[str]:
         padded.append([" " * (cells - cell_len(t)) + t if right else t + " " * (cells - cell_len(t)) for t in texts])
     for row in zip(*padded, strict=True):
         yield "  ".join(row).rstrip()
+
+
+def _share_out(made: "Table", room: int) -> bool:
+    """Gives columns their widths, so that words are not broken; False where there is no room for that.
+
+    What gives way first are the gaps, then lines between their words, then the longest words: ids and paths. A width
+    that a column has already stays.
+    """
+    heads = [str(column.header) for column in made.columns]
+    cells = [[line for cell in column.cells for line in str(cell).split("\n")] for column in made.columns]
+    fixed = [column.width for column in made.columns]
+    natural = [max(map(cell_len, (head, *lines))) for head, lines in zip(heads, cells, strict=True)]
+    gaps = len(natural) - 1
+    if sum(own or cells for own, cells in zip(fixed, natural, strict=True)) + 3 * gaps <= room:
+        return True
+    for share, whole, gap in product((3, 4, 5), WHOLE, (3, 2)):
+        parts = [[*head.split(), *_unbroken(lines, whole)] for head, lines in zip(heads, cells, strict=True)]
+        least = [min(max(map(cell_len, each), default=0), room // share) for each in parts]
+        widths = [own or cells for own, cells in zip(fixed, least, strict=True)]
+        spare = room - gap * gaps - sum(widths)
+        if spare < 0:
+            continue
+        for _ in range(spare):
+            wanting = [n for n, width in enumerate(widths) if width < natural[n] and not fixed[n]]
+            if not wanting:
+                break
+            widths[max(wanting, key=lambda n: natural[n] / widths[n])] += 1
+        made.padding = (0, 1) if gap == 3 else (0, 1, 0, 0)
+        for column, width in zip(made.columns, widths, strict=True):
+            column.width = width
+        return True
+    return False
+
+
+def _unbroken(lines: Sequence[str], whole: int) -> list[str]:
+    """What stays together: lines of at most so many cells, else their words."""
+    return [part for line in lines for part in ([line] if cell_len(line) <= whole else line.split())]
 
 
 def draw_notes(rows: Iterable[tuple[str, Sequence[str]]], out: "Console") -> None:

@@ -40,9 +40,13 @@ def document(tenants: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown(
-    tenants: Mapping[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, **of: Any
+    tenants: Mapping[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    width: int = 160,
+    **of: Any,
 ) -> str:
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", str(width))
     status.show(document(tenants), **of)
     return capsys.readouterr().out
 
@@ -113,6 +117,26 @@ def test_percent_and_its_change_stand_in_the_row(
     said = shown({"a": tenant(), "b": tenant(percent=None, change_7d=None)}, capsys, monkeypatch)
     assert re.search(r"^a .* 42\.93 +-1\.50 ", said, re.MULTILINE)
     assert re.search(r"^b .* - +- ", said, re.MULTILINE)
+
+
+def test_a_change_that_rounds_to_nothing_has_no_minus(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = shown({"a": tenant(change_7d=-0.001)}, capsys, monkeypatch)
+    assert "-0.00" not in said
+    assert "+0.00" in said
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_on_a_common_terminal_a_tenant_is_a_row_of_a_table(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With trouble, deviations and labels, no cell is cut and no date broken; labels stand where there is room."""
+    away = [{"kind": "baseline_full", "control": "AdminMFAV2", "standard": "gold"}]
+    one = tenant(labels={"tier": "gold"}, deviations=away, newest_day="2026-11-30", error="unavailable: no route")
+    said = shown({"contoso-europe": one}, capsys, monkeypatch, width=width)
+    assert any(line.startswith("contoso-europe ") and "2026-11-30" in line for line in said.splitlines())
+    assert ("tier=gold" in said) == (width == 200)
 
 
 def test_once_ends_with_totals() -> None:

@@ -15,7 +15,7 @@ from connector.advice.listing import Advised
 from connector.cli import controls, events, explain, findings, status, terminal
 from connector.cli import next as next_
 from connector.cli.main import NEXT, complain, main
-from connector.cli.terminal import cell_len, fit
+from connector.cli.terminal import cell_len, draw, fit, table
 from connector.config.values import TargetsConfig
 from connector.errors import ConfigError, SecureScoreError
 from connector.language.choice import language
@@ -231,6 +231,30 @@ def test_long_names_are_folded_not_lost(monkeypatch: pytest.MonkeyPatch, capsys:
     said = capsys.readouterr().out
     assert said.count("x") == 60
     assert said.count("because") == 12
+
+
+def drawn(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(width))
+    made = table("tenant", "newest day", "percent>", "last success (UTC)", "error")
+    made.add_row("contoso-azure", "2026-11-30", "64.31", "2026-11-30 09:39", "the sink refuses\nnext: renew " * 5)
+    made.add_row("株式会社コントソ", "2026-11-30", "71.64", "2026-11-30 09:39", "")
+    draw(made)
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("width", range(60, 131, 5))
+def test_dates_and_names_stay_whole_while_there_is_room(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = drawn(width, monkeypatch, capsys)
+    said = "\n".join(lines)
+    assert max(map(cell_len, lines)) <= width
+    words = ("contoso-azure", "2026-11-30", "64.31", "株式会社コントソ", "percent", "refuses", "09:39")
+    assert [word for word in words if word not in said] == []
+    rule = next(line for line in lines if line.startswith("─"))
+    assert cell_len(rule) <= width  # a table, not cards
+    starts = {cell_len(line[: line.index("2026-11-30")]) for line in lines if "2026-11-30" in line and line[0] != " "}
+    assert len(starts) == 1  # wide characters shift no column
 
 
 # ------------------------------------------------------------------------------------------------------------ errors

@@ -59,6 +59,26 @@ def test_the_configurations_shown_are_accepted(tmp_path: Path) -> None:
     assert [sink.kind for sink in more.sinks] == ["syslog", "splunk_hec", "sentinel", "webhook"]
 
 
+def test_a_service_providers_list_and_configuration_are_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = page("mssp.md").replace("\n   ", "\n")
+    (configuration,), (customers,) = blocks(text, "yaml"), blocks(text, "csv")
+    (tmp_path / "securescore.yaml").write_text(configuration)
+    (tmp_path / "tenants.csv").write_text(customers)
+    for secret in ("hec", "teams"):
+        (tmp_path / secret).write_text("https://example.org/x")
+        (tmp_path / secret).chmod(0o600)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    config = load(str(tmp_path / "securescore.yaml"), sink_options=sink_options, environ={})
+    assert [(tenant.name, tenant.labels["tier"]) for tenant in config.tenants] == [
+        ("contoso", "gold"),
+        ("fabrikam", "silver"),
+    ]
+    assert [sink.kind for sink in config.sinks] == ["splunk_hec", "webhook"]
+    assert [report.every for report in config.reports] == ["month"]
+
+
 # ----------------------------------------------------------------------------------------------------------- links
 
 

@@ -22,10 +22,10 @@ def test_the_readme_shows_what_the_demo_says(
     monkeypatch.setenv("COLUMNS", "80")  # as a terminal shows it
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     said = capsys.readouterr().out
-    _, _, after = README.partition("is explained to four decimals:")
+    _, _, after = README.partition("explained to four decimals:")
     shown = after.split("```text\n")[1].split("```")[0].strip()
     assert undated(shown) in undated(said)
-    told = re.search(r"has (\d+) events at first contact and about (\d+) a day", README)
+    told = re.search(r"yields (\d+) events, and each day about (\d+) more", README)
     assert told
     assert f"{told[1]} events from history" in said
     events = [json.loads(line) for line in (tmp_path / "demo" / "events.jsonl").read_text().splitlines()]

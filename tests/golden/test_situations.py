@@ -3,7 +3,8 @@
 Every file runs through the real poller, engine and memory; only the source and the store are small fakes. The notation:
 
     title       one line
-    rules       keys of ChangesConfig, `targets`, `exceptions` and `language`, where they differ from the defaults
+    rules       keys of ChangesConfig, `targets`, `exceptions`, `language` and `baseline` (a baseline file), where they
+                differ from the defaults
     catalogue   id → fields of Profile (`max` for max_score); `updates` lists [state, at, by, comment, assigned_to]
     reads       what each poll finds, in order:
         at          the moment of the poll
@@ -36,6 +37,7 @@ import yaml
 from attrs import evolve
 
 from connector.clock import SimulatedClock, parse_iso
+from connector.config.baseline import read_baseline, with_baseline
 from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig, TenantConfig
 from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant
 from connector.mapping.resources import load_data
@@ -196,6 +198,7 @@ class Situation:
 
         rules = dict(self.rules)
         language = rules.pop("language", "en-US")
+        baseline = rules.pop("baseline", None)
         wanted: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in rules.pop("targets", {}).items()
         }
@@ -209,6 +212,10 @@ class Situation:
             severity=self.severity,
         )
         tenant = TenantConfig("contoso", TENANT, language=language, targets=targets, exceptions=exceptions)
+        if baseline is not None:
+            standards, problems = read_baseline(baseline, "baseline", lambda _: None)
+            assert problems == []
+            (tenant,) = with_baseline(standards, [tenant])
         outcome = await poller.poll(tenant)
         assert outcome.reason != "bug", outcome
 

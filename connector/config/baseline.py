@@ -53,27 +53,32 @@ class Baseline:
     excuses: tuple[tuple[tuple[str, ...], Excuse], ...] = ()
 
 
-def read_baseline(raw: object, name: str, where: Callable[[Path], int | None]) -> tuple[Baseline, list[Problem]]:
-    """The standards of a file, and everything that is wrong with it; `where` gives the line of a path."""
+def read_baseline(
+    raw: object, name: str, where: Callable[[Path], int | None], at: Path = ()
+) -> tuple[Baseline, list[Problem]]:
+    """The standards of a file, and everything that is wrong with it; `where` gives the line of a path, `at` is where
+    the whole stands when it is no file of its own.
+    """
     reader = Reader(where, file=name)
-    top = reader.mapping(raw, ())
+    top = reader.mapping(raw, at)
     for key in top:
         if key not in ("standards", "exceptions"):
-            reader.note((key,), "unknown key; known: standards, exceptions")
+            reader.note((*at, key), "unknown key; known: standards, exceptions")
     standards: list[Standard] = []
-    for index, item in enumerate(reader.items(top.get("standards"), ("standards",))):
+    for index, item in enumerate(reader.items(top.get("standards"), (*at, "standards"))):
+        path: Path = (*at, "standards", index)
         if isinstance(item, Mapping):
-            standards.append(_standard(reader, item, ("standards", index)))
+            standards.append(_standard(reader, item, path))
             first = next(n for n, other in enumerate(standards) if other.name == standards[-1].name)
             if first != index and standards[-1].name:
-                reader.note(("standards", index, "name"), f"{standards[-1].name} is taken by standards[{first}]")
+                reader.note((*path, "name"), f"{standards[-1].name} is taken by standards[{first}]")
         else:
-            reader.mapping(item, ("standards", index))
+            reader.mapping(item, path)
     if isinstance(raw, Mapping) and not standards and not reader.problems:
-        reader.note(("standards",), "names no standard: list at least one")
+        reader.note((*at, "standards"), "names no standard: list at least one")
     excuses = []
-    for index, item in enumerate(reader.items(top.get("exceptions"), ("exceptions",))):
-        path = ("exceptions", index)
+    for index, item in enumerate(reader.items(top.get("exceptions"), (*at, "exceptions"))):
+        path = (*at, "exceptions", index)
         v = reader.read_all(EXCUSE, reader.mapping(item, path), path)
         if v["tenants"] == () and isinstance(item, Mapping) and item.get("tenants") is not None:
             reader.note((*path, "tenants"), 'names nobody: write ["*"] for all')

@@ -165,7 +165,7 @@ def parse(
     )
     _interval(reader, config)
     if config.baseline is not None and baseline is None and not problems:
-        reader.note(("baseline",), "is read where the configuration is a file: not here")
+        reader.note(("baseline",), "a file is read where the configuration is one: give the standards themselves here")
     if reader.problems:
         raise ConfigError(in_order(reader.problems))
     return config if baseline is None else evolve(config, tenants=with_baseline(baseline, config.tenants))

@@ -22,6 +22,7 @@ from attrs import Factory, define, field
 
 from connector.app import open_app
 from connector.clock import SystemClock
+from connector.config.baseline import read_baseline
 from connector.config.environment import in_words, tree
 from connector.config.parse import TenantRow, parse
 from connector.config.values import Config
@@ -200,8 +201,19 @@ def configuration(environ: Mapping[str, str], file: str = "", tenants: bytes | N
             place.write_bytes(tenants)
             rows, found = read_tenants(str(place))
         problems += found
+    standards = None
+    if isinstance(raw.get("baseline"), dict):  # there is no file beside these settings: they hold the standards
+        standards, found = read_baseline(raw.pop("baseline"), "", lambda _: None, ("baseline",))
+        problems += found
     try:
-        config = parse(raw, sink_options=sink_options, environ=environ, tenant_rows=rows, problems=problems)
+        config = parse(
+            raw,
+            sink_options=sink_options,
+            environ=environ,
+            tenant_rows=rows,
+            baseline=standards,
+            problems=problems,
+        )
     except ConfigError as error:
         raise ConfigError(
             [in_words(problem) for problem in error.problems],

@@ -44,6 +44,40 @@ def settings(**more: str) -> dict[str, str]:
     }
 
 
+def test_a_baseline_stands_in_the_settings() -> None:
+    gold = {"standards": [{"name": "gold", "tenants": ["cont*"], "full": ["AdminMFAV2"], "percent_min": 60}]}
+    for given in (
+        {"SECURESCORE__baseline": json.dumps(gold)},
+        {
+            "SECURESCORE__baseline__standards__0__name": "gold",
+            "SECURESCORE__baseline__standards__0__tenants": '["cont*"]',
+            "SECURESCORE__baseline__standards__0__full": '["AdminMFAV2"]',
+            "SECURESCORE__baseline__standards__0__percent_min": "60",
+        },
+    ):
+        (tenant,) = configuration(settings(**given)).tenants
+        asked = tenant.targets.baseline
+        assert asked is not None
+        assert (dict(asked.full), asked.floors["percent_min"].percent) == ({"AdminMFAV2": "gold"}, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            '{"standards": [{"name": "gold", "ful": ["X"]}]}',
+            "app setting SECURESCORE__baseline__standards__0__ful: unknown",
+        ),
+        ('{"standards": []}', "app setting SECURESCORE__baseline__standards: names no standard"),
+        ("baseline.yaml", "app setting SECURESCORE__baseline: a file is read where the configuration is one"),
+    ],
+)
+def test_a_mistake_in_a_baseline_is_told_by_its_setting(given: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configuration(settings(SECURESCORE__baseline=given))
+    assert any(problem.startswith(words) for problem in caught.value.problems), caught.value.problems
+
+
 def test_settings_and_a_tenants_file_make_one_configuration() -> None:
     config = configuration(settings(), "https://a/config/tenants.csv", f"name,tenant_id\nb,{CLIENT}\n".encode())
     assert [t.name for t in config.tenants] == ["contoso", "b"]

@@ -126,7 +126,7 @@ async def _forget(config: Config, name: str, export: Path, *, yes: bool) -> int:
         f"{plain(export)} and deleted, with state and backlog"
     )
     if wanted in {t.key for t in config.tenants}:
-        out.print("It is still configured: the next poll begins anew. Remove it from the configuration, then repeat.")
+        out.print("It is still configured: the next poll starts over. Remove it from the configuration, then repeat.")
     return 0
 
 

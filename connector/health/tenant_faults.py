@@ -43,7 +43,7 @@ def _fault(tenant_id: str, name: str, instead: str | None, waiting: Mapping[str,
         hint = "they are delivered by the rules for tenants without a route; configure it again, or export and delete"
     else:
         another = "source" if instead.partition(".")[0] == tenant_id.partition(".")[0] else "tenant_id"
-        summary = f"Problem: tenant {name} has another {another} than before: it begins anew, without what was known"
+        summary = f"Problem: tenant {name} has another {another} than before: it starts over, without what was known"
         hint = f"if {instead} is wrong, put the old one back; otherwise export and delete what is kept of the old one"
     return Fault(
         "connector.problem",

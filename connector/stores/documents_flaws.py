@@ -114,7 +114,7 @@ class DocumentsFlaws:
             else:
                 found.append(Flaw("state_damaged", name, _held(why, parts.get(name)), tenant_id, 0, {}))
         if not tenant.numbers and tenant.cursors:
-            what = "missing: all that was kept of this tenant; it is read anew and its history sent again"
+            what = "missing: all that was kept of this tenant; it is read again, and its history is sent again"
             found.append(Flaw("state_damaged", f"{tenant.key}/", what, tenant_id))
         for sink in sinks.values():
             seen, last = (

@@ -7,6 +7,7 @@ steps of one transaction; every other function is a transaction of its own. Even
 
 import json
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import groupby, islice
@@ -214,9 +215,9 @@ def read(
         if chunk is None:
             del missing[0]
             continue
-        here = [seq for seq in missing if seq <= chunk.last]
-        found.update(_events(connection, chunk, here))
-        del missing[: len(here)]
+        end = bisect_right(missing, chunk.last)
+        found.update(_events(connection, chunk, missing[:end]))
+        del missing[:end]
     return found
 
 

@@ -96,7 +96,7 @@ def _command(words: list[str]) -> int:
     except SecureScoreError as error:
         return complain(error)
     except OSError as error:  # of this system, and nobody met it where it happened: no bug, and no traceback
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
         return complain(exhausted(error) or SecureScoreError(what))
     except KeyboardInterrupt:
         terminal.say("stopped", err=True)

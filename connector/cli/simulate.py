@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(args))
     except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
         raise SecureScoreError(f"cannot serve: {what}", "choose another --port or --out") from error
     return 0
 

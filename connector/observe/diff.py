@@ -285,7 +285,12 @@ def asserted_units(control: Control, profile: Profile | None, moment: str) -> in
 
     A statement awards full points, some days later: until then what a control has was measured.
     """
-    if profile is None or state_at(profile, moment).state not in ASSERTED or is_full(control, profile) is False:
+    return 0 if profile is None or state_at(profile, moment).state not in ASSERTED else stated_units(control, profile)
+
+
+def stated_units(control: Control, profile: Profile) -> int | None:
+    """Those of a control whose state is one that awards them."""
+    if is_full(control, profile) is False:
         return 0
     return None if control.score is None else fixed(control.score)
 

@@ -14,13 +14,17 @@ from connector.observe import diff, groups
 
 @frozen
 class _Row:
-    """What totals need of a control: points and maximum in units; control and profile where a state was ever set."""
+    """What totals need of a control: points and maximum in units; control and profile where a state was ever set.
+
+    `of_resources`: it states its own maximum.
+    """
 
     groups: tuple[str, str, str]
     """Category, service and tier."""
     units: int | None
     top: int | None
     fullness: str
+    of_resources: bool
     stated: tuple[Control, Profile] | None
 
 
@@ -84,6 +88,7 @@ class Tally:
     _rows: dict[str, _Row] = Factory(dict)
     _stated: dict[str, tuple[Control, Profile]] = Factory(dict)
     _groups: tuple[dict[str, _Group], ...] = Factory(lambda: tuple({} for _ in groups.KINDS))
+    _of_resources: int = 0
     _fullness: dict[str, int] = Factory(lambda: {"full": 0, "partial": 0, "zero": 0, "unknown": 0})
 
     def go_to(self, controls: Mapping[str, Control]) -> None:
@@ -114,6 +119,7 @@ class Tally:
             if not group.controls:
                 del of_kind[name]
         self._fullness[row.fullness] = self._fullness.get(row.fullness, 0) + times
+        self._of_resources += times * row.of_resources
 
     def stated(self, moment: str) -> tuple[int | None, int, int]:
         """Asserted points in units, and how many controls are asserted and ignored at a moment."""
@@ -122,15 +128,16 @@ class Tally:
         for control, profile in self._stated.values():
             state = diff.state_at(profile, moment).state
             if state in diff.ASSERTED:
-                points.add(diff.asserted_units(control, profile, moment), 1)
+                points.add(diff.stated_units(control, profile), 1)
                 asserted += 1
             elif state == "Ignored":
                 ignored += 1
         return points.units, asserted, ignored
 
     def told(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
-        """By category, service and tier, and how many controls are how full."""
-        return [{name: g.told() for name, g in sorted(of.items())} for of in self._groups], dict(self._fullness)
+        """By category, service and tier, and how many controls are how full. Controls of resources are in no group."""
+        shown = ({},) * len(self._groups) if self._of_resources else self._groups
+        return [{name: g.told() for name, g in sorted(of.items())} for of in shown], dict(self._fullness)
 
 
 def of_day(version: Version, profiles: Mapping[str, Profile] | None, tally: Tally | None = None) -> dict[str, Any]:
@@ -144,8 +151,6 @@ def of_day(version: Version, profiles: Mapping[str, Profile] | None, tally: Tall
         tally = Tally(profiles or {})
     tally.go_to(day.controls)
     (by_category, by_service, by_tier), fullness = tally.told()
-    if any(c.max_score is not None for c in day.controls.values()):
-        by_category = by_service = by_tier = {}  # controls of resources are in no group
     units, asserted, ignored = tally.stated(version.until)
     if profiles is None:
         units = None
@@ -172,6 +177,7 @@ def _row(control: Control, profile: Profile | None) -> _Row:
         None if control.score is None else diff.fixed(control.score),
         None if maximum is None else diff.fixed(maximum),
         _fullness(control),
+        control.max_score is not None,
         (control, profile) if profile and any(u.state != diff.DEFAULT_STATE.state for u in profile.updates) else None,
     )
 

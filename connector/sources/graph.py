@@ -210,13 +210,17 @@ class GraphSource:
     # ------------------------------------------------------------------------------------------------------ days
 
     def _wanted(self, known: Known, today: date) -> int:
-        """How many documents to ask for: the days since the newest known one, plus an overlap to see revisions."""
+        """How many documents to ask for: the days since the newest known one, plus an overlap to see revisions.
+
+        Of a newest day that is today's as many as of one that was yesterday's: else neither after midnight nor after
+        each new day would the same documents be the same bytes, and be parsed for nothing.
+        """
         if known.newest_day is None or known.days_missing:
             return self._backfill_days
         most = max(RETENTION_DAYS, self._backfill_days)
         since = (today - date.fromisoformat(known.newest_day)).days
         # A newest day in the future says that our clock or theirs is wrong: do not compute with it.
-        return most if since < 0 else max(1, min(since + self._overlap_days, most))
+        return most if since < 0 else min(max(1, since) + self._overlap_days, most)
 
     async def _days(self, requests: Requests, known: Known) -> _Part:
         today = self._clock.now().date()

@@ -37,7 +37,7 @@ from tests.bench.servers import CLIENT, NOW, SECRET, START, Server, started
 
 _LINK = re.compile(rb'"@odata\.nextLink"\s*:\s*("[^"]+")')
 SCORES, PROFILES = "/v1.0/security/secureScores", "/v1.0/security/secureScoreControlProfiles"
-ALL_DAYS, OVERLAP = "?$top=90", "?$top=3"
+ALL_DAYS, OVERLAP = "?$top=90", "?$top=4"
 
 
 def config(server: Server, folder: Path, *, raw_days: int = 0, sinks: Sequence[SinkConfig] = ()) -> Config:
@@ -218,7 +218,7 @@ async def changed_poll(folder: Path, rounds: int, hours: int) -> Figure:
                     continue
                 assert outcome.status == "ok", outcome
                 assert before is not None
-                wanted = (clock.now().date() - date.fromisoformat(before.day)).days + 3
+                wanted = max(1, (clock.now().date() - date.fromisoformat(before.day)).days) + 3
                 async with bare(server, source) as client:
                     pages = await client.read(await client.addresses(f"?$top={wanted}", wanted))
                 found.append(Round(spent.seconds, await _json_loads(pages, 3)))
@@ -250,7 +250,7 @@ async def unchanged_poll(folder: Path, rounds: int, polls: int) -> Figure:
             await app.poller.poll(tenant)
             assert (await app.poller.poll(tenant)).status == "ok"  # another number of days: read anew
             async with bare(server, source) as client:
-                urls = await client.addresses(OVERLAP, 3)
+                urls = await client.addresses(OVERLAP, 4)
 
                 async def ours() -> float:
                     clock = app.clock

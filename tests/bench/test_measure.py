@@ -134,10 +134,10 @@ def test_a_cycle_tells_its_cpu_by_kind_and_whom_it_had_no_time_for() -> None:
 
 
 def test_the_memory_of_a_fleet_needs_all_its_cycles_whole() -> None:
-    seen = [cycle(100, gap_s, rss_mb=50.0 + number) for number, gap_s in enumerate(scale.GAPS_S)]
+    seen = [cycle(100, gap_s, rss_mb=50.0 + number) for number, gap_s in enumerate(gap_s for gap_s, _ in scale.CYCLES)]
     figure = scale.memory(seen)
     assert figure is not None
-    assert (figure.low, figure.high) == (51.0, 52.0)
+    assert (figure.low, figure.high) == (51.0, 53.0)
     assert scale.memory(seen[:-1]) is None
     assert scale.memory([*seen[:-1], cycle(100, 3600.0, tenants=99)]) is None
 
@@ -153,7 +153,7 @@ def test_what_is_out_of_time_is_named(tmp_path: Path) -> None:
 
 
 def test_the_plot_holds_every_whole_fleet_and_is_xml() -> None:
-    fleets = [[cycle(n, gap_s) for gap_s in scale.GAPS_S] for n in (10, 100, 1000)]
+    fleets = [[cycle(n, gap_s) for gap_s, _ in scale.CYCLES] for n in (10, 100, 1000)]
     root = ET.fromstring(scale.plot([*fleets, [cycle(10_000, 0.0, tenants=5)]]))
     circles = [e for e in root.iter() if e.tag.endswith("circle")]
     assert len(circles) == 3 * len(fleets)

@@ -133,7 +133,7 @@ async def test_requests_carry_token_and_language(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("newest", "top"),
     [
-        ("2030-01-10", 3),  # today: the overlap
+        ("2030-01-10", 4),  # today, and then as tomorrow: the overlap and one more
         ("2030-01-09", 4),
         ("2030-01-05", 8),  # five days switched off
         ("2029-06-01", 90),  # beyond what Graph keeps
@@ -145,6 +145,14 @@ async def test_later_reads_ask_for_missing_days_and_an_overlap(bench: Bench, new
     assert bench.graph.seen[0].endswith(f"$top={top}")
     assert len(days_of(snapshot)) == top
     assert bench.graph.count(SCORES) == 1, "the nextLink to the rest of history is not followed"
+
+
+async def test_a_day_that_was_read_is_unchanged_at_the_next_read_and_after_midnight(bench: Bench) -> None:
+    first = await bench.read(Known("2030-01-09", had_days=True))
+    assert isinstance(first.days, tuple)
+    for newest in ("2030-01-10", "2030-01-09"):  # today, and yesterday as soon as it is midnight
+        again = await bench.read(Known(newest, had_days=True, pages=first.pages))
+        assert isinstance(again.days, Unchanged)
 
 
 async def test_an_outage_longer_than_a_short_backfill_is_caught_up(bench: Bench) -> None:
@@ -787,9 +795,9 @@ async def test_profiles_already_read_stay_when_a_later_page_fails(bench: Bench, 
 
 
 async def test_days_that_a_broken_read_lacked_are_asked_for_again(bench: Bench) -> None:
-    """Two days are asked for as an overlap where all is known, all of them where some are missing."""
+    """An overlap and one more are asked for where all is known, all of them where some are missing."""
     known = Known("2030-01-10", had_days=True, pages={"secureScores": "x"})
-    assert len(days_of(await bench.read(known))) == 3
+    assert len(days_of(await bench.read(known))) == 4
     assert len(days_of(await bench.read(evolve(known, days_missing=True)))) == 90
 
 

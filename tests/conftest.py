@@ -31,7 +31,7 @@ LONG = frozenset(
         *(f"contract/test_{name}.py" for name in ("store_blob", "store_kvstore")),
         *(f"simulation/test_{name}.py" for name in ("daemon_month", "disk_full", "failure_classes", "many_tenants")),
         *(f"simulation/test_{name}.py" for name in ("hec_accounting", "ingestion_accounting")),
-        "unit/stores/test_sqlite_migration.py",
+        *(f"unit/stores/test_{name}.py" for name in ("sqlite_crash", "sqlite_migration")),
         *(f"crash/test_{name}.py" for name in ("failing_disk", "kill9", "power_loss_in_a_life", "weeks")),
         *(
             f"hostile/test_{name}.py"

@@ -1,6 +1,5 @@
 """Standards over tenants, end to end against the simulated Graph, with the commands that docs/baseline.md shows."""
 
-import asyncio
 import json
 import re
 import shlex
@@ -14,11 +13,11 @@ import pytest
 import yaml
 from attrs import define
 
-from connector.cli.main import main
 from connector.clock import SystemClock
 from connector.simulator.faults import Faults
 from connector.simulator.server import Simulation, serve, token_for
 from connector.simulator.world import World
+from tests.fakes.command import securescore
 
 PAGE = Path(__file__).parents[2] / "docs" / "baseline.md"
 TENANTS = {"contoso": "gold", "fabrikam": "gold", "tailspin": "silver"}
@@ -38,10 +37,7 @@ class Bench:
     capture: pytest.CaptureFixture[str]
 
     async def run(self, line: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr of a command line, run in the folder by a thread."""
-        code = await asyncio.to_thread(main, [*shlex.split(line), "-c", str(self.folder / "securescore.yaml")])
-        out, err = self.capture.readouterr()
-        return code, out, err
+        return await securescore(self.folder, self.capture, shlex.split(line))
 
     async def json(self, line: str) -> Any:
         return json.loads((await self.run(line + " --json"))[1])

@@ -22,6 +22,7 @@ from connector.registry import sink_options
 from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve, token_for
 from connector.simulator.world import World
+from tests.fakes.command import securescore
 
 READ_TOKEN, WRITE_TOKEN = "read.token", "write.token"
 
@@ -40,10 +41,7 @@ class Bench:
     capture: pytest.CaptureFixture[str]
 
     async def run(self, *words: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr. The command has an event loop of its own, in a thread."""
-        code = await asyncio.to_thread(main, [*words, "-c", str(self.folder / "securescore.yaml")])
-        out, err = self.capture.readouterr()
-        return code, out, err
+        return await securescore(self.folder, self.capture, words)
 
     async def set(self, *words: str) -> tuple[int, str, str]:
         return await self.run("controls", "set", *words, "--yes")

@@ -25,7 +25,7 @@ def test_the_readme_shows_what_the_demo_says(
     _, _, after = README.partition("explained to four decimals:")
     shown = after.split("```text\n")[1].split("```")[0].strip()
     assert undated(shown) in undated(said)
-    told = re.search(r"yields (\d+) events, and each day about (\d+) more", README)
+    told = re.search(r"yields (\d+) events,\s+and each day about (\d+) more", README)
     assert told
     assert f"{told[1]} events from history" in said
     events = [json.loads(line) for line in (tmp_path / "demo" / "events.jsonl").read_text().splitlines()]

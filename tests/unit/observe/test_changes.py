@@ -4,6 +4,7 @@ import pytest
 from attrs import evolve
 
 from connector.model import Control, Day, Profile, StateUpdate, Version
+from connector.observe import totals
 from connector.observe.changes import control_info, control_observed
 
 
@@ -33,3 +34,12 @@ def test_a_control_is_observed_as_asserted_where_its_points_are(percent: float |
     assert control_observed(seen, one, stated).data["asserted"] is asserted
     assert control_observed(evolve(seen, seen=""), one, stated).data["asserted"] is False
     assert control_observed(seen, one, None).data["asserted"] is None
+
+
+def test_controls_of_resources_are_in_no_group_whatever_day_was_summed_before() -> None:
+    of_graph, of_resources = Control("a", "Identity", 4.0, 40.0), Control("a", "Identity", 4.0, 40.0, max_score=10.0)
+    tally = totals.Tally()
+    for control, groups in ((of_graph, ["Identity"]), (of_resources, []), (of_graph, ["Identity"]), (None, [])):
+        controls = {} if control is None else {"a": control}
+        told = totals.of_day(Version(Day("t", "2026-11-22", 4.0, 10.0, controls), "h"), None, tally)
+        assert list(told["by_category"]) == groups

@@ -67,15 +67,9 @@ def _file(path: Path) -> str:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Files of which no test would be left are not even imported: each worker collects everything for itself."""
-    if not collection_path.name.startswith("test_"):
-        return None
-    file = _file(collection_path)
-    none_left = {
-        "not long": file in LONG,
-        "long": file not in LONG and not any(name.startswith(f"{file}::") for name in LONG),
-    }
-    return none_left.get(config.option.markexpr) or None
+    """Files of which `make test` runs nothing are not even imported: each worker collects everything for itself."""
+    left_out = config.option.markexpr == "not long" and collection_path.name.startswith("test_")
+    return (left_out and _file(collection_path) in LONG) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,6 +24,7 @@ from connector.observe.poller import PollOutcome
 from connector.ports import Pending, Query, Settlement, Start, State, Stats
 from connector.stores.sqlite import SqliteStore, open_store
 from tests.contract.store_contract import add, event, events
+from tests.fake_graph import JumpClock
 from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
 
@@ -288,7 +289,7 @@ async def test_once_lets_the_others_finish_when_the_state_fails_one_loop() -> No
         broken: Any = Disk(made.disk.inner)
         broken.reading = FULL
         failing.store = broken
-        made.app.deliveries = {"siem": failing, "other": delivery(made.disk.inner, other, made.app.clock)}
+        made.app.deliveries = {"siem": failing, "other": delivery(made.disk.inner, other, JumpClock())}
         siem, well = await made.app.deliver_once()
         assert (siem.state, siem.error, siem.hint) == ("unavailable", "no space left", "free some")
         assert (well.state, well.sent) == ("ok", len(other.got))
@@ -300,6 +301,7 @@ async def test_once_says_of_each_tenant_that_the_state_took_nothing_and_reads_no
         made.running.cancel()
         await asyncio.gather(made.running, return_exceptions=True)
         made.polls.asked.clear()
+        made.app.watch.clock = JumpClock()  # which stands: nobody's wait is over before the next one asks
 
         async def fills() -> None:
             made.disk.writing = FULL

@@ -124,7 +124,7 @@ async def collect(config: Config, *, whole: bool = False) -> list[Finding]:
             await store.close()
     findings += skew.finding()
     findings += [finding for of_tenant in read for finding in of_tenant]
-    findings += [finding for of_sink in await asyncio.gather(*map(_sink, prepared)) for finding in of_sink]
+    findings += [finding for of_sink in await asyncio.gather(*map(probed, prepared)) for finding in of_sink]
     for sink in prepared:
         if sink.config.options.get("rule_resource_id") and not (sink.problems or sink.fault):
             findings += await rule_findings(sink.config, config.base_dir, clock)
@@ -211,7 +211,8 @@ def _expiring(config: Config) -> list[Finding]:
 # --------------------------------------------------------------------------------------------------------------- sinks
 
 
-async def _sink(prepared: Prepared) -> list[Finding]:
+async def probed(prepared: Prepared) -> list[Finding]:
+    """Whether a sink answers; it is closed then."""
     name, sink = prepared.config.name, prepared.sink
     try:
         if prepared.problems:

@@ -10,7 +10,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "init": (
         "securescore init",
         "securescore init --tenant-id 11111111-1111-1111-1111-111111111111 --sink syslog --address siem.example.org",
-        "securescore init --sink syslog --address 127.0.0.1 --transport tcp --port 10514",
+        "securescore init --sink syslog --address 127.0.0.1 --transport tcp --port 10514 --try",
     ),
     "login": ("securescore login --tenant contoso",),
     "check": ("securescore check", "securescore check --send-test --sink soc"),

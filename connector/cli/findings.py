@@ -54,6 +54,20 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def show(findings: Sequence[Finding]) -> None:
+    """The findings, and what they amount to."""
+    listed(findings)
+    out = console()
+    bad = sum(f.ok is False for f in findings)
+    out.print()
+    if bad:
+        out.print(f"{bad} of {len(findings)} checks failed.")
+    elif any(f.reason == "in_use" for f in findings):
+        out.print("All good; a second `run` on this state would be refused.")
+    else:
+        out.print("All good.")
+
+
+def listed(findings: Sequence[Finding]) -> None:
     """One line a finding; thousands of tenants are grouped by fault."""
     made = table("", "check", "about", "found")
     readable = 0
@@ -78,16 +92,7 @@ def show(findings: Sequence[Finding]) -> None:
             members[0].detail if len(members) == 1 else f"{len(members)} tenants: {_GUID.sub('…', members[0].detail)}"
         )
         made.add_row(_mark(False), what, plain(names), _words(detail, hint))
-    out = console()
-    draw(made, out)
-    bad = sum(f.ok is False for f in findings)
-    out.print()
-    if bad:
-        out.print(f"{bad} of {len(findings)} checks failed.")
-    elif any(f.reason == "in_use" for f in findings):
-        out.print("All good; a second `run` on this state would be refused.")
-    else:
-        out.print("All good.")
+    draw(made, console())
 
 
 def _mark(ok: bool | None) -> "Text":

@@ -1,7 +1,7 @@
 """`securescore init`: writes a commented configuration; prints app registration and consent steps.
 
-Contacts nobody: the steps are for the operator. Reading needs one application permission of Microsoft Graph, with admin
-consent; nothing here asks for the right to write.
+Contacts nobody unless asked to try the answers (init_trial.py): the steps are for the operator. Reading needs one
+application permission of Microsoft Graph, with admin consent; nothing here asks for the right to write.
 """
 
 import argparse
@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="host, URL or path of the sink")
     parser.add_argument("--transport", help="how a syslog receiver or a mail server is reached, such as tls or tcp")
     parser.add_argument("--port", help="port of a syslog receiver or a mail server, unless it is the transport's own")
+    parser.add_argument("--try", dest="trial", action="store_true", help="try the directory and the sink now")
     parser.add_argument("--out", metavar="FILE", help="where to write; default ./securescore.yaml, or what -c names")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
 
@@ -71,10 +72,31 @@ def run(args: argparse.Namespace) -> int:
     known = (args.sink, args.name, args.tenant_id, args.client_id, args.cloud, args.address)
     given = Answers(*known, args.transport, args.port)
     check_answers(given)
-    answers = asked(given, ask) if somebody_is_there() else given
+    interactive = somebody_is_there()
+    answers = asked(given, ask) if interactive else given
     write(out, configuration(answers, out), replace=args.force)
+    wrong = (args.trial or (interactive and wanted(ask))) and tried(answers, out)
     say(steps(answers, out), end="")
-    return 0
+    return 1 if wrong and args.trial else 0
+
+
+def wanted(ask: Callable[[str], str]) -> bool:
+    """Whether the answers are to be tried now."""
+    return ask("try the directory and the sink now? [Y/n]: ").strip().lower() in ("", "y", "yes")
+
+
+def tried(answers: Answers, out: str) -> bool:
+    """Try what was answered, and show what came of it: whether something is wrong."""
+    from connector.cli import init_trial  # noqa: PLC0415 - who only writes loads no client
+    from connector.cli.findings import listed  # noqa: PLC0415
+
+    ids = (answers.tenant_id or init_trial.STAND_IN, answers.client_id or init_trial.STAND_IN)
+    text = configuration(evolve(answers, tenant_id=ids[0], client_id=ids[1]), out)
+    login = CLOUDS[answers.cloud or "global"].login
+    findings = init_trial.tried(text, out, login, answers.tenant_id)
+    listed(findings)
+    say()
+    return any(finding.ok is False for finding in findings)
 
 
 def kinds() -> list[str]:

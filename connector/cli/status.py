@@ -125,10 +125,12 @@ def show(status: dict[str, Any], *, every: bool = False, deviations: bool = Fals
     if chosen:
         draw(tenants, out)
     if hidden := len(status["tenants"]) - len(chosen):
-        out.print(f"{plural(hidden, 'tenant')} without trouble not shown: --all, or --tenant NAME")
+        away = sum(bool(t["deviations"]) for name, t in status["tenants"].items() if name not in chosen)
+        of_them = f" ({away} with deviations from the baseline: --deviations)" if away and not deviations else ""
+        out.print(f"{plural(hidden, 'tenant')} without trouble not shown: --all, or --tenant NAME{of_them}")
     draw_notes(((name, t["notes"]) for name, t in chosen.items()), out)
     if deviations:
-        _draw_deviations(chosen, out)
+        _draw_deviations(status["tenants"], out)
     for name, t in chosen.items():
         _draw_units(name, t, out)
     out.print()

@@ -256,7 +256,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "connector.cli.main", "init", "--out", str(tmp_path / "c.yaml")]
     with subprocess.Popen(command, cwd=Path(__file__).parents[3], stdin=theirs, stdout=theirs) as program:
         os.close(theirs)
-        os.write(ours, f"{TENANT_ID}\n{CLIENT_ID}\n\nsyslog\nsiem.lan\ntcp\n1514\n".encode())
+        os.write(ours, f"{TENANT_ID}\n{CLIENT_ID}\n\nsyslog\nsiem.lan\ntcp\n1514\nn\n".encode())
         with contextlib.suppress(OSError):  # EIO is how the end of a pseudo-terminal reads
             while os.read(ours, 4096):
                 pass

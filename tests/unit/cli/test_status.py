@@ -111,6 +111,18 @@ def test_of_many_only_those_in_trouble_show(
     assert "t029" in shown(tenants, capsys, monkeypatch, every=True)
 
 
+def test_deviations_of_many_are_counted_where_they_are_not_shown_and_listed_when_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = {"standard": "gold", "control": "AdminMFAV2", "kind": "baseline_full", "is": "3.00", "wanted": "full"}
+    tenants = {f"t{n:03}": tenant() for n in range(status.MANY)} | {"away": tenant(deviations=[away])}
+    said = shown(tenants, capsys, monkeypatch)
+    assert "not shown: --all, or --tenant NAME (1 with deviations from the baseline: --deviations)" in said
+    said = shown(tenants, capsys, monkeypatch, deviations=True)
+    assert "AdminMFAV2" in said
+    assert "--deviations)" not in said
+
+
 def test_percent_and_its_change_stand_in_the_row(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

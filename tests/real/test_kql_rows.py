@@ -813,7 +813,7 @@ CASES |= {
             {"Name": "points lost", "Value": -4.5},
             {"Name": "points won", "Value": 9.25},
             {"Name": "states declared", "Value": 1.0},
-            {"Name": "targets missed", "Value": 2.0},
+            {"Name": "targets missed", "Value": 3.0},
         ),
     ),
     "workbook: contributions and residual add up": Case(

@@ -125,8 +125,10 @@ def show(status: dict[str, Any], *, every: bool = False, deviations: bool = Fals
     if chosen:
         draw(tenants, out)
     if hidden := len(status["tenants"]) - len(chosen):
-        away = sum(bool(t["deviations"]) for name, t in status["tenants"].items() if name not in chosen)
-        of_them = f" ({away} with deviations from the baseline: --deviations)" if away and not deviations else ""
+        deviating = sum(bool(t["deviations"]) for name, t in status["tenants"].items() if name not in chosen)
+        of_them = (
+            f" ({deviating} with deviations from the baseline: --deviations)" if deviating and not deviations else ""
+        )
         out.print(f"{plural(hidden, 'tenant')} without trouble not shown: --all, or --tenant NAME{of_them}")
     draw_notes(((name, t["notes"]) for name, t in chosen.items()), out)
     if deviations:

@@ -52,12 +52,12 @@ async def _tried(config: Config, login: str, tenant_id: str | None) -> list[Find
     return found
 
 
-async def directory(login: str, tenant_id: str, network: NetworkConfig | None = None) -> Finding:
+async def directory(login: str, tenant_id: str) -> Finding:
     """Whether the sign-in host knows a directory of this id. It answers 400 where it knows none.
 
     Source: https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc (the OpenID configuration document).
     """
-    wire = open_client(network or NetworkConfig())
+    wire = open_client(NetworkConfig())
     try:
         answer = await wire.request("GET", f"{login}/{tenant_id}/v2.0/.well-known/openid-configuration")
     except ConfigError as error:

@@ -18,9 +18,9 @@ def remedy(path: str, *, reading: bool = True) -> str:
     found = _nearest(Path(path).absolute())
     if found is None or os.geteuid() in (0, found.st_uid):
         return ""
-    group = _group(found.st_gid) if reading and found.st_mode & stat.S_IRGRP and found.st_gid else ""
+    group = group_name(found.st_gid) if reading and found.st_mode & stat.S_IRGRP and found.st_gid else ""
     member = f", or as a member of the group {group}" if group else ""
-    return f"it belongs to {_user(found.st_uid)}: run the command with sudo{member}"
+    return f"it belongs to {user_name(found.st_uid)}: run the command with sudo{member}"
 
 
 def _nearest(path: Path) -> os.stat_result | None:
@@ -33,7 +33,8 @@ def _nearest(path: Path) -> os.stat_result | None:
     return None
 
 
-def _user(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """What an account is called here."""
     import pwd  # noqa: PLC0415 - Windows has none
 
     try:
@@ -42,7 +43,8 @@ def _user(uid: int) -> str:
         return f"user {uid}"
 
 
-def _group(gid: int) -> str:
+def group_name(gid: int) -> str:
+    """What a group is called here."""
     import grp  # noqa: PLC0415 - Windows has none
 
     try:

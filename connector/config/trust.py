@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from connector.config.belonging import group_name, user_name
 from connector.config.values import Config
 
 _TLS_FILES = ("tls.ca_file", "tls.cert_file", "tls.key_file")
@@ -27,11 +28,11 @@ def strangers(path: str, euid: int | None = None) -> str | None:
     for place, what in ((real, "it"), *((one, f"its folder {one}") for one in folders)):
         found = place.stat()
         if found.st_uid not in (me, 0):
-            return f"{what} belongs to {_user(found.st_uid)}"
+            return f"{what} belongs to {user_name(found.st_uid)}"
         if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
             return f"anybody may write {what}"
         if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid, me):
-            return f"group {_group(found.st_gid)} may write {what}"
+            return f"group {group_name(found.st_gid)} may write {what}"
     return None
 
 
@@ -87,17 +88,3 @@ def _is_own_group(gid: int, uid: int) -> bool:
         return user.pw_gid == gid and set(grp.getgrgid(gid).gr_mem) <= {user.pw_name}
     except KeyError:
         return False
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

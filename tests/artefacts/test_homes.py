@@ -16,6 +16,8 @@ from connector.errors import ConfigError
 from connector.homes.functions import configuration
 from connector.homes.tenant_turn import refuse_kinds
 from connector.registry import SINKS, sink_module
+from tests.unit.homes.test_functions import CLIENT, TENANT
+from tests.unit.homes.test_functions import settings as app_settings
 
 ROOT = Path(__file__).parents[2]
 SOURCES: tuple[str, ...] = keys.TENANT["source"].choices
@@ -64,7 +66,7 @@ def test_the_state() -> None:
     assert told("the state is in", HOST) == homes - {"kvstore"}  # that needs a session of splunkd
     assert told("the state is in", FUNCTIONS) == {"blob"}
     with pytest.raises(ConfigError, match="no container"):
-        configuration({name: value for name, value in SETTINGS.items() if "__state__" not in name})
+        configuration({name: value for name, value in app_settings().items() if "__state__" not in name})
     assert told("the state is in", SPLUNK) == set(splunk_conf.HOMES) - {"auto"} == offered("state_store") - {"auto"}
 
 
@@ -84,23 +86,9 @@ def test_reports_and_evidence() -> None:
     assert evidence(settings()) is None
 
 
-TENANT = "11111111-1111-1111-1111-111111111111"
-CLIENT = "22222222-2222-2222-2222-222222222222"
-SETTINGS = {
-    "SECURESCORE__state__blob__account_url": "https://account.blob.core.windows.net",
-    "SECURESCORE__state__blob__container": "state",
-    "SECURESCORE__tenants__0__name": "contoso",
-    "SECURESCORE__tenants__0__tenant_id": TENANT,
-    "SECURESCORE__defaults__auth__kind": "managed_identity",
-    "SECURESCORE__sinks__0__name": "hook",
-    "SECURESCORE__sinks__0__kind": "webhook",
-    "SECURESCORE__sinks__0__url": "https://casb.example.org/hook",
-}
-
-
 def settings(**more: str) -> Any:
     """The configuration of a function app."""
-    return configuration({**SETTINGS, **more})
+    return configuration(app_settings(**more))
 
 
 def offered(field: str) -> set[str]:

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from attrs import define, evolve, field
@@ -22,6 +22,22 @@ from connector.ports import Source, State
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 BROKEN = Absent("denied", "page 2: HTTP 400", hint="what was read is kept")
+
+
+async def polled(lab: Any, hour: int) -> PollOutcome:
+    """One poll of the tenant, at this hour of 2026-11-28, by a laboratory that is both its source and its store."""
+
+    async def open_source(_: TenantConfig) -> Source:
+        return cast("Source", lab)
+
+    poller = Poller(
+        store=lab,
+        clock=SimulatedClock(parse_iso(f"2026-11-28T{hour:02}:00:00Z")),
+        open_source=open_source,
+        changes=ChangesConfig(),
+        severity=SeverityRules((), 3),
+    )
+    return await poller.poll(TenantConfig("contoso", TENANT))
 
 
 @define
@@ -54,18 +70,7 @@ class Lab:
     async def poll(self, *, hour: int = 9, **parts: Any) -> PollOutcome:
         self.snapshot = Snapshot("graph", **parts)
         self.events = []
-
-        async def open_source(_: TenantConfig) -> Source:
-            return self
-
-        poller = Poller(
-            store=self,  # type: ignore[arg-type]  # only what the poller uses
-            clock=SimulatedClock(parse_iso(f"2026-11-28T{hour:02}:00:00Z")),
-            open_source=open_source,
-            changes=ChangesConfig(),
-            severity=SeverityRules((), 3),
-        )
-        return await poller.poll(TenantConfig("contoso", TENANT))
+        return await polled(self, hour)
 
     @property
     def head(self) -> dict[str, Any]:

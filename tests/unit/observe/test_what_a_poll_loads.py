@@ -5,15 +5,12 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 import pytest
 from attrs import define, evolve, field
 
-from connector.clock import SimulatedClock, parse_iso
-from connector.config.values import ChangesConfig, TenantConfig
 from connector.errors import Conflict, Denied
 from connector.model import Event, Known, Snapshot, Unchanged
 from connector.observe import memory
-from connector.observe.poller import Poller, PollOutcome
-from connector.observe.severity import SeverityRules
-from connector.ports import Flaw, Source, State
-from tests.unit.observe.test_partial_reads import TENANT, catalogue, days
+from connector.observe.poller import PollOutcome
+from connector.ports import Flaw, State
+from tests.unit.observe.test_partial_reads import TENANT, catalogue, days, polled
 
 
 @define
@@ -66,18 +63,7 @@ class Lab:
 
     async def poll(self, hour: int, answer: Snapshot | Denied) -> PollOutcome:
         self.answer, self.loads, self.events = answer, 0, []
-
-        async def open_source(_: TenantConfig) -> Source:
-            return self
-
-        poller = Poller(
-            store=self,  # type: ignore[arg-type]  # only what the poller uses
-            clock=SimulatedClock(parse_iso(f"2026-11-28T{hour:02}:00:00Z")),
-            open_source=open_source,
-            changes=ChangesConfig(),
-            severity=SeverityRules((), 3),
-        )
-        return await poller.poll(TenantConfig("contoso", TENANT))
+        return await polled(self, hour)
 
     @property
     def whole(self) -> State:

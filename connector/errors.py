@@ -80,6 +80,10 @@ class StoreError(SecureScoreError):
     """
 
 
+class NoState(StoreError):
+    """Nothing was kept at this place so far: nobody has polled yet, or its name is that of another place."""
+
+
 class StateRefused(StoreError):
     """This state is not ours to use: a newer version's, or another program's. Time heals none of it: a process ends."""
 

@@ -23,6 +23,8 @@ from connector.signin.credentials import ending
 SHOWN_UNITS, SHOWN_REFUSALS = 20, 3
 WIDE = 110
 """From so many cells on there is room for labels and the change within a week, too."""
+NEVER_READ = "never read"
+"""What is said of a tenant that no poll has read so far."""
 MANY = 30
 """Of more tenants than these only those in trouble are shown, unless all are asked for."""
 
@@ -78,7 +80,7 @@ def standing(tenant: Mapping[str, Any]) -> str:
         return "failing"
     if tenant["refused"]:
         return "refused"
-    return "ok" if tenant["newest_day"] or tenant["units"] else "never read"
+    return "ok" if tenant["newest_day"] or tenant["units"] else NEVER_READ
 
 
 def summary(tenants: Mapping[str, Mapping[str, Any]]) -> str:

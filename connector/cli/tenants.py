@@ -1,5 +1,7 @@
 """`securescore tenants`: list tenants; add one (tenants_add.py); forget one, exporting before all of it is deleted.
 
+The list is that of the configuration: it needs no state, and says of whom nothing was read so far.
+
 An export is a new folder: the events as JSON lines, and the evidence as the archive had it, with its SHA256SUMS.
 """
 
@@ -14,11 +16,12 @@ from connector.cli import tenants_add
 from connector.cli.common import config_of, store_beside
 from connector.cli.confirm import add_yes, confirmed
 from connector.cli.evidence_export import copy_evidence, take_evidence
-from connector.cli.terminal import console, draw, dump, plain, plural, table
+from connector.cli.status import NEVER_READ
+from connector.cli.terminal import console, draw, dump, plain, plural, say, table
 from connector.config.values import Config
 from connector.deliver.delivery import DurableStore
 from connector.durable import adding, creating
-from connector.errors import ConfigError, Conflict, StoreError
+from connector.errors import ConfigError, Conflict, NoState, StoreError
 from connector.formats import cloudevents
 from connector.model import Event
 from connector.observe import memory, units
@@ -62,19 +65,22 @@ def _check_usage(args: argparse.Namespace) -> None:
         raise ConfigError(problems, "see `securescore tenants --help`")
 
 
-async def collect(config: Config) -> list[dict[str, Any]]:
-    """Every configured tenant, then those that are only remembered (`source` None)."""
+async def collect(config: Config) -> tuple[list[dict[str, Any]], NoState | None]:
+    """Every configured tenant, then those that are only remembered (`source` None); and that nothing is, if so."""
+    try:
+        async with store_beside(config) as store:
+            others = sorted(set(await store.tenants()) - {t.key for t in config.tenants} - {""})
+            states, missing = await store.heads([*(t.key for t in config.tenants), *others]), None
+    except NoState as error:
+        others, states, missing = [], {}, error
     rows: list[dict[str, Any]] = []
-    async with store_beside(config) as store:
-        others = sorted(set(await store.tenants()) - {t.key for t in config.tenants} - {""})
-        states = await store.heads([*(t.key for t in config.tenants), *others])
-        for tenant in config.tenants:
-            head = memory.readable_head(states[tenant.key])
-            rows.append(_row(tenant.name, tenant.tenant_id, tenant.source, tenant.labels, head))
-        for other in others:
-            head = memory.readable_head(states[other])
-            rows.append(_row(str(head.get("tenant", "?")), other, None, {}, head))
-    return rows
+    for tenant in config.tenants:
+        head = memory.readable_head(states.get(tenant.key))
+        rows.append(_row(tenant.name, tenant.tenant_id, tenant.source, tenant.labels, head))
+    for other in others:
+        head = memory.readable_head(states[other])
+        rows.append(_row(str(head.get("tenant", "?")), other, None, {}, head))
+    return rows, missing
 
 
 def _row(name: str, tenant_id: str, source: str | None, labels: Any, head: Any) -> dict[str, Any]:
@@ -90,15 +96,18 @@ def _row(name: str, tenant_id: str, source: str | None, labels: Any, head: Any) 
 
 
 async def _list(config: Config, *, as_json: bool) -> int:
-    rows = await collect(config)
+    rows, missing = await collect(config)
     if as_json:
         dump(rows)
-        return 0
-    shown = table("tenant", "tenant id", "source", "newest day", "error")
-    for row in rows:
-        source = row["source"] or "not configured"
-        shown.add_row(plain(row["name"]), row["tenant_id"], source, row["newest_day"] or "-", plain(row["error"] or ""))
-    draw(shown)
+    else:
+        shown = table("tenant", "tenant id", "source", "newest day", "error")
+        for row in rows:
+            source = row["source"] or "not configured"
+            newest = row["newest_day"] or ("-" if row["units"] or row["error"] else NEVER_READ)
+            shown.add_row(plain(row["name"]), row["tenant_id"], source, newest, plain(row["error"] or ""))
+        draw(shown)
+    if missing is not None:  # no fault of a list, unless another state was meant
+        say(f"{plain(missing.what)}: nothing was polled so far\nnext: {plain(missing.hint)}", err=True)
     return 0
 
 

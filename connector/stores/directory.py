@@ -18,7 +18,7 @@ from typing import TypeVar
 from connector.clock import Threads
 from connector.config.belonging import remedy
 from connector.durable import creating, sync_folder
-from connector.errors import Conflict, StoreError, exhausted
+from connector.errors import Conflict, NoState, StoreError, exhausted
 from connector.ports import Clock, Flaw
 from connector.stores.documents import DocumentsStore
 from connector.stores.lock import Mark, WriterLock, real_path, take_lock
@@ -65,7 +65,7 @@ async def open_store(
 
     if not writer:
         if not await in_thread(folder, folder.is_dir):
-            raise StoreError(
+            raise NoState(
                 f"there is no state at {folder}", "Run `securescore once` or `run` first, or correct `state.directory`."
             )
         return DocumentsStore(Directory(folder), clock, max_bytes=max_bytes)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from connector.config.belonging import remedy
 from connector.durable import sync_folder
-from connector.errors import StateRefused, StoreError, exhausted
+from connector.errors import NoState, StateRefused, StoreError, exhausted
 from connector.stores.sqlite_layout import ADDITIONS, MIGRATIONS, Step
 
 APPLICATION_ID = 0x53536331
@@ -156,6 +156,7 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
 
 # ------------------------------------------------------------------------------------------------------------ errors
 
+_BEGIN = "Run `securescore once` or `run` first, or correct `state.path`."
 _RESTORE = (
     "Stop the connector and keep the file aside (it may still be read in part). Then restore a backup of it, or start "
     "without it and rebuild from the evidence archive: run `securescore once` with `source: files` over its folder."
@@ -292,9 +293,9 @@ def _connect(path: Path, access: str) -> sqlite3.Connection:
 
 def _open_existing(path: Path, access: str) -> sqlite3.Connection:
     if not path.exists():
-        raise StoreError(
-            f"there is no state at {path}", "Run `securescore once` or `run` first, or correct `state.path`."
-        )
+        raise NoState(f"there is no state at {path}", _BEGIN)
+    if path.stat().st_size == 0:  # made, and not begun
+        raise NoState(f"there is no state at {path}: the file is empty", _BEGIN)
     connection = _connect(path, access)
     try:
         version = _recognise(connection, path, len(MIGRATIONS))

@@ -317,7 +317,7 @@ async def test_an_empty_file_is_a_new_state(tmp_path: Path) -> None:
     """A crash between the birth of the file and that of its tables."""
     path = tmp_path / "state.db"
     path.touch()
-    await refused(path, "version 0", writer=False)
+    await refused(path, "the file is empty", writer=False)
     store = await opened(path)
     await add(store, events([1]))
     await store.close()

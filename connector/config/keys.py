@@ -230,6 +230,13 @@ TENANT: Mapping[str, Option] = {
     "rule_tenant_id": Option("guid", doc="Directory of that rule's subscription, where the sink's app then signs in."),
     "token": Option("secret", doc="HEC token for this tenant's events, instead of the sink's."),
 }
+OF_SOURCE: Mapping[str, str] = {
+    "arm": "defender_cloud",
+    "scope": "defender_cloud",
+    "compliance": "defender_cloud",
+    "defender_endpoint": "defender_endpoint",
+}
+"""Keys of a tenant that only one source reads. Under `defaults` they are for those tenants that have it."""
 OVERRIDES = ("index", "endpoint", "rule_id", "rule_tenant_id", "token")
 """Tenant keys that replace the sink option of the same name."""
 

@@ -18,6 +18,7 @@ from connector.config.keys import (
     AUTH,
     DEFAULT_STATE_PATH,
     LISTS,
+    OF_SOURCE,
     OVERRIDES,
     PROVIDER,
     REPORT,
@@ -29,7 +30,7 @@ from connector.config.keys import (
     TOP,
     VIANET_HOSTS,
 )
-from connector.config.read import Path, Problem, Reader, dotted, group, in_order, nearest, not_one_of, shown
+from connector.config.read import Path, Problem, Reader, group, in_order, nearest, not_one_of, placed, shown
 from connector.config.values import (
     OLD_ADD_ON,
     ArmConfig,
@@ -242,6 +243,7 @@ class _Defaults:
         written = {} if raw is None else reader.mapping(raw, path)
         keys = {name: option for name, option in table.items() if name not in ("name", "tenant_id")}
         given = reader.read(group(keys), _without_options(written), path)
+        _no_provider(reader, given.get("write_auth"), (*path, "write_auth"))
         self.reader = reader
         self.table = group(table)
         self.options = written.get("options")
@@ -290,7 +292,7 @@ def _tenants(
             return  # noted; what it lacks would only be noise
         tenant = _tenant(reader, written, path, defaults)
         if tenant.name and (first := names.setdefault(tenant.name.lower(), place)) != place:
-            reader.note((*path, "name"), f"{tenant.name} is taken by {first} (case does not count)")
+            reader.note((*path, "name"), f"{tenant.name} is taken by {first}; case does not count")
         if tenant.tenant_id and (first := keys.setdefault(tenant.key, place)) != place:
             again = f" with source: {tenant.source}" if tenant.source in OF_UNITS else ""
             reader.note((*path, "tenant_id"), f"{tenant.tenant_id} is listed before{again}, at {first}")
@@ -303,7 +305,7 @@ def _tenants(
         tenants.append(tenant)
 
     for index, raw in enumerate(listed):
-        add(reader, raw, ("tenants", index), dotted(("tenants", index)))
+        add(reader, raw, ("tenants", index), placed(("tenants", index), reader.where))
     for row in rows:
         place = f"{row.file} line {row.line}"
         add(evolve(reader, file=row.file, where=row.where or _always(row.line)), row.values, (), place)
@@ -361,7 +363,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
             if key in given:
                 reader.note((*path, key), "source: files signs in nowhere: remove it")
     for key in given:
-        owner = _OF_SOURCE.get(key.partition(".")[0])
+        owner = OF_SOURCE.get(key.partition(".")[0])
         if owner is not None and owner != source:
             reader.note((*path, *key.split(".")), f"belongs to source: {owner}")
     overrides = {key: given[key] for key in OVERRIDES if key in given}
@@ -389,13 +391,6 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
     )
 
 
-_OF_SOURCE = {
-    "arm": "defender_cloud",
-    "scope": "defender_cloud",
-    "compliance": "defender_cloud",
-    "defender_endpoint": "defender_endpoint",
-}
-"""Keys of a tenant that only one source reads. Under `defaults` they are for those tenants that have it."""
 _ALL = ScopeConfig()
 
 
@@ -422,10 +417,15 @@ def _tenant_auth(
     base, own = defaults.given.get(key), given[key]
     if not elsewhere and isinstance(base, Mapping):
         base = _at_home(base)
-    if not elsewhere and isinstance(own, Mapping) and own.get("tenant_id") is not None:
-        what = "belongs to the auth of source: defender_cloud; everything else is signed in to in its own directory"
-        reader.note((*path, key, "tenant_id"), what)
+    if not elsewhere:
+        _no_provider(reader, own, (*path, key))
     return _auth(reader, own, (*path, key), base=base)
+
+
+def _no_provider(reader: Reader, raw: object, path: Path) -> None:
+    if isinstance(raw, Mapping) and raw.get("tenant_id") is not None:
+        what = "belongs to the auth of source: defender_cloud; everything else is signed in to in its own directory"
+        reader.note((*path, "tenant_id"), what)
 
 
 def _at_home(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -572,7 +572,8 @@ def _sinks(reader: Reader, raw: object, sink_options: SinkOptions, network: Netw
         sink = _sink(reader, written, path, sink_options, network)
         reader.check_name((*path, "name"), sink.name)
         if sink.name and (first := names.setdefault(sink.name.lower(), index)) != index:
-            reader.note((*path, "name"), f"{sink.name} is taken by sinks[{first}] (case does not count)")
+            taken = placed(("sinks", first), reader.where)
+            reader.note((*path, "name"), f"{sink.name} is taken by {taken}; case does not count")
         sinks.append(sink)
     if not items and not raw:
         reader.note(("sinks",), "names no sink: add one, for example {name: archive, kind: file, path: ./events.jsonl}")
@@ -644,7 +645,8 @@ def _reports(reader: Reader, raw: object) -> tuple[ScheduleConfig, ...]:
             _check_report_path(reader, report.path, (*path, "path"))
         first = next((n for n, other in enumerate(reports) if other.path == report.path), None)
         if report.path and first is not None:
-            reader.note((*path, "path"), f"is taken by reports[{first}]: each needs files of its own")
+            taken = placed(("reports", first), reader.where)
+            reader.note((*path, "path"), f"is taken by {taken}: each needs files of its own")
         reports.append(report)
     return tuple(reports)
 

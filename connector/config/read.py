@@ -77,6 +77,17 @@ def dotted(path: Path) -> str:
     return text.removeprefix(".") or "configuration"
 
 
+def line_of(path: Path, where: Callable[[Path], int | None]) -> int | None:
+    """The line of a path, or of what should hold it; None where no lines are known."""
+    return next((n for end in range(len(path), -1, -1) if (n := where(path[:end])) is not None), None)
+
+
+def placed(path: Path, where: Callable[[Path], int | None]) -> str:
+    """("sinks", 1, "port") → "sinks[1].port (line 12)"."""
+    line = line_of(path, where)
+    return dotted(path) if line is None else f"{dotted(path)} (line {line})"
+
+
 def nearest(word: object, known: Collection[str]) -> str:
     """The words "; did you mean …?" for the nearest known word, or nothing."""
     by_fold = {name.casefold(): name for name in known}
@@ -112,11 +123,12 @@ class Reader:
 
     def note(self, path: Path, text: str) -> None:
         """Remember a problem; a missing key is placed at the line of what should hold it."""
-        line = next((n for end in range(len(path), -1, -1) if (n := self.where(path[:end])) is not None), None)
+        line = line_of(path, self.where)
         if self.file:
-            place = f"{self.file} line {line}: {dotted(path)}" if path else f"{self.file} line {line}"
+            file = self.file if line is None else f"{self.file} line {line}"
+            place = f"{file}: {dotted(path)}" if path else file
         else:
-            place = dotted(path) if line is None else f"{dotted(path)} (line {line})"
+            place = placed(path, self.where)
         self.problems.append(Problem(self.file, line or 0, f"{place}: {text}"))
         if len(self.problems) > MAX_PROBLEMS:
             told = in_order(self.problems)
@@ -420,6 +432,10 @@ def _https_origin(option: Option, raw: object) -> str:
     return text
 
 
+_USER = re.compile(r"(?:\$\{[^{}]*\}|[^:])*:?")
+"""What stands before a password; a reference has a colon of its own."""
+
+
 def _proxy(option: Option, raw: object) -> str:
     """User and password only by reference: of the whole URL, or inside it."""
     text = _text(option, raw).strip()
@@ -434,7 +450,7 @@ def _proxy(option: Option, raw: object) -> str:
         usable = False
     if not usable or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise Unfit("expected a proxy such as http://proxy.example:3128, or env")
-    password = text.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    password = _USER.sub("", text.partition("://")[2].rpartition("@")[0], count=1)
     if password and not secrets.has_reference(password):
         raise Unfit("holds a literal password: write http://user:${env:NAME}@host:port, or the whole URL by reference")
     return text

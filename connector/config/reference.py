@@ -10,7 +10,19 @@ from typing import Any
 
 from attrs import frozen
 
-from connector.config.keys import AUTH, DECLARED, EXCUSE, LISTS, NOT_DECLARED, REPORT, SINK, STANDARD, TENANT, TOP
+from connector.config.keys import (
+    AUTH,
+    DECLARED,
+    EXCUSE,
+    LISTS,
+    NOT_DECLARED,
+    OF_SOURCE,
+    REPORT,
+    SINK,
+    STANDARD,
+    TENANT,
+    TOP,
+)
 from connector.options import TYPES, Option
 
 _EXAMPLES: Mapping[str, str] = {
@@ -170,6 +182,10 @@ def _quoted(word: str) -> str:
     return f'"{word}"' if word.isdigit() else word
 
 
+_SOURCES = {"path": "files", "options": "acme", **OF_SOURCE}
+"""Keys of a tenant that belong to one source."""
+
+
 def _nested(path: str, value: str) -> str:
     """YAML of one key; entries of lists of entries begin with what names them."""
     root, *rest = path.split(".")
@@ -187,7 +203,8 @@ def _nested(path: str, value: str) -> str:
     if root == "tenants":
         if rest[:1] == ["auth"] and len(rest) > 2:
             return f"tenants:\n  - auth: {{kind: {rest[1]}, {rest[2]}: {value}}}"
-        return _entry("tenants", [], rest, value)
+        source = _SOURCES.get(rest[0])
+        return _entry("tenants", [f"source: {source}"] if source else [], rest, value)
     lines = ["  " * depth + f"{name}:" for depth, name in enumerate([root, *rest])]
     return "\n".join(lines) + f" {value}"
 

@@ -209,6 +209,7 @@ def test_every_value_arrives_in_its_unit() -> None:
         ("proxy", "env", "env"),
         ("proxy", "${file:/run/proxy}", "${file:/run/proxy}"),
         ("proxy", "http://u:${env:PW}@p.example:3128", "http://u:${env:PW}@p.example:3128"),
+        ("proxy", "http://${env:USER}@p.example:3128", "http://${env:USER}@p.example:3128"),
         ("secret", "${credential:hec}", "${credential:hec}"),
     ],
 )
@@ -406,7 +407,7 @@ def test_a_key_that_is_no_text() -> None:
 
 def test_names_are_unique_ignoring_case() -> None:
     two = [{"name": name, "kind": "file", "path": name} for name in ("soc", "SOC")]
-    assert problem(minimal(sinks=two)) == "sinks[1].name: SOC is taken by sinks[0] (case does not count)"
+    assert problem(minimal(sinks=two)) == "sinks[1].name: SOC is taken by sinks[0]; case does not count"
 
 
 @pytest.mark.parametrize("name", ["-a", "../x", "a/b", "Müller GmbH", "a" * 64, "."])

@@ -117,7 +117,7 @@ def test_names_and_ids_are_unique() -> None:
     row = TenantRow("tenants.csv", 7, {"name": "lab", "tenant_id": TENANT_ID, "auth": IDENTITY})
     found = problems(one(auth=IDENTITY), one(name="Contoso", tenant_id=OTHER_ID, auth=IDENTITY), rows=(row,))
     assert found == [
-        "tenants[1].name: Contoso is taken by tenants[0] (case does not count)",
+        "tenants[1].name: Contoso is taken by tenants[0]; case does not count",
         f"tenants.csv line 7: tenant_id: {TENANT_ID} is listed before, at tenants[0]",
     ]
 
@@ -326,6 +326,18 @@ def test_what_a_credential_cannot_be(auth: dict[str, Any], words: str) -> None:
     assert found.startswith("tenants[0].auth")
     assert words in found
     assert "hunter2" not in found
+
+
+@pytest.mark.parametrize("under", ["tenants", "defaults"])
+def test_a_second_credential_signs_in_to_the_directory_that_is_written(under: str) -> None:
+    provided = {"write_auth": {**SECRET, "tenant_id": OTHER_ID}}
+    found = problems(
+        one(auth=IDENTITY, **provided if under == "tenants" else {}), defaults=provided if under == "defaults" else {}
+    )
+    place = "tenants[0]" if under == "tenants" else "defaults"
+    assert [f.partition(";")[0] for f in found] == [
+        f"{place}.write_auth.tenant_id: belongs to the auth of source: defender_cloud"
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------ defaults

@@ -72,7 +72,7 @@ sinks:
         "changes.min_share (line 4): expected 10% or 0.1, found 'lots'",
         f"tenants[0].auth.client_secret (line 11): a literal secret is refused: {REMEDY}",
         "sinks[0].transport (line 16): 'tsl' is not one of tls, tcp, udp; did you mean tls?",
-        "sinks[1].name (line 17): soc is taken by sinks[0] (case does not count)",
+        "sinks[1].name (line 17): soc is taken by sinks[0] (line 13); case does not count",
     ]
     assert f"correct {tmp_path / 'config.yaml'}" in error.hint
 

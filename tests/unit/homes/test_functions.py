@@ -108,6 +108,16 @@ def test_sinks_that_need_a_process_are_refused() -> None:
         configuration(changed)
 
 
+def test_a_source_that_needs_a_folder_is_refused_wherever_it_is_written() -> None:
+    files = {"SECURESCORE__tenants__0__source": "files", "SECURESCORE__tenants__0__path": "/x"}
+    with pytest.raises(ConfigError, match="tenant contoso: source: files reads") as caught:
+        configuration(settings(**files))
+    assert caught.value.hint
+    listed = f"name,tenant_id,source,path\nlab,{CLIENT},files,/x\n".encode()
+    with pytest.raises(ConfigError, match="tenant lab: source: files reads"):
+        configuration(settings(), "https://a/config/tenants.csv", listed)
+
+
 def test_reports_that_need_a_disk_are_refused() -> None:
     reports = {"SECURESCORE__reports__0__every": "month", "SECURESCORE__reports__0__path": "/x/{tenant}-{period}.html"}
     with pytest.raises(ConfigError, match="reports need a disk"):
@@ -150,7 +160,7 @@ class Blobs:
         return self.kept
 
 
-GOOD = f"name,tenant_id,source,path\nb,{CLIENT},files,/nowhere\n".encode()
+GOOD = f"name,tenant_id\nb,{CLIENT}\n".encode()
 WRONG = b"name,tenant_id\nb,not-a-guid\n"
 
 
@@ -196,7 +206,7 @@ async def test_a_tenants_file_that_is_wrong_leaves_the_old_one_in_force_and_is_t
         await functions.tend()
         assert (await functions.status())[0] == 200
     assert await told(functions) == [("connector.problem", "configuration")]
-    blobs.fault, blobs.file = None, GOOD + f"c,{TENANT[:-1]}2,files,/nowhere\n".encode()
+    blobs.fault, blobs.file = None, GOOD + f"c,{TENANT[:-1]}2\n".encode()
     await clock.advance(600)
     assert len(await functions.plan()) == 3
     await functions.tend()

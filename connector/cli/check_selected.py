@@ -3,7 +3,7 @@
 Who is selected is said by `selects`, which controls a tenant has by what the state remembers; nothing is polled for it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from attrs import define, field
@@ -11,14 +11,18 @@ from attrs import define, field
 from connector.cli.findings import Finding
 from connector.cli.names import did_you_mean, near
 from connector.config.baseline import Baseline
+from connector.config.read import Path as Place
+from connector.config.read import placed
 from connector.config.values import Config, TenantConfig, selects
-from connector.config.yaml_file import load_baseline
+from connector.config.yaml_file import located_baseline
 from connector.errors import SecureScoreError
 from connector.model import OF_UNITS
 from connector.observe import memory, units
 from connector.observe.baseline import matches
 from connector.ports import State, Store
 
+Where = Callable[[Place], int | None]
+"""The line of a place in a file; None where no lines are known."""
 _NONE_LIKE_IT = "`securescore tenants list` shows them"
 
 
@@ -41,21 +45,25 @@ async def selected(config: Config, store: Store | None) -> list[Finding]:
         return found
     file = Path(config.baseline).name
     try:
-        baseline = load_baseline(config.baseline)
+        baseline, within = located_baseline(config.baseline)
     except SecureScoreError:  # it was read a moment ago, and is being written anew: the next start tells it
         return found
-    found += _tenants_of(baseline, file, config.tenants)
-    return found if store is None else [*found, *await _controls_of(baseline, file, config.tenants, store)]
+    found += _tenants_of(baseline, file, config.tenants, within)
+    return found if store is None else [*found, *await _controls_of(baseline, file, config.tenants, store, within)]
 
 
 def _of_nobody(
-    what: str, key: str, lists: Iterable[tuple[str, Sequence[str]]], tenants: Sequence[TenantConfig]
+    what: str,
+    key: str,
+    lists: Iterable[tuple[str, Sequence[str]]],
+    tenants: Sequence[TenantConfig],
+    where: Where = lambda _: None,
 ) -> Iterator[Finding]:
     """A finding for each pattern of these lists that selects nobody."""
     for n, (name, patterns) in enumerate(lists):
         for pattern in dict.fromkeys(patterns):
             if not any(selects([pattern], t.name, t.labels) for t in tenants):
-                words = f"{key}[{n}].tenants: {pattern} selects no tenant"
+                words = f"{placed((key, n, 'tenants'), where)}: {pattern} selects no tenant"
                 yield Finding(what, name, None, words, _meant(pattern, tenants))
 
 
@@ -66,15 +74,16 @@ def _meant(pattern: str, tenants: Sequence[TenantConfig]) -> str:
     return did_you_mean(near(pattern, names), _NONE_LIKE_IT)
 
 
-def _tenants_of(baseline: Baseline, file: str, tenants: Sequence[TenantConfig]) -> Iterator[Finding]:
+def _tenants_of(baseline: Baseline, file: str, tenants: Sequence[TenantConfig], where: Where) -> Iterator[Finding]:
     standards = [(f"{file}: {standard.name}", standard.tenants) for standard in baseline.standards]
-    yield from _of_nobody("baseline", "standards", standards, tenants)
+    yield from _of_nobody("baseline", "standards", standards, tenants, where)
     excuses = [(f"{file}: exception", patterns) for patterns, _ in baseline.excuses]
-    yield from _of_nobody("baseline", "exceptions", excuses, tenants)
+    yield from _of_nobody("baseline", "exceptions", excuses, tenants, where)
     for n, (name, patterns) in enumerate(standards):
         mine = [t for t in tenants if selects(patterns, t.name, t.labels)]
         if mine and all(t.source in OF_UNITS for t in mine):
-            words = f"standards[{n}].tenants selects only entries of several units, which have no baseline"
+            place = placed(("standards", n, "tenants"), where)
+            words = f"{place} selects only entries of several units, which have no baseline"
             yield Finding("baseline", name, None, words, "select the entries whose source is graph or files")
 
 
@@ -94,15 +103,17 @@ class _Controls:
         return self.read[tenant.name]
 
 
-async def _controls_of(baseline: Baseline, file: str, tenants: Sequence[TenantConfig], store: Store) -> list[Finding]:
+async def _controls_of(
+    baseline: Baseline, file: str, tenants: Sequence[TenantConfig], store: Store, where: Where
+) -> list[Finding]:
     """Globs of controls that fit none of the tenants they are for; nothing where no such tenant is known yet."""
-    rules = [
-        (f"{file}: {standard.name}", f"standards[{n}].not_declared[{m}]", standard.tenants, rule.controls)
+    rules: list[tuple[str, Place, Sequence[str], Sequence[str]]] = [
+        (f"{file}: {standard.name}", ("standards", n, "not_declared", m), standard.tenants, rule.controls)
         for n, standard in enumerate(baseline.standards)
         for m, rule in enumerate(standard.asks.forbidden)
     ]
     rules += [
-        (f"{file}: exception", f"exceptions[{n}]", patterns, excuse.controls)
+        (f"{file}: exception", ("exceptions", n), patterns, excuse.controls)
         for n, (patterns, excuse) in enumerate(baseline.excuses)
     ]
     controls, found = _Controls(store), []
@@ -111,7 +122,7 @@ async def _controls_of(baseline: Baseline, file: str, tenants: Sequence[TenantCo
         for glob in dict.fromkeys(globs):
             seen = await _none_fits(controls, mine, glob)
             if seen:
-                words = f"{key}.controls: {glob} names no control of the tenants it is for"
+                words = f"{placed((*key, 'controls'), where)}: {glob} names no control of the tenants it is for"
                 hint = did_you_mean(near(glob, seen), "`securescore controls list` shows them")
                 found.append(Finding("baseline", subject, None, words, hint))
     return found

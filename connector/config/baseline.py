@@ -19,7 +19,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from connector.config.keys import DECLARED, EXCUSE, NOT_DECLARED, STANDARD
-from connector.config.read import Path, Problem, Reader, group, shown
+from connector.config.read import Path, Problem, Reader, group, placed, shown
 from connector.config.values import (
     BaselineConfig,
     Declared,
@@ -71,7 +71,8 @@ def read_baseline(
             standards.append(_standard(reader, item, path))
             first = next(n for n, other in enumerate(standards) if other.name == standards[-1].name)
             if first != index and standards[-1].name:
-                reader.note((*path, "name"), f"{standards[-1].name} is taken by standards[{first}]")
+                taken = placed((*at, "standards", first), where)
+                reader.note((*path, "name"), f"{standards[-1].name} is taken by {taken}")
         else:
             reader.mapping(item, path)
     if isinstance(raw, Mapping) and not standards and not reader.problems:

@@ -387,15 +387,24 @@ def _tenants_of_yaml(text: str, name: str) -> tuple[list[TenantRow], list[Proble
 
 def load_baseline(path: str) -> Baseline:
     """The standards of a baseline file. Raises ConfigError with all its problems at once."""
-    found, problems = _standards_in(path)
+    return located_baseline(path)[0]
+
+
+def located_baseline(path: str) -> tuple[Baseline, Callable[[Path], int | None]]:
+    """The standards of a baseline file, and the line of each path in it. Raises ConfigError as `load_baseline`."""
+    document = read_yaml(text_of(path), File(path).name)
+    found, problems = _standards(document, File(path).name)
     if problems:
         raise ConfigError(in_order(problems), f"correct {path}")
-    return found
+    return found, document.where
 
 
 def _standards_in(path: str) -> tuple[Baseline, list[Problem]]:
     name = File(path).name
-    document = read_yaml(text_of(path), name)
+    return _standards(read_yaml(text_of(path), name), name)
+
+
+def _standards(document: Document, name: str) -> tuple[Baseline, list[Problem]]:
     twice = [Problem(name, line, f"{name} line {line}: {dotted(at)}: {what}") for at, line, what in document.problems]
     found, problems = read_baseline(document.value, name, document.where)
     return found, [*twice, *problems]

@@ -70,8 +70,8 @@ exceptions:
     assert told == {
         "other: sinks[1].tenants: nobody selects no tenant": "`securescore tenants list` shows them",
         f"{at}: reports[0].tenants: tier=silver selects no tenant": "did you mean tier=gold?",
-        "baseline.yaml: gold: standards[1].tenants: tier=gould selects no tenant": "did you mean tier=gold?",
-        "baseline.yaml: exception: exceptions[0].tenants: labb selects no tenant": "did you mean lab?",
+        "baseline.yaml: gold: standards[1].tenants (line 4): tier=gould selects no tenant": "did you mean tier=gold?",
+        "baseline.yaml: exception: exceptions[0].tenants (line 6): labb selects no tenant": "did you mean lab?",
     }
 
 
@@ -82,14 +82,13 @@ standards:
 exceptions:
   - {tenants: [lab], controls: [OneAdmn, AdminMFAV2], until: 2027-03-31, reason: ticket}
 """
+    none = "names no control of the tenants it is for"
     assert warnings(folder, capsys, standards) == {
         "lab: the baseline's control AdminMFA names no control of this tenant": "did you mean AdminMFAV2?",
-        "baseline.yaml: all: standards[0].not_declared[0].controls: gate* names no control of the tenants it is for": (
+        f"baseline.yaml: all: standards[0].not_declared[0].controls (line 3): gate* {none}": (
             "`securescore controls list` shows them"
         ),
-        "baseline.yaml: exception: exceptions[0].controls: oneadmn names no control of the tenants it is for": (
-            "did you mean OneAdmin?"
-        ),
+        f"baseline.yaml: exception: exceptions[0].controls (line 5): oneadmn {none}": "did you mean OneAdmin?",
     }
 
 
@@ -127,4 +126,6 @@ def test_a_standard_for_subscriptions_alone_asks_nobody(folder: Path, capsys: py
     (folder / "securescore.yaml").write_text(json.dumps(raw))
     main(["check", "--json"])
     (told,) = [f for f in json.loads(capsys.readouterr().out) if f["what"] == "baseline"]
-    assert told["detail"] == "standards[0].tenants selects only entries of several units, which have no baseline"
+    assert (
+        told["detail"] == "standards[0].tenants (line 1) selects only entries of several units, which have no baseline"
+    )

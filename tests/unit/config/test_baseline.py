@@ -78,7 +78,10 @@ def test_tenants_of_whom_the_same_is_asked_share_one_object(tmp_path: Path) -> N
         ("standard: []", "unknown key; known: standards, exceptions"),
         ("standards: [{name: a}]", "asks for nothing"),
         ("standards:\n  - name: a\n    ful: [X]", "line 3: standards[0].ful: unknown key; did you mean full?"),
-        ("standards: [{name: a, full: [X]}, {name: a, full: [Y]}]", "a is taken by standards[0]"),
+        (
+            "standards:\n  - {name: a, full: [X]}\n  - {name: a, full: [Y]}",
+            "line 3: standards[1].name: a is taken by standards[0] (line 2)",
+        ),
         ("standards: [{full: [X]}]", "standards[0].name: is missing"),
         ("standards: [{name: a, percent_min: 120}]", "expected a percentage from 0 to 100"),
         ("standards: [{name: a, declared: [{control: X, state: default, comment: c}]}]", "'default' is not one of"),

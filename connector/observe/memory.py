@@ -18,7 +18,7 @@ from attrs import Factory, asdict, astuple, evolve, fields, frozen
 
 from connector.errors import StateRefused, TenantDamaged
 from connector.foreign.links import web_address
-from connector.formats import jsonl
+from connector.formats import gzipped, jsonl
 from connector.model import Control, Profile, Standard, StateUpdate, Version
 from connector.observe.months import Days, control_row, damaged, dumps, loads, version_data, version_of
 from connector.ports import HEAD, State
@@ -351,7 +351,7 @@ def _catalogue(body: bytes) -> dict[str, Profile]:
     was cut in a wrong place, and is parsed as a whole.
     """
     try:
-        raw = zlib.decompress(body)
+        raw = gzipped.inflate(body)
         if raw.startswith(_BEGIN) and raw.endswith(_END):
             rows = raw[len(_BEGIN) : -len(_END)].split(_NEXT)
             return {profile.id: profile for profile in map(_profile_of, rows)}

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import Factory, define
 
 from connector.errors import TenantDamaged
-from connector.formats import jsonl
+from connector.formats import gzipped, jsonl
 from connector.model import Average, Control, Day, Version
 
 
@@ -186,12 +186,12 @@ def version_of(data: Mapping[str, Any], controls: Sequence[Control]) -> Version:
 
 
 def dumps(value: Any) -> bytes:
-    return zlib.compress(jsonl.dumps(value).encode(), 1)
+    return gzipped.deflate(jsonl.dumps(value).encode())
 
 
 def loads(body: bytes, part: str, *, packed: bool = True) -> Any:
     try:
-        return jsonl.loads(zlib.decompress(body) if packed else body)
+        return jsonl.loads(gzipped.inflate(body) if packed else body)
     except (ValueError, RecursionError, zlib.error) as error:
         raise damaged(f"part {part!r} of a tenant", error) from error
 

@@ -1,8 +1,9 @@
-"""Gzipped bodies: what comes out is what went in, whoever packs; nothing tells when."""
+"""Gzipped bodies and parts of a state: what comes out is what went in, whoever packs; nothing tells when."""
 
 import gzip
 import subprocess
 import sys
+import zlib
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +20,37 @@ def test_it_is_unpacked_as_it_was(body: bytes, level: int) -> None:
     assert packed[4:8] == bytes(4)
 
 
+BODIES = st.binary() | st.text().map(str.encode) | st.lists(st.sampled_from([b'{"id":"', b'"},', b"x"])).map(b"".join)
+
+
+@given(BODIES)
+def test_a_part_of_a_state_is_read_whichever_library_packed_it(body: bytes) -> None:
+    for packed in (gzipped.deflate(body), gzipped.pure_deflate(body)):
+        assert zlib.decompress(packed) == body
+        assert gzipped.inflate(packed) == body
+
+
+@given(BODIES, st.data())
+def test_a_damaged_part_is_as_damaged_to_either_library(body: bytes, draw: st.DataObject) -> None:
+    packed = bytearray(gzipped.deflate(body))
+    at = draw.draw(st.integers(0, len(packed) - 1))
+    packed[at] ^= draw.draw(st.integers(1, 255))
+    for damaged in (bytes(packed), bytes(packed[:at])):
+        found: list[bytes | None] = []
+        for inflate in (gzipped.inflate, gzipped.pure_inflate):
+            try:
+                found.append(inflate(damaged))
+            except zlib.error:
+                found.append(None)
+        assert found[0] == found[1]
+
+
 def test_without_the_faster_libraries_the_standard_ones_do_the_work() -> None:
     code = (
         "import sys; sys.modules['orjson'] = sys.modules['isal'] = None;"
         "from connector.formats import gzipped, jsonl;"
-        "print(jsonl._loads is jsonl.pure_loads, gzipped.compress(b'x') == gzipped.pure(b'x', 1))"
+        "print(jsonl._loads is jsonl.pure_loads, gzipped.compress(b'x') == gzipped.pure(b'x', 1));"
+        "print(gzipped.deflate(b'x') == gzipped.pure_deflate(b'x'), gzipped._inflate is gzipped.pure_inflate)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "True True\n"
+    assert done.stdout == "True True\nTrue True\n"

@@ -4,10 +4,10 @@ What to say lives here (the sums of a day: totals.py; targets and the feed: noti
 decided in fold.py. Ids, times, tenant and severity are stamped in events.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from connector.foreign.links import web_address
 from connector.ids import digest
@@ -161,8 +161,25 @@ def _control_as_graph_has_it(control: Control) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def control_observed(version: Version, control: Control, profile: Profile | None) -> Change:
-    day = version.day
+def controls_observed(version: Version, profiles: Mapping[str, Profile]) -> Iterator[Change]:
+    """The inventory of a day, by name: what each of its controls is worth, how it stands, and on what evidence."""
+    of_day = _Inventory(version.day.day, version.ref, version.until, score_info(version.day), snapshot(version))
+    for name in sorted(version.day.controls):
+        yield _control_observed(of_day, version.day.controls[name], profiles.get(name))
+
+
+@frozen
+class _Inventory:
+    """What all events of one inventory say: made once."""
+
+    day: str
+    ref: str
+    until: str
+    score: Mapping[str, Any]
+    snapshot: Mapping[str, Any]
+
+
+def _control_observed(of_day: _Inventory, control: Control, profile: Profile | None) -> Change:
     info = control_info(control.name, control, profile)
     score, maximum = explain.number(control.score), explain.number(info["max_score"])
     percent = "" if control.percent is None else f" ({diff.rounded(control.percent):.12g} %)"
@@ -170,20 +187,20 @@ def control_observed(version: Version, control: Control, profile: Profile | None
     data: dict[str, Any] = {
         "summary": f"Control {name}: {score} of {maximum} points{percent}",
         "after": {
-            **control_value(control, day.day),
+            **control_value(control, of_day.day),
             "on": control.on,
             "count": control.count,
             "total": control.total,
             "status": control.status,
             "assigned_to": diff.effective_state(profile).assigned_to,
         },
-        "asserted": diff.asserted_units(control, profile, version.until) != 0 if profile else None,
+        "asserted": diff.asserted_units(control, profile, of_day.until) != 0 if profile else None,
         "control": info,
         "profile": profile_info(profile) if profile else None,
-        "score": score_info(day),
-        **snapshot(version),
+        "score": of_day.score,
+        **of_day.snapshot,
     }
-    return Change("control.observed", control.name, "", version.ref, day.day, data)
+    return Change("control.observed", control.name, "", of_day.ref, of_day.day, data)
 
 
 def _called(control: Control, profile: Profile | None) -> str:

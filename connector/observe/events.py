@@ -1,6 +1,7 @@
 """Change → Event: id, times, tenant and severity are stamped here, once; nothing alters an event afterwards. Pure."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import Factory, frozen
@@ -26,7 +27,7 @@ class Origin:
     source: str = "graph"
     unit: Unit | None = None
 
-    @property
+    @cached_property
     def urn(self) -> str:
         if not self.tenant_id:
             return f"urn:secure-score:connector:{self.name}"
@@ -36,7 +37,7 @@ class Origin:
         score = "" if self.unit.score in ("", "ascScore", "exposureScore") else f":{self.unit.score}"
         return f"urn:secure-score:{self.source.replace('_', '-')}:{whose}{score}"
 
-    @property
+    @cached_property
     def scope(self) -> str:
         """What makes the ids of its events its own: the tenant's GUID alone where that is one unit."""
         return self.tenant_id if self.tenant_id and self.unit is None else self.urn

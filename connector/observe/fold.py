@@ -393,8 +393,7 @@ def _inventory(work: _Work, version: Version, *, first: bool) -> None:
     wanted = mode == "daily" or (mode == "baseline" and first)
     if not wanted or not version.day.detailed or not work.rules.of_controls:
         return
-    for name in sorted(version.day.controls):
-        work.out.append(changes.control_observed(version, version.day.controls[name], work.profile(name)))
+    work.out.extend(changes.controls_observed(version, work.profiles or {}))
 
 
 def _gap(work: _Work, before: str, after: str, *, backfilled: bool) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+_Rule = tuple[Mapping[str, Any], Mapping[str, Any]]
+
 
 @frozen
 class SeverityRules:
@@ -16,13 +18,14 @@ class SeverityRules:
 
     rules: tuple[Mapping[str, Any], ...]
     default: int = 3
-    _by_type: dict[str, tuple[Mapping[str, Any], ...]] = field(factory=dict, eq=False, repr=False, init=False)
+    _by_type: dict[str, tuple[_Rule, ...]] = field(factory=dict, eq=False, repr=False, init=False)
 
-    def of(self, event_type: str) -> tuple[Mapping[str, Any], ...]:
-        """The rules that may hold for a type; there are few types, so the answer is kept."""
+    def of(self, event_type: str) -> tuple[_Rule, ...]:
+        """The rules that may hold for a type, each with its other conditions. There are few types: kept."""
         found = self._by_type.get(event_type)
         if found is None:
-            found = tuple(rule for rule in self.rules if _is_type(rule.get("when", {}).get("type", "*"), event_type))
+            of_type = (rule for rule in self.rules if _is_type(rule.get("when", {}).get("type", "*"), event_type))
+            found = tuple((rule, {k: v for k, v in rule.get("when", {}).items() if k != "type"}) for rule in of_type)
             self._by_type[event_type] = found
         return found
 
@@ -31,8 +34,8 @@ def severity(rules: SeverityRules, event_type: str, data: Mapping[str, Any]) -> 
     """Severity 0-10 of an event; backfilled ones are always 0."""
     if data.get("backfilled"):
         return 0
-    for rule in rules.of(event_type):
-        if holds(rule.get("when", {}), event_type, data):
+    for rule, besides in rules.of(event_type):
+        if holds(besides, event_type, data):
             return int(rule["severity"])
     return rules.default
 

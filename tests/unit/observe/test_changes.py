@@ -5,7 +5,7 @@ from attrs import evolve
 
 from connector.model import Control, Day, Profile, StateUpdate, Version
 from connector.observe import totals
-from connector.observe.changes import control_info, control_observed
+from connector.observe.changes import control_info, controls_observed
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,13 @@ def test_a_control_is_observed_as_asserted_where_its_points_are(percent: float |
     stated = Profile("a", "A", updates=(StateUpdate("ThirdParty", "2026-11-23T00:30:00Z"),))
     one = Control("a", "Identity", 4.0, percent)
     seen = Version(Day("t", "2026-11-22", 4.0, 10.0, {"a": one}), "h", seen="2026-11-23T08:00:00Z")
-    assert control_observed(seen, one, stated).data["asserted"] is asserted
-    assert control_observed(evolve(seen, seen=""), one, stated).data["asserted"] is False
-    assert control_observed(seen, one, None).data["asserted"] is None
+    for version, profiles, expected in (
+        (seen, {"a": stated}, asserted),
+        (evolve(seen, seen=""), {"a": stated}, False),
+        (seen, {}, None),
+    ):
+        [observed] = controls_observed(version, profiles)
+        assert observed.data["asserted"] is expected
 
 
 def test_controls_of_resources_are_in_no_group_whatever_day_was_summed_before() -> None:

@@ -196,7 +196,7 @@ def test_an_unmapped_control_says_nothing() -> None:
 
 def test_the_daily_inventory_goes_without_references() -> None:
     one = control("BlockLegacyAuthentication", 10.0)
-    observed = changes.control_observed(version("2026-11-22", one), one, None)
+    [observed] = changes.controls_observed(version("2026-11-22", one), {})
     assert {"class", "frameworks"}.isdisjoint(observed.data["control"])
 
 

@@ -144,7 +144,7 @@ def test_every_shipped_rule_decides_a_case() -> None:
     table = rules()
     left = list(table.rules)
     for event_type, data, _ in CASES:
-        first = next((rule for rule in table.of(event_type) if holds(rule["when"], event_type, data)), None)
+        first = next((rule for rule, besides in table.of(event_type) if holds(besides, event_type, data)), None)
         left = [rule for rule in left if rule is not first]
     assert left == [], "add a case to CASES for each of these rules"
 

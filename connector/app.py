@@ -132,6 +132,7 @@ async def open_app(
             watch=watch,
             heart=heart,
             reports=report_writer(config, store, clock),
+            configured=by_key,
         )
         upkeep.more, upkeep.strangers = app.faults, app.stranger_faults
         upkeep.names = lambda: {t.key: t.name for t in app.config.tenants}

@@ -71,6 +71,8 @@ class App:
     watch: StateWatch
     heart: Heart | None = None
     reports: "Writer | None" = None
+    configured: dict[str, TenantConfig] = field(factory=dict)
+    """Who each tenant is now, by key: the filters of the sinks look it up here."""
     full: bool = False
     stopping: bool = False
     _strange: dict[str, str] | None = field(default=None, init=False)
@@ -84,6 +86,8 @@ class App:
         What is kept of a tenant that is gone stays until it is forgotten by command.
         """
         self.config = evolve(self.config, tenants=tuple(tenants))
+        self.configured.clear()
+        self.configured.update({t.key: t for t in tenants})
         self._strange = None
         self.counters.replace([t.name for t in tenants])
         if self.poller.storms is not None:

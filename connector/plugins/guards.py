@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, evolve
 
-from connector.errors import Denied, PluginError, SecureScoreError, Unavailable
+from connector.errors import ConfigError, Denied, PluginError, SecureScoreError, Unavailable, WrongTenant
 from connector.model import Known, Receipt, Record, Snapshot
 from connector.plugins.installed import Plugin, in_words, misfit
 from connector.ports import Sink, Source
@@ -41,7 +41,7 @@ def _built(found: Plugin, build: Callable[[], Any], misses: Callable[[Any], list
     try:
         built = build()
         faults = misses(built)
-    except SecureScoreError:
+    except ConfigError:
         raise
     except Exception as bug:
         log.exception("plugin.bug", extra={"plugin": str(found)})
@@ -125,8 +125,10 @@ class _GuardedSource:
         try:
             async with asyncio.timeout(READ_LIMIT_S):
                 snapshot = await self.source.read(known)
-        except SecureScoreError:
+        except (ConfigError, Denied, Unavailable, WrongTenant):
             raise
+        except SecureScoreError as error:  # of those a StoreError, say, would pass for the state's
+            raise Unavailable(f"{self.plugin}: {error.what}", hint=error.hint or self.plugin.remedy) from None
         except Exception as bug:
             raise _bug(self.plugin, bug) from bug
         if not isinstance(snapshot, Snapshot):

@@ -66,10 +66,9 @@ class DefenderEndpointSource:
         self._limit_s = limit_s
 
     async def read(self, known: Known) -> Reading:
-        """Read both scores once; one that failed alone makes the reading partial.
+        """Read both scores once; one that failed alone makes the reading partial, and so do two that are no scores.
 
-        Raises Denied or Unavailable when neither could be had for that reason, PartialRead when neither can be read,
-        and whatever the token provider raises.
+        Raises Denied or Unavailable when neither could be had, and whatever the token provider raises.
         """
         today = self._clock.now().date().isoformat()
         requests = Requests(
@@ -97,7 +96,10 @@ class DefenderEndpointSource:
             pages[path] = sha256(repr(sorted((unit.id, unit.name, score) for unit, score in found.items())).encode())
             evidence.append(EvidenceFile(f"{path.replace('/', '-')}-1.json", body))
         if len(errors) == 2:
-            raise errors[0]
+            for first in errors:
+                if not isinstance(first, PartialRead):
+                    raise first
+            return Reading(self.name, _partial(errors[0]), pages=known.pages)
         if not errors and pages == dict(known.pages) and known.newest_day == today:
             return Reading(self.name, Unchanged(), pages=pages, evidence=tuple(evidence))
         return Reading(

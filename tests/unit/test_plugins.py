@@ -80,6 +80,13 @@ SOURCE = """
         return Source(tenant_id, options)
 """
 
+
+def raising(error: str, *, instead_of: str = "documents = ") -> str:
+    """The source, which raises an error of ours instead of going on."""
+    code = SOURCE.replace("import asyncio", "from connector import errors")
+    return code.replace(instead_of, f"raise errors.{error}('half of it'); {instead_of}")
+
+
 Install = Callable[..., Any]
 
 
@@ -347,6 +354,10 @@ def test_tenants_share_the_options_under_defaults(tmp_path: Path, install: Insta
         (SOURCE.replace("return Source(", "return dict("), "cannot build its source"),
         (SOURCE.replace("documents = ", "documents = nothing + "), "NameError: name 'nothing' is not defined"),
         (SOURCE.replace("return Snapshot(", "return tuple(("), "Error"),
+        (raising("PartialRead"), "source plug-in acme (acme-tools 2.1): half of it"),
+        (raising("StoreError"), "source plug-in acme (acme-tools 2.1): half of it"),  # is none of our state's
+        (raising("Conflict"), "source plug-in acme (acme-tools 2.1): half of it"),
+        (raising("StoreError", instead_of="return Source("), "cannot build its source: StoreError: half of it"),
     ],
 )
 async def test_a_sources_fault_is_its_tenants_own(tmp_path: Path, install: Install, code: str, words: str) -> None:

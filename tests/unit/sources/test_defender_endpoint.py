@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from attrs import Factory, define
 
-from connector.errors import Denied, PartialRead, Unavailable
+from connector.errors import Denied, Unavailable
 from connector.model import Absent, Known, Reading, Unchanged, Unit
 from connector.net.http import Response
 from connector.sources.defender_endpoint import MAX_GROUPS, DefenderEndpointSource
@@ -189,5 +189,15 @@ async def test_groups_that_cannot_be_told_apart_do_not_count(value: Any) -> None
 
 
 async def test_neither_readable_is_a_partial_read() -> None:
-    with pytest.raises(PartialRead):
-        await read(FakeEndpoint(canned={WHOLE: (200, b"{}"), GROUPS: (200, b"{}")}))
+    """A portal's page instead of an answer is no bug of ours: it is told as any other read that was not whole."""
+    page = (200, b"<html>Sign in</html>")
+    reading = await read(FakeEndpoint(canned={WHOLE: page, GROUPS: page}), Known(had_days=True, pages={"x": "y"}))
+    assert isinstance(reading.units, Absent)
+    assert (reading.units.reason, "HTML" in reading.units.detail, bool(reading.units.hint)) == ("not_json", True, True)
+    assert (reading.pages, reading.evidence) == ({"x": "y"}, ())
+
+
+@pytest.mark.parametrize("refused", [WHOLE, GROUPS])
+async def test_a_refusal_is_told_before_an_answer_that_is_none(refused: str) -> None:
+    with pytest.raises(Denied):
+        await read(FakeEndpoint(canned={WHOLE: (200, b"{}"), GROUPS: (200, b"{}"), refused: (403, b"{}")}))

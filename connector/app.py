@@ -35,7 +35,7 @@ from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.loops import App
 from connector.mapping.resources import load_data
 from connector.net.clouds import CLOUDS, cloud_of, cloud_of_arm
-from connector.net.connect import open_client
+from connector.net.connect import open_client, proxy_to
 from connector.net.http import Transport, Wire
 from connector.observe.evidence import Evidence
 from connector.observe.poller import MAX_DAYS_A_COMMIT, Poller
@@ -291,7 +291,7 @@ def _open_blob(config: Config, clock: Clock, bound: int) -> "DocumentsStore":
         credential=credential,
         prefix=f"{str(blob['prefix']).strip('/')}/" if blob.get("prefix") else "",
         max_bytes=bound,
-        proxy=network.proxy if network.proxy != "env" else None,
+        proxy=proxy_to(str(blob["account_url"]), network),
         ca_file=network.ca_file,
         close=credential.close,
     )

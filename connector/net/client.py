@@ -237,10 +237,21 @@ def _joined(headers: Any) -> dict[str, str]:
 # --------------------------------------------------------------------------------------------------------- proxy
 
 
+def proxy_for(url: str, proxy: str | None, no_proxy: Sequence[str]) -> str | None:
+    """The proxy on the way to this address, its credentials in it, for a library with a client of its own; None for
+    none. `proxy` and `no_proxy` as for `Http`. Raises ConfigError for a proxy that is none.
+    """
+    target = _target(url)
+    table, direct = _proxy_table(proxy, no_proxy)
+    found = None if bypasses_proxy(target.host or "", target.port, direct) else table.get(target.scheme)
+    return None if found is None else found.text
+
+
 @frozen
 class _Proxy:
     url: URL
     authorization: str = field(repr=False)
+    text: str = field(repr=False)
 
 
 def _proxy_table(proxy: str | None, no_proxy: Sequence[str]) -> tuple[dict[str, _Proxy], tuple[str, ...]]:
@@ -274,7 +285,7 @@ def _proxy(text: str, where: str) -> _Proxy:
     if user is not None or password is not None:
         pair = f"{user or ''}:{password or ''}".encode()
         authorization = "Basic " + base64.b64encode(pair).decode("ascii")
-    return _Proxy(url.with_user(None), authorization)
+    return _Proxy(url.with_user(None), authorization, text)
 
 
 def bypasses_proxy(host: str, port: int | None, no_proxy: Sequence[str]) -> bool:

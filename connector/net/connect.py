@@ -1,4 +1,4 @@
-"""From network settings to a client, which is loaded only when somebody asks for one.
+"""From network settings to a client, which is loaded only when somebody asks for one; and the proxy on a way.
 
 Commands that connect to nothing load no client: that is why this does not stand in client.py.
 """
@@ -27,3 +27,10 @@ def open_client(
         user_agent=user_agent,
         max_connections=max_connections,
     )
+
+
+def proxy_to(url: str, network: NetworkConfig) -> str | None:
+    """The proxy on the way to this address, its credentials in it; None for none. Raises ConfigError."""
+    from connector.net.client import proxy_for  # noqa: PLC0415 - as above
+
+    return proxy_for(url, network.proxy, network.no_proxy)

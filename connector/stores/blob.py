@@ -40,9 +40,10 @@ def open_store(
 ) -> DocumentsStore:
     """The store in a container that exists.
 
-    `credential` is whatever azure-core takes; `connection_string` replaces it and `account_url`. `ca_file` adds to the
-    system's authorities; call it on the event loop then. `close` ends what the credential holds. Raises ConfigError
-    when the library is missing, Denied for a `ca_file` of no use.
+    `credential` is whatever azure-core takes; `connection_string` replaces it and `account_url`. `proxy` is the one to
+    be used, whatever the environment says; `ca_file` adds to the system's authorities. Call it on the event loop.
+    `close` ends what the credential holds. Raises ConfigError when the library is missing, Denied for a `ca_file` of no
+    use.
     """
     try:
         from azure.storage.blob.aio import ContainerClient  # noqa: PLC0415 - an extra, and only for this home
@@ -54,11 +55,10 @@ def open_store(
         "max_single_put_size": ONE_REQUEST_BYTES,
         "connection_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": READ_TIMEOUT_S,
+        "transport": _transport(ca_file),
     }
     if proxy:
         options["proxies"] = {"http": proxy, "https": proxy}
-    if ca_file:
-        options["transport"] = _transport(ca_file)
     try:
         if connection_string:
             client = ContainerClient.from_connection_string(connection_string, container, **options)
@@ -69,10 +69,11 @@ def open_store(
     return DocumentsStore(Blobs(client, prefix, close), clock, max_bytes=max_bytes)
 
 
-def _transport(ca_file: str) -> Any:
-    """azure-core's own transport over a session with our TLS settings.
+def _transport(ca_file: str | None) -> Any:
+    """azure-core's own transport over a session with our TLS settings, which heeds no environment.
 
-    With its option `connection_verify` it would make a new TLS context, and so a new connection, for every request.
+    One of its own would take proxies from the environment unasked, and passwords from ~/.netrc; and with its option
+    `connection_verify` it would make a new TLS context, and so a new connection, for every request.
     """
     from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415
 

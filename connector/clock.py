@@ -24,7 +24,10 @@ def iso(moment: datetime) -> str:
 def parse_iso(text: str) -> datetime:
     """The aware UTC moment of an ISO 8601 text; a text without zone is UTC. Raises ValueError."""
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is before the first year, or after the last") from error
 
 
 async def first_of(*waits: Coroutine[Any, Any, object]) -> None:

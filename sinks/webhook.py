@@ -144,17 +144,28 @@ def build(name: str, options: Mapping[str, Any], network: Any) -> "WebhookSink":
     header = options.get("authorization_header") or OPTIONS["authorization_header"].default
     if not _HEADER_NAME.fullmatch(header) or header.lower() in _OUR_HEADERS:
         problems.append(f"authorization_header: {header[:80]!r} cannot be the name of this header")
-    parts = urlsplit(options["url"])  # a URL given by reference was not checked before
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None:
-        problems.append("url: expected a URL such as https://host.example/path, without user and password")
-    elif parts.scheme == "http" and not is_loopback(parts.hostname):
-        problems.append("url: plain http is allowed for loopback only: use https")
+    if problem := _url_problem(options["url"]):  # a URL given by reference was not checked before
+        problems.append(f"url: {problem}")
     if problems:
         raise ConfigError(problems)
     http = open_client(network, max_connections=CONNECTIONS)
     mode = options.get("mode") or OPTIONS["mode"].default
     endpoint = Endpoint(options["url"], tuple(keys), authorization, mode, header)
     return WebhookSink(name, endpoint, http, connections=CONNECTIONS)
+
+
+def _url_problem(url: str) -> str:
+    """Why nothing can be posted there, in words that never repeat it; "" for a good one."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # its words may hold the URL
+        return "is not a URL"
+    if parts.scheme not in ("https", "http") or not host or parts.username is not None:
+        return "expected a URL such as https://host.example/path, without user and password"
+    if parts.scheme == "http" and not is_loopback(host):
+        return "plain http is allowed for loopback only: use https"
+    return ""
 
 
 def signing_key(text: str) -> bytes:

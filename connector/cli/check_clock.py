@@ -27,8 +27,8 @@ class Skew:
         try:
             moment = parsedate_to_datetime(response.headers.get("date", ""))
             self.seen.append((response.at - moment).total_seconds())
-        except (ValueError, TypeError):
-            return  # no date, or none with a zone
+        except (ValueError, TypeError, OverflowError):
+            return  # no date, none with a zone, or none of any calendar
 
     def finding(self) -> list[Finding]:
         """One finding when anybody answered: the median, since one server may be wrong itself."""

@@ -125,9 +125,9 @@ class Daemon:
                     await self._after(error)
                 except Exception as error:
                     lacking = exhausted(error)
-                    if lacking is None:
+                    if lacking is None and self._good in (None, self.config):
                         raise
-                    await self._after(StoreError(lacking.what, lacking.hint))
+                    await self._after(_bug(error) if lacking is None else StoreError(lacking.what, lacking.hint))
         finally:
             reporting.cancel()
             await asyncio.gather(reporting, return_exceptions=True)
@@ -235,6 +235,9 @@ class Daemon:
         except SecureScoreError as error:
             self._refuse(error)
             return None
+        except Exception as bug:  # noqa: BLE001 - whatever it stumbles over, what runs goes on
+            self._refuse(_bug(bug))
+            return None
         log_to_stderr(new.log)
         return new
 
@@ -292,6 +295,13 @@ class Daemon:
             trouble=self._state.words(),
         )
         return counters, facts
+
+
+def _bug(error: Exception) -> SecureScoreError:
+    """What a new configuration made us stumble over, as a reason to refuse it."""
+    log.error("reload.bug", exc_info=error)
+    words = f"{type(error).__name__} while it was taken up; the log has the traceback"
+    return SecureScoreError(words, "this is a bug: report it")
 
 
 def tenants_differ_only(old: Config, new: Config) -> bool:

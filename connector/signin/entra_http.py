@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 from attrs import field, frozen
 
 from connector.errors import Denied, Unavailable
-from connector.net.http import Response, Transport, error_for, is_html
+from connector.net.http import Response, Transport, error_for, is_html, printable
 from connector.signin.refusals import SignInRefused, refusal
 
 MAX_ANSWER_BYTES = 256 * 1024
@@ -118,7 +118,7 @@ def login_http(bridge: Bridge, login: str) -> MsalHttp:
     def admit(url: str) -> None:
         if not _same_origin(url, login):
             raise SignInRefused(
-                f"{login} sends the sign-in on to {urlsplit(url).hostname}, where it was not followed",
+                f"{login} sends the sign-in on to {_host(url)}, where it was not followed",
                 "This directory probably lives in another cloud: set the tenant's cloud to global, usgov or dod.",
                 "cloud",
             )
@@ -136,12 +136,19 @@ def identity_http(bridge: Bridge) -> MsalHttp:
     return MsalHttp(bridge, lambda _: None, check, IDENTITY_TIMEOUT_S)
 
 
-def _same_origin(url: str, root: str) -> bool:
-    one, other = urlsplit(url), urlsplit(root)
+def _host(url: str) -> str:
     try:
-        return (one.scheme, one.hostname, one.port or 443) == (other.scheme, other.hostname, other.port or 443)
+        return printable(urlsplit(url).hostname or "no host", 100)
+    except ValueError:
+        return "what is no address"
+
+
+def _same_origin(url: str, root: str) -> bool:
+    try:
+        one, other = [(parts.scheme, parts.hostname, parts.port or 443) for parts in map(urlsplit, (url, root))]
     except ValueError:
         return False
+    return one == other
 
 
 def _check_login(response: Response, method: str, what: str) -> None:

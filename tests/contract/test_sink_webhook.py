@@ -438,6 +438,8 @@ OPTIONS_OK = {"url": "https://casb.example/hook", "secret": NEW}
         ({"url": "http://casb.example/hook"}, "https"),
         ({"url": "https://user:pw@casb.example/hook"}, "url"),
         ({"url": "file:///etc/passwd"}, "url"),
+        ({"url": "https://[casb.example/hook"}, "url: is not a URL"),
+        ({"url": "https://casb.example:port/hook"}, "url: is not a URL"),
     ],
 )
 def test_what_only_shows_when_secrets_are_resolved(given: dict[str, Any], problem: str) -> None:

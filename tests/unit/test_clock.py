@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from connector.clock import Threads
+from connector.clock import Threads, parse_iso
 
 
 @pytest.fixture
@@ -97,3 +97,9 @@ async def test_a_time_out_of_the_work_itself_is_its_own() -> None:
 
     with pytest.raises(TimeoutError, match="Connection timed out"):
         await Threads("test", 1).run(refused, 10)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-02-30", "now", ""])
+def test_a_text_that_is_no_moment_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_iso(text)

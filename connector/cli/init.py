@@ -8,13 +8,14 @@ import argparse
 import json
 import os
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from connector.cli.terminal import ask, say, somebody_is_there
+from connector.config.keys import TOP
 from connector.config.read import PLACEHOLDER, Reader
 from connector.durable import creating, replacing
 from connector.errors import ConfigError, PluginError
@@ -45,8 +46,11 @@ class Answers:
     address: str | None = None
     transport: str | None = None
     port: str | None = None
+    proxy: str | None = None
 
 
+PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+"""Where an environment names the proxy to hosts that are reached by https, as all of Microsoft's are."""
 SETTINGS = ("transport", "port")
 """What some kinds of sinks have beside their address; see `Init.settings`."""
 
@@ -60,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="host, URL or path of the sink")
     parser.add_argument("--transport", help="how a syslog receiver or a mail server is reached, such as tls or tcp")
     parser.add_argument("--port", help="port of a syslog receiver or a mail server, unless it is the transport's own")
+    proxy = "proxy of every connection, or env: what the environment names (default where it names one)"
+    parser.add_argument("--proxy", metavar="URL|env", help=proxy)
     parser.add_argument("--try", dest="trial", action="store_true", help="try the directory and the sink now")
     parser.add_argument("--out", metavar="FILE", help="where to write; default ./securescore.yaml, or what -c names")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
@@ -70,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.force and os.path.lexists(out):
         raise ConfigError([f"{out}: exists already"], "name another file with --out, or replace it with --force")
     known = (args.sink, args.name, args.tenant_id, args.client_id, args.cloud, args.address)
-    given = Answers(*known, args.transport, args.port)
+    given = Answers(*known, args.transport, args.port, args.proxy or surroundings_proxy(os.environ, out))
     check_answers(given)
     interactive = somebody_is_there()
     answers = asked(given, ask) if interactive else given
@@ -118,7 +124,7 @@ def init_of(kind: str) -> Init | None:
 
 def check_answers(answers: Answers) -> None:
     """Raises ConfigError for flags that cannot be right, all at once."""
-    names = ("tenant_id", "client_id", "name", "address", *SETTINGS)
+    names = ("tenant_id", "client_id", "name", "address", "proxy", *SETTINGS)
     flags = {name: value for name in names if (value := getattr(answers, name))}
     wrong = {name: fault(name, value, answers) for name, value in flags.items()}
     problems = [f"--{name.replace('_', '-')}: {problem}" for name, problem in wrong.items() if problem]
@@ -148,7 +154,23 @@ def _option(name: str, kind: str) -> Option:
         assert module is not None
         found: Option = module.OPTIONS[_init(kind).key if name == "address" else name]
         return found
+    if name == "proxy":
+        return TOP["network.proxy"]
     return Option("guid" if name.endswith("_id") else "str")
+
+
+def surroundings_proxy(environ: Mapping[str, str], out: str) -> str | None:
+    """What the environment of this command says of a proxy, as the configuration would; None where it names none of
+    use.
+
+    The service has another environment: for it the address itself is written, without the user and password in it.
+    """
+    found = next((environ[name] for name in PROXY_VARIABLES if environ.get(name)), "")
+    scheme, apart, rest = found.rpartition("://")
+    if not found or scheme.lower() not in ("", "http", "https"):
+        return None
+    host = rest.rpartition("@")[2]
+    return f"{scheme if apart else 'http'}://{host}" if for_service(out) else "env"
 
 
 def asked(given: Answers, ask: Callable[[str], str]) -> Answers:
@@ -215,6 +237,7 @@ def configuration(answers: Answers, out: str) -> str:
         mode=', mode: "0640"' if service else "",
         readers="   # 0640: group securescore may read" if service else "",
         sink=textwrap.indent(entry, "    ").replace("    ", "  - ", 1),
+        network=_NO_PROXY if answers.proxy is None else _PROXY.format(proxy=_quoted(answers.proxy)),
     )
 
 
@@ -289,10 +312,15 @@ state: {{path: {state}{mode}, keep_days: 400, max_bytes: 4GiB}}{readers}
 # changes: {{min_points: 0.5, min_share: 10%, min_score_points: 1.0, inventory: daily, stale_after: 48h}}
 # targets: {{percent_min: 70, drop_points: 20, controls: [AdminMFAV2]}}
 # exceptions: {{review_after: 180d, comment_required: true}}
-# network: {{proxy: http://proxy.example:3128, no_proxy: [.internal], ca_file: /path/ca.pem, timeout_s: 30}}
+{network}
 # health: {{listen: 127.0.0.1:9464, heartbeat: 1h}}
 # log: {{level: info, format: console}}
 """
+
+_NO_PROXY = "# network: {proxy: http://proxy.example:3128, no_proxy: [.internal], ca_file: /path/ca.pem, timeout_s: 30}"
+_PROXY = """\
+network: {{proxy: {proxy}}}   # env: as the environment says; else http://host:port, http://user:${{env:NAME}}@host:port
+# and: no_proxy: [.internal], ca_file: /path/ca.pem, timeout_s: 30"""
 
 
 def write(path: str, text: str, *, replace: bool) -> None:
@@ -318,6 +346,7 @@ def steps(answers: Answers, out: str) -> str:
     cloud = CLOUDS[answers.cloud or "global"]
     text = _STEPS.format(
         out=out,
+        proxy="" if answers.proxy is None else _PROXY_SAID.format(proxy=_PROXIES.get(answers.proxy, answers.proxy)),
         portal=cloud.portal,
         az_cloud=cloud.az_name,
         login=cloud.login,
@@ -341,7 +370,7 @@ def for_service(out: str) -> bool:
 
 _STEPS = """\
 Wrote {out} (mode 0600).
-
+{proxy}
 1. Register an application that may read Secure Score, in the portal {portal}
    App registrations > New registration: a name, accounts in this directory only
    (one app for many customers' tenants: accounts in any directory).
@@ -366,6 +395,8 @@ Wrote {out} (mode 0600).
 
 3. See whether it works:
 {try_it}"""
+_PROXY_SAID = "Every connection goes through {proxy} (`network.proxy`).\n"
+_PROXIES = {"env": "the proxy that the environment names"}
 _TRY_SERVICE = """\
    sudo securescore check                 # names each fault with its remedy, until there is none
    sudo securescore check --send-test     # one test event for each alert rule, to every sink

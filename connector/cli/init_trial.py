@@ -12,7 +12,7 @@ from connector.cli.findings import Finding
 from connector.config.parse import parse
 from connector.config.values import Config, NetworkConfig
 from connector.config.yaml_file import read_yaml
-from connector.deliver.prepare import prepare
+from connector.deliver.prepare import prepare, resolved_network
 from connector.errors import ConfigError, SecureScoreError
 from connector.net.connect import open_client
 from connector.registry import sink_options
@@ -39,7 +39,7 @@ def config_of(text: str, name: str) -> Config:
 
 
 async def _tried(config: Config, login: str, tenant_id: str | None) -> list[Finding]:
-    found = [] if tenant_id is None else [await directory(login, tenant_id)]
+    found = [] if tenant_id is None else [await directory(login, tenant_id, config.network)]
     for entry in config.sinks:
         prepared = prepare(entry, config)
         if prepared.problems:  # its secret is a later step
@@ -52,16 +52,18 @@ async def _tried(config: Config, login: str, tenant_id: str | None) -> list[Find
     return found
 
 
-async def directory(login: str, tenant_id: str) -> Finding:
-    """Whether the sign-in host knows a directory of this id. It answers 400 where it knows none.
+async def directory(login: str, tenant_id: str, network: NetworkConfig) -> Finding:
+    """Whether the sign-in host, on the way that everything else will take, knows a directory of this id. It answers 400
+    where it knows none.
 
     Source: https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc (the OpenID configuration document).
     """
-    wire = open_client(NetworkConfig())
+    try:
+        wire = open_client(resolved_network(network))
+    except ConfigError as error:  # a password that comes later, or a proxy of the environment that is none
+        return Finding("directory", tenant_id, None, f"not tried yet: {'; '.join(error.problems)}", error.hint)
     try:
         answer = await wire.request("GET", f"{login}/{tenant_id}/v2.0/.well-known/openid-configuration")
-    except ConfigError as error:
-        return Finding("directory", tenant_id, None, "; ".join(error.problems), error.hint)
     except SecureScoreError as error:
         return Finding("directory", tenant_id, None, f"not tried: {error.what}", error.hint)
     finally:

@@ -5,10 +5,12 @@ Only prose and waiting here; the sign-in is in signin/device_code.py.
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from connector.app import Transports, target_of
 from connector.cli.common import config_of
+from connector.cli.selection import add_tenant, selected
 from connector.cli.terminal import plain, say
 from connector.clock import SystemClock
 from connector.config.values import AuthConfig, Config, TenantConfig
@@ -17,9 +19,7 @@ from connector.signin.claims import read_claims
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--tenant", metavar="T", help="for which tenant; needed when several have a sign-in of their own"
-    )
+    add_tenant(parser, "for which tenant, needed when several have a sign-in of their own: a name, or what selects one")
     parser.add_argument("--write", action="store_true", help="the credential for `controls set` (write_auth)")
 
 
@@ -30,17 +30,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def choose(config: Config, name: str | None, *, write: bool) -> tuple[TenantConfig, AuthConfig]:
+def choose(config: Config, patterns: Sequence[str], *, write: bool) -> tuple[TenantConfig, AuthConfig]:
     """The tenant and its device-code credential. Raises ConfigError when there is none, or too many to choose from."""
     key = "write_auth" if write else "auth"
-    able = [(t, a) for t in config.tenants if (a := _auth(t, write=write)) is not None and a.kind == "device_code"]
-    if name is not None:
-        if not any(name in (t.name, t.tenant_id) for t in config.tenants):
-            raise ConfigError([f"no tenant named {name!r} is configured"], "see `securescore tenants list`")
-        able = [(t, a) for t, a in able if name in (t.name, t.tenant_id)]
+    chosen = selected(config, patterns)
+    able = [(t, a) for t in chosen if (a := _auth(t, write=write)) is not None and a.kind == "device_code"]
     if not able:
-        whose = f"tenant {name}" if name else "no tenant"
-        verb = "does not sign" if name else "signs"
+        one = len(chosen) == 1
+        whose = f"tenant {chosen[0].name}" if one else "none of these tenants" if patterns else "no tenant"
+        verb = "does not sign" if one else "signs"
         raise ConfigError(
             [f"{whose} {verb} in by device code ({key})"], f"set {key}: {{kind: device_code, client_id: …, cache: …}}"
         )

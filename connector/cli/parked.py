@@ -35,6 +35,10 @@ def run(args: argparse.Namespace) -> int:
 async def _parked(config: Config, action: str, sink: str | None, ids: list[str], *, yes: bool) -> int:
     out = console()
     async with store_beside(config) as store:
+        if sink is not None:
+            known = {*(s.name for s in config.sinks), *(s.name for s in (await store.stats()).sinks)}
+            if sink not in known:
+                raise ConfigError([f"no sink named {sink!r} is known"], f"sinks: {', '.join(sorted(known))}")
         found = await store.parked(sink, ids)
         if set(ids) - {p.event.id for p in found}:  # not all are whole ids
             of_sink = await store.parked(sink)

@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action == "list" and (args.name or args.yes):
+        strange = "takes no NAME: it shows all of them" if args.name else "deletes nothing: --yes does not belong to it"
+        raise ConfigError([f"`sinks list` {strange}"], "see `securescore sinks --help`")
     config = config_of(args)
     if args.action == "release" and not args.name:
         raise ConfigError(["release needs the NAME of the sink"], "see `securescore sinks list`")

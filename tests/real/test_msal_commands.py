@@ -335,7 +335,7 @@ async def test_login_for_whom(site: Site, capsys: pytest.CaptureFixture[str]) ->
     assert await command("login", "-c", site.write(site.secret())) == 2
     assert "device_code" in capsys.readouterr().err
     assert await command("login", "-c", site.write(*own), "--tenant", "nobody") == 2
-    assert "no tenant named" in capsys.readouterr().err
+    assert "no tenant is selected by 'nobody'" in capsys.readouterr().err
 
 
 # -------------------------------------------------------------------------------------- Azure and Defender for Endpoint

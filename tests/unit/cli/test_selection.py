@@ -4,10 +4,12 @@ import argparse
 from importlib import import_module
 
 import pytest
+from attrs import evolve
 
+from connector.cli.login import choose
 from connector.cli.main import COMMANDS, parser
 from connector.cli.selection import ids, one, selected
-from connector.config.values import Config, TenantConfig
+from connector.config.values import AuthConfig, Config, TenantConfig
 from connector.errors import ConfigError
 
 GONE = "99999999-0000-0000-0000-00000000ABCD"
@@ -53,6 +55,16 @@ def test_one_is_one() -> None:
         one(CONFIG, ["tier=gold"])
 
 
+def test_a_person_signs_in_for_what_is_selected_as_everywhere() -> None:
+    auth = AuthConfig("device_code", {"client_id": C, "cache": "cache.json"})
+    config = evolve(CONFIG, tenants=tuple(evolve(t, auth=auth if t.labels else None) for t in CONFIG.tenants))
+    for patterns in ([], ["tier=gold"], ["CONTOSO"], ["cont*"], [A.upper()]):
+        assert choose(config, patterns, write=False)[0].name == "contoso"
+    for patterns, words in ((["fabrikam"], "tenant fabrikam does not sign in"), (["nobody"], "no tenant is selected")):
+        with pytest.raises(ConfigError, match=words):
+            choose(config, patterns, write=False)
+
+
 def test_an_id_that_is_configured_no_more_still_finds_what_is_kept() -> None:
     assert ids(CONFIG, []) == ()
     assert ids(CONFIG, ["contoso", GONE]) == (A, GONE.lower())
@@ -66,8 +78,8 @@ def test_every_command_that_has_it_takes_it_in_the_same_way() -> None:
         made = argparse.ArgumentParser()
         import_module(f"connector.cli.{module}").add_arguments(made)
         for action in made._actions:
-            if "--tenant" in action.option_strings and name != "login":  # one person signs in
+            if "--tenant" in action.option_strings:
                 seen.add(name)
                 assert isinstance(action, argparse._AppendAction), name
-    assert {"once", "status", "events", "explain", "replay", "controls", "report", "next", "fetch"} <= seen
+    assert {"once", "status", "events", "explain", "replay", "controls", "report", "next", "fetch", "login"} <= seen
     assert parser(["once"]).parse_args(["once", "--tenant", "a", "--tenant", "b"]).tenant == ["a", "b"]

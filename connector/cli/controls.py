@@ -14,16 +14,21 @@ from connector.cli.controls_apply import apply_baseline
 from connector.cli.controls_set import asked_for, set_states
 from connector.cli.names import did_you_mean, near, spelled
 from connector.cli.selection import ONE_UNIT_HELP, add_tenant, add_unit, one, selected
-from connector.cli.terminal import cell_len, console, draw, dump, plain, plural, table
+from connector.cli.terminal import cell_len, complain, console, draw, dump, plain, plural, table
 from connector.cli.unit_view import view_of
 from connector.config.values import Config, TenantConfig
-from connector.errors import ConfigError, SecureScoreError
+from connector.deliver.delivery import DurableStore
+from connector.errors import ConfigError, SecureScoreError, TenantDamaged
 from connector.model import PORTAL, STATES, Day, Profile
 from connector.observe import memory
 from connector.observe.diff import effective_state, max_of, ordered_updates
 from connector.writeback.plan import is_completed, state_of
 
 MAX_CHANGES = 25
+NAMED = 10
+"""So many tenants of which nothing is known are named."""
+Seen = tuple[Mapping[str, Profile], Day | None]
+"""The catalogue, and the newest day."""
 WIDE = 120
 """From so many cells on `list` has a column for everything."""
 
@@ -109,21 +114,46 @@ def _tenant(config: Config, patterns: Sequence[str], *, live: bool = False) -> T
 
 async def _list(config: Config, tenants: Sequence[TenantConfig], args: argparse.Namespace) -> int:
     wanted_state = state_of(args.state) if args.state else None
-    rows: list[dict[str, Any]] = []
-    for tenant in tenants:
-        profiles, day = await (_live(config, tenant, args.service) if args.live else _stored(config, tenant, args.unit))
-        found = (row_of(tenant.name, p, day) for p in profiles.values())
-        rows += [
-            row
-            for row in found
-            if (args.service is None or row["service"] == args.service) and wanted_state in (None, row["state"])
-        ]
+    silent: list[str] = []
+    if args.live:
+        seen = [(tenant.name, await _live(config, tenant, args.service)) for tenant in tenants]
+    else:
+        seen, silent = await _all_known(config, tenants, args.unit)
+    rows = [
+        row
+        for name, (profiles, day) in seen
+        for row in (row_of(name, p, day) for p in profiles.values())
+        if (args.service is None or row["service"] == args.service) and wanted_state in (None, row["state"])
+    ]
     rows.sort(key=lambda row: (row["tenant"], row["control"]))
     if args.json:
         dump(rows)
-        return 0
-    show_list(rows, several=len(tenants) > 1)
-    return 0
+    else:
+        show_list(rows, several=len(tenants) > 1)
+    if silent:
+        more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
+        what = f"nothing is known yet, or can be read, of {', '.join(map(plain, silent[:NAMED]))}{more}"
+        complain([what], "run `securescore once`")
+    return 3 if silent else 0
+
+
+async def _all_known(
+    config: Config, tenants: Sequence[TenantConfig], unit: Sequence[str]
+) -> tuple[list[tuple[str, Seen]], list[str]]:
+    """What the last polls saw, by the tenant's name; and of several tenants the names of those of which that is
+    nothing.
+    """
+    found: list[tuple[str, Seen]] = []
+    silent: list[str] = []
+    async with store_beside(config) as store:
+        for tenant in tenants:
+            try:
+                found.append((tenant.name, await _known(store, tenant, unit)))
+            except (NothingKnown, TenantDamaged):  # one tenant's matter: the next poll reads or mends it
+                if len(tenants) == 1:
+                    raise
+                silent.append(tenant.name)
+    return found, silent
 
 
 def show_list(rows: Sequence[Mapping[str, Any]], *, several: bool) -> None:
@@ -244,21 +274,28 @@ def _state_words(row: Mapping[str, Any]) -> str:
     return plain(row["portal"] if row["state"] == "Default" else f"{row['portal']} ({row['state']})")
 
 
-async def _stored(
-    config: Config, tenant: TenantConfig, unit: Sequence[str]
-) -> tuple[Mapping[str, Profile], Day | None]:
+class NothingKnown(SecureScoreError):
+    """No poll has read the controls of a tenant yet."""
+
+
+async def _stored(config: Config, tenant: TenantConfig, unit: Sequence[str]) -> Seen:
     """What the last poll saw, of a tenant or of one of its units."""
-    async with store_beside(config) as whole:
-        store, _ = await view_of(whole, tenant, unit)
-        seen = memory.decode(await store.load(tenant.key), since="9999")
+    async with store_beside(config) as store:
+        return await _known(store, tenant, unit)
+
+
+async def _known(whole: DurableStore, tenant: TenantConfig, unit: Sequence[str]) -> Seen:
+    """The same, of a store that is open. Raises NothingKnown, TenantDamaged."""
+    store, _ = await view_of(whole, tenant, unit)
+    seen = memory.decode(await store.load(tenant.key), since="9999")
     if seen.profiles is None:
-        raise SecureScoreError(
+        raise NothingKnown(
             f"nothing is known of the controls of {tenant.name} yet",
             "run `securescore once`, or ask Graph with `controls list --live`",
         )
     return seen.profiles, seen.newest.day if seen.newest else None
 
 
-async def _live(config: Config, tenant: TenantConfig, service: str | None) -> tuple[Mapping[str, Profile], Day | None]:
+async def _live(config: Config, tenant: TenantConfig, service: str | None) -> Seen:
     async with graph_of(config, tenant) as (source, _):
         return await source.catalogue(service), await source.newest()

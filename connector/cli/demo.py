@@ -112,7 +112,7 @@ async def _demo(days: int, seed: int, folder: Path) -> int:
             events = await app.store.history(Query())
             when = await report.period_of(app.store, config.tenants[:1], None, None, clock.now())
             ours, place = config.tenants[:1], str(folder / "report.html")  # Azure has its section in that report
-            await report.save(config, app.store, ours, (), when, FORMS["html"], place, clock.now())
+            await report.save(config, app.store, ours, (), when, FORMS["html"], place, clock.now(), [])
         requests = len(sim.requests)
     _tell(events, first, tenant.name)
     lines = (folder / "events.jsonl").read_bytes().count(b"\n")

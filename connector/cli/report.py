@@ -7,7 +7,7 @@ writes the files, tenant by tenant, so that thousands of them need no more memor
 import argparse
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -27,10 +27,11 @@ from connector.deliver.delivery import DurableStore
 from connector.durable import replacing
 from connector.errors import ConfigError, SecureScoreError, TenantDamaged
 from connector.observe import memory
+from connector.observe.evidence import Evidence
 from connector.report import build, matrix
 from connector.report.forms import FORMS, Form, choose
 from connector.report.table import TABLES
-from connector.report.values import Cover, Period, Summary
+from connector.report.values import Cover, Material, Period, Summary
 from connector.scheduled.material import EXPOSURE, brand, material, whole
 
 BESIDE = "it stands in the section Cloud of the tenant with the same tenant_id: --tenant NAME"
@@ -105,13 +106,16 @@ async def _report(
             tenants = named = (evolve(tenants[0], name=f"{tenants[0].name}.{name}"),)
             config = evolve(config, tenants=())  # nothing stands beside it
         when = await period_of(store, tenants, args.start, args.end, now)
+        without: list[str] = []
         if _is_folder(args.out):
-            summaries = await save_each(config, store, tenants, when, form, Path(args.out), now)
+            summaries = await save_each(config, store, tenants, when, form, Path(args.out), now, without)
             full = sum(s.error is None for s in summaries)
         else:
-            summaries, full = await save(config, store, tenants, named, when, form, args.out, now)
+            summaries, full = await save(config, store, tenants, named, when, form, args.out, now, without)
     tell(args.out, when, summaries, full)
-    return 3 if any(s.error for s in summaries) else 0
+    for what in without:
+        complain([plain(what)], "the next poll mends what cannot be read: make the report again then")
+    return 3 if without or any(s.error for s in summaries) else 0
 
 
 async def save(
@@ -123,8 +127,9 @@ async def save(
     form: Form,
     out: str,
     now: datetime,
+    without: list[str],
 ) -> tuple[Sequence[Summary], int]:
-    """Write the report; returns what is said of each tenant and how many follow in full.
+    """Write the report; returns what is said of each tenant and how many follow in full. `without` as in `_whole`.
 
     Raises SecureScoreError when nothing is known of any of them, or the file cannot be written.
     """
@@ -144,7 +149,8 @@ async def save(
         write(form.writes.opening(cover))
         for number, tenant in enumerate(full):
             span = spans[tenant.name]
-            write(form.writes.tenant(build.build(await whole(config, store, tenant, span, archive), span), number))
+            made = await _whole(config, store, tenant, span, archive, without)
+            write(form.writes.tenant(build.build(made, span), number))
             done(number + 1)
         write(form.writes.closing(cover))
     return summaries, len(full)
@@ -158,6 +164,7 @@ async def save_each(
     form: Form,
     folder: Path,
     now: datetime,
+    without: list[str],
 ) -> Sequence[Summary]:
     """Write one file for each tenant of which something is known, named after it; returns what is said of each tenant.
 
@@ -173,12 +180,28 @@ async def save_each(
             if summary.error is None:
                 cover = Cover(__version__, iso(now), when, (summary,), (tenant.name,), brand(tenant.report))
                 span = _span(form, when, summary)
-                report = build.build(await whole(config, store, tenant, span, archive), span)
+                report = build.build(await _whole(config, store, tenant, span, archive, without), span)
                 with writing(str(folder / f"{tenant.name}{form.suffix}")) as write:
                     for part in (form.writes.opening(cover), form.writes.tenant(report, 0), form.writes.closing(cover)):
                         write(part)
             done(number)
     return summaries
+
+
+async def _whole(
+    config: Config,
+    store: DurableStore,
+    tenant: TenantConfig,
+    span: Period,
+    archive: Evidence | None,
+    without: list[str],
+) -> Material:
+    """What a report in full is made of. Scores beside it that cannot be read are left out, and `without` says so."""
+    try:
+        return await whole(config, store, tenant, span, archive)
+    except TenantDamaged as error:
+        without.append(f"{tenant.name}: its report is without the scores beside it: {error.what}")
+        return await whole(evolve(config, tenants=()), store, tenant, span, archive)
 
 
 def _span(form: Form, when: Period, summary: Summary) -> Period:
@@ -238,17 +261,25 @@ async def period_of(
     """The days asked for; else 90 up to the newest known one, of few tenants not before their first known day."""
     first, last, today = day(start, "--from", now), day(end, "--to", now), iso(now)[:10]
     if last is None:
-        heads = [memory.head(state) for state in (await store.heads([t.key for t in tenants])).values()]
+        heads = [memory.readable_head(state) for state in (await store.heads([t.key for t in tenants])).values()]
         last = max((str(h["newest"]) for h in heads if h.get("newest")), default=today)
     last = min(last, today)
     if first is None:
         first = build.days_before(last, build.DEFAULT_DAYS - 1)
         if len(tenants) <= MAX_DETAILED:
-            known = [memory.decode(await store.load(t.key)).versions() for t in tenants]
-            first = max(first, min((d for days in known for d in days if d <= last), default=first))
+            known = [day for t in tenants for day in await _days(store, t) if day <= last]
+            first = max(first, min(known, default=first))
     if first > last:
         raise ConfigError([f"--from {first} is after {last}"], "the period ends at --to, or today")
     return build.period(first, last)
+
+
+async def _days(store: DurableStore, tenant: TenantConfig) -> Collection[str]:
+    """The known days of a tenant; none of one whose state cannot be read, which its own line says."""
+    try:
+        return memory.decode(await store.load(tenant.key)).versions()
+    except TenantDamaged:
+        return ()
 
 
 # ---------------------------------------------------------------------------------------------------------------- file

@@ -235,15 +235,24 @@ def test_what_is_damaged_of_one_tenant_keeps_no_other_from_being_told(
     assert [each["tenant"]["name"] for each in rows["tenants"]] == ["one"]
     capsys.readouterr()
     out = tmp_path / "r.json"
-    assert main(["report", "-c", str(own), "--all-tenants", "--from", "2026-11-20", "--out", str(out)]) == 3
+    for days in (["--from", "2026-11-20"], []):
+        assert main(["report", "-c", str(own), "--all-tenants", *days, "--out", str(out)]) == 3
+        told = capsys.readouterr()
+        assert "two: " in told.err
+        assert "damaged" in told.err
+        made = json.loads(out.read_text(encoding="utf-8"))
+        assert [(one["name"], bool(one["error"])) for one in made["summaries"]] == [
+            ("one", False),
+            ("none", True),
+            ("two", True),
+        ]
+        assert made["period"]["start"] == "2026-11-20"
+    assert main(["controls", "list", "-c", str(own), "--json"]) == 3
     told = capsys.readouterr()
-    assert "two: " in told.err
-    assert "damaged" in told.err
-    assert [(one["name"], bool(one["error"])) for one in json.loads(out.read_text(encoding="utf-8"))["summaries"]] == [
-        ("one", False),
-        ("none", True),
-        ("two", True),
-    ]
+    assert {row["tenant"] for row in json.loads(told.out)} == {"one"}
+    assert "nothing is known yet, or can be read, of two, none" in told.err
+    assert main(["controls", "list", "-c", str(own), "--tenant", "two"]) == 1
+    assert "damaged" in capsys.readouterr().err
 
 
 def test_events_of_several_tenants_come_in_the_order_in_which_they_were_observed(

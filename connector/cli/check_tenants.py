@@ -18,6 +18,7 @@ from connector.app import (
     READ,
     WRITE,
     Transports,
+    target_of,
     token_provider,
 )
 from connector.cli import check_units
@@ -253,13 +254,26 @@ def _who(claims: Claims | None) -> str:
     return f"signed in as {'user' if claims.delegated else 'application'} with {', '.join(sorted(held))}"
 
 
+def client_of(tenant: TenantConfig) -> str:
+    """The application that signs in for a tenant; "" where there is none of ours."""
+    return str((tenant.auth.options.get("client_id") if tenant.auth is not None else None) or "")
+
+
+def consent_address(tenant: TenantConfig) -> str:
+    """Where an administrator consents, in the directory and the cloud in which the application signs in; "" where none
+    does.
+    """
+    client_id = client_of(tenant)
+    return consent_url(target_of(tenant).cloud, tenant.directory, client_id) if client_id else ""
+
+
 def write_consents(path: Path, config: Config, findings: Sequence[Finding]) -> int:
     """Write the tenants that an administrator's consent would heal; returns how many. Raises SecureScoreError."""
     lacking = {f.subject for f in findings if f.ok is False and f.reason in CONSENT_HEALS}
     rows = [
-        (t.name, t.tenant_id, client_id, consent_url(cloud_of(t.graph), t.directory, client_id))
+        (t.name, t.tenant_id, client_of(t), address)
         for t in config.tenants
-        if t.name in lacking and t.auth is not None and (client_id := str(t.auth.options.get("client_id") or ""))
+        if t.name in lacking and (address := consent_address(t))
     ]
     try:
         with replacing(path) as file:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from connector.app import build_poller, transports_for
 from connector.cli import findings
 from connector.cli.check_state import state
-from connector.cli.check_tenants import check_tenant
+from connector.cli.check_tenants import check_tenant, consent_address
 from connector.cli.common import acting, place, trusted
 from connector.cli.findings import Finding
 from connector.cli.once import visit
@@ -28,9 +28,9 @@ from connector.config.yaml_file import load, text_of
 from connector.durable import adding
 from connector.errors import ConfigError
 from connector.health.logs import log_to_stderr
-from connector.net.clouds import cloud_of, consent_url
 from connector.ports import Store
 from connector.registry import sink_options
+from connector.sources.resource_graph import ROLE_HINT
 from connector.stores.trial import TrialStore
 
 HERE = "tenants add"
@@ -126,14 +126,13 @@ def row_of(cells: Mapping[str, str]) -> TenantRow:
 
 
 def consent(tenant: TenantConfig) -> list[str]:
-    """Where an administrator consents, for a tenant that an application of ours signs in to."""
-    client_id = tenant.auth.options.get("client_id") if tenant.auth is not None else None
-    if not client_id:
+    """Where an administrator consents, for a tenant that an application of ours signs in to; and what Azure wants."""
+    address = consent_address(tenant)
+    if not address:
         return []
-    return [
-        "An administrator of the tenant consents at",
-        f"  {consent_url(cloud_of(tenant.graph), tenant.tenant_id, str(client_id))}",
-    ]
+    whose = "the tenant" if tenant.directory == tenant.tenant_id else f"the directory {tenant.directory}"
+    azure = [f"Beside that: {ROLE_HINT}"] if tenant.source == "defender_cloud" else []
+    return [f"An administrator of {whose} consents at", f"  {address}", *azure]
 
 
 async def checked(config: Config, tenant: TenantConfig) -> list[Finding]:

@@ -140,6 +140,17 @@ def test_the_address_of_consent_is_that_of_the_tenant_and_its_cloud(lab: Path) -
     assert consent(one) == []
 
 
+def test_of_azure_the_consent_is_where_the_application_signs_in_and_a_role_comes_beside_it(lab: Path) -> None:
+    """A service provider's own directory, and the cloud of Azure: that of Graph may be another."""
+    auth = {"kind": "federated", "client_id": TENANT, "token_file": "/run/token", "tenant_id": TENANT}
+    cells = {"name": "two", "tenant_id": OTHER, "source": "defender_cloud", "arm": {"cloud": "usgov"}, "auth": auth}
+    *_, two = load(str(lab / "c.yaml"), sink_options=sink_options, more=[TenantRow("list", 1, cells)]).tenants
+    whose, address, role = consent(two)
+    assert whose == f"An administrator of the directory {TENANT} consents at"
+    assert address.strip() == f"https://login.microsoftonline.us/{TENANT}/adminconsent?client_id={TENANT}"
+    assert "Security Reader" in role
+
+
 @pytest.mark.parametrize(
     ("head", "line"),
     [

@@ -30,6 +30,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "securescore tenants list",
         "securescore tenants add contoso --tenant-id 11111111-1111-1111-1111-111111111111 --label tier=gold",
         "securescore tenants forget contoso --export contoso-2026 --yes",
+        "securescore tenants forget contoso-azure --unit old-subscription",
     ),
     "controls": (
         "securescore controls list --service AzureAD",

@@ -2,7 +2,8 @@
 
 The list is that of the configuration: it needs no state, and says of whom nothing was read so far.
 
-An export is a new folder: the events as JSON lines, and the evidence as the archive had it, with its SHA256SUMS.
+An export is a new folder: the events as JSON lines, and the evidence as the archive had it, with its SHA256SUMS. Of one
+unit alone the memory is dropped: what was told of it stays in the history of its entry.
 """
 
 import argparse
@@ -11,20 +12,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from connector.app import evidence
+from connector.app import evidence, severity_rules
 from connector.cli import tenants_add
 from connector.cli.common import config_of, store_beside
 from connector.cli.confirm import add_yes, confirmed
 from connector.cli.evidence_export import copy_evidence, take_evidence
+from connector.cli.selection import SHOWN, add_unit, units_of
 from connector.cli.status import NEVER_READ
 from connector.cli.terminal import console, draw, dump, plain, plural, say, table
-from connector.config.values import Config
+from connector.cli.unit_view import called
+from connector.clock import SystemClock, iso
+from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.durable import adding, creating
 from connector.errors import ConfigError, Conflict, NoState, StoreError
 from connector.formats import cloudevents
-from connector.model import Event
-from connector.observe import memory, units
+from connector.model import WHOLE, Event
+from connector.observe import estate, memory, unit_changes, units
+from connector.observe.events import stamp
 from connector.ports import Query
 
 FORGET_TRIES = 20
@@ -37,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="with list: the same as one JSON document")
     parser.add_argument("--export", metavar="DIR", help=_EXPORT_HELP)
+    add_unit(
+        parser, "with forget: only these units of it, such as subscriptions: ids, names or globs (may be repeated)"
+    )
     add_yes(parser)
     tenants_add.add_arguments(parser)
 
@@ -50,17 +58,21 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_list(config, as_json=args.json))
     if not args.name:
         raise ConfigError(["forget needs the NAME of the tenant"], "see `securescore tenants list`")
+    if args.unit:
+        return asyncio.run(_forget_units(config, args.name, args.unit, yes=args.yes))
     return asyncio.run(_forget(config, args.name, Path(args.export or f"{args.name}-export"), yes=args.yes))
 
 
 def _check_usage(args: argparse.Namespace) -> None:
     """Options that this action does not have are a mistake: whoever gave them meant something by it."""
-    own = {"list": {"json"}, "add": {"tenant_id", "label", "set", "dry_run"}, "forget": {"export", "yes"}}
+    own = {"list": {"json"}, "add": {"tenant_id", "label", "set", "dry_run"}, "forget": {"export", "yes", "unit"}}
     names = [name for of in own.values() for name in sorted(of)]
     strange = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) and name not in own[args.action]]
     problems = [f"{option} does not belong to `tenants {args.action}`" for option in strange]
     if args.action == "list" and args.name:
         problems.append("`tenants list` takes no NAME")
+    if args.unit and args.export:
+        problems.append("--export is for all of a tenant: with --unit no event and no evidence is deleted")
     if problems:
         raise ConfigError(problems, "see `securescore tenants --help`")
 
@@ -137,6 +149,53 @@ async def _forget(config: Config, name: str, export: Path, *, yes: bool) -> int:
     if wanted in {t.key for t in config.tenants}:
         out.print("It is still configured: the next poll starts over. Remove it from the configuration, then repeat.")
     return 0
+
+
+async def _forget_units(config: Config, name: str, patterns: Sequence[str], *, yes: bool) -> int:
+    """Let units go: their memory is dropped, and that they are gone is told. Raises ConfigError, StoreError."""
+    async with store_beside(config) as store:
+        wanted = await _remembered(config, store, name)
+        for attempt in range(FORGET_TRIES):
+            state = await store.load(wanted)
+            rows = units.roster(memory.head(state))
+            keys = units_of([rows], patterns)
+            if any(rows[key]["kind"] in WHOLE for key in keys):
+                what = f"the score over all of {name} follows from its units: it is not forgotten alone"
+                raise ConfigError([what], "leave it out of --unit, or leave --unit out")
+            names = ", ".join(plain(called(rows[key])) for key in keys[:SHOWN]) + (" …" if len(keys) > SHOWN else "")
+            lost = f"This drops what is known of {plural(len(keys), 'unit')} of {plain(name)} ({names})."
+            if not attempt and not confirmed(f"{lost} What was told of them stays in the history.", yes=yes):
+                return 1
+            assert state is not None  # it has units
+            now = iso(SystemClock().now())
+            tenant = _tenant(config, wanted, memory.head(state))
+            told = [(estate.of_row(row), row) for row in map(rows.__getitem__, keys)]
+            events = [
+                stamp(
+                    unit_changes.unit_forgotten(unit, row["state"], row["gone_since"], now),
+                    units.origin(tenant, unit),
+                    now,
+                    severity_rules(),
+                )
+                for unit, row in told
+            ]
+            try:
+                await store.commit(wanted, units.without(state, keys), events)
+            except Conflict:
+                continue
+            break
+        else:
+            raise StoreError(f"the tenant was committed {FORGET_TRIES} times meanwhile", "Repeat the command.")
+    said = f"{plural(len(keys), 'unit')} of {plain(name)} forgotten: {names}."
+    console().print(f"{said} One that has a score at a later poll is met as a new one.")
+    return 0
+
+
+def _tenant(config: Config, key: str, head: Any) -> TenantConfig:
+    """The entry of a key, configured or only remembered."""
+    tenant_id, _, source = key.partition(".")
+    gone = TenantConfig(str(head.get("tenant") or tenant_id), tenant_id, source=source or "graph")
+    return next((tenant for tenant in config.tenants if tenant.key == key), gone)
 
 
 def _make(export: Path) -> None:

@@ -140,7 +140,8 @@ def _incomplete(missing: list[str]) -> Absent:
     return Absent(
         "incomplete",
         f"no score of {len(missing)} known unit{'s' if len(missing) > 1 else ''}: {names}",
-        hint="nothing counts as removed until they are back; if they stay away, look at them in Defender for Cloud",
+        hint="nothing counts as removed until they are back; if they stay away, look at them in Defender for Cloud, or "
+        "let them go: `securescore tenants forget TENANT --unit ID`",
     )
 
 

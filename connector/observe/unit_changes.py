@@ -28,16 +28,30 @@ def unit_added(unit: Unit, state: str, snapshot: Snapshot, now: str) -> Change:
 
 def unit_removed(unit: Unit, state: str, since: str, now: str) -> Change:
     """A unit that is gone for good; `state` is that of a subscription still listed, which is then not enabled."""
-    kind = KINDS.get(unit.kind, unit.kind)
-    why = f"is listed as {state}" if state else "is not listed any more"
+    why = _listed_as(state)
+    summary = f"{KINDS.get(unit.kind, unit.kind)} removed: {unit_called(unit)} {why}, without a score since {since}"
+    return _removed(unit, state, since, now, summary, "disabled" if state else "not_listed")
+
+
+def unit_forgotten(unit: Unit, state: str, since: str, now: str) -> Change:
+    """A unit that an operator let go, whatever is listed; `since` is when it was first missed, "" if it was not."""
+    summary = f"{KINDS.get(unit.kind, unit.kind)} removed: {unit_called(unit)} was forgotten by command"
+    return _removed(unit, state, since or now, now, summary, "forgotten")
+
+
+def _listed_as(state: str) -> str:
+    return f"is listed as {state}" if state else "is not listed any more"
+
+
+def _removed(unit: Unit, state: str, since: str, now: str, summary: str, reason: str) -> Change:
     data: dict[str, Any] = {
         "direction": "unchanged",
-        "summary": f"{kind} removed: {unit_called(unit)} {why}, without a score since {since}",
-        "reason": "disabled" if state else "not_listed",
+        "summary": summary,
+        "reason": reason,
         "gone_since": since,
         "before": {"state": None, "score_name": unit.score or None},
         "after": {"state": state, "score_name": None} if state else None,
-        "cause": _scope(unit, f"{unit_called(unit)} {why}"),
+        "cause": _scope(unit, f"{unit_called(unit)} {_listed_as(state)}"),
     }
     return Change("unit.removed", unit.key, since, "", now[:10], data)
 

@@ -145,6 +145,17 @@ def approved(state: State, keys: Collection[str] | None = None) -> tuple[State |
     return (left if found else None), found
 
 
+def without(state: State, keys: Collection[str]) -> State:
+    """The entry's state without these units; the next poll reads everything anew, as the score over all is another."""
+    _, others = split(state)
+    parts: dict[str, bytes | None] = {}
+    for key in keys:
+        parts |= parts_of(key, others.get(step(key), State()), State())
+    top = memory.head(state)
+    left = {key: row for key, row in roster(top).items() if key not in keys}
+    return memory.with_head(applied(state, parts), {**top, ROSTER: left, "pages": {}})
+
+
 def _whose(name: str) -> tuple[str | None, str]:
     """The step of the unit that a part belongs to (None: the entry's own), and its name there."""
     if not name.startswith(PREFIX):

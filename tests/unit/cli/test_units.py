@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from connector.clock import SimulatedClock, parse_iso
 from connector.config.values import TenantConfig
 from connector.config.yaml_file import load
 from connector.errors import ConfigError
-from connector.model import Snapshot
+from connector.model import Reading, Snapshot
 from connector.ports import Source
 from connector.registry import sink_options
 from tests import fake_graph
 from tests.fake_graph import day_document, profile_document
-from tests.fakes.several_units import TENANT, SeveralUnits, one, sub
+from tests.fakes.several_units import TENANT, SeveralUnits, listed, one, sub
 
 AGGREGATE, FIRST, SECOND = TENANT, sub(1), sub(2)
 
@@ -56,9 +57,11 @@ class Lab:
         }
         self.config.write_text(yaml.safe_dump(settings))
 
-    def poll(self, at: str, *snapshots: Snapshot) -> None:
+    def poll(self, at: str, *snapshots: Snapshot, listed_too: Sequence[Snapshot] = (), status: str = "ok") -> None:
         source = SeveralUnits()
         source.holds(*snapshots)
+        assert isinstance(source.reading, Reading)
+        source.reading = evolve(source.reading, listed=listed(*snapshots, *listed_too))
 
         async def run() -> None:
             config = load(str(self.config), sink_options=sink_options, environ={})
@@ -71,7 +74,7 @@ class Lab:
 
                 app.poller = evolve(app.poller, open_source=opened)
                 outcomes = await app.poll_once()
-                assert [o.status for o in outcomes if o.tenant == "contoso-azure"] == ["ok"], outcomes
+                assert [o.status for o in outcomes if o.tenant == "contoso-azure"] == [status], outcomes
 
         asyncio.run(run())
 
@@ -196,6 +199,50 @@ def test_an_entry_is_forgotten_and_the_other_of_its_tenant_stays(lab: Lab, capsy
     capsys.readouterr()
     assert lab.run("events", "--format", "json", "--limit", "0") == 0
     assert {event["data"]["source"] for event in said(capsys) if event["data"]["tenant"]} == {"files"}
+
+
+def test_a_unit_is_let_go_and_that_is_told(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """One whose subscription stays enabled without a score would keep the entry partial for good."""
+    before = one(2, "2026-11-30", healthy=10)
+    lab.poll("2026-11-30T09:00:00Z", before, listed_too=[one(1, "2026-11-30", name="prod")], status="partial")
+    assert lab.run("tenants", "forget", "contoso-azure", "--unit", "prod") == 2
+    assert "This drops what is known of 1 unit of contoso-azure (prod)" in capsys.readouterr().err
+    assert lab.run("tenants", "forget", "contoso-azure", "--unit", "prod", "--yes") == 0
+    assert "1 unit of contoso-azure forgotten: prod." in capsys.readouterr().out
+    assert lab.run("events", "--type", "unit.removed", "--format", "json") == 0
+    (event,) = said(capsys)
+    assert (event["data"]["unit"]["name"], event["data"]["reason"]) == ("prod", "forgotten")
+    assert event["data"]["summary"].endswith("was forgotten by command")
+
+    lab.poll("2026-11-30T10:00:00Z", before, listed_too=[one(1, "2026-11-30", name="prod")])
+    assert lab.run("status", "--json") == 0
+    azure = said(capsys)["tenants"]["contoso-azure"]
+    assert (azure["error"], azure["percent"]) == (None, 100.0), "the score over all is that of the others"
+    assert [row["unit"]["name"] for row in azure["units"]] == [None, "sub-2"]
+    assert azure["no_data"]["count"] == 1, "it is still said that it has no score"
+    assert lab.run("events", "--format", "json", "--limit", "0", "--unit", FIRST) == 0
+    assert len(said(capsys)) > 1, "what was told of it stays"
+
+    lab.poll("2026-11-30T11:00:00Z", before, one(1, "2026-11-30", name="prod"))
+    assert lab.run("events", "--type", "unit.added", "--format", "json") == 0
+    assert [event["data"]["unit"]["name"] for event in said(capsys)] == ["prod"]
+
+
+@pytest.mark.parametrize(
+    ("words", "heard"),
+    [
+        (["contoso-azure", "--unit", "aggregate"], "follows from its units"),
+        (["contoso-azure", "--unit", "prot"], "did you mean prod?"),
+        (["contoso", "--unit", "prod"], "leave --unit out"),
+        (["contoso-azure", "--unit", "prod", "--export", "x"], "--export is for all of a tenant"),
+        (["nobody", "--unit", "prod"], "nothing is kept of a tenant named"),
+    ],
+)
+def test_what_cannot_be_let_go_is_said(
+    words: list[str], heard: str, lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lab.run("tenants", "forget", *words, "--yes") == 2
+    assert heard in capsys.readouterr().err
 
 
 def test_a_report_is_of_each_entry_or_of_one_unit(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:

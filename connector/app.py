@@ -54,6 +54,8 @@ from connector.sources.resource_graph import quota_left
 
 if TYPE_CHECKING:
     from connector.scheduled.writer import Writer
+    from connector.sources.defender_cloud import DefenderCloudSource
+    from connector.sources.defender_endpoint import DefenderEndpointSource
     from connector.sources.graph import GraphSource
     from connector.stores.documents import DocumentsStore
     from connector.stores.kvstore import Collection
@@ -383,6 +385,8 @@ async def open_source(tenant: TenantConfig, config: Config, transports: Transpor
         return FilesSource(path=Path(config.base_dir, tenant.path), tenant_id=tenant.tenant_id, clock=clock)
     if tenant.source == "graph":
         return graph_source(tenant, config, transports, clock)
+    if tenant.saved:
+        return _saved_units(tenant, config)
     if tenant.source == "defender_cloud":
         return _defender_cloud(tenant, config, transports, clock)
     if tenant.source == "defender_endpoint":
@@ -392,14 +396,35 @@ async def open_source(tenant: TenantConfig, config: Config, transports: Transpor
 
 def _defender_cloud(tenant: TenantConfig, config: Config, transports: Transports, clock: Clock) -> Source:
     """Azure's secure scores as a tenant's source; entries of one principal share its quota. Raises ConfigError."""
+    http = transports.queries.in_front_of(transports.get(config.network), f"{_arm_root(tenant)} {_principal(tenant)}")
+    return _cloud_source(tenant, http, token_provider(tenant, config, transports), clock)
+
+
+def _arm_root(tenant: TenantConfig) -> str:
+    return tenant.arm.base_url or cloud_of_arm(tenant.arm, tenant.graph).resource_manager
+
+
+def _saved_units(tenant: TenantConfig, config: Config) -> Source:
+    """What was saved of an entry of several units, read by the source that asked for it. Raises ConfigError."""
+    from connector.sources.saved_units import SavedUnits, UnitsSource  # noqa: PLC0415 - few need it
+
+    def opened(http: Transport, token: TokenProvider, clock: Clock) -> UnitsSource:
+        build = _cloud_source if tenant.source == "defender_cloud" else _endpoint_source
+        return build(tenant, http, token, clock)
+
+    assert tenant.path is not None  # whoever calls saw to it
+    path = Path(config.base_dir, tenant.path)
+    return SavedUnits(name=tenant.source, path=path, most_days=config.poll.backfill_days, opened=opened)
+
+
+def _cloud_source(tenant: TenantConfig, http: Transport, token: TokenProvider, clock: Clock) -> "DefenderCloudSource":
     from connector.sources.defender_cloud import DefenderCloudSource, scope_of  # noqa: PLC0415 - few need it
 
-    root = tenant.arm.base_url or cloud_of_arm(tenant.arm, tenant.graph).resource_manager
     return DefenderCloudSource(
-        http=transports.queries.in_front_of(transports.get(config.network), f"{root} {_principal(tenant)}"),
-        base_url=root,
+        http=http,
+        base_url=_arm_root(tenant),
         tenant_id=tenant.tenant_id,
-        token=token_provider(tenant, config, transports),
+        token=token,
         clock=clock,
         random=random.Random(),  # noqa: S311 - spreads retries, guards nothing
         scope=scope_of(tenant.scope),
@@ -420,16 +445,22 @@ def endpoint_source(
     tenant: TenantConfig, config: Config, transports: Transports, clock: Clock, *, audience: str = ""
 ) -> Source:
     """Defender for Endpoint as a tenant's source; with tokens for another `audience`, to try it. Raises ConfigError."""
-    from connector.sources.defender_endpoint import DefenderEndpointSource  # noqa: PLC0415 - few need it
-
     assert tenant.auth is not None  # the configuration saw to it
     target = target_of(tenant)
     token = transports.sign_in.provider(
         tenant.auth, evolve(target, audience=audience or target.audience), config.network
     )
+    return _endpoint_source(tenant, transports.get(config.network), token, clock)
+
+
+def _endpoint_source(
+    tenant: TenantConfig, http: Transport, token: TokenProvider, clock: Clock
+) -> "DefenderEndpointSource":
+    from connector.sources.defender_endpoint import DefenderEndpointSource  # noqa: PLC0415 - few need it
+
     return DefenderEndpointSource(
-        http=transports.get(config.network),
-        base_url=tenant.defender_endpoint.base_url or target.cloud.endpoint,
+        http=http,
+        base_url=tenant.defender_endpoint.base_url or target_of(tenant).cloud.endpoint,
         tenant_id=tenant.tenant_id,
         token=token,
         clock=clock,

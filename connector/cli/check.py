@@ -163,7 +163,7 @@ def _plugins(config: Config) -> list[Finding]:
 def _evidence(config: Config) -> list[Finding]:
     """Whether the archive can be written, where a start would write one."""
     archive = evidence(config)
-    if archive is None or all(tenant.source == "files" for tenant in config.tenants):  # files are evidence already
+    if archive is None or all(tenant.saved for tenant in config.tenants):  # files are evidence already
         return []
     place = archive.root if os.path.lexists(archive.root) else archive.root.parent
     if not os.path.lexists(place):

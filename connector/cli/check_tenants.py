@@ -59,7 +59,7 @@ async def check_tenant(
 async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transports: Transports) -> list[Finding]:
     """What the first poll would come to, and what is odd about the input."""
     name, claims = tenant.name, None
-    if tenant.source == "graph" or tenant.source in OF_UNITS:
+    if not tenant.saved and (tenant.source == "graph" or tenant.source in OF_UNITS):
         now = transports.clock.now()
         try:
             claims = read_claims(await token_provider(tenant, config, transports).token())
@@ -78,7 +78,7 @@ async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transp
         return [failed("tenant", name, error)]
     notes = [Finding("input", name, None, note) for note in outcome.notes]
     polled = _polled(tenant, outcome, look, claims)
-    if tenant.source == "defender_endpoint" and isinstance(look.error, Denied):
+    if tenant.source == "defender_endpoint" and not tenant.saved and isinstance(look.error, Denied):
         audience = await check_units.other_audience(tenant, config, transports)
         words = f"write `defender_endpoint: {{audience: {audience}}}`: with that it is answered"
         polled = evolve(polled, hint=words) if audience else polled

@@ -80,9 +80,10 @@ def grant_hint(tenant: TenantConfig, permission: str, otherwise: str) -> str:
 def seen(tenant: TenantConfig, reading: Reading) -> str:
     """What was read, in words."""
     units = len(reading.units) if isinstance(reading.units, tuple) else None
+    reach = f"as saved in {tenant.path}" if tenant.saved else NO_HISTORY
     if tenant.source == "defender_endpoint":
         groups = "" if units is None else f"{units - 1} device groups, lower is better; "
-        return groups + NO_HISTORY
+        return groups + reach
     found = []
     if isinstance(reading.listed, Mapping):
         enabled = sum(map(is_enabled, reading.listed.values()))
@@ -90,7 +91,8 @@ def seen(tenant: TenantConfig, reading: Reading) -> str:
         found.append(f"{enabled} enabled subscriptions seen" + (f" (and {others} that are not)" if others else ""))
     if units is not None:
         found.append(f"{units} scores")
-    return "; ".join([*found, f"scope: {_scope(tenant)}", NO_HISTORY])
+    scope = [] if tenant.saved else [f"scope: {_scope(tenant)}"]
+    return "; ".join([*found, *scope, reach])
 
 
 def findings(tenant: TenantConfig, reading: Reading) -> list[Finding]:

@@ -1,5 +1,5 @@
-"""`securescore fetch`: save the complete responses of one read, as `source: files` reads them. The connected side of an
-air gap: nothing is kept, nothing is delivered, no state is touched.
+"""`securescore fetch`: save the complete responses of one read, as `source: files` and `path` of the other sources read
+them. The connected side of an air gap: nothing is kept, nothing is delivered, no state is touched.
 """
 
 import argparse
@@ -29,7 +29,7 @@ KEEP_DAYS = 100 * 365
 class Saved:
     """What became of one tenant: how many files of how many bytes, below which folder, and what is lacking or odd.
 
-    `of_units`: from a source of several units, whose responses `source: files` does not read.
+    `of_units`: from a source of several units, which reads them itself.
     """
 
     tenant: str
@@ -139,4 +139,5 @@ def show(saved: Sequence[Saved]) -> None:
     if any(not one.of_units for one in whole):
         out.print("On the other side: `source: files`, `path:` the folder named like the tenant's id")
     if any(one.of_units for one in whole):
-        out.print("What came from Azure or Defender for Endpoint is evidence: no source reads it back")
+        same = "the same `source` as here, with `path:` the folder instead of `auth`"
+        out.print(f"Of Azure and of Defender for Endpoint, on the other side: {same}")

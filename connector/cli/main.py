@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "login": ("login", "sign in by device code, for tenants read on behalf of a user"),
     "check": ("check", "whether `run` would start and its first poll succeed; what to do about each fault"),
     "once": ("once", "poll every selected tenant now, offer everything unsettled to every sink, exit"),
-    "fetch": ("fetch", "save the complete responses of one read, as `source: files` reads them"),
+    "fetch": ("fetch", "save the complete responses of one read, as `source: files` or `path` reads them"),
     "run": ("run", "the daemon: poll and deliver until stopped"),
     "status": ("status", "tenants: newest day, data age, last success; sinks: backlog, parked"),
     "events": ("events", "committed events: search, show, trace"),

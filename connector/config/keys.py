@@ -190,7 +190,10 @@ TENANT: Mapping[str, Option] = {
         choices=("graph", "files", "defender_cloud", "defender_endpoint"),
         doc="files = saved Graph responses; the last two may have the tenant_id of another entry.",
     ),
-    "path": Option("path", doc="Folder of saved Graph responses, for source: files."),
+    "path": Option(
+        "path",
+        doc="Folder of saved responses: of Graph for source: files; of the last two sources, instead of auth.",
+    ),
     "options": Option("map", doc="The keys of a source that a plug-in brings."),
     "auth": Option("auth", doc="How to sign in to Microsoft."),
     "write_auth": Option("auth", doc="A second credential, for controls set only."),

@@ -182,11 +182,13 @@ def _interval(reader: Reader, config: Config) -> None:
 
 def _base_url(tenant: TenantConfig) -> str | None:
     """Where the host that a tenant is read from was written; a folder is as near as a host can be."""
+    if tenant.saved:
+        return "http://localhost"
     return {
         "graph": tenant.graph.base_url,
         "defender_cloud": tenant.arm.base_url,
         "defender_endpoint": tenant.defender_endpoint.base_url,
-    }.get(tenant.source, "http://localhost")
+    }[tenant.source]
 
 
 def _is_ours(base_url: str | None) -> bool:
@@ -341,7 +343,13 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
     options: Mapping[str, Any] = {}
     if raw.get("options") is not None and source in _SOURCES:
         reader.note((*path, "options"), f"belongs to a source that a plug-in brings, not to source: {source}")
-    if source == "graph" or source in OF_UNITS:
+    saved = source in OF_UNITS and "path" in given
+    if saved:
+        for key in ("auth", "write_auth", "scope", "scope.management_groups", "scope.subscriptions"):
+            if key in given:
+                what = "with path the saved responses are read as they are, and nobody is asked: remove it, or path"
+                reader.note((*path, *key.split(".")), what)
+    elif source == "graph" or source in OF_UNITS:
         auth = _tenant_auth(reader, "auth", given, path, defaults, elsewhere=source == "defender_cloud")
         if source == "graph":
             write_auth = _tenant_auth(reader, "write_auth", given, path, defaults)
@@ -350,7 +358,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
         if "auth" not in both:
             reader.note((*path, "auth"), "is missing: give this tenant, or defaults, a credential")
         if "path" in given:
-            reader.note((*path, "path"), "belongs to source: files")
+            reader.note((*path, "path"), f"belongs to source: files, {' or '.join(sorted(OF_UNITS))}")
     elif source not in _SOURCES:
         options = _source_options(reader, source, raw.get("options"), path, defaults.options)
         for key in ("auth", "write_auth", "path"):
@@ -374,7 +382,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
         tenant_id=given.get("tenant_id") or "",
         labels={**defaults.labels, **_labels(reader, given, path)} if "labels" in given else defaults.labels,
         source=source,
-        path=both.get("path"),
+        path=given.get("path") if source in OF_UNITS else both.get("path"),
         auth=auth,
         write_auth=write_auth,
         graph=graph,
@@ -386,7 +394,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
         options=options,
         arm=_in_its_cloud(_arm(reader, given, path, defaults.arm), graph) if in_azure else defaults.arm,
         defender_endpoint=_endpoint(given, defaults.defender_endpoint),
-        scope=_scope(reader, given, path, defaults.scope) if in_azure else _ALL,
+        scope=_scope(reader, given, path, defaults.scope) if in_azure and not saved else _ALL,
         compliance=in_azure and bool(given.get("compliance", defaults.compliance)),
     )
 

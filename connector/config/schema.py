@@ -120,13 +120,15 @@ def _keys_of(source: str) -> dict[str, Any]:
     wrong["options"] = _NOTHING
     if source == "files":
         wrong |= {"auth": _NOTHING, "write_auth": _NOTHING}
-    else:
+    elif source != "defender_cloud":
+        wrong["auth"] = {"properties": {"tenant_id": _NOTHING}}
+    if source == "graph":
         wrong["path"] = _NOTHING
-        if source in OF_UNITS:
-            wrong["write_auth"] = _NOTHING
-        if source != "defender_cloud":
-            wrong["auth"] = {"properties": {"tenant_id": _NOTHING}}
-    return {"properties": wrong}
+    if source not in OF_UNITS:
+        return {"properties": wrong}
+    wrong["write_auth"] = _NOTHING
+    asked = {"auth": _NOTHING, **({"scope": empty} if source == "defender_cloud" else {})}
+    return {"properties": wrong, "if": _has_one("path", {"type": "string"}), "then": {"properties": asked}}
 
 
 def baseline_schema() -> dict[str, Any]:

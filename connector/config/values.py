@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
-from connector.model import entry_key
+from connector.model import OF_UNITS, entry_key
 
 
 @frozen
@@ -228,6 +228,11 @@ class TenantConfig:
     defender_endpoint: EndpointConfig = Factory(EndpointConfig)
     scope: ScopeConfig = Factory(ScopeConfig)
     compliance: bool = False
+
+    @property
+    def saved(self) -> bool:
+        """Whether saved responses are read, from `path`, and nobody is asked."""
+        return self.source == "files" or (self.source in OF_UNITS and self.path is not None)
 
     @property
     def directory(self) -> str:

@@ -220,11 +220,11 @@ def configuration(environ: Mapping[str, str], file: str = "", tenants: bytes | N
             "correct the app settings (Configuration), then restart; a tenants file is read again by itself",
         ) from None
     refuse_kinds([sink.kind for sink in config.sinks])
-    if saved := [tenant.name for tenant in config.tenants if tenant.source == "files"]:
+    if saved := [t for t in config.tenants if t.saved]:
         raise ConfigError(
             [
-                f"tenant {name}: source: files reads saved responses from a folder, and there is none here"
-                for name in saved
+                f"tenant {t.name}: source: {t.source} reads saved responses from a folder, and there is none here"
+                for t in saved
             ],
             "read the tenant from Graph here, or let a daemon on a host read the folder",
         )

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from connector.model import Change, Day, Listed, Snapshot, Unit, Version
 from connector.observe import aggregate, estate, memory
@@ -23,7 +23,7 @@ from connector.ports import State
 OF_THE_ENTRY = frozenset({"feed.gap"})
 """What is told of the entry alone: days are missing because nothing was read, and that is the same of every unit."""
 UNITS_A_COMMIT = 50
-"""How many units are folded at once where each of them has news, as on a new day."""
+"""How many units are folded at once where each of them has news, as on a new day; or days, where one has several."""
 
 
 @frozen
@@ -90,7 +90,7 @@ class UnitFolds:
                 days[unit] = remembered.newest.day
             fresh[unit.key] = said(remembered, after, digest)
             known[unit.key] = {**row, **fresh[unit.key]}
-            folded += 1
+            folded += max(1, len(_days_of(snapshot)))
             yield None
         rows = {key: {**row, **fresh.get(key, {})} for key, row in self.met.roster.items()}
         yield self._last(own, units, rows, days, parts, told)
@@ -136,7 +136,14 @@ class UnitFolds:
         made = aggregate.snapshot(
             {unit: days[unit] for unit in latest if unit in days}, listed, self.entry.id, today, self.source
         )
-        return made if made.days else None
+        before = (aggregate.day(then, listed, self.entry.id, day) for day, then in self._before(today))
+        return evolve(made, days=(*(day for day in before if day.controls), *_days_of(made))) if made.days else None
+
+    def _before(self, today: str) -> Iterator[tuple[str, dict[Unit, Day]]]:
+        """The earlier days of this read, where it holds several: each with what its units were then."""
+        for day in sorted({day.day for s in self.met.snapshots for day in _days_of(s) if day.day < today}):
+            lately = ((estate.unit_of(s), [d for d in _days_of(s) if d.day <= day]) for s in self.met.snapshots)
+            yield day, {unit: found[-1] for unit, found in lately if found}
 
     def _folded(self, before: State, snapshot: Snapshot, unit: Unit) -> tuple[State, Sequence[Change], Memory]:
         """A unit's state after a snapshot, what is told, and what is remembered. Raises TenantDamaged."""
@@ -176,8 +183,13 @@ def _row(unit: Unit) -> dict[str, Any]:
     return {**row, "state": "", "gone_since": "", "whole": True}
 
 
+def _days_of(snapshot: Snapshot) -> tuple[Day, ...]:
+    return snapshot.days if isinstance(snapshot.days, tuple) else ()
+
+
 def _read_day(unit: Unit, snapshot: Snapshot) -> dict[Unit, Day]:
-    return {unit: snapshot.days[-1]} if isinstance(snapshot.days, tuple) and snapshot.days else {}
+    found = _days_of(snapshot)
+    return {unit: found[-1]} if found else {}
 
 
 def _newest(state: State | None) -> Version | None:

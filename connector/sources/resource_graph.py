@@ -76,9 +76,12 @@ class Answer:
         """The bodies, where they are the whole answer."""
         if self.error is not None:
             return ()
-        return tuple(
-            EvidenceFile(f"resourceGraph-{page.name.replace('/', '-')}.json", page.body) for page in self.pages
-        )
+        return tuple(EvidenceFile(answer_file(self.question.name, page.number), page.body) for page in self.pages)
+
+
+def answer_file(question: str, number: int) -> str:
+    """What a page of the answer to a question is saved as, and found by again."""
+    return f"resourceGraph-{question}-{number}.json"
 
 
 def body_of(question: Question, scope: Mapping[str, Any], token: str | None) -> dict[str, Any]:

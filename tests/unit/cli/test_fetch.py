@@ -1,6 +1,7 @@
 """`securescore fetch`: what it saves is what `source: files` reads, for one tenant or many."""
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -107,9 +108,10 @@ async def test_a_folder_that_cannot_be_written_is_named(
     assert "name another folder with --out" in " ".join(capsys.readouterr().out.split())
 
 
-async def test_what_azure_and_endpoint_answer_is_saved_as_evidence(
+async def test_what_azure_and_endpoint_answer_is_read_on_the_other_side(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The events there are those of a connector that asks itself: the same, under the same ids."""
     world = World(7, 1)
     who = world.tenants[0]
     async with serve(world, SystemClock()) as sim:
@@ -120,9 +122,10 @@ async def test_what_azure_and_endpoint_answer_is_saved_as_evidence(
             f"defender_endpoint: {{base_url: '{sim.base_url}'}}\ntenants:\n"
             f"  - {{name: azure, source: defender_cloud, compliance: on, {auth}}}\n"
             f"  - {{name: devices, source: defender_endpoint, {auth}}}\n"
-            "sinks: [{name: out, kind: file, path: ./out.jsonl}]\n"
+            "sinks: [{name: out, kind: file, path: ./out.jsonl}]\nhealth: {listen: 'off'}\n"
         )
         assert await run(tmp_path) == 0
+        assert await asyncio.to_thread(main, ["once", "-c", str(tmp_path / "c.yaml")]) == 0
     saved = {path.name for path in (tmp_path / "to").rglob("*.json.gz")}
     assert saved == {
         "resourceGraph-subscriptions-1.json.gz",
@@ -131,6 +134,22 @@ async def test_what_azure_and_endpoint_answer_is_saved_as_evidence(
         "exposureScore-1.json.gz",
         "exposureScore-ByMachineGroups-1.json.gz",
     }
-    said = " ".join(capsys.readouterr().out.split())
-    assert "no source reads it back" in said
-    assert "On the other side" not in said
+    assert "on the other side: the same `source`" in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "gap.yaml").write_text(
+        f"state: {{path: ./gap.db}}\ndefaults: {{compliance: on}}\ntenants:\n"
+        f"  - {{name: azure, source: defender_cloud, tenant_id: {who.id}, path: ./to/{who.id}.defender_cloud}}\n"
+        f"  - {{name: dev, source: defender_endpoint, tenant_id: {who.id}, path: ./to/{who.id}.defender_endpoint}}\n"
+        "sinks: [{name: out, kind: file, path: ./gap.jsonl}]\nhealth: {listen: 'off'}\n"
+    )
+    for command in ("check", "once", "status"):
+        assert await asyncio.to_thread(main, [command, "-c", str(tmp_path / "gap.yaml")]) == 0
+    assert "as saved in" in " ".join(capsys.readouterr().out.split())
+    here, there = (ids_of(tmp_path / name) for name in ("out.jsonl", "gap.jsonl"))
+    assert here
+    assert there == here
+
+
+def ids_of(file: Path) -> set[tuple[str, str]]:
+    """What was told of the feeds; what a connector says of itself is its own."""
+    told = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    return {(event["type"], event["id"]) for event in told if event["data"]["stream"] != "health"}

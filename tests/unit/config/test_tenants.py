@@ -220,7 +220,12 @@ def test_what_defaults_say_of_one_source_is_for_the_tenants_that_have_it() -> No
         (azure(scope={"management_groups": ["a"], "subscriptions": [SUBSCRIPTION]}), "keep one"),
         (azure(scope={"subscription": [SUBSCRIPTION]}), "did you mean subscriptions?"),
         (azure(write_auth=IDENTITY), "write_auth: source: defender_cloud is never written to"),
-        (azure(path="p"), "path: belongs to source: files"),
+        (azure(path="p"), "auth: with path the saved responses are read as they are"),
+        (
+            one(source="defender_cloud", path="p", scope={"subscriptions": [SUBSCRIPTION]}),
+            "scope.subscriptions: with path",
+        ),
+        (one(auth=IDENTITY, path="p"), "path: belongs to source: files, defender_cloud or defender_endpoint"),
         (one(auth=IDENTITY, compliance=True), "compliance: belongs to source: defender_cloud"),
         (one(auth=IDENTITY, scope={"subscriptions": [SUBSCRIPTION]}), "belongs to source: defender_cloud"),
         (azure(defender_endpoint={"audience": "https://a.example"}), "belongs to source: defender_endpoint"),
@@ -228,6 +233,24 @@ def test_what_defaults_say_of_one_source_is_for_the_tenants_that_have_it() -> No
 )
 def test_what_a_tenant_of_several_units_cannot_be(entry: dict[str, Any], words: str) -> None:
     assert words in problems(entry)[0]
+
+
+@pytest.mark.parametrize("source", ["defender_cloud", "defender_endpoint"])
+def test_saved_answers_are_read_instead_of_asking(source: str) -> None:
+    """What `defaults` say of signing in and of what is asked is for those that ask."""
+    common = {"auth": IDENTITY, "scope": {"subscriptions": [SUBSCRIPTION]}, "path": "all"}
+    saved = {"name": "saved", "tenant_id": TENANT_ID, "source": source, "path": "carried"}
+    own, asking = parsed(
+        saved,
+        {**saved, "name": "asking", "tenant_id": OTHER_ID, "path": None},
+        defaults=common,
+        poll={"interval": "60s"},
+    ).tenants
+    assert (own.saved, own.auth, own.scope, own.path) == (True, None, ScopeConfig(), "/srv/carried")
+    assert (asking.saved, asking.auth is not None, asking.path) == (False, True, None)
+    assert own.key == f"{TENANT_ID}.{source}"
+    alone = parsed(saved, poll={"interval": "5s"})
+    assert alone.poll.interval_s == 5
 
 
 def test_azure_is_not_asked_every_few_seconds_either() -> None:

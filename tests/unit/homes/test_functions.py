@@ -108,10 +108,12 @@ def test_sinks_that_need_a_process_are_refused() -> None:
         configuration(changed)
 
 
-def test_a_source_that_needs_a_folder_is_refused_wherever_it_is_written() -> None:
-    files = {"SECURESCORE__tenants__0__source": "files", "SECURESCORE__tenants__0__path": "/x"}
-    with pytest.raises(ConfigError, match="tenant contoso: source: files reads") as caught:
-        configuration(settings(**files))
+@pytest.mark.parametrize("source", ["files", "defender_cloud"])
+def test_a_source_that_needs_a_folder_is_refused_wherever_it_is_written(source: str) -> None:
+    files = {"SECURESCORE__tenants__1__source": source, "SECURESCORE__tenants__1__path": "/x"}
+    entry = {"SECURESCORE__tenants__1__name": "saved", "SECURESCORE__tenants__1__tenant_id": CLIENT}
+    with pytest.raises(ConfigError, match=f"tenant saved: source: {source} reads") as caught:
+        configuration(settings(**files, **entry))
     assert caught.value.hint
     listed = f"name,tenant_id,source,path\nlab,{CLIENT},files,/x\n".encode()
     with pytest.raises(ConfigError, match="tenant lab: source: files reads"):

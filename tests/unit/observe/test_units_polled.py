@@ -117,6 +117,37 @@ async def test_each_unit_has_days_and_events_of_its_own_and_the_aggregate_stands
     assert set(of_one.newest.day.controls) == {"c1", "c2"}
 
 
+def with_days(*snapshots: Snapshot) -> Snapshot:
+    """One unit's snapshots of several days as one, as saved answers bring them."""
+    days = tuple(day for snapshot in snapshots if isinstance(snapshot.days, tuple) for day in snapshot.days)
+    return evolve(snapshots[-1], days=days)
+
+
+async def test_several_days_at_once_are_days_of_the_score_over_all_too() -> None:
+    """At first contact all but the last are history; later they are news, and each move is told of its own day."""
+    before, middle, last = "2026-11-26", "2026-11-27", "2026-11-28"
+    lab = Lab(units_a_commit=2)
+    first = with_days(one(1, before, healthy=4), one(1, middle, healthy=5), one(1, last, healthy=6))
+    await lab.poll(f"{last}T09:00:00Z", first, with_days(one(2, middle), one(2, last)))
+    assert lab.told("score.observed") == {("score.observed", u): 3 - (u == sub(2)) for u in (sub(1), sub(2), TENANT)}
+    assert {e.data["day"] for e in lab.events if e.type == "score.observed" and not e.backfilled} == {last}
+    own = memory.decode(units.split(lab.state)[0])
+    assert {day: sorted(v.day.controls) for day, v in own.versions().items()} == {
+        before: [sub(1)],
+        middle: [sub(1), sub(2)],
+        last: [sub(1), sub(2)],
+    }
+
+    more = [with_days(one(1, last, healthy=6), one(1, "2026-11-29", healthy=2), one(1, "2026-11-30", healthy=9))]
+    more += [with_days(one(2, last), one(2, "2026-11-29"), one(2, "2026-11-30"))]
+    await lab.poll("2026-11-30T09:00:00Z", *more)
+    moves = [(e.data["unit"]["id"], e.data["day"]) for e in lab.events if e.type == "score.changed"]
+    assert sorted(moves) == sorted((u, day) for u in (sub(1), TENANT) for day in ("2026-11-29", "2026-11-30"))
+    assert not any(e.backfilled for e in lab.events)
+    await lab.poll("2026-11-30T10:00:00Z", *more, pages={"files": "others"})
+    assert lab.events == []
+
+
 async def test_what_moves_in_one_unit_is_told_of_it_and_of_the_aggregate() -> None:
     lab = Lab()
     first = [one(n, "2026-11-28") for n in range(3)]

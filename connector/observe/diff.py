@@ -6,7 +6,8 @@ ten-thousandths, so every sum is exact to 4 decimals.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from attrs import Factory, evolve, frozen
 
@@ -33,11 +34,11 @@ def rounded(value: float | None) -> float | None:
 # --------------------------------------------------------------------------------------------------- control scores
 
 
-@frozen
-class Contribution:
+class Contribution(NamedTuple):
     """What one control adds to a score change, in ten-thousandths of a point.
 
     `kind` is "moved", "added" or "removed"; `before`/`after` are the control on each side, None where it is absent.
+    A tuple, which is made in half the time of a frozen class: a busy day has dozens.
     """
 
     control: str
@@ -79,23 +80,28 @@ def contributions(before: Day, after: Day) -> list[Contribution]:
     """
     found = []
     old, new = before.controls, after.controls
+    added = 0
     for name in moved(old, new):
         was, now = old.get(name), new[name]
         if was is None:
+            added += 1
             found.append(Contribution(name, "added", None, now, fixed(now.score or 0.0)))
-        elif was.score != now.score and was.score is not None and now.score is not None:
-            delta = fixed(now.score) - fixed(was.score)
+            continue
+        score, later = was.score, now.score
+        if score != later and score is not None and later is not None:
+            delta = round(later * UNIT) - round(score * UNIT)  # `fixed`: calls are a tenth of the whole
             if delta:
                 found.append(Contribution(name, "moved", was, now, delta))
-    found.extend(
-        Contribution(name, "removed", old[name], None, -fixed(old[name].score or 0.0)) for name in gone(old, new)
-    )
+    if len(old) + added > len(new):
+        names = gone(old, new)
+        found += [Contribution(name, "removed", old[name], None, -fixed(old[name].score or 0.0)) for name in names]
     return found
 
 
 def decompose(before: Day, after: Day) -> Decomposition:
     """The exact decomposition of the score change between two days, or between two revisions of one day."""
-    parts = sorted(contributions(before, after), key=lambda c: (-abs(c.delta), c.control))
+    parts = sorted(contributions(before, after), key=attrgetter("control"))
+    parts.sort(key=lambda c: abs(c.delta), reverse=True)  # stable, and faster than by both at once
     delta = None
     if before.score is not None and after.score is not None:
         delta = fixed(after.score) - fixed(before.score)

@@ -87,8 +87,8 @@ def test_controls_without_a_score_contribute_their_presence_only() -> None:
 
 
 def test_decomposition_is_ordered_by_size_then_name_and_sums() -> None:
-    before = day(*(control(n, 5.0) for n in "abcd"))
-    after = day(control("a", 6.0), control("b", 4.0), control("c", 5.0), control("d", 9.0), score=25.5, top=110.0)
+    before = day(*(control(n, 5.0) for n in "bacd"))
+    after = day(control("b", 4.0), control("a", 6.0), control("c", 5.0), control("d", 9.0), score=25.5, top=110.0)
     found = decompose(before, after)
     assert shown(found.contributions) == [("d", "moved", 4.0), ("a", "moved", 1.0), ("b", "moved", -1.0)]
     assert (found.delta, found.residual, found.max_delta) == (fixed(5.5), fixed(1.5), fixed(10.0))

@@ -22,7 +22,8 @@ FULL, DECLARED, NOT_DECLARED = "baseline_full", "baseline_declared", "baseline_n
 @frozen
 class Judged:
     """One thing that a standard asks, looked at. `met` None: it cannot be said; `excused` until which day it is not
-    asked. `wanted` and `state` are states: the one that must be declared, and the one that is.
+    asked, `lapsed` until which day it was not. `wanted` and `state` are states: the one that must be declared, and the
+    one that is.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Judged:
     wanted: str | None = None
     state: StateUpdate | None = None
     excused: str | None = None
+    lapsed: str | None = None
 
     @property
     def key(self) -> str:
@@ -51,7 +53,8 @@ def judge(asked: BaselineConfig, catalogue: Catalogue, version: Version) -> list
     Of states that must not be declared only those that are declared are judged: nothing else could deviate.
     """
     found = {one.key: one for one in _all(asked, catalogue, version)}
-    return [evolve(one, excused=_excused(asked, one, version.day.day)) for one in found.values()]
+    day = version.day.day
+    return [evolve(one, excused=_excused(asked, one, day), lapsed=_lapsed(asked, one, day)) for one in found.values()]
 
 
 def _all(asked: BaselineConfig, catalogue: Catalogue, version: Version) -> Iterator[Judged]:
@@ -99,5 +102,13 @@ def matches(globs: tuple[str, ...], name: str) -> bool:
 
 
 def _excused(asked: BaselineConfig, one: Judged, day: str) -> str | None:
-    fits = [e.until for e in asked.excuses if not e.controls or (one.control and matches(e.controls, one.control))]
-    return max((until for until in fits if day <= until), default=None)
+    return max((until for until in _excuses(asked, one) if day <= until), default=None)
+
+
+def _lapsed(asked: BaselineConfig, one: Judged, day: str) -> str | None:
+    return max((until for until in _excuses(asked, one) if until < day), default=None)
+
+
+def _excuses(asked: BaselineConfig, one: Judged) -> list[str]:
+    """The last days of the exceptions that excuse it."""
+    return [e.until for e in asked.excuses if not e.controls or (one.control and matches(e.controls, one.control))]

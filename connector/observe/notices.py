@@ -105,7 +105,7 @@ def baseline_deviation(one: Judged, why: str | None, after: Version, profile: Pr
             "wanted": one.wanted,
             "state": one.state.state if one.state else None,
             "ended": why,
-            "excused_until": one.excused,
+            "excused_until": one.lapsed if why is None else one.excused,
         },
         **({"control": control_info(one.control, after.day.controls.get(one.control), profile)} if one.control else {}),
         "score": score_info(after.day),

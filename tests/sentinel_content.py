@@ -103,6 +103,7 @@ def parameters() -> dict[str, dict[str, Any]]:
 
 VALUES = {
     "Test": "0",
+    "ExcusedShown": "0",
     "Transition": "75e7ada1-05cf-8bf6-b967-58e8dc1672e0",
     "TransitionSummary": "Secure Score dropped",
     "Control": "AdminMFAV2",

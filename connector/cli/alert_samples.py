@@ -12,18 +12,19 @@ from typing import Any
 from attrs import evolve, frozen
 
 from connector.clock import iso
-from connector.config.values import ChangesConfig, ExceptionsConfig, TargetsConfig
+from connector.config.values import BaselineConfig, ChangesConfig, ExceptionsConfig, TargetsConfig
 from connector.health import upkeep
 from connector.health.heartbeat import heartbeat
+from connector.ids import event_id
 from connector.mapping.resources import load_data
 from connector.model import Change, Control, Day, Event, Profile, Snapshot, Standard, StateUpdate, Unit, Version
-from connector.observe import fold
+from connector.observe import fold, notices
 from connector.observe.compliance import compliance_changed
 from connector.observe.events import Origin, stamp
 from connector.observe.memory import Memory
 from connector.observe.severity import SeverityRules, holds
 from connector.observe.unit_changes import unit_removed
-from connector.problems import Fault, advance
+from connector.problems import REPEAT, Fault, advance
 from connector.signin.credentials import Expiry, fault
 
 TENANT = "TEST"
@@ -70,7 +71,9 @@ def events(now: datetime, rules: SeverityRules, sinks: Sequence[str]) -> list[Ev
     cloud = evolve(tenant, source="defender_cloud", unit=UNIT)
     said = [(change, tenant) for change in _posture(now)]
     said += [(change, cloud) for change in _cloud(now)]
+    said.append((_refused(now), tenant))
     said += [(change, tenant) for change in _problems(_tenant_faults(now), now, tenant)]
+    said += [(change, tenant) for change in _lasting(now, tenant)]
     said += [(change, connector) for change in _problems(_connector_faults(now, sinks), now, connector)]
     said.append((_heartbeat(now, sinks), connector))
     return [_simulated(stamp(change, origin, iso(now), rules)) for change, origin in said]
@@ -104,7 +107,12 @@ def _posture(now: datetime) -> list[Change]:
     rules = fold.Rules(
         TENANT_ID,
         ChangesConfig(inventory="off"),
-        TargetsConfig(percent_min=70.0, drop_points=20.0, controls=(names[0],)),
+        TargetsConfig(
+            percent_min=70.0,
+            drop_points=20.0,
+            controls=(names[0],),
+            baseline=BaselineConfig(full={names[0]: STANDARD, names[4]: STANDARD}),
+        ),
     )
     known = fold.observe(Memory(), Snapshot("test", (before,), profiles), rules, iso(now - timedelta(days=1)))
     rules = evolve(rules, exceptions=ExceptionsConfig(review_after_days=REVIEW_AFTER_DAYS))
@@ -150,6 +158,22 @@ def _cloud(now: datetime) -> list[Change]:
 
 
 # ------------------------------------------------------------------------------------------------------------ health
+
+
+def _refused(now: datetime) -> Change:
+    """A catalogue that lost half of its profiles at once."""
+    problem = event_id(TENANT_ID, "feed.suspicious", "profiles_lost", "", iso(now))
+    lost = [f"TestControl{n:02d}" for n in range(1, CONTROLS // 2 + 1)]
+    later = iso(now + timedelta(days=1))
+    return notices.catalogue_suspicious(CONTROLS, lost, None, problem_id=problem, first_seen=iso(now), accepts_at=later)
+
+
+def _lasting(now: datetime, origin: Origin) -> list[Change]:
+    """A read that has been incomplete for a day, as it is told for the second time."""
+    words = "the catalogue could not be read completely (partial)"
+    partial = [Fault("feed.partial", "partial", "catalogue", words, hint="nothing", data={"part": "catalogue"})]
+    known, _ = advance({}, partial, iso(now - REPEAT), scope=origin.urn)
+    return advance(known, partial, iso(now), scope=origin.urn)[1]
 
 
 def _tenant_faults(now: datetime) -> list[Fault]:

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from connector.app import severity_rules
-from connector.config.values import ChangesConfig, TargetsConfig
+from connector.config.values import BaselineConfig, ChangesConfig, Excuse, Forbidden, TargetsConfig
 from connector.model import Average, Control, Day, Event, Listed, Profile, Snapshot, Standard, StateUpdate, Unit
 from connector.observe import aggregate, unit_changes
 from connector.observe.events import Origin, stamp
@@ -53,6 +53,14 @@ KINDS = (
     ("spo_external", "Sharing outside ends", "Apps", "SPO", "Core", 4.0, 10, "Low", "High"),
 )  # fmt: skip
 TARGETS = TargetsConfig(percent_min=60.0)
+STANDARDS = BaselineConfig(
+    full={"blocklegacyauthentication": "gold", "mip_labels": "gold", "exo_mailbox_audit": "silver"},
+    forbidden=(Forbidden(("*",), ("Ignored",), "by the board alone", "everybody"),),
+)
+OVER = FIRST + timedelta(days=19)
+"""Until which day both tenants are excused of BlockLegacyAuthentication."""
+EXCUSED = FIRST + timedelta(days=22)
+"""Since when they are excused of mip_labels, into the next year."""
 
 
 @frozen
@@ -83,6 +91,14 @@ def profiles(day: int) -> dict[str, Profile]:
         said = StateUpdate("Ignored", "2026-11-08T08:15:00Z", "ada@example.org", "guests need it", "ben@example.org")
         found["spo_external"] = evolve(found["spo_external"], updates=(said,))
     return found
+
+
+def promised(at: datetime) -> BaselineConfig:
+    """The standards, with who is excused then."""
+    excuses = [Excuse(("block*",), f"{OVER:%Y-%m-%d}", "old scanners")]
+    if at >= EXCUSED:
+        excuses.append(Excuse(("mip_*",), f"{FIRST.year + 1}-03-31", "contract"))
+    return evolve(STANDARDS, excuses=tuple(excuses))
 
 
 def graph_day(tenant: str, day: int, revised: bool = False) -> Day:
@@ -162,7 +178,8 @@ def month() -> Month:
 
     def fold(memory: Memory, snapshot: Snapshot, origin: Origin, at: datetime) -> Memory:
         moment = f"{at:%Y-%m-%dT%H:%M:%SZ}"
-        limits = Rules(origin.scope or "", ChangesConfig(suspicious_loss=1.0), TARGETS, unit=origin.unit)
+        targets = TARGETS if origin.unit else evolve(TARGETS, baseline=promised(at))
+        limits = Rules(origin.scope or "", ChangesConfig(suspicious_loss=1.0), targets, unit=origin.unit)
         seen = observe(memory, snapshot, limits, moment)
         for change in seen.changes:
             told.append((at, len(told), stamp(change, origin, moment, rules)))

@@ -12,10 +12,12 @@ from attrs import evolve
 
 from connector.app import severity_rules
 from connector.cli import alert_samples
+from connector.mapping.resources import load_data
 from connector.model import Event
 from connector.observe import frameworks
 from tests.artefacts.spl import World, compiled, split
-from tests.artefacts.splunk_knowledge import KNOWLEDGE, conf, macros, world
+from tests.artefacts.splunk_knowledge import KNOWLEDGE, conf, macros, query, world
+from tests.artefacts.test_host_readme import reasons
 from tests.golden import samples
 
 NOW = datetime(2026, 11, 28, 10, 30, tzinfo=UTC)
@@ -131,7 +133,7 @@ def test_no_alert_fires_on_history_or_calm(name: str, lookups: Path) -> None:
 
 @pytest.mark.parametrize("name", list(SEARCHES))
 def test_every_field_of_an_alert_exists(name: str, lookups: Path) -> None:
-    where = world([*sampled(), *alert_events()], lookups, NOW, indexed=NOW)
+    where = world([*sampled(), *alert_events(), *VARIANTS["posture.target_missed"]], lookups, NOW, indexed=NOW)
     where.tables["ms_securescore_instances"] = [
         {"instance": "never", "input": "prod", "host": "sh1", "interval_s": 3600}
     ]
@@ -159,6 +161,164 @@ def test_a_misspelt_field_is_found(lookups: Path) -> None:
 def test_a_standard_that_fails_more_or_is_gone_fires(changes: dict[str, Any], rows: int, lookups: Path) -> None:
     event = samples.event("compliance.changed", changes)
     assert len(fired("Secure Score - Compliance regressed", world([event], lookups, NOW, indexed=NOW))) == rows
+
+
+TABLE: dict[str, Any] = load_data("alerts")
+TYPES: dict[str, dict[str, Any]] = TABLE["events"]
+AT = ("time", "data.observed_at", "data.until")
+VARIANTS = {
+    "feed.partial": [samples.event("feed.partial", {"data.repeat": 1})],
+    "connector.problem": [samples.event("connector.problem/tenants", {"data.reason": "stale"})],
+    "connector.heartbeat": [
+        samples.event(
+            "connector.heartbeat",
+            {"id": "now", "data.delivered": {"splunk": 7}, **dict.fromkeys(AT, f"{NOW:%Y-%m-%dT%H:%M:%SZ}")},
+        )
+    ],
+    "posture.target_missed": [
+        samples.event(
+            "posture.target_missed/baseline_declared", {"id": "lapsed", "data.target.excused_until": "2026-11-21"}
+        )
+    ],
+}
+
+
+def of_type(name: str) -> list[Event]:
+    """The samples of an event type, and what of it weighs more than they do."""
+    return [e for e in sampled() if e.type == name and not e.backfilled] + VARIANTS.get(name, [])
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_each_event_type_is_told_by_the_alerts_that_the_table_says(name: str, lookups: Path) -> None:
+    titles = {row["name"]: row.get("splunk", ()) for row in TABLE["alerts"]}
+    said = {title for alert in TYPES[name].get("alerts", ()) for title in titles[alert]}
+    just_now = [
+        evolve(event, data={**event.data, "observed_at": f"{NOW:%Y-%m-%dT%H:%M:%SZ}"}) for event in of_type(name)
+    ]
+    where = [world([event], lookups, NOW, indexed=NOW) for event in just_now]
+    assert where
+    assert {alert for alert in ALERTS for each in where if fired(alert, each)} == said
+
+
+@pytest.mark.parametrize("name", [name for name, row in TYPES.items() if "splunk" in row])
+def test_each_event_type_is_seen_on_the_page_that_the_table_says(name: str, lookups: Path) -> None:
+    page, _, source = TYPES[name]["splunk"].partition("/")
+    for event in of_type(name):
+        if (event.data.get("unit") or {}).get("kind") and page != "securescore_cloud":
+            continue  # that page is for them
+        given = {"tenant": "*", "unit": "*", "category": "*", "state": "*", "transition": "*"}
+        given["control"] = (event.data.get("control") or {}).get("id", "")
+        with_it, without = (world(events, lookups, NOW, indexed=NOW) for events in ([event], []))
+        assert with_it.run(query(page, source), given) != without.run(query(page, source), given)
+
+
+@pytest.mark.parametrize("reason", sorted(reasons() - set(TABLE["unsaid"])))
+def test_every_reason_of_a_problem_is_told(reason: str, lookups: Path) -> None:
+    where = world([samples.event("connector.problem", {"data.reason": reason})], lookups, NOW, indexed=NOW)
+    assert any(fired(f"Secure Score - {alert}", where) for alert in ("Connector problem", "Feed stale"))
+
+
+def health(name: str, at: str, **changes: Any) -> Event:
+    """A sample of the connector's health, told at a moment of the day."""
+    moment = f"2026-11-28T{at}:00Z"
+    own = {"id": f"{name} {at} {changes}", "time": moment, "data.observed_at": moment}
+    return samples.event(name, {**own, **{f"data.{key}": value for key, value in changes.items()}})
+
+
+def test_a_problem_is_told_once_and_again_where_its_reason_becomes_another(lookups: Path) -> None:
+    told = [health("connector.problem/connector", "05:00"), health("connector.problem/connector", "06:00", repeat=1)]
+    told.append(health("connector.problem/connector", "07:00", repeat=2, reason="outbox_full"))
+    rows = fired("Secure Score - Connector problem", world(told, lookups, NOW))
+    assert [row["reason"] for row in rows] == ["outbox_filling", "outbox_full"]
+    assert len({row["told"] for row in rows}) == 2, "neither suppresses the other"
+
+
+def test_an_expiry_is_told_at_each_of_its_stages(lookups: Path) -> None:
+    told = [health("connector.problem", "05:00", reason="secret_expiring", repeat=n) for n in range(3)]
+    assert len(fired("Secure Score - Connector problem", world(told, lookups, NOW))) == 3
+
+
+def test_a_lost_state_is_told_and_a_first_start_is_not(lookups: Path) -> None:
+    new = health("connector.problem/connector", "09:00", reason="state_new")
+    (host,) = (row["host"] for row in world([new], lookups, NOW).rows)
+    beats = [health("connector.heartbeat", at, instance=host) for at in ("09:05", "10:05")]
+    first = [new, *(evolve(each, source=new.source) for each in beats)]
+    assert fired("Secure Score - Connector problem", world(first, lookups, NOW)) == []
+    before = evolve(health("connector.heartbeat", "08:05", instance=host), source=new.source)
+    assert len(fired("Secure Score - Connector problem", world([before, *first], lookups, NOW))) == 1
+
+
+WHOLE = samples.event("score.changed/aggregate")
+FELL = samples.event("score.changed/subscription")
+GONE = samples.event("unit.removed", {"data.unit.id": "gone", "data.unit.name": "gone"})
+
+
+def part(control: str, delta: float, score: float | None = None) -> dict[str, Any]:
+    own = {} if score is None else {"effects": {"score": score, "weight": delta - score}}
+    return {"control": control, "kind": "moved", "delta": delta, "cause": {"label": "configuration"}, **own}
+
+
+def whole(*parts: dict[str, Any], alone: bool = False) -> Event:
+    told = [*(() if alone else WHOLE.data["contributions"]), *parts]
+    return evolve(WHOLE, data={**WHOLE.data, "contributions": told})
+
+
+APART = {
+    "one subscription": ([FELL, whole()], {FELL.id}),
+    "others lost less than a point besides": ([FELL, whole(part("b", -0.9, -0.9), part("c", -9.0, 0.0))], {FELL.id}),
+    "others lost a point besides": ([FELL, whole(part("b", -0.9, -0.9), part("c", -0.9, -0.9))], {FELL.id, WHOLE.id}),
+    "it is the smaller part": ([FELL, whole(part("b", -30.0, -0.5))], {FELL.id, WHOLE.id}),
+    "all a little": ([whole()], {WHOLE.id}),
+    "another score": (
+        [evolve(FELL, data={**FELL.data, "unit": {**FELL.data["unit"], "score": "own"}}), whole()],
+        {FELL.id, WHOLE.id},
+    ),
+    "one that is gone": ([GONE, whole(part("gone", -30.0), part("b", 25.0, 0.0), alone=True)], set()),
+    "an exposure rose": ([samples.event("score.changed/exposure")], {samples.event("score.changed/exposure").id}),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+@pytest.mark.parametrize("alert", ["Score dropped", "Score fell - Rule"])
+def test_the_score_over_all_is_told_with_the_subscription_that_it_fell_with(
+    name: str, alert: str, lookups: Path
+) -> None:
+    events, told = APART[name]
+    assert {
+        row["event_id"] for row in fired(f"Secure Score - {alert}", world(events, lookups, NOW, indexed=NOW))
+    } == told
+
+
+def test_where_nobody_is_told_of_a_removed_unit_the_score_over_all_is(lookups: Path) -> None:
+    where = world([GONE, whole(part("gone", -30.0), part("b", 25.0, 0.0), alone=True)], lookups, NOW, indexed=NOW)
+    where.macros = {**where.macros, "ms_securescore_unit_removed_on": ("0", [])}
+    assert [row["event_id"] for row in fired("Secure Score - Score dropped", where)] == [WHOLE.id]
+
+
+def deviation(number: int, tenant: int = 0) -> Event:
+    name = f"t{tenant}"
+    own = {"id": f"{name} {number}", "data.target.control": f"c{number}", "data.tenant": {"id": name, "name": name}}
+    return samples.event("posture.target_missed/baseline_declared", own)
+
+
+def test_a_standard_is_told_once_a_read_and_once_for_very_many_tenants(lookups: Path) -> None:
+    alert = "Secure Score - Target missed"
+    (one,) = fired(alert, world([deviation(n) for n in range(40)], lookups, NOW, indexed=NOW))
+    assert (one["tenant"], one["standard"], len(one["target"])) == ("t0", "gold", 40)
+    two = [deviation(n, tenant) for n in range(3) for tenant in range(2)]
+    assert len(fired(alert, world(two, lookups, NOW, indexed=NOW))) == 2
+    twelve = [deviation(n, tenant) for n in range(3) for tenant in range(12)]
+    (fleet,) = fired(alert, world(twelve, lookups, NOW, indexed=NOW))
+    assert (fleet["tenants"], fleet["standard"]) == (12, "gold")
+
+
+def test_standards_that_are_only_looked_at_alert_nobody(lookups: Path) -> None:
+    where = world([deviation(1)], lookups, NOW, indexed=NOW)
+    where.macros = {
+        **where.macros,
+        "ms_securescore_standards": ("NOT (target.standard=gold OR target.standard=silver)", []),
+    }
+    assert fired("Secure Score - Target missed", where) == []
 
 
 def test_an_alert_fires_once_for_a_transition_however_often_it_comes(lookups: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 from attrs import evolve
 
 from connector.model import Version
-from connector.observe import totals
+from connector.observe import baseline, totals
 from connector.observe.memory import Memory
 from tests.artefacts.spl import Row, World, filled, number, split
 from tests.artefacts.splunk_knowledge import dashboards, query, world
-from tests.artefacts.splunk_month import AZURE, CONTOSO, FABRIKAM, LAB, LATE, NAMES, NOW, PROD, SHOP, month
+from tests.artefacts.splunk_month import AZURE, CONTOSO, FABRIKAM, LAB, LATE, NAMES, NOW, OVER, PROD, SHOP, month
 from tests.golden import samples
 
 DASHBOARDS = dashboards()
@@ -173,6 +173,30 @@ def test_what_moved_is_the_sum_of_what_was_told(index: World) -> None:
     (prod,) = run(index, "securescore_changes", "ds_points", unit="contoso-prod")
     mine = [e for e in month().events if e.type == "score.changed" and (e.data.get("unit") or {}).get("id") == PROD.id]
     assert prod["Points"] == pytest.approx(sum(e.data["delta"] for e in mine), abs=0.006)
+
+
+def deviating(tenant: str) -> set[str]:
+    """What the engine knows of a tenant's deviations, as `status` counts them: the kind, and the control."""
+    return {key for key in month().graph[tenant].targets if key.startswith(baseline.PREFIX)}
+
+
+def test_standards_stand_as_the_engine_knows(index: World) -> None:
+    rows = run(index, "securescore_standards", "ds_open")
+    titles = {profile.title: name for name, profile in month().profiles.items()}
+    for tenant, name in NAMES.items():
+        mine = {titles[row["Control"]] for row in rows if row["Tenant"] == name}
+        assert mine == {key.partition(":")[2] for key in deviating(tenant)}
+    (count,) = run(index, "securescore_standards", "ds_count")
+    assert (count["Open"], count["Tenants"]) == (sum(len(deviating(tenant)) for tenant in NAMES), 2)
+    assert {row["Standard"] for row in rows} == {"gold", "silver", "everybody"}
+    lapsed = {row["Excused until"] for row in rows if titles[row["Control"]] == "BlockLegacyAuthentication"}
+    assert lapsed == {f"{OVER:%Y-%m-%d}"}, "it began when the exception was over, and says so"
+    excused = run(index, "securescore_standards", "ds_excused")
+    assert {(row["Until"], titles[row["Control"]]) for row in excused} == {(f"{OVER.year + 1}-03-31", "mip_labels")}
+    assert count["Excused"] == len(excused) == 2
+    by_standard = {row["Standard"]: row for row in run(index, "securescore_standards", "ds_standards")}
+    assert by_standard["gold"]["Excused"] == 2
+    assert sum(row["Open"] for row in by_standard.values()) == count["Open"]
 
 
 def test_subscriptions_as_they_are_now_weakest_first(index: World) -> None:

@@ -15,9 +15,11 @@ from attrs import Factory, frozen
 from connector.app import severity_rules
 from connector.cli.alert_samples import alerts, events
 from connector.formats import ingestion
-from connector.model import Event
+from connector.mapping.resources import load_data
+from connector.model import STREAM_OF_TYPE, Event
 from sinks.sentinel import OPTIONS
 from tests import sentinel_content
+from tests.artefacts.test_host_readme import reasons
 from tests.golden import samples
 from tests.real import kusto
 
@@ -181,10 +183,18 @@ def beat(
         "time": ago(hours) + "Z",
         "data.since": ago(since or hours + 1) + "Z",
         "data.instance": instance,
+        "data.observed_at": ago(hours) + "Z",
+        "source": f"urn:secure-score:connector:{instance}",
         "data.delivered": {"sentinel": delivered, "archive": 7},
         **{f"data.{key}": value for key, value in changes.items()},
     }
     return Seen(BEAT, own, hours - 0.01 if stored is None else stored)
+
+
+def begun(hours: float) -> Seen:
+    """The notice that a connector found no state."""
+    own = {"data.reason": "state_new", "data.observed_at": ago(hours) + "Z"}
+    return Seen("connector.problem/connector", own, hours - 0.01)
 
 
 def rows(count: int, hours: float, first: int = 0, **changes: Any) -> tuple[Seen, ...]:
@@ -210,6 +220,47 @@ def standard(number: int, **changes: Any) -> Seen:
     return Seen("compliance.changed", {**own, "source": f"urn:secure-score:defender-cloud:{number}", **changes})
 
 
+AGGREGATE = "score.changed/aggregate"
+WHOLE = samples.event(AGGREGATE)
+"""The score over all subscriptions, which fell in the same read as one of them."""
+
+
+def part(number: int, delta: float, score: float | None = None, kind: str = "moved") -> dict[str, Any]:
+    """What the n-th subscription did to the score over all; `score` without what its weight did."""
+    cause = {"label": "configuration", "confidence": "high", "evidence": [], "also": []}
+    own = {} if kind != "moved" else {"effects": {"score": delta if score is None else score, "weight": 0.0}}
+    return {
+        "control": f"id {number}",
+        "kind": kind,
+        "before": 9.0,
+        "after": 9.0 + delta,
+        "delta": delta,
+        "cause": cause,
+        **own,
+    }
+
+
+def whole(*parts: dict[str, Any], alone: bool = False) -> Seen:
+    """The score over all, with these contributions besides those of the sample, or instead of them."""
+    return Seen(AGGREGATE, {"data.contributions": [*(() if alone else WHOLE.data["contributions"]), *parts]})
+
+
+def missed_by_all() -> Seen:
+    """A target for the score over all that this read missed."""
+    own = {"id": "missed by all", "source": WHOLE.source}
+    told = {key: WHOLE.data[key] for key in ("unit", "tenant", "observed_at", "day")}
+    return Seen("posture.target_missed", {**own, **{f"data.{key}": value for key, value in told.items()}})
+
+
+def deviation(number: int, tenant: int = 0, **target: Any) -> Seen:
+    """The n-th deviation of a tenant from a standard."""
+    who = {"id": f"tenant {tenant}", "name": f"t{tenant:03}", "labels": {}}
+    own = {"id": f"deviation {tenant} {number}", "data.target.control": f"c{number}", "data.tenant": who}
+    own |= {"source": f"urn:secure-score:tenant:{tenant}", "data.control.id": f"c{number}"}
+    return Seen(DEVIATION, {**own, **{f"data.target.{key}": value for key, value in target.items()}})
+
+
+DEVIATION = "posture.target_missed/baseline_declared"
 GONE = {"data.direction": "unchanged", "data.kind": "removed", "data.failed_delta": None, "data.severity": 2}
 TOLD_TWICE = (
     shown("gone"),
@@ -240,6 +291,23 @@ def regrouped(number: int, at: str, points: float, day: str = "2026-11-23") -> S
     return Seen("profile.changed/regrouped", own)
 
 
+def ended(seen: Seen, why: str, until: str | None = None) -> Seen:
+    """How a deviation is over, told two days later."""
+    told = {**seen.changes, "id": f"{seen.changes['id']} {why}", "type": "posture.target_met", "data.target.ended": why}
+    return Seen(seen.sample, {**told, "data.observed_at": "2026-11-24T09:00:00Z", "data.target.excused_until": until})
+
+
+STANDARDS = (
+    deviation(1, 1),
+    deviation(2, 1),
+    ended(deviation(2, 1), "excused", "2026-12-31"),
+    deviation(3, 1),
+    ended(deviation(3, 1), "excused", "2026-11-25"),
+    deviation(4, 1),
+    ended(deviation(4, 1), "met"),
+    again(deviation(1, 2, standard="silver"), observed_at="2026-11-25T09:00:00Z"),
+)
+"""One tenant deviates in four controls, of which three are over; another in one."""
 REGROUPED = (
     categories("2026-11-22", "2026-11-22T09:00:00Z", Apps=71.0, Identity=50.0),
     regrouped(1, "2026-11-23T09:00:00Z", 10.0),
@@ -423,6 +491,9 @@ CASES: dict[str, Case] = {
         rule("FeedStale"),
         (again(FIRES["FeedStale"], hours=24.5), Seen("feed.stale", {"id": "later", "data.repeat": 1})),
     ),
+    "FeedStale: of a tenant that was among many is told later": Case(
+        rule("FeedStale"), (Seen("feed.stale", {"data.repeat": 1}),), ({},)
+    ),
     "FeedStale: many tenants at once": Case(
         rule("FeedStale"),
         (Seen("connector.problem/tenants", STORM),),
@@ -440,6 +511,46 @@ CASES: dict[str, Case] = {
         rule("ConnectorProblem"),
         (Seen("connector.problem/connector"),),
         ({"Whose": "the connector", "Instance": "siem-forwarder-1", "SinkName": "soc", "AlertSeverity": "High"},),
+    ),
+    "ConnectorProblem: a day that was refused": Case(
+        rule("ConnectorProblem"), (Seen("feed.suspicious"),), ({"Reason": "controls_lost", "Whose": "contoso"},)
+    ),
+    "ConnectorProblem: what heals within a day needs nobody": Case(rule("ConnectorProblem"), (Seen("feed.partial"),)),
+    "ConnectorProblem: a read that has been incomplete for a day, once": Case(
+        rule("ConnectorProblem"),
+        (
+            Seen("feed.partial", hours=24.5),
+            Seen("feed.partial", {"id": "second", "data.repeat": 1}),
+            Seen("feed.partial", {"id": "third", "data.repeat": 2}, 0.2),
+        ),
+        ({"Reason": "partial"},),
+    ),
+    "ConnectorProblem: the same problem with another reason": Case(
+        rule("ConnectorProblem"),
+        (
+            Seen("connector.problem/connector", hours=9),
+            Seen("connector.problem/connector", {"id": "full", "data.reason": "outbox_full", "data.repeat": 1}),
+        ),
+        ({"Reason": "outbox_full"},),
+    ),
+    "ConnectorProblem: a secret that ends in a week is told anew though it was told a month before its end": Case(
+        rule("ConnectorProblem"),
+        (
+            Seen("connector.problem", {"data.reason": "secret_expiring"}, 9),
+            Seen("connector.problem", {"id": "week", "data.reason": "secret_expiring", "data.repeat": 2}),
+        ),
+        ({"Reason": "secret_expiring"},),
+    ),
+    "ConnectorProblem: nothing when a connector starts for the first time": Case(
+        rule("ConnectorProblem"), (begun(0.9), beat(0.8, instance="siem-forwarder-1"), beat(0.7))
+    ),
+    "ConnectorProblem: a state that was lost": Case(
+        rule("ConnectorProblem"),
+        (beat(30, instance="siem-forwarder-1"), begun(0.9)),
+        ({"Reason": "state_new", "Whose": "the connector"},),
+    ),
+    "ConnectorProblem: the state of a tenant that could not be read": Case(
+        rule("ConnectorProblem"), (Seen("connector.problem", {"data.reason": "state_new"}),), ({"Whose": "contoso"},)
     ),
     "ConnectorProblem: nothing for stale feeds": Case(
         rule("ConnectorProblem"), (FIRES["FeedStale"], Seen("connector.problem/tenants", STORM))
@@ -640,6 +751,72 @@ TOGETHER: dict[str, tuple[tuple[Seen, ...], dict[str, int]]] = {
         (Seen("score.changed/subscription"), standard(2)),
         {"Dropped": 1, "ComplianceRegressed": 1},
     ),
+    "a subscription fell, and the score over all with it": (
+        (Seen("score.changed/subscription"), whole()),
+        {"Dropped": 1},
+    ),
+    "a subscription fell, others lost less than a point besides": (
+        (Seen("score.changed/subscription"), whole(part(2, -0.9), part(3, -9.0, score=0.0))),
+        {"Dropped": 1},
+    ),
+    "a subscription fell, others lost a point and more besides": (
+        (Seen("score.changed/subscription"), whole(part(2, -0.9), part(3, -0.9))),
+        {"Dropped": 2},
+    ),
+    "a subscription fell, and is the smaller part of what the score over all lost": (
+        (Seen("score.changed/subscription"), whole(part(2, -30.0, score=-0.5))),
+        {"Dropped": 2},
+    ),
+    "no subscription fell by as much as counts, all together did": (
+        (Seen("score.changed/subscription", {"data.delta": -0.5}), whole()),
+        {"Dropped": 1},
+    ),
+    "a subscription fell by another score than that over all": (
+        (Seen("score.changed/subscription", {"data.unit.score": "own initiative"}), whole()),
+        {"Dropped": 2},
+    ),
+    "a subscription fell by an earlier read": (
+        (Seen("score.changed/subscription", {"data.observed_at": "2026-11-22T08:00:00Z"}), whole()),
+        {"Dropped": 2},
+    ),
+    "a good subscription is gone, and the score over all is lower": (
+        (removed(2), whole(part(2, -30.0, kind="removed"), part(3, 25.0, score=0.0), alone=True)),
+        {"UnitRemoved": 1},
+    ),
+    "a subscription fell, and a target for all is missed with it": (
+        (Seen("score.changed/subscription"), whole(), missed_by_all()),
+        {"Dropped": 1},
+    ),
+    "a good subscription is gone, and a target for all is missed with it": (
+        (removed(2), whole(part(2, -30.0, kind="removed"), alone=True), missed_by_all()),
+        {"UnitRemoved": 1, "TargetMissed": 1},
+    ),
+    "a catalogue change in subscriptions of twelve tenants": (
+        tuple(
+            Seen("score.changed/subscription", {**fell(n, **MICROSOFT).changes, "data.unit.id": f"id {n}"})
+            for n in range(12)
+        ),
+        {"FellInManyTenants": 1},
+    ),
+    "a catalogue change in subscriptions of nine tenants, and in nine other tenants": (
+        tuple(
+            Seen("score.changed/subscription" if n < 9 else "score.changed/regressed", fell(n, **MICROSOFT).changes)
+            for n in range(18)
+        ),
+        {"Dropped": 18},
+    ),
+    "a tenant deviates from a standard in forty controls": (
+        tuple(deviation(n) for n in range(40)),
+        {"TargetMissed": 1},
+    ),
+    "a standard is asked for, and twelve tenants deviate": (
+        tuple(deviation(n, tenant) for n in range(3) for tenant in range(12)),
+        {"TargetMissed": 1},
+    ),
+    "two tenants deviate from a standard": (
+        tuple(deviation(n, tenant) for n in range(3) for tenant in range(2)),
+        {"TargetMissed": 2},
+    ),
     "twenty subscriptions of a tenant are gone": (tuple(removed(n) for n in range(20)), {"UnitRemoved": 1}),
     "one catalogue change in two hundred tenants": (
         tuple(fell(n, **MICROSOFT) for n in range(200)),
@@ -655,7 +832,9 @@ TOGETHER: dict[str, tuple[tuple[Seen, ...], dict[str, int]]] = {
 @pytest.fixture(scope="module")
 def incidents() -> list[dict[str, int]]:
     asked = [scenario(seen, {n: rule(n) for n in BY_POSTURE}) for seen, _ in TOGETHER.values()]
-    return [{name: len(rows) for name, rows in found.items() if rows} for found in kusto.rows(asked)]
+    answers = kusto.rows(asked)
+    assert [rows for found in answers for rows in found.values() if "error" in rows] == []
+    return [{name: len(rows) for name, rows in found.items() if rows} for found in answers]
 
 
 @pytest.mark.parametrize("number", range(len(TOGETHER)), ids=list(TOGETHER))
@@ -663,11 +842,125 @@ def test_one_incident_for_each_thing_that_happened(number: int, incidents: list[
     assert incidents[number] == list(TOGETHER.values())[number][1]
 
 
-def test_what_the_owner_says_of_the_others() -> None:
-    failed = Seen("compliance.changed", {"source": samples.event(MASS.sample).source})
-    seen = (MASS, Seen(CONTROL, {"data.severity": 9}), Seen("posture.target_missed/control"), failed)
-    ((found,),) = (one.values() for one in kusto.rows([scenario(seen, {"Dropped": rule("Dropped")})]))
-    (alert,) = found
+TABLE: dict[str, Any] = load_data("alerts")
+TYPES: dict[str, dict[str, Any]] = TABLE["events"]
+VARIANTS: dict[str, tuple[Seen, ...]] = {
+    "score.changed": (named(FIRES["MassChange"], "mass"),),
+    "control.state_changed": tuple(state(n) for n in range(20)),
+    "feed.partial": (Seen("feed.partial", {"id": "a day later", "data.repeat": 1}),),
+    "connector.problem": (named(Seen("connector.problem/tenants", STORM), "stale"),),
+}
+
+
+def of_type(name: str) -> tuple[Seen, ...]:
+    """The samples of an event type, and what of it weighs more than they do."""
+    return (*(Seen(each) for each in samples.names() if each.partition("/")[0] == name), *VARIANTS.get(name, ()))
+
+
+@pytest.fixture(scope="module")
+def by_type() -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Of each event type alone: what the rules give that read its table, and what shows it."""
+    shown = {**WORKBOOK, **{file.removesuffix(".yaml"): one["query"] for file, one in sentinel_content.hunts().items()}}
+    asked = []
+    for name, row in TYPES.items():
+        (first, *_) = of_type(name)
+        found = samples.event(first.sample)
+        values = {
+            "Transition": found.data.get("transition") or found.id,
+            "Control": (found.data.get("control") or {}).get("id", ""),
+        }
+        there = {**shown, **sentinel_content.workbook_queries("all", values)}
+        mine = [each for each in FIRES if f"{STREAM_OF_TYPE[name].capitalize()}()" in rule(each)]
+        queries = {each: rule(each) for each in mine} | ({"shown": there[row["sentinel"]]} if "sentinel" in row else {})
+        asked.append(scenario(of_type(name), queries))
+    return dict(zip(TYPES, kusto.rows(asked), strict=True))
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_each_event_type_is_told_and_seen_as_the_table_says(
+    name: str, by_type: dict[str, dict[str, list[dict[str, Any]]]]
+) -> None:
+    files = {
+        one["name"]: file.removeprefix("SecureScore").removesuffix(".yaml")
+        for file, one in sentinel_content.rules().items()
+    }
+    titles = {row["name"]: [files[title] for title in row.get("sentinel", ())] for row in TABLE["alerts"]}
+    said = {each for alert in TYPES[name].get("alerts", ()) for each in titles[alert]} & set(FIRES)
+    found = by_type[name]
+    assert {each for each, rows in found.items() if rows} - {"shown"} == said
+    assert "sentinel" not in TYPES[name] or found["shown"]
+
+
+REASONS = reasons() - set(TABLE["unsaid"])
+GOLD = "dynamic([])", 'dynamic(["silver", "gold"])'
+REMOVED = "UnitRemoved = true", "UnitRemoved = false"
+TOLD: dict[str, tuple[str, tuple[Seen, ...]]] = {
+    "every reason": (
+        rule("ConnectorProblem"),
+        tuple(named(Seen("connector.problem"), f"because of {one}", reason=one) for one in sorted(REASONS)),
+    ),
+    "target for all": (rule("Dropped"), (Seen("score.changed/subscription"), whole(), missed_by_all())),
+    "removed is off": (
+        rule("Dropped").replace(*REMOVED, 1),
+        (removed(2), whole(part(2, -30.0, kind="removed"), alone=True)),
+    ),
+    "one deviation": (rule("TargetMissed"), (deviation(1, excused_until="2026-11-21"),)),
+    "three deviations": (rule("TargetMissed"), tuple(deviation(n) for n in range(3))),
+    "twelve tenants": (rule("TargetMissed"), tuple(deviation(1, tenant) for tenant in range(12))),
+    "excused standards": (rule("TargetMissed").replace(*GOLD, 1), (deviation(1),)),
+    "owner": (
+        rule("Dropped"),
+        (
+            MASS,
+            Seen(CONTROL, {"data.severity": 9}),
+            Seen("posture.target_missed/control"),
+            Seen("compliance.changed", {"source": samples.event(MASS.sample).source}),
+        ),
+    ),
+}
+"""What is asked of single rules, and the rows they see."""
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, list[dict[str, Any]]]:
+    found = kusto.rows([scenario(seen, {name: query}) for name, (query, seen) in TOLD.items()])
+    return {name: rows for one in found for name, rows in one.items()}
+
+
+def test_every_reason_of_a_problem_is_told(told: dict[str, list[dict[str, Any]]]) -> None:
+    assert {alert["Reason"] for alert in told["every reason"]} == REASONS
+
+
+def test_a_subscription_that_fell_says_which_targets_for_all_it_missed(told: dict[str, list[dict[str, Any]]]) -> None:
+    (alert,) = told["target for all"]
+    assert (alert["TenantName"], alert["AlertSeverity"]) == ("contoso-azure: contoso-prod", "High")
+    assert alert["TargetsMissed"] == "all subscriptions: percent_min"
+
+
+def test_the_score_over_all_tells_itself_where_the_rule_about_removed_ones_is_off(
+    told: dict[str, list[dict[str, Any]]],
+) -> None:
+    (alert,) = told["removed is off"]
+    assert alert["TenantName"] == "contoso-azure: all subscriptions"
+
+
+def test_a_missed_standard_is_named(told: dict[str, list[dict[str, Any]]]) -> None:
+    (one,) = told["one deviation"]
+    assert (one["Standard"], one["Target"]) == ("gold", "standard gold, baseline_declared c1")
+    assert one["Changes"].endswith(". Excused until 2026-11-21")
+    (many,) = told["three deviations"]
+    assert (many["Target"], many["TargetCount"]) == ("standard gold, 3 of what it asks", 3)
+    assert (many["Targets"], many["TenantName"]) == ([f"baseline_declared c{n}" for n in range(3)], "t000")
+    (fleet,) = told["twelve tenants"]
+    assert (fleet["TenantName"], fleet["Target"]) == ("12 tenants", "standard gold")
+
+
+def test_a_standard_that_is_only_looked_at_alerts_nobody(told: dict[str, list[dict[str, Any]]]) -> None:
+    assert told["excused standards"] == []
+
+
+def test_what_the_owner_says_of_the_others(told: dict[str, list[dict[str, Any]]]) -> None:
+    (alert,) = told["owner"]
     assert (alert["AlertSeverity"], alert["Controls"], alert["TargetsMissed"]) == ("High", 24, "control AdminMFAV2")
     assert alert["Threats"]
     assert alert["Standards"] == "Microsoft cloud security benchmark"
@@ -977,6 +1270,28 @@ CASES |= {
         WORKBOOK["cloud controls"],
         (Seen("control.observed/subscription", {"data.after.score": 4.0, "data.after.count": 2}),),
         ({"ControlTitle": "Enable MFA", "Missing": 6.0, "Open": 1, "Subscriptions": 1, "Unhealthy": 3},),
+    ),
+    "workbook: deviations from standards, as they stand": Case(
+        WORKBOOK["deviations"],
+        STANDARDS,
+        (
+            {"Standing": "open", "Standard": "gold", "TenantName": "t001", "Asked": "state ThirdParty"},
+            {"Standing": "open", "Standard": "silver", "TenantName": "t002"},
+        ),
+    ),
+    "workbook: and who is excused, if asked": Case(
+        sentinel_content.workbook_queries("all", {"ExcusedShown": "1"})["deviations"]
+        + "\n| where Standing == 'excused'",
+        STANDARDS,
+        ({"TenantName": "t001", "ExcusedUntil": "2026-12-31 00:00:00"},),
+    ),
+    "workbook: by standard": Case(
+        WORKBOOK["standards"],
+        STANDARDS,
+        (
+            {"Standard": "gold", "Open": 1, "Excused": 1, "Tenants": 1, "Controls": 1},
+            {"Standard": "silver", "Open": 1, "Excused": 0, "Tenants": 1, "Controls": 1},
+        ),
     ),
     "workbook: compliance": Case(
         WORKBOOK["compliance"], CLOUD, ({"Subscription": "contoso-prod", "StandardFailed": 5, "StandardPassed": 58},)

@@ -54,7 +54,7 @@ def words(alert: str, value: str, **labels: str) -> dict[str, str]:
     return found
 
 
-def played(tmp_path: Path, series: list[dict[str, str]], alert: str, fires: dict[str, Any]) -> None:
+def played(tmp_path: Path, series: list[dict[str, str]], alert: str, *fires: dict[str, Any]) -> None:
     """As promtool plays the series: the alert fires so after 26 hours, and did not after 23."""
     test = {
         "rule_files": [str(RULES)],
@@ -64,7 +64,7 @@ def played(tmp_path: Path, series: list[dict[str, str]], alert: str, fires: dict
                 "interval": "1m",
                 "input_series": series,
                 "alert_rule_test": [
-                    {"eval_time": "26h", "alertname": alert, "exp_alerts": [fires]},
+                    {"eval_time": "26h", "alertname": alert, "exp_alerts": [*fires]},
                     {"eval_time": "23h", "alertname": alert, "exp_alerts": []},
                 ],
             }
@@ -99,6 +99,39 @@ def test_a_subscription_that_fell_fires_by_itself_whatever_it_is_called(tmp_path
     told = words("SecureScoreUnitFell", "15", **labels)
     fires = {"exp_labels": {"severity": "warning", **labels}, "exp_annotations": told}
     played(tmp_path, series, "SecureScoreUnitFell", fires)
+
+
+def test_the_score_over_all_is_told_with_the_subscriptions_that_it_fell_with(tmp_path: Path) -> None:
+    """As long as each that fell has an alert of its own."""
+    name = 'securescore_unit_score_percent{tenant="%s",unit_kind="subscription",unit_id="%s",unit="%s"}'
+    series = [
+        {"series": 'securescore_score_percent{tenant="one"}', "values": "60x1440 54x1440"},
+        {"series": name % ("one", "fell", "fell"), "values": "80x1440 60x1440"},
+        {"series": name % ("one", "swings", "swings"), "values": "70x1440 69.5x1440"},
+    ]
+    played(tmp_path, series, "SecureScoreFell")
+    series += [{**each, "series": each["series"].replace('"one"', '"many"')} for each in series]
+    series.append({"series": name % ("many", "too", "too"), "values": "70x1440 65x1440"})
+    told = words("SecureScoreFell", "6", tenant="many")
+    fires = {"exp_labels": {"severity": "warning", "tenant": "many"}, "exp_annotations": told}
+    played(tmp_path, series, "SecureScoreFell", fires)
+
+
+def test_an_exposure_that_rose_fires(tmp_path: Path) -> None:
+    name = 'securescore_unit_exposure_score{tenant="%s",unit_kind="device_group",unit_id="7",unit="seven"}'
+    series = [
+        {"series": 'securescore_exposure_score{tenant="rose"}', "values": "30x1440 36x1440"},
+        {"series": 'securescore_exposure_score{tenant="fell"}', "values": "30x1440 20x1440"},
+        {"series": name % "rose", "values": "30x1440 50x1440"},
+        {"series": name % "fell", "values": "30x1440 10x1440"},
+    ]
+    told = words("SecureScoreExposureRose", "6", tenant="rose")
+    fires = {"exp_labels": {"severity": "warning", "tenant": "rose"}, "exp_annotations": told}
+    played(tmp_path, series, "SecureScoreExposureRose", fires)
+    labels = {"tenant": "rose", "unit_kind": "device_group", "unit_id": "7"}
+    told = words("SecureScoreUnitExposureRose", "20", **labels)
+    fires = {"exp_labels": {"severity": "warning", **labels}, "exp_annotations": told}
+    played(tmp_path, series, "SecureScoreUnitExposureRose", fires)
 
 
 def test_a_subscription_that_is_gone_fires_and_one_more_does_not(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from connector.clock import SystemClock, iso
 from connector.config.values import Config, TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.durable import replacing
-from connector.errors import ConfigError, SecureScoreError, TenantDamaged
+from connector.errors import ConfigError, SecureScoreError, TenantDamaged, Unavailable
 from connector.observe import memory
 from connector.observe.evidence import Evidence
 from connector.report import build, matrix
@@ -35,6 +35,8 @@ from connector.report.values import Cover, Material, Period, Summary
 from connector.scheduled.material import EXPOSURE, brand, material, whole
 
 BESIDE = "it stands in the section Cloud of the tenant with the same tenant_id: --tenant NAME"
+Without = list[tuple[str, str]]
+"""What reports lack, and what to do about it."""
 MAX_DETAILED = 20
 """Up to so many tenants `--all-tenants` reports each in full; of more, only those that --tenant names."""
 
@@ -106,15 +108,15 @@ async def _report(
             tenants = named = (evolve(tenants[0], name=f"{tenants[0].name}.{name}"),)
             config = evolve(config, tenants=())  # nothing stands beside it
         when = await period_of(store, tenants, args.start, args.end, now)
-        without: list[str] = []
+        without: Without = []
         if _is_folder(args.out):
             summaries = await save_each(config, store, tenants, when, form, Path(args.out), now, without)
             full = sum(s.error is None for s in summaries)
         else:
             summaries, full = await save(config, store, tenants, named, when, form, args.out, now, without)
     tell(args.out, when, summaries, full)
-    for what in without:
-        complain([plain(what)], "the next poll mends what cannot be read: make the report again then")
+    for what, hint in without:
+        complain([plain(what)], plain(hint))
     return 3 if without or any(s.error for s in summaries) else 0
 
 
@@ -127,7 +129,7 @@ async def save(
     form: Form,
     out: str,
     now: datetime,
-    without: list[str],
+    without: Without,
 ) -> tuple[Sequence[Summary], int]:
     """Write the report; returns what is said of each tenant and how many follow in full. `without` as in `_whole`.
 
@@ -164,7 +166,7 @@ async def save_each(
     form: Form,
     folder: Path,
     now: datetime,
-    without: list[str],
+    without: Without,
 ) -> Sequence[Summary]:
     """Write one file for each tenant of which something is known, named after it; returns what is said of each tenant.
 
@@ -194,14 +196,20 @@ async def _whole(
     tenant: TenantConfig,
     span: Period,
     archive: Evidence | None,
-    without: list[str],
+    without: Without,
 ) -> Material:
-    """What a report in full is made of. Scores beside it that cannot be read are left out, and `without` says so."""
+    """What a report in full is made of. Evidence and scores beside it that cannot be read are left out, and `without`
+    says so, with what to do.
+    """
     try:
         return await whole(config, store, tenant, span, archive)
+    except Unavailable as error:
+        without.append((f"{tenant.name}: its report names no evidence: {error.what}", error.hint))
+        return await _whole(config, store, tenant, span, None, without)
     except TenantDamaged as error:
-        without.append(f"{tenant.name}: its report is without the scores beside it: {error.what}")
-        return await whole(evolve(config, tenants=()), store, tenant, span, archive)
+        what = f"{tenant.name}: its report is without the scores beside it: {error.what}"
+        without.append((what, "the next poll mends what cannot be read: make the report again then"))
+        return await _whole(evolve(config, tenants=()), store, tenant, span, archive, without)
 
 
 def _span(form: Form, when: Period, summary: Summary) -> Period:

@@ -73,9 +73,16 @@ class Evidence:
         """What is kept of some days, as (day, file, recorded SHA-256, state); changes nothing.
 
         The state is "verified" when the file's bytes have that hash, else "altered" or "missing"; "unlisted" is a file
-        without a recorded hash: of a save that was cut short, or laid there by somebody else.
+        without a recorded hash: of a save that was cut short, or laid there by somebody else. Raises Unavailable when
+        this account may not read it, or the disk refuses.
         """
-        return await asyncio.to_thread(_verified, self.root / tenant_id, days)
+        try:
+            return await asyncio.to_thread(_verified, self.root / tenant_id, days)
+        except OSError as error:
+            raise Unavailable(
+                f"the evidence in {self.root / tenant_id} cannot be read: {error.strerror or error}",
+                hint="read it as the account that runs the connector, or with sudo",
+            ) from error
 
     async def forget(self, tenant_id: str) -> None:
         """Delete all evidence of a tenant. Raises Unavailable when something of it is still there."""

@@ -99,3 +99,21 @@ def test_a_system_without_what_it_stands_on_is_told_where_it_runs(
     told = capsys.readouterr().err
     assert "runs on Linux" in told
     assert "Splunk add-on" in told
+
+
+def test_a_report_without_the_right_to_its_evidence_is_made_and_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A group may read the state; the evidence is the connector's own account's alone."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("connector.observe.evidence._verified", refuse)
+    monkeypatch.chdir(folder)
+    assert main(["report", "-c", "c.yaml", "--out", str(tmp_path / "r.html")]) == 3
+    said = capsys.readouterr().err
+    assert "lab: its report names no evidence: the evidence in " in said
+    assert "cannot be read: Permission denied" in said
+    assert "next: read it as the account that runs the connector, or with sudo" in said
+    assert (tmp_path / "r.html").stat().st_size

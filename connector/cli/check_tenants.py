@@ -69,7 +69,7 @@ async def _pollable(tenant: TenantConfig, config: Config, poller: Poller, transp
         wrong = token_fault(claims, tenant, {READ, WRITE}, now) if graph else units_token_fault(claims, tenant, now)
         if wrong is not None:
             return [Finding("tenant", name, False, *wrong)]
-    look = Look(poller.open_source)
+    look = Look(poller.open_source, anew=tenant.source in OF_UNITS)
     try:
         kept = TrialStore(poller.store)  # of this tenant alone: what it keeps ends with it
         trial = cast("Store", kept)
@@ -119,9 +119,13 @@ def _polled(tenant: TenantConfig, outcome: PollOutcome, look: "Look", claims: Cl
 
 @define
 class Look:
-    """Looks at what a poll reads: the snapshot, or the error in its own type, which the outcome has in words only."""
+    """Looks at what a poll reads: the snapshot, or the error in its own type, which the outcome has in words only.
+
+    `anew`: also what was read before, for what is said of all of it.
+    """
 
     opener: Callable[[TenantConfig], Awaitable[Source]]
+    anew: bool = False
     snapshot: Snapshot | Reading | None = None
     error: SecureScoreError | None = None
 
@@ -141,6 +145,7 @@ class _Looked:
     look: Look
 
     async def read(self, known: Known) -> Snapshot | Reading:
+        known = evolve(known, pages={}) if self.look.anew else known
         try:
             found = self.look.snapshot = await self.source.read(known)
         except SecureScoreError as error:

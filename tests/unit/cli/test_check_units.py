@@ -50,7 +50,7 @@ async def checking(
         who = world.tenants[0]
         auth = AuthConfig("token", {"file": str(token_file(folder, who))})
 
-        async def check(source: str, **more: Any) -> list[Finding]:
+        async def check(source: str, *, polled: bool = False, **more: Any) -> list[Finding]:
             tenant = TenantConfig(
                 "contoso",
                 who.id,
@@ -65,6 +65,8 @@ async def checking(
             transports = transports_for(config, clock)
             try:
                 async with open_app(config, clock=clock) as app:
+                    if polled:
+                        assert (await app.poller.poll(tenant)).status == "ok"
                     return await check_tenant(tenant, config, app.poller, transports, asyncio.Semaphore(1))
             finally:
                 await transports.close()
@@ -72,11 +74,15 @@ async def checking(
         yield sim, check
 
 
-async def test_subscriptions_seen_those_without_a_score_and_that_there_is_no_history(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [False, True])
+async def test_subscriptions_seen_those_without_a_score_and_that_there_is_no_history(
+    before: bool, tmp_path: Path
+) -> None:
+    """The same whether or not anything changed since the last poll."""
     async with checking(tmp_path) as (sim, check):
         estate = sim.clouds.estate(sim.world.tenants[0].id)
         assert estate is not None
-        polled, unstarted, *rest = await check("defender_cloud")
+        polled, unstarted, *rest = await check("defender_cloud", polled=before)
         assert polled.ok
         assert NO_HISTORY in polled.detail
         assert "11 enabled subscriptions seen (and 1 that are not); 10 scores" in polled.detail
@@ -95,13 +101,14 @@ async def test_no_role_says_which_one_to_assign(tmp_path: Path) -> None:
         assert "Security Reader" in finding.hint
 
 
-async def test_what_the_scope_names_and_nobody_sees_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [False, True])
+async def test_what_the_scope_names_and_nobody_sees_is_told(before: bool, tmp_path: Path) -> None:
     async with checking(tmp_path) as (sim, check):
         estate = sim.clouds.estate(sim.world.tenants[0].id)
         assert estate is not None
         hidden = "99999999-9999-4999-8999-999999999999"
         scope = ScopeConfig(subscriptions=(estate.subscriptions[0].id, hidden))
-        polled, told = await check("defender_cloud", scope=scope)
+        polled, told = await check("defender_cloud", polled=before, scope=scope)
         assert "1 enabled subscriptions seen; 1 scores; scope: 2 subscriptions by their ids" in polled.detail
         assert (told.ok, told.reason) == (None, "not_visible")
         assert hidden in told.detail

@@ -37,6 +37,8 @@ from connector.sources.scalars import (
 )
 
 MAX_CONTROLS = 5_000
+FEW_DAYS = 5
+"""So many days hold too little that repeats: they are parsed faster as they stand."""
 
 _DATE_BEGINS = frozenset("0123456789/")
 _DETAIL = frozenset({"lastSynced", "on", "count", "total"})

@@ -24,7 +24,7 @@ from connector.model import Absent, Day, EvidenceFile, Known, Note, Profile, Sna
 from connector.net.http import MAX_BODY_BYTES, Response, Transport, printable, said
 from connector.ports import Clock
 from connector.signin.tokens import TokenProvider
-from connector.sources.days import load_days, oddities, parse_days, parse_each_day, said_at
+from connector.sources.days import FEW_DAYS, load_days, oddities, parse_days, parse_each_day, said_at
 from connector.sources.pages import MAX_DOCUMENTS, PROFILES, SCORES, Link, documents, load, next_link, page_hash
 from connector.sources.profiles import load_profiles, parse_profiles
 from connector.sources.requests import Missing, Requests, Throttled, absent, fault_of
@@ -233,10 +233,11 @@ class GraphSource:
         found: list[tuple[Any, Day]] = []
         faults: list[PartialRead] = []
         error = read.error
+        parse = load if wanted <= FEW_DAYS else load_days
         for page in read.pages:
             where = f"{SCORES} page {page.number}"
             try:
-                docs = _documents(page, where, load_days)
+                docs = _documents(page, where, parse)
             except PartialRead as damaged:
                 error = kept(damaged)
                 break

@@ -25,6 +25,7 @@ MAX_TEXT = 4_096
 MAX_WORD = 64  # what is remembered of words from short lists
 MAX_DATE = 64
 MAX_NUMBER = 1e9
+_DIGITS = 10  # of MAX_NUMBER
 MAX_PERCENT = 100.01  # Graph computes it from a rounded score
 MAX_ITEMS = 256  # services of a day, threats of a profile, averages of a day, fields of an average
 
@@ -60,6 +61,10 @@ def number(value: Any, flags: set[str]) -> float | None:
 
 def whole(value: Any, flags: set[str]) -> int | None:
     """Like `number`, for counts: "3", 3 and 3.0 are 3; 3.5 is flagged."""
+    if value is None:
+        return None
+    if value.__class__ is str and value.isascii() and value.isdecimal() and len(value) < _DIGITS:
+        return int(value)  # as Graph sends nearly all
     found = number(value, flags)
     if found is None:
         return None

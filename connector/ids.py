@@ -6,6 +6,7 @@ The same stored state and the same input give the same id on any machine (DESIGN
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
@@ -23,6 +24,7 @@ def digest(value: Any) -> str:
     return sha256(json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode())
 
 
+@lru_cache(maxsize=4096)
 def _number(value: float | None) -> str:
     return "" if value is None else f"{round(value, 4) + 0.0:.4f}"  # + 0.0: a negative zero is a zero
 

@@ -43,10 +43,6 @@ def judge(update: StateUpdate, wanted: ExceptionsConfig, today: str) -> Due:
     return Due(tuple(reasons), age, review)
 
 
-def _declares(update: StateUpdate) -> bool:
-    return update.state in diff.DECLARED
-
-
 def crossings(
     wanted: ExceptionsConfig,
     told: Mapping[str, str],
@@ -61,7 +57,8 @@ def crossings(
     """
     kept = {name: entry for name, entry in told.items() if name not in catalogue and name in away}
     found = []
-    for name in sorted(name for name, profile in catalogue.items() if any(map(_declares, profile.updates))):
+    declared = {name for name, profile in catalogue.items() for u in profile.updates if u.state in diff.DECLARED}
+    for name in sorted(declared):
         profile = catalogue[name]
         update = diff.effective_state(profile)
         if update.state not in diff.DECLARED:

@@ -7,6 +7,7 @@ No I/O, no clock, no memory live here.
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from attrs import Factory, define, evolve, frozen
@@ -318,6 +319,7 @@ def signed(value: float | None) -> str:
     return text + "0" if text.endswith(".") else text
 
 
+@lru_cache(maxsize=4096)
 def number(value: float | None) -> str:
     """Points with at least one decimal; "unknown" for None."""
     return signed(value).lstrip("+") if value is not None else "unknown"

@@ -33,11 +33,19 @@ TYPES = ("score.observed", "profile.*")
 Profiles = Mapping[str, Profile]
 
 
+def groups_of(control: Control | None, profile: Profile | None) -> tuple[str, str, str]:
+    """The groups of a control, in the order of KINDS: its category is the day's own word for it, all else stands in the
+    catalogue only.
+    """
+    category = control.category if control is not None else ""
+    if profile is None:
+        return category or UNKNOWN, UNKNOWN, UNKNOWN
+    return category or profile.category or UNKNOWN, profile.service or UNKNOWN, profile.tier or UNKNOWN
+
+
 def group_of(kind: str, control: Control | None, profile: Profile | None) -> str:
-    """The group of a control: its category is the day's own word for it, all else stands in the catalogue only."""
-    if kind == "category" and control is not None and control.category:
-        return control.category
-    return (getattr(profile, kind) if profile is not None else "") or UNKNOWN
+    """That of one kind."""
+    return groups_of(control, profile)[KINDS.index(kind)]
 
 
 @frozen
@@ -70,7 +78,7 @@ def shifts(before: Day, after: Day, old: Profiles, new: Profiles) -> list[Shift]
 def of_control(was: Control, now: Control, old: Profile | None, new: Profile | None) -> list[Shift]:
     """How one control changed its groups."""
     units = None if was.score is None else diff.fixed(was.score)
-    pairs = [(kind, group_of(kind, was, old), group_of(kind, now, new)) for kind in KINDS]
+    pairs = zip(KINDS, groups_of(was, old), groups_of(now, new), strict=True)
     return [Shift(was.name, kind, here, there, units) for kind, here, there in pairs if here != there]
 
 
@@ -79,8 +87,7 @@ def moved(parts: Iterable[diff.Contribution], old: Profiles, new: Profiles) -> d
     sums: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
     for part in parts:
         profile = (old if part.after is None else new).get(part.control)
-        for kind, of_kind in sums.items():
-            name = group_of(kind, part.known, profile)
+        for of_kind, name in zip(sums.values(), groups_of(part.known, profile), strict=True):
             of_kind[name] = of_kind.get(name, 0) + part.delta
     return {f"by_{kind}": _told(of_kind) for kind, of_kind in sums.items()}
 

@@ -4,16 +4,15 @@ No comparison of days, no wording and no event live here.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from connector.model import Control, Profile, Version, moved
 from connector.observe import diff, groups
 
 
-@frozen
-class _Row:
+class _Row(NamedTuple):
     """What totals need of a control: points and maximum in units; control and profile where a state was ever set.
 
     `of_resources`: it states its own maximum.
@@ -29,44 +28,35 @@ class _Row:
 
 
 @define
-class _Sum:
-    """A sum that is unknown as long as one of its parts is."""
-
-    known: int = 0
-    unknown: int = 0
-
-    def add(self, units: int | None, times: int) -> None:
-        if units is None:
-            self.unknown += times
-        else:
-            self.known += times * units
-
-    @property
-    def units(self) -> int | None:
-        return None if self.unknown else self.known
-
-
-@define
 class _Group:
-    """The controls of one category, service or tier. What is told of it stays one object until something moves."""
+    """The controls of one category, service or tier: how many, their points and maxima in units, and of how many these
+    are unknown. What is told of it stays one object until something moves.
+    """
 
     controls: int = 0
-    score: _Sum = Factory(_Sum)
-    top: _Sum = Factory(_Sum)
+    units: int = 0
+    top: int = 0
+    without_units: int = 0
+    without_top: int = 0
     _told: dict[str, float | None] | None = None
 
-    def add(self, row: _Row, times: int) -> None:
+    def add(self, units: int | None, top: int | None, times: int) -> None:
         self.controls += times
-        for total, units in ((self.score, row.units), (self.top, row.top)):  # as _Sum.add: it is done very often
-            if units is None:
-                total.unknown += times
-            else:
-                total.known += times * units
+        if units is None:
+            self.without_units += times
+        else:
+            self.units += times * units
+        if top is None:
+            self.without_top += times
+        else:
+            self.top += times * top
         self._told = None
 
     def told(self) -> Mapping[str, float | None]:
+        """A sum is unknown as long as one of its parts is."""
         if self._told is None:
-            score, top = self.score.units, self.top.units
+            score = None if self.without_units else self.units
+            top = None if self.without_top else self.top
             self._told = {
                 "score": None if score is None else diff.points(score),
                 "max": None if top is None else diff.points(top),
@@ -115,7 +105,7 @@ class Tally:
             group = of_kind.get(name)
             if group is None:
                 group = of_kind[name] = _Group()
-            group.add(row, times)
+            group.add(row.units, row.top, times)
             if not group.controls:
                 del of_kind[name]
         self._fullness[row.fullness] = self._fullness.get(row.fullness, 0) + times
@@ -123,16 +113,16 @@ class Tally:
 
     def stated(self, moment: str) -> tuple[int | None, int, int]:
         """Asserted points in units, and how many controls are asserted and ignored at a moment."""
-        points = _Sum()
-        asserted = ignored = 0
+        points: list[int | None] = []
+        ignored = 0
         for control, profile in self._stated.values():
             state = diff.state_at(profile, moment).state
             if state in diff.ASSERTED:
-                points.add(diff.stated_units(control, profile), 1)
-                asserted += 1
+                points.append(diff.stated_units(control, profile))
             elif state == "Ignored":
                 ignored += 1
-        return points.units, asserted, ignored
+        known = [units for units in points if units is not None]
+        return sum(known) if len(known) == len(points) else None, len(points), ignored
 
     def told(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """By category, service and tier, and how many controls are how full. Controls of resources are in no group."""
@@ -169,17 +159,17 @@ def of_day(version: Version, profiles: Mapping[str, Profile] | None, tally: Tall
 def _row(control: Control, profile: Profile | None) -> _Row:
     maximum = diff.max_of(control, profile)
     return _Row(
-        (
-            groups.group_of("category", control, profile),
-            groups.group_of("service", control, profile),
-            groups.group_of("tier", control, profile),
-        ),
+        groups.groups_of(control, profile),
         None if control.score is None else diff.fixed(control.score),
         None if maximum is None else diff.fixed(maximum),
         _fullness(control),
         control.max_score is not None,
-        (control, profile) if profile and any(u.state != diff.DEFAULT_STATE.state for u in profile.updates) else None,
+        (control, profile) if profile and _was_stated(profile) else None,
     )
+
+
+def _was_stated(profile: Profile) -> bool:
+    return any([update.state != diff.DEFAULT_STATE.state for update in profile.updates])  # noqa: C419 - most have one
 
 
 def _fullness(control: Control) -> str:

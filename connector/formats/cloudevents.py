@@ -4,6 +4,7 @@ ASCII-escaped, no insignificant white space, keys in a fixed order: the same eve
 Source: CloudEvents 1.0.2 specification and its JSON event format.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from connector.formats import jsonl
@@ -31,6 +32,23 @@ def document(event: Event) -> dict[str, Any]:
 def dumps(event: Event) -> str:
     """One line of canonical JSON. Raises ValueError for NaN and infinities."""
     return jsonl.dumps(document(event))
+
+
+def octets(event: Event) -> bytes:
+    """What `dumps` writes, as octets."""
+    return jsonl.octets(document(event), _nones(event.data))
+
+
+_OFTEN_UNKNOWN = ("assigned_to", "on", "total", "count")
+
+
+def _nones(data: Mapping[str, Any]) -> int:
+    """How many None stand where they mostly stand."""
+    found = data.get("occurred_at", "") is None
+    after = data.get("after")
+    if type(after) is not dict:
+        return found
+    return found + [after.get(name, "") for name in _OFTEN_UNKNOWN].count(None)
 
 
 def loads(text: str | bytes) -> Event:

@@ -15,12 +15,17 @@ from typing import Any
 
 # Made once, and without looking for circles, which is much of the work: a circle is a RecursionError.
 Dumps = Callable[[Any], str]
+Octets = Callable[..., bytes]
 Loads = Callable[[str | bytes], Any]
 SoundOctets = Callable[[Any], bytes | None]
 pure_dumps: Dumps = json.JSONEncoder(
     ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
 """One line without its end. Raises ValueError for NaN, TypeError or RecursionError for what JSON cannot hold."""
+
+
+def pure_octets(value: Any, nones: int = 0, /) -> bytes:  # noqa: ARG001 (here NaN is refused as it is met)
+    return pure_dumps(value).encode("ascii")
 
 
 def pure_sound_octets(value: Any, /) -> bytes | None:
@@ -47,6 +52,18 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 
 _ESCAPED = "securescore.json"
 codecs.register_error(_ESCAPED, _escaped)
+
+
+_ARROW = "→".encode(), b"\\u2192"
+"""Our own summaries hold it, and mostly nothing else that is not ASCII."""
+
+
+def _in_ascii(raw: bytes) -> bytes:
+    """JSON in UTF-8, which holds no lone surrogate, in ASCII."""
+    raw = raw.replace(*_ARROW)
+    return raw if raw.isascii() else raw.decode().encode("ascii", _ESCAPED)
+
+
 _small = re.compile(rb"e-[5-9](?:[,}\]]|\Z)").search
 
 
@@ -87,12 +104,12 @@ def _has_long_integer(raw: bytes) -> bool:
     return at >= 0
 
 
-def faster(library: Any) -> tuple[Dumps, Loads, SoundOctets]:
-    """`dumps` and `loads` by orjson, each equal to the pure one, and `sound_octets`."""
+def faster(library: Any) -> tuple[Dumps, Octets, Loads, SoundOctets]:
+    """`dumps`, `octets` and `loads` by orjson, each equal to the pure one, and `sound_octets`."""
     encode, decode = library.dumps, library.loads
     as_it_is = library.OPT_PASSTHROUGH_DATACLASS | library.OPT_PASSTHROUGH_DATETIME | library.OPT_PASSTHROUGH_SUBCLASS
 
-    def written(value: Any) -> bytes | None:
+    def written(value: Any, nones: int = 0) -> bytes | None:
         """As the library writes it; None where the standard library might write it otherwise, or refuse it."""
         try:
             raw: bytes = encode(value, None, as_it_is)
@@ -100,13 +117,18 @@ def faster(library: Any) -> tuple[Dumps, Loads, SoundOctets]:
             return None
         if b"0.0000" in raw or b"\x7f" in raw or _small(raw):
             return None
-        if b"null" in raw and not _are_none(raw.count(b"null"), value):
+        nulls = raw.count(b"null")
+        if nulls != nones and not _are_none(nulls, value):
             return None
-        return raw if raw.isascii() else raw.decode().encode("ascii", _ESCAPED)
+        return raw if raw.isascii() else _in_ascii(raw)
 
     def dumps(value: Any) -> str:
         raw = written(value)
         return pure_dumps(value) if raw is None else raw.decode("ascii")
+
+    def octets(value: Any, nones: int = 0) -> bytes:
+        raw = written(value, nones)
+        return pure_octets(value) if raw is None else raw
 
     def sound_octets(value: Any) -> bytes | None:
         raw = written(value)  # which holds no lone surrogate: the library refuses them
@@ -121,22 +143,32 @@ def faster(library: Any) -> tuple[Dumps, Loads, SoundOctets]:
         except ValueError:  # or what only the standard library reads: NaN, a lone surrogate
             return pure_loads(text)
 
-    return dumps, loads, sound_octets
+    return dumps, octets, loads, sound_octets
 
 
 try:
     import orjson
 except ImportError:  # an extra, which need not be there
     _dumps: Dumps = pure_dumps
+    _octets: Octets = pure_octets
     _loads: Loads = pure_loads
     _sound_octets: SoundOctets = pure_sound_octets
 else:
-    _dumps, _loads, _sound_octets = faster(orjson)
+    _dumps, _octets, _loads, _sound_octets = faster(orjson)
 
 
 def dumps(value: Any) -> str:
     """One line without its end. Raises ValueError for NaN, TypeError or RecursionError for what JSON cannot hold."""
     return _dumps(value)
+
+
+def octets(value: Any, nones: int = 0) -> bytes:
+    """What `dumps` writes, as octets.
+
+    `nones`: so many None the caller saw in the value, each at its own place. Where these are all that are in it, none
+    need be looked for.
+    """
+    return _octets(value, nones)
 
 
 def loads(text: str | bytes) -> Any:

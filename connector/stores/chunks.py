@@ -7,10 +7,10 @@ canonical JSON, whatever packed them; its ids stand beside it and are known with
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import attrgetter
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import starmap
+from typing import NamedTuple, TypeVar
 
 from attrs import frozen
 
@@ -27,13 +27,19 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 Key = bytes | str
 """An id as it is indexed: the 16 octets of a UUID; any other text as it is, or in octets where it is no Unicode."""
 
-_UUID_OCTETS = 16
+_UUID_OCTETS, _UUID_CHARS = 16, 36
+_DASHES = (8, 13, 18, 23)
 _is_uuid = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 """In the one spelling that its octets give back."""
 
 
+_T = TypeVar("_T")
+_Place = tuple[str, str]
+"""The entry and the moment of observation: a chunk has one of each."""
+
+
 class Row(NamedTuple):
-    """One event on its way into a chunk."""
+    """One event that has its line already, on its way into a chunk."""
 
     key: Key
     tenant: str
@@ -44,44 +50,61 @@ class Row(NamedTuple):
 
 @frozen
 class Chunk:
-    """What a row of the table holds, but its numbers. `types` are lines, `ids` as `packed_ids` writes them."""
+    """What a row of the table holds, but its numbers. `types` are lines, `ids` as `packed_ids` writes them.
 
-    count: int
+    Of each event its `keys` and the `octets` of its line.
+    """
+
+    keys: Sequence[Key]
+    octets: Sequence[int]
     tenant: str
     observed_at: str
     types: str
     ids: bytes | str
     body: bytes
 
-
-def row_of(event: Event) -> Row:
-    """Raises ValueError for an event that JSON cannot hold."""
-    line = cloudevents.dumps(event).encode("ascii")
-    return Row(key_of(event.id), event.entry, str(event.data["observed_at"]), event.type, line)
+    @property
+    def count(self) -> int:
+        return len(self.keys)
 
 
-def pack(rows: Sequence[Row]) -> Iterator[Chunk]:
-    """In their order."""
-    for (tenant, observed_at), run in groupby(rows, attrgetter("tenant", "observed_at")):
-        for part in _bounded(list(run)):
-            yield Chunk(
-                len(part),
-                tenant,
-                observed_at,
-                "\n".join(sorted({row.type for row in part})),
-                packed_ids([row.key for row in part]),
-                gzipped.compress(b"\n".join([row.line for row in part])),
-            )
+def chunks_of(events: Iterable[Event]) -> list[Chunk]:
+    """Of events in their order. Raises ValueError for one that JSON cannot hold."""
+    with_lines = (((e.entry, str(e.data["observed_at"])), cloudevents.octets(e), e) for e in events)
+    return list(starmap(_of_events, _bounded(with_lines)))  # which lets go of each before the next is made
 
 
-def _bounded(rows: list[Row]) -> Iterator[list[Row]]:
-    start = size = 0
-    for place, row in enumerate(rows):
-        if place > start and (place - start == MAX_EVENTS or size + len(row.line) > MAX_BYTES):
-            yield rows[start:place]
-            start, size = place, 0
-        size += len(row.line)
-    yield rows[start:]
+def _of_events(place: _Place, lines: Sequence[bytes], events: Sequence[Event]) -> Chunk:
+    return _chunk(place, lines, keys_of_texts([event.id for event in events]), {event.type for event in events})
+
+
+def pack(rows: Iterable[Row]) -> Iterator[Chunk]:
+    """Of rows in their order."""
+    with_lines = (((row.tenant, row.observed_at), row.line, row) for row in rows)
+    for place, lines, part in _bounded(with_lines):
+        yield _chunk(place, lines, [row.key for row in part], {row.type for row in part})
+
+
+def _bounded(items: Iterable[tuple[_Place, bytes, _T]]) -> Iterator[tuple[_Place, list[bytes], list[_T]]]:
+    """What goes into one chunk each. No more is held: memory for all lines of a large commit costs more than they."""
+    lines: list[bytes] = []
+    part: list[_T] = []
+    here, size = ("", ""), 0
+    for place, line, item in items:
+        if lines and (place != here or len(lines) == MAX_EVENTS or size + len(line) > MAX_BYTES):
+            yield here, lines, part
+            lines, part, size = [], [], 0
+        here = place
+        lines.append(line)
+        part.append(item)
+        size += len(line)
+    if lines:
+        yield here, lines, part
+
+
+def _chunk(place: _Place, lines: Sequence[bytes], keys: Sequence[Key], types: Iterable[str]) -> Chunk:
+    body = gzipped.compress(b"\n".join(lines))
+    return Chunk(keys, list(map(len, lines)), *place, "\n".join(sorted(types)), packed_ids(keys), body)
 
 
 def lines_of(body: bytes, count: int) -> list[bytes]:
@@ -104,6 +127,22 @@ def key_of(event_id: str) -> Key:
     except UnicodeEncodeError:
         return bytes(_UUID_OCTETS + 1) + event_id.encode("utf-8", "surrogatepass")  # longer than a UUID's
     return event_id
+
+
+def keys_of_texts(ids: Sequence[str]) -> list[Key]:
+    """As `key_of` of each; at once where all of them are UUIDs, as nearly always."""
+    text = "".join(ids)
+    digits = text.replace("-", "")
+    if (
+        set(map(len, ids)) == {_UUID_CHARS}
+        and len(digits) == 2 * _UUID_OCTETS * len(ids)
+        and all(text[at::_UUID_CHARS] == "-" * len(ids) for at in _DASHES)
+    ):
+        with suppress(ValueError):  # something else than hexadecimal digits
+            octets = bytes.fromhex(digits)
+            if octets.hex() == digits:  # no capitals
+                return list(keys_of(octets))
+    return list(map(key_of, ids))
 
 
 def id_of(key: Key) -> str:
@@ -130,8 +169,11 @@ def keys_beginning(begin: str) -> list[tuple[Key, Key]]:
 
 def packed_ids(keys: Sequence[Key]) -> bytes | str:
     """UUIDs one behind the other; where one is none, JSON of all ids."""
-    plain = [key for key in keys if isinstance(key, bytes) and len(key) == _UUID_OCTETS]
-    return b"".join(plain) if len(plain) == len(keys) else json.dumps([id_of(key) for key in keys])
+    in_octets = [key for key in keys if isinstance(key, bytes)]
+    found = b"".join(in_octets)
+    if len(in_octets) == len(keys) and len(found) == _UUID_OCTETS * len(keys):  # no key is shorter than a UUID's
+        return found
+    return json.dumps([id_of(key) for key in keys])
 
 
 def keys_of(ids: bytes | str) -> list[Key]:

@@ -157,7 +157,7 @@ class DocumentsStore:
         given: dict[str, Event] = {}
         new: dict[str, tuple[bytes, str]] = {}
         for event in events:
-            line = cloudevents.dumps(event).encode("ascii")
+            line = cloudevents.octets(event)
             given.setdefault(event.id, event)  # of two with one id, the first counts
             new.setdefault(event.id, (line, str(event.data["observed_at"])))
 
@@ -182,8 +182,9 @@ class DocumentsStore:
             page = self._logs.known(key, tenant.next)
             if page is not None:
                 self._reader.recent.keep(
-                    ((page.content.digest, place), given[event_id], len(line))
-                    for place, (event_id, (line, _)) in enumerate(fresh.items())
+                    [(page.content.digest, place) for place in range(len(fresh))],
+                    [given[event_id] for event_id in fresh],
+                    [len(line) for line, _ in fresh.values()],
                 )
             return State(state.generation + 1, dict(state.parts), whole=state.whole)
 

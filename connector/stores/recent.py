@@ -5,8 +5,8 @@ numbers that are never used twice; then what is found here is what is stored, an
 a value: nobody alters one that he has given or was given.
 """
 
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections import deque
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from connector.model import Event
@@ -14,6 +14,8 @@ from connector.model import Event
 MAX_BYTES = 8 * 1024**2
 OBJECT_FACTOR = 5
 """An event in memory takes about so many times the octets of its JSON."""
+RUN = 64
+"""So many that were committed together are given up together, which costs next to nothing each."""
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -21,28 +23,38 @@ _K = TypeVar("_K", bound=Hashable)
 class Recent(Generic[_K]):
     """Events by number, the oldest given up first. Used by one thread."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES, run: int = RUN) -> None:
         self._left = max_bytes
-        self._events: OrderedDict[_K, tuple[Event, int]] = OrderedDict()  # a dict walks over all it gave up before
+        self._run = run
+        self._events: dict[_K, Event] = {}
+        self._runs: deque[tuple[Sequence[_K], int]] = deque()
 
-    def keep(self, events: Iterable[tuple[_K, Event, int]]) -> None:
-        """Each with its number and the octets of its JSON."""
-        for number, event, octets in events:
-            size = octets * OBJECT_FACTOR
-            self._events[number] = event, size
+    def keep(self, numbers: Sequence[_K], events: Sequence[Event], octets: Sequence[int]) -> None:
+        """Some that were committed together: the number of each, and the octets of its JSON."""
+        self._events.update(zip(numbers, events, strict=True))
+        for start in range(0, len(numbers), self._run):
+            size = sum(octets[start : start + self._run]) * OBJECT_FACTOR
+            self._runs.append((numbers[start : start + self._run], size))
             self._left -= size
         while self._left < 0:
-            _, (_, size) = self._events.popitem(last=False)
+            given_up, size = self._runs.popleft()
+            for number in given_up:
+                del self._events[number]
             self._left += size
 
     def get(self, number: _K) -> Event | None:
-        found = self._events.get(number)
-        return None if found is None else found[0]
+        return self._events.get(number)
+
+    def those(self, numbers: Iterable[_K]) -> dict[_K, Event]:
+        """Of these events those that are here."""
+        events = self._events
+        return {number: events[number] for number in numbers if number in events}
 
     def clear(self) -> None:
         """Forget all: something was deleted that may be among it."""
-        self._left += sum(size for _, size in self._events.values())
+        self._left += sum(size for _, size in self._runs)
         self._events.clear()
+        self._runs.clear()
 
     def __len__(self) -> int:
         return len(self._events)

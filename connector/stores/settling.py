@@ -7,7 +7,7 @@ settled, unless an `Item` says otherwise: still due, offered again, parked or di
 receipt is one item for each event that was *not* taken, and a poisoned event never holds the others up.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 
 from attrs import Factory, evolve, frozen
@@ -61,7 +61,7 @@ class Outcome:
     entries: tuple[Entry, ...] = ()
 
 
-def decide(fresh: Iterable[int], items: Mapping[int, Item], settlement: Settlement) -> Outcome:
+def decide(fresh: Collection[int], items: Mapping[int, Item], settlement: Settlement) -> Outcome:
     """What becomes of one batch.
 
     `fresh` are the existing events from the sink's position up to the last one the settlement names: the position
@@ -70,13 +70,20 @@ def decide(fresh: Iterable[int], items: Mapping[int, Item], settlement: Settleme
     so that a settlement may be repeated. An event both accepted and parked is parked: evidence is not dropped.
     """
     attempted = settlement.accepted.union(settlement.attempted)
-    named = attempted | settlement.skipped | settlement.parked.keys()
-    live = {seq: item for seq, item in items.items() if seq in named}
-    known = live.keys()
+    live = {
+        seq: item
+        for seq, item in items.items()
+        if seq in attempted or seq in settlement.skipped or seq in settlement.parked
+    }
     put: dict[int, Item] = {}
     settled: dict[tuple[str, str | None, int], list[int]] = {}
     new = Item(DUE)
-    for seq, item in [*((seq, new) for seq in fresh), *live.items()]:
+    taken = settlement.accepted.difference(settlement.parked)
+    at_once = [seq for seq in fresh if seq in taken]  # as nearly all are
+    if at_once:
+        settled[ACCEPTED, settlement.first_sent or settlement.at, 1] = at_once
+    others = [(seq, new) for seq in fresh if seq not in taken] if len(at_once) < len(fresh) else []
+    for seq, item in [*others, *live.items()]:
         attempts, first_sent = item.attempts, item.first_sent
         if seq in attempted:
             attempts += 1
@@ -91,7 +98,7 @@ def decide(fresh: Iterable[int], items: Mapping[int, Item], settlement: Settleme
             put[seq] = evolve(item, attempts=attempts, first_sent=first_sent)
     return Outcome(
         put=put,
-        drop=tuple(seq for seqs in settled.values() for seq in seqs if seq in known),
+        drop=tuple(seq for seq in live if seq not in put),
         entries=tuple(
             Entry(outcome, first_sent, attempts, settlement.at, spans(seqs))
             for (outcome, first_sent, attempts), seqs in settled.items()
@@ -100,8 +107,10 @@ def decide(fresh: Iterable[int], items: Mapping[int, Item], settlement: Settleme
 
 
 def spans(seqs: Iterable[int]) -> str:
-    """Numbers as short text: [1, 2, 3, 7] → "1-3,7". Not empty."""
+    """Numbers, each given once, as short text: [1, 2, 3, 7] → "1-3,7". Not empty."""
     ordered = sorted(seqs)
+    if ordered[-1] - ordered[0] == len(ordered) - 1:  # nearly always
+        return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]}-{ordered[-1]}"
     breaks = [(a, b) for a, b in pairwise(ordered) if b != a + 1]
     starts = [ordered[0], *(b for _, b in breaks)]
     ends = [*(a for a, _ in breaks), ordered[-1]]

@@ -9,7 +9,7 @@ second process counts at the very next turn; only what was just committed need n
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -98,7 +98,9 @@ class _Done:
     """A commit: the new generation, and what is new in it: numbers, events, and the octets of their JSON."""
 
     generation: int
-    added: Sequence[tuple[int, Event, int]]
+    numbers: Sequence[int]
+    added: Sequence[Event]
+    octets: Sequence[int]
 
 
 class SqliteStore:
@@ -322,7 +324,7 @@ class SqliteStore:
             carry_out(connection, together)
             done = [each.result for each in together if each.result is not None]
             for one in done:
-                self._recent.keep(one.added)
+                self._recent.keep(one.numbers, one.added, one.octets)
             if self._lock is not None:
                 self._lock.committed(len(done))
         if wish.error is not None:
@@ -333,8 +335,11 @@ class SqliteStore:
 
     def _prepared(self, tenant_id: str, state: State, events: Sequence[Event]) -> Work[_Done]:
         """The transaction of a commit. Raises ValueError for an event that JSON cannot hold."""
-        rows = [chunks.row_of(event) for event in events]
-        packed = list(chunks.pack(rows))
+
+        def some(places: Iterable[int]) -> Sequence[chunks.Chunk]:
+            return chunks.chunks_of(events[place] for place in places)
+
+        packed = some(range(len(events)))
         if self._lock is not None:
             self._lock.check()
 
@@ -343,10 +348,11 @@ class SqliteStore:
                 self._refuse_when_full(connection)
             generation = sqlite_events.next_generation(connection, tenant_id, state.generation)
             sqlite_events.write_parts(connection, tenant_id, state)
-            added = sqlite_events.add(connection, rows, packed)
+            numbers, places = sqlite_events.add(connection, packed, some)
             if self._lock is not None:
                 sqlite_flaws.count_commit(connection)
-            return _Done(generation, [(seq, events[place], len(rows[place].line)) for seq, place in added])
+            octets = [size for chunk in packed for size in chunk.octets]
+            return _Done(generation, numbers, [events[p] for p in places], [octets[p] for p in places])
 
         return work
 
@@ -381,14 +387,12 @@ class SqliteStore:
             with transaction(connection, "DEFERRED"):
                 rows = sqlite_sinks.due(connection, sink, look, tenant_id, without, again=again)
                 events = sqlite_events.read(connection, [seq for seq, _, _ in rows], self._recent)
-            pending = []
-            unreadable = {}
-            for seq, attempts, kind in rows:
-                event = events[seq]
-                if isinstance(event, Unreadable):
-                    unreadable[seq] = event
-                else:
-                    pending.append(Pending(seq, event, attempts, kind))
+            unreadable = {seq: event for seq, event in events.items() if isinstance(event, Unreadable)}
+            pending = [
+                Pending(seq, event, attempts, kind)
+                for seq, attempts, kind in rows
+                if not isinstance(event := events[seq], Unreadable)
+            ]
             if unreadable:
                 self._park(connection, sink, unreadable)
             if pending or not unreadable:

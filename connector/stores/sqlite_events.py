@@ -8,7 +8,7 @@ steps of one transaction; every other function is a transaction of its own. Even
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import groupby, islice
 from typing import Any
@@ -93,31 +93,52 @@ def write_parts(connection: sqlite3.Connection, tenant_id: str, state: State) ->
     connection.executemany("DELETE FROM state WHERE tenant = ? AND part = ?", gone)
 
 
-def add(connection: sqlite3.Connection, rows: Sequence[Row], packed: Sequence[chunks.Chunk]) -> list[tuple[int, int]]:
-    """Add those whose id is not there yet; (number, place in `rows`) of each. `packed`: the chunks of all of them."""
-    if not rows:
-        return []
+def add(
+    connection: sqlite3.Connection,
+    packed: Sequence[chunks.Chunk],
+    again: Callable[[Sequence[int]], Sequence[chunks.Chunk]],
+) -> tuple[range, Sequence[int]]:
+    """Add the events of these chunks whose id is not there yet: their numbers, and the place that each has in them all.
+
+    `again` gives the chunks of some places only.
+    """
+    keys = [key for chunk in packed for key in chunk.keys]
+    places: Sequence[int] = range(len(keys))
+    if not keys:
+        return range(0), places
     (last,) = connection.execute("SELECT last FROM total").fetchone()
     first = last + 1
-    added: Sequence[int] = range(len(rows))
-    if not _index(connection, [(row.key, seq) for seq, row in enumerate(rows, first)]):
-        new = {row.key: place for place, row in reversed(list(enumerate(rows)))}  # the first of those that are the same
+    if not _index(connection, keys, first, plain=all(isinstance(chunk.ids, bytes) for chunk in packed)):
+        new = {key: place for place, key in reversed(list(enumerate(keys)))}  # the first of those that are the same
         known = "SELECT 1 FROM id WHERE id = ?"
-        added = sorted(place for key, place in new.items() if connection.execute(known, (key,)).fetchone() is None)
-        packed = list(chunks.pack([rows[place] for place in added]))
-        _index(connection, [(rows[place].key, seq) for seq, place in enumerate(added, first)])
+        places = sorted(place for key, place in new.items() if connection.execute(known, (key,)).fetchone() is None)
+        packed = again(places)
+        _index(connection, [keys[place] for place in places], first, plain=False)
     _insert(connection, first, packed)
-    connection.execute("UPDATE total SET events = events + ?1, last = last + ?1", (len(added),))
-    connection.execute("UPDATE sink SET beyond = beyond + ?", (len(added),))
-    return list(enumerate(added, first))
+    connection.execute("UPDATE total SET events = events + ?1, last = last + ?1", (len(places),))
+    connection.execute("UPDATE sink SET beyond = beyond + ?", (len(places),))
+    return range(first, first + len(places)), places
 
 
-def _index(connection: sqlite3.Connection, ids: list[tuple[chunks.Key, int]]) -> bool:
-    """All of them or, where one is there already, none."""
-    ids.sort(key=lambda row: (isinstance(row[0], str), row[0]))  # neighbours in the index come one after the other
+_NEW_ID = "INSERT INTO id VALUES (?, ?) ON CONFLICT (id) DO NOTHING"
+_NEW_IDS = (
+    "INSERT INTO id SELECT substr(?1, 16 * key + 1, 16), value FROM json_each(?2) WHERE true"
+    " ON CONFLICT (id) DO NOTHING"
+)
+
+
+def _index(connection: sqlite3.Connection, keys: Sequence[chunks.Key], first: int, *, plain: bool) -> bool:
+    """All of them, numbered in their order, or, where one is there already, none. `plain`: all of them are of UUIDs."""
+    ids = list(zip(keys, range(first, first + len(keys)), strict=True))
+    # Neighbours in the index come one after the other.
+    ids.sort(key=None if plain else lambda row: (isinstance(row[0], str), row[0]))
     connection.execute("SAVEPOINT ids")
-    indexed = connection.executemany("INSERT INTO id VALUES (?, ?) ON CONFLICT (id) DO NOTHING", ids).rowcount
-    whole = max(0, indexed) == len(ids)
+    if plain:
+        octets = chunks.packed_ids([key for key, _ in ids])
+        done = connection.execute(_NEW_IDS, (octets, json.dumps([seq for _, seq in ids])))
+    else:
+        done = connection.executemany(_NEW_ID, ids)
+    whole = max(0, done.rowcount) == len(ids)
     if not whole:
         connection.execute("ROLLBACK TO ids")
     connection.execute("RELEASE ids")
@@ -201,15 +222,9 @@ def read(
     connection: sqlite3.Connection, numbers: Iterable[int], recent: Recent[int] | None = None
 ) -> dict[int, Event | Unreadable]:
     """These events, as far as they are there: of those in `recent` no body is read, of the others each chunk once."""
-    found: dict[int, Event | Unreadable] = {}
-    missing = []
-    for seq in numbers:
-        event = None if recent is None else recent.get(seq)
-        if event is None:
-            missing.append(seq)
-        else:
-            found[seq] = event
-    missing.sort()
+    wanted = set(numbers)
+    found: dict[int, Event | Unreadable] = {} if recent is None else {**recent.those(wanted)}
+    missing = sorted(wanted.difference(found))
     while missing:
         chunk = chunk_of(connection, missing[0])
         if chunk is None:

@@ -8,7 +8,7 @@ import heapq
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any
 
 from connector.errors import StoreError
@@ -73,21 +73,27 @@ def due(
     if not again:
         first = _items(connection, key, settling.DUE, "first", limit, tenant_id, without)
     if not again and len(first) < limit:
-        fresh = ((seq, 0, "first") for seq, _ in _fresh(connection, position, tenant_id, without))
-        first += islice(fresh, limit - len(first))
+        for numbers, _ in _runs(connection, position, tenant_id, without):
+            first += [(seq, 0, "first") for seq in numbers[: limit - len(first)]]
+            if len(first) >= limit:
+                break
     return first or _items(connection, key, settling.AGAIN, "again", limit, tenant_id, without)
 
 
-def _fresh(
+def _runs(
     connection: sqlite3.Connection, position: int, tenant_id: str | None = None, without: Collection[str] = ()
-) -> Iterator[tuple[int, str | bytes]]:
-    """The events beyond a position, each with its tenant as the tables have it."""
+) -> Iterator[tuple[range, str | bytes]]:
+    """The numbers of the events beyond a position, a chunk at a time, each with its tenant as the tables have it."""
     values: tuple[object, ...] = (position,) if tenant_id is None else (position, bind(tenant_id))
     left_out = set(map(bind, without))
     for first, last, tenant in connection.execute(_BEHIND if tenant_id is None else _BEHIND_OF, values):
         if tenant not in left_out:
-            for seq in range(max(first, position + 1), last + 1):
-                yield seq, tenant
+            yield range(max(first, position + 1), last + 1), tenant
+
+
+def _fresh(connection: sqlite3.Connection, position: int) -> Iterator[tuple[int, str | bytes]]:
+    """The events beyond a position, each with its tenant."""
+    return ((seq, tenant) for numbers, tenant in _runs(connection, position) for seq in numbers)
 
 
 def _items(
@@ -170,16 +176,19 @@ def settle(connection: sqlite3.Connection, sink: str, settlement: Settlement) ->
         return
     with transaction(connection):
         key, position = _sink(connection, sink)
-        whose = dict(_between(connection, position + 1, max(named)))
-        fresh = list(whose)
-        items = {}
-        for seq, tenant, *item in connection.execute(
-            "SELECT i.seq, i.tenant, i.state, i.attempts, i.first_sent, i.at, i.reason FROM json_each(?) j"
-            " CROSS JOIN item i ON i.sink = ? AND i.seq = j.value WHERE i.state IN ('due', 'again')",
-            (json.dumps(sorted(named)), key),
-        ):
-            whose[seq], items[seq] = tenant, Item(*item)
+        runs = list(_runs_between(connection, position + 1, max(named)))
+        fresh = [seq for numbers, _ in runs for seq in numbers]
+        whose, items = {}, {}
+        if older := named.difference(fresh):  # only what is at or before the position is an item
+            for seq, tenant, *item in connection.execute(
+                "SELECT i.seq, i.tenant, i.state, i.attempts, i.first_sent, i.at, i.reason FROM json_each(?) j"
+                " CROSS JOIN item i ON i.sink = ? AND i.seq = j.value WHERE i.state IN ('due', 'again')",
+                (json.dumps(sorted(older)), key),
+            ):
+                whose[seq], items[seq] = tenant, Item(*item)
         outcome = settling.decide(fresh, items, settlement)
+        if outcome.put:
+            whose.update((seq, tenant) for numbers, tenant in runs for seq in numbers)
         connection.executemany(
             "INSERT INTO item (sink, seq, tenant, state, attempts, first_sent, at, reason)"  # a REPLACE is not counted
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sink, seq) DO UPDATE SET state = excluded.state,"
@@ -250,8 +259,15 @@ def recent(connection: sqlite3.Connection, sink: str, since: str, now: str) -> i
         )
 
 
+def _runs_between(connection: sqlite3.Connection, lo: int, hi: int) -> Iterator[tuple[range, str | bytes]]:
+    for numbers, tenant in _runs(connection, lo - 1):
+        if numbers.start > hi:
+            return
+        yield range(numbers.start, min(numbers.stop, hi + 1)), tenant
+
+
 def _between(connection: sqlite3.Connection, lo: int, hi: int) -> list[tuple[int, str | bytes]]:
-    return list(takewhile(lambda row: row[0] <= hi, _fresh(connection, lo - 1)))
+    return [(seq, tenant) for numbers, tenant in _runs_between(connection, lo, hi) for seq in numbers]
 
 
 def parked(connection: sqlite3.Connection, sink: str | None, ids: Sequence[str]) -> list[Parked]:

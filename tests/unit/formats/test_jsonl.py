@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector.formats import jsonl
 
-FAST_DUMPS, FAST_LOADS, FAST_SOUND = jsonl.faster(pytest.importorskip("orjson"))
+FAST_DUMPS, FAST_OCTETS, FAST_LOADS, FAST_SOUND = jsonl.faster(pytest.importorskip("orjson"))
 
 FLOATS = st.floats() | st.builds(
     lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0], st.integers(0, 2**64 - 1)
@@ -64,6 +64,19 @@ def test_nan_is_refused_whatever_nulls_stand_before_and_behind_it() -> None:
 @given(VALUES)
 def test_the_faster_library_writes_the_same_bytes_and_refuses_the_same(value: Any) -> None:
     assert came(FAST_DUMPS, value) == came(jsonl.pure_dumps, value)
+    assert came(FAST_OCTETS, value) == came(jsonl.pure_octets, value)
+
+
+@given(
+    st.lists(st.sampled_from([*'\\xU"\n/a→é\x80ÿ\u0100\uffff😀\U000e0001\U00040000\U000c0000\U0010ffff']), max_size=8)
+)
+def test_what_is_not_ascii_is_escaped_alike_whatever_stands_beside_it(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    assert (
+        FAST_OCTETS({text: text})
+        == jsonl.pure_octets({text: text})
+        == json.dumps({text: text}, separators=(",", ":")).encode()
+    )
 
 
 @pytest.mark.parametrize("sound_octets", [jsonl.pure_sound_octets, FAST_SOUND])
@@ -135,7 +148,7 @@ def test_digits_within_a_text_are_no_reason_to_read_slowly() -> None:
         return orjson.loads(raw)
 
     library = type("Library", (), {**vars(orjson), "loads": staticmethod(loads)})
-    _, fast_loads, _ = jsonl.faster(library)
+    _, _, fast_loads, _ = jsonl.faster(library)
     quick = ['{"a":"a1234567890123456789012b"}', '{"a":0.1234567890123456789012}', '["1234567890123456789012"]']
     for text in [*quick, '{"a":12345678901234567890123}', "[-12345678901234567890123]", " 12345678901234567890123"]:
         assert repr(fast_loads(text)) == repr(jsonl.pure_loads(text))

@@ -1,5 +1,6 @@
 """What was just committed and need not be read back: bounded, and the same as what is read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,32 @@ from tests.fake_graph import JumpClock
 from tests.simulation.test_pipeline import simulated
 
 
+def keep(recent: Recent[int], numbers: Sequence[int], octets: int = 10) -> None:
+    recent.keep(numbers, [event(n) for n in numbers], [octets] * len(numbers))
+
+
 def test_the_oldest_are_given_up_when_it_is_full() -> None:
-    recent: Recent[int] = Recent(max_bytes=30 * OBJECT_FACTOR)
-    recent.keep((n, event(n), 10) for n in range(5))
+    recent: Recent[int] = Recent(max_bytes=30 * OBJECT_FACTOR, run=1)
+    keep(recent, range(5))
+    assert recent.those(range(5)) == {n: event(n) for n in (2, 3, 4)}
     assert [n for n in range(5) if recent.get(n) is not None] == [2, 3, 4]
-    recent.keep([(9, event(9), 31)])
+    keep(recent, [9], 31)
     assert len(recent) == 0
-    recent.keep((n, event(n), 10) for n in range(3))
+    keep(recent, range(3))
     recent.clear()
-    recent.keep((n, event(n), 10) for n in range(10, 13))
+    keep(recent, range(10, 13))
     assert len(recent) == 3
+
+
+def test_those_of_a_run_are_given_up_together_and_no_others() -> None:
+    recent: Recent[int] = Recent(max_bytes=60 * OBJECT_FACTOR, run=3)
+    keep(recent, range(5))
+    keep(recent, range(5, 7))
+    assert list(recent.those(range(9))) == [3, 4, 5, 6]
+    keep(recent, [7, 8])
+    assert list(recent.those(range(9))) == [3, 4, 5, 6, 7, 8]
+    keep(recent, [9], 1)
+    assert list(recent.those(range(12))) == [5, 6, 7, 8, 9]
 
 
 async def test_an_event_that_was_there_is_not_taken_for_the_one_that_was_given(tmp_path: Path) -> None:
@@ -73,7 +90,7 @@ async def test_what_a_tenant_brings_is_the_same_given_and_read(tmp_path: Path) -
         for _ in range(3):
             await app.poll_once()
             await clock.advance(86_400)
-        given = [found for found, _ in store._recent._events.values()]
+        given = list(store._recent._events.values())
     assert len({found.type for found in given}) > 3
     for found in given:
         read = cloudevents.loads(cloudevents.dumps(found))

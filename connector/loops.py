@@ -85,11 +85,12 @@ class App:
 
         What is kept of a tenant that is gone stays until it is forgotten by command.
         """
+        called = {t.key: t.name for t in self.config.tenants}
         self.config = evolve(self.config, tenants=tuple(tenants))
         self.configured.clear()
         self.configured.update({t.key: t for t in tenants})
         self._strange = None
-        self.counters.replace([t.name for t in tenants])
+        self.counters.replace({t.name: called.get(t.key, t.name) for t in tenants})
         if self.poller.storms is not None:
             self.poller.storms.replace([t.name for t in tenants])
         self.concurrency = concurrency(self.config.poll, len(self.config.tenants))

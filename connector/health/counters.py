@@ -3,7 +3,7 @@
 Nothing here polls, sends or decides about events; what must outlive the process is in the store.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -71,12 +71,13 @@ class Counters:
         self.polls[status, reason] = self.polls.get((status, reason), 0) + 1
         self.committed += events
 
-    def replace(self, names: Sequence[str]) -> None:
-        """These tenants from now on; those that are gone leave no figures behind."""
+    def replace(self, names: Mapping[str, str]) -> None:
+        """These tenants from now on, each with what it was called before: what was seen of it goes along. Those that
+        are gone leave no figures behind.
+        """
         self.names = tuple(names)
-        wanted = set(names)
-        self.tenants = {name: seen for name, seen in self.tenants.items() if name in wanted}
-        self.scores = {name: score for name, score in self.scores.items() if name in wanted}
+        self.tenants = {name: self.tenants[was] for name, was in names.items() if was in self.tenants}
+        self.scores = {name: self.scores[was] for name, was in names.items() if was in self.scores}
 
     def states(self, now: datetime) -> dict[str, int]:
         """How many tenants are ok, stale (readable, but the feed stands still), failing, pending (not polled yet)."""

@@ -40,5 +40,8 @@ async def test_after_a_reload_the_sinks_know_the_tenants_as_they_are_configured_
             return [name for name, delivery in app.deliveries.items() if delivery.wants.wants(event)]
 
         assert takers() == ["old"]
+        app.counters.polled("contoso", "ok", "", "2026-11-22", 3, app.clock.now())
         app.replace_tenants([evolve(config.tenants[0], name="acme", labels={"customer": "new"})])
         assert takers() == ["new"]
+        assert app.counters.states(app.clock.now())["pending"] == 0, "what was seen of it was seen"
+        assert list(app.counters.tenants) == ["acme"]

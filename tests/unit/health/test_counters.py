@@ -150,7 +150,7 @@ def facts(clock: JumpClock, **more: object) -> Facts:
 def test_tenants_are_ok_stale_failing_or_pending_and_leave_no_figure_when_they_go(clock: JumpClock) -> None:
     made = counters(clock)
     assert made.states(clock.now()) == {"ok": 1, "stale": 1, "failing": 1, "pending": 1}
-    made.replace(["a", "e"])
+    made.replace({"a": "a", "e": "e"})
     assert made.states(clock.now()) == {"ok": 1, "stale": 0, "failing": 0, "pending": 1}
     made.polled("c", "ok", "", "2030-01-10", 0, clock.now())  # its poll was under way when it went
     assert set(made.tenants) == {"a"}

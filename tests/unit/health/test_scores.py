@@ -95,7 +95,7 @@ def test_no_tenant_makes_a_scrape_endless(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_tenant_that_is_gone_leaves_no_figure_behind() -> None:
     made = Counters(1.0, ("a", "b"))
     made.scores = {"a": Score("2026-11-22"), "b": Score("2026-11-22")}
-    made.replace(["b"])
+    made.replace({"b": "b"})
     assert list(made.scores) == ["b"]
 
 

@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from operator import add, mod, mul, sub, truediv
 from typing import Any
 
@@ -120,6 +120,8 @@ class World:
     unknown: set[str] = Factory(set)
     _seen: set[str] = field(factory=set)
     _made: set[str] = field(factory=set)
+    _index: tuple[Sequence[Row], list[Row], set[str]] | None = None
+    """The rows that these were made of; newest first, as every search reads them and none may change them; fields."""
 
     def run(self, search: str, tokens: Mapping[str, str] | None = None) -> list[Row]:
         """The rows of a search, its tokens and macros replaced."""
@@ -128,18 +130,28 @@ class World:
 
     def piped(self, search: str) -> list[Row]:
         """The rows of a search, or of one in brackets inside another, in which nothing is to be replaced any more."""
-        parts = split(search, "|")
-        rows = [dict(row) for row in sorted(self.rows, key=lambda row: -row["_time"])]  # newest first
-        for n, part in enumerate(parts):
+        rows: list[Row] = []
+        for n, part in enumerate(split(search, "|")):
             if not part and n == 0:
                 continue
             command, _, rest = part.partition(" ")
             known = COMMANDS.get(command) if n > 0 or command in GENERATING else None
             if known is None and n > 0:
                 raise SplError(f"unknown command {command!r} in {part!r}")
+            if n == 0 and known in (None, _search):
+                indexed, names = self._newest_first()
+                self._seen = names | self._made
+                rows = [dict(row) for row in _search(self, indexed, part)]
+                continue
             self._seen = {name for row in rows for name in row} | self._made
-            rows = known(self, rows, rest.strip()) if known else _search(self, rows, part)
+            rows = known(self, rows, rest.strip()) if known else []
         return rows
+
+    def _newest_first(self) -> tuple[list[Row], set[str]]:
+        if self._index is None or self._index[0] is not self.rows:
+            names = {name for row in self.rows for name in row}
+            self._index = (self.rows, sorted(self.rows, key=lambda row: -row["_time"]), names)
+        return self._index[1:]
 
     def expand(self, search: str) -> str:
         for _ in range(50):
@@ -157,7 +169,7 @@ class World:
         raise SplError("macros call each other without end")
 
     def reads(self, name: str) -> None:
-        if self._seen and not any(fnmatchcase(seen, name) for seen in self._seen):
+        if self._seen and name not in self._seen and not any(fnmatchcase(seen, name) for seen in self._seen):
             self.unknown.add(name)
 
 
@@ -277,13 +289,16 @@ def _term(world: World, name: str, op: str, wanted: str) -> Callable[[Row], bool
         since = relative(wanted, world.now)
         return lambda row: bool(row["_indextime"] >= since)
     world.reads(name)
+    fits = re.compile(translate(wanted.lower())).match
 
     def test(row: Row) -> bool:
-        values = many(row.get(name))
+        if name not in row:
+            return False
+        values = many(row[name])
         if op == "!=":
-            return bool(values) and not any(fnmatchcase(text(v).lower(), wanted.lower()) for v in values)
+            return bool(values) and not any(fits(text(v).lower()) for v in values)
         if op == "=":
-            return any(fnmatchcase(text(v).lower(), wanted.lower()) for v in values)
+            return any(fits(text(v).lower()) for v in values)
         return any(bool(_compare(op, v, wanted)) for v in values)
 
     return test

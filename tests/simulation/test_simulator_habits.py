@@ -1,7 +1,7 @@
 """What the simulated service does of its own accord: each habit shows, and none changes what is true."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -16,16 +16,34 @@ LATER = NOON + timedelta(days=600)  # when states have histories
 TENANTS = 6
 
 
-def world(habits: Habits) -> World:
+def made(habits: Habits) -> World:
     return World(7, TENANTS, START, sizes=("mid",), missing=0, habits=habits)
 
 
-def histories(of: World, now: datetime = LATER) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """(control, its state history as listed), for every control that somebody touched."""
-    for who in of.tenants:
-        for profile in of.profiles(who.id, now):
+# What a world says does not depend on what it was asked before, so these are asked once; nobody may change an answer.
+world = cache(made)
+
+
+@cache
+def histories(habits: Habits, now: datetime = LATER) -> dict[str, list[dict[str, Any]]]:
+    """{control: its state history as listed}, for every control that somebody touched."""
+    found = {}
+    for who in world(habits).tenants:
+        for profile in world(habits).profiles(who.id, now):
             if any(entry["updatedBy"] for entry in profile["controlStateUpdates"]):
-                yield f"{who.number}/{profile['id']}", profile["controlStateUpdates"]
+                found[f"{who.number}/{profile['id']}"] = profile["controlStateUpdates"]
+    return found
+
+
+@cache
+def scores(habits: Habits) -> list[tuple[float, float, list[float]]]:
+    """Score, maximum and points of the controls, of every day of every tenant."""
+    of = world(habits)
+    return [
+        (day["currentScore"], day["maxScore"], [control["score"] for control in day["controlScores"]])
+        for who in of.tenants
+        for day in of.score_documents(who.id, NOON)
+    ]
 
 
 def newest(of: World, now: datetime, number: int = 0) -> dict[str, dict[str, Any]]:
@@ -59,14 +77,10 @@ KEEPING = (
 
 @pytest.mark.parametrize("name", KEEPING)
 def test_points_and_states_in_force_stay_as_they_are(name: str) -> None:
-    plain, odd = world(PLAIN), world(switched([f"{name}=1"], PLAIN))
-    for one, other in zip(plain.tenants, odd.tenants, strict=True):
-        for a, b in zip(plain.score_documents(one.id, NOON), odd.score_documents(other.id, NOON), strict=True):
-            assert (a["currentScore"], a["maxScore"]) == (b["currentScore"], b["maxScore"])
-            assert [c["score"] for c in a["controlScores"]] == [c["score"] for c in b["controlScores"]]
-    found = dict(histories(odd))
-    for control, history in histories(plain):
-        assert in_force(found[control])["state"].casefold() == in_force(history)["state"].casefold()
+    odd = switched([f"{name}=1"], PLAIN)
+    assert scores(odd) == scores(PLAIN)
+    for control, history in histories(PLAIN).items():
+        assert in_force(histories(odd)[control])["state"].casefold() == in_force(history)["state"].casefold()
 
 
 @pytest.mark.parametrize("name", HABITS)
@@ -83,7 +97,7 @@ def test_sums_hold_whatever_the_habit(name: str) -> None:
 
 
 def test_everything_at_once_is_still_the_same_every_time() -> None:
-    one, other = world(switched(["all"])), world(switched(["all"]))
+    one, other = made(switched(["all"])), made(switched(["all"]))
     for who in one.tenants[:2]:
         for now in hours(1)[::7]:
             assert one.profiles(who.id, now) == other.profiles(who.id, now)
@@ -94,40 +108,38 @@ def test_everything_at_once_is_still_the_same_every_time() -> None:
 
 
 def test_histories_stand_in_every_order() -> None:
-    dated = [
-        [e["updatedDateTime"] for e in h if e["updatedDateTime"]] for _, h in histories(world(Habits(unordered=1)))
-    ]
+    dated = [[e["updatedDateTime"] for e in h if e["updatedDateTime"]] for h in histories(Habits(unordered=1)).values()]
     longer = [dates for dates in dated if len(dates) > 2]
     assert any(dates == sorted(dates, reverse=True) for dates in longer)
     assert any(dates not in (sorted(dates), sorted(dates, reverse=True)) for dates in longer)
     assert all(
         d == sorted(d)
-        for d in ([e["updatedDateTime"] for e in h if e["updatedDateTime"]] for _, h in histories(world(PLAIN)))
+        for d in ([e["updatedDateTime"] for e in h if e["updatedDateTime"]] for h in histories(PLAIN).values())
     )
 
 
 def test_some_order_is_odd_and_some_date_is_missing_by_default() -> None:
-    found = [[e["updatedDateTime"] for e in h if e["updatedBy"]] for _, h in histories(world(Habits()))]
+    found = [[e["updatedDateTime"] for e in h if e["updatedBy"]] for h in histories(Habits()).values()]
     assert any([d for d in dates if d] != sorted(d for d in dates if d) for dates in found)
     assert any(None in dates for dates in found)
     assert sum(None in dates for dates in found) < len(found) / 2
 
 
 def test_superseded_entries_lose_their_dates() -> None:
-    found = [h for _, h in histories(world(Habits(forgotten_dates=1)))]
+    found = list(histories(Habits(forgotten_dates=1)).values())
     assert all(sum(e["updatedDateTime"] is not None for e in h) == 1 for h in found)
     assert any(sum(bool(e["updatedBy"]) for e in h) > 2 for h in found)
 
 
 def test_histories_are_respelled_and_spelled_back() -> None:
-    odd = world(Habits(respelled=1, unordered=0))
-    months = [dict(histories(odd, LATER + timedelta(days=30 * n))) for n in range(2)]
+    odd = Habits(respelled=1, unordered=0)
+    months = [histories(odd, LATER + timedelta(days=30 * n)) for n in range(2)]
     texts = [{str(e["comment"]) for h in month.values() for e in h} for month in months]
     assert sorted(any("[migrated]" in text for text in found) for found in texts) == [False, True]
 
 
 def test_comments_and_older_entries_turn_up_later() -> None:
-    plain, odd = dict(histories(world(PLAIN))), dict(histories(world(Habits(commented=1, inserted=1))))
+    plain, odd = histories(PLAIN), histories(Habits(commented=1, inserted=1))
     comments = [e["comment"] or "" for h in odd.values() for e in h]
     assert any("(reviewed)" in comment for comment in comments)
     assert any("entered later" in comment for comment in comments)
@@ -137,14 +149,14 @@ def test_comments_and_older_entries_turn_up_later() -> None:
 
 
 def test_short_histories_keep_the_newest() -> None:
-    found = dict(histories(world(Habits(shortened=1, unordered=0))))
-    for control, history in histories(world(PLAIN)):
+    found = histories(Habits(shortened=1, unordered=0))
+    for control, history in histories(PLAIN).items():
         assert len(found[control]) <= 3
         assert found[control][-1]["state"] == history[-1]["state"]
 
 
 def test_states_of_no_known_list_are_never_in_force() -> None:
-    found = [h for _, h in histories(world(Habits(odd_states=1)))]
+    found = list(histories(Habits(odd_states=1)).values())
     states = {e["state"] for h in found for e in h}
     assert states >= {"Planned", None}
     assert {in_force(h)["state"] for h in found} <= {"Default", "Ignored", "ThirdParty", "Reviewed"} | {

@@ -17,6 +17,8 @@ WRITING = {"write_text", "write_bytes", "touch"}
 
 def plain_writes(code: str) -> Iterator[int]:
     """Lines that write to whatever lies under a name."""
+    if not any(word in code for word in (*WRITING, "open")):
+        return  # and need not be parsed
     for node in ast.walk(ast.parse(code)):
         if not isinstance(node, ast.Call):
             continue

@@ -142,7 +142,8 @@ class Loopback:
     # FarEnd
 
     def sink(self) -> SyslogSink:
-        return SyslogSink("siem", self.receiver, now=lambda: NOW, wait_s=1.0)
+        patience_s = 0.5 if self.manner == "silent" else 20.0
+        return SyslogSink("siem", self.receiver, now=lambda: NOW, wait_s=patience_s)
 
     def payload(self, event_id: str, text: str) -> Any:
         return cef(event_id, text)
@@ -151,7 +152,7 @@ class Loopback:
         return "x" * 100_000
 
     async def received(self, count: int) -> list[str]:
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 20
         while len(self.messages) < count and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         return [message.decode() for message in self.messages]
@@ -375,7 +376,7 @@ async def test_a_receiver_that_hangs_is_left_after_the_wait(start: Start) -> Non
             await sink.send([record(1, "x")])
         with pytest.raises(Unavailable):
             await sink.send([record(n, f"{n}".ljust(8000, "x")) for n in range(500)])
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9, "and not after the usual wait"
         await sink.close()
 
 
@@ -391,8 +392,8 @@ async def test_a_name_that_does_not_resolve_is_unavailable() -> None:
 
 async def test_a_cancelled_batch_does_not_disturb_the_next(start: Start) -> None:
     loopback = start()
-    loopback.manner = "silent"
     sink = loopback.sink()
+    loopback.manner = "silent"
     task = asyncio.create_task(sink.send([record(1, "first")]))
     await asyncio.sleep(0.1)
     task.cancel()
@@ -443,7 +444,10 @@ async def test_a_receiver_that_leaves_right_after_the_handshake_is_unavailable(s
     assert str(tls.cert_file) in error.hint
 
 
-async def test_listens_for_a_refusal_once_and_again_after_a_failure(start: Start, tls: Receiver) -> None:
+async def test_listens_for_a_refusal_once_and_again_after_a_failure(
+    start: Start, tls: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.net.stream._LISTEN_S", 0.8)  # longer than any send of a loaded machine
     loopback = start(tls)
     sink = loopback.sink()
 
@@ -452,13 +456,13 @@ async def test_listens_for_a_refusal_once_and_again_after_a_failure(start: Start
         await sink.send([record(number, "x")])
         return time.monotonic() - began
 
-    assert await seconds(0) >= 0.25
-    assert min([await seconds(n) for n in range(1, 6)]) < 0.2
+    assert await seconds(0) >= 0.8
+    assert min([await seconds(n) for n in range(1, 6)]) < 0.8
     loopback.manner = "cut"
     with pytest.raises(Unavailable):
         await sink.send([record(6, "x")])
     loopback.manner = "take"
-    assert await seconds(7) >= 0.25
+    assert await seconds(7) >= 0.8
     await sink.close()
 
 

@@ -122,7 +122,7 @@ class Loopback:
 
     def sink(self) -> SyslogSink:
         receiver = Receiver(host="127.0.0.1", port=self.port, transport="relp", hostname="host1")
-        return SyslogSink("siem", receiver, now=lambda: NOW, wait_s=1.0)
+        return SyslogSink("siem", receiver, now=lambda: NOW, wait_s=0.5 if self.manner == "silent" else 20.0)
 
     def payload(self, event_id: str, text: str) -> Any:
         return cef(event_id, text)
@@ -131,7 +131,7 @@ class Loopback:
         return "x" * 100_000
 
     async def received(self, count: int) -> list[str]:
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 20
         while len(self.messages) < count and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         return [message.decode() for message in self.messages]

@@ -63,7 +63,8 @@ class Daemon:
             return answer.status, await answer.text()
 
     async def until(self, true: Callable[[], bool], what: str) -> None:
-        for _ in range(600):
+        end = asyncio.get_running_loop().time() + 90
+        while asyncio.get_running_loop().time() < end:
             if true():
                 return
             assert self.process.returncode is None, "\n".join(self.log)

@@ -9,6 +9,7 @@ from attrs import Factory, define, evolve
 
 from connector.deliver.batch import Filter
 from connector.deliver.delivery import Delivery, DurableStore, Outcome
+from connector.errors import SecureScoreError, kept
 from connector.model import Receipt, Record, accept_all
 from connector.ports import Clock
 from tests.golden import samples
@@ -31,7 +32,10 @@ class FakeSink:
 
     async def send(self, records: Sequence[Record]) -> Receipt:
         self.offered.append([r.event_id for r in records])
-        receipt = self.behave(records)
+        try:
+            receipt = self.behave(records)
+        except SecureScoreError as error:
+            raise kept(error) from None  # a test may raise the same one again and again, and it would grow each time
         self.got += [r.event_id for r in records if r.event_id in receipt.accepted]
         return receipt
 

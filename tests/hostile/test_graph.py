@@ -19,7 +19,7 @@ from tests.fake_graph import TENANT, canned, day_document, serve
 from tests.fakes.hostile import WAYS, Hostile, hostile, says
 
 TOKEN = "c0ffee00-1111-2222-3333-444444444444"
-LONGEST_S = 30.0
+LONGEST_S = 50.0
 KNOWN = Known("2030-01-09", had_days=True, had_profiles=True)
 
 

@@ -18,7 +18,7 @@ from tests.fakes.hostile import STREAMS, WAYS, Hostile, Way, hostile
 
 SECRET = "c0ffee00-1111-2222-3333-444444444444"
 TIMEOUT_S = 1.0
-LONGEST_S = 25.0
+LONGEST_S = 50.0
 NETWORK = NetworkConfig(timeout_s=TIMEOUT_S)
 RECORDS: Mapping[str, Any] = {
     "splunk_hec": {"event": {"a": 1}},

@@ -198,7 +198,7 @@ async def test_a_sink_that_hangs_delays_no_other(tmp_path: Path) -> None:
             asyncio.create_task(run(delivery(store, s, Real()), stop, wake, StateWatch(Real())))
             for s in (hanging, well)
         ]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(well.got) < 50:
                 await asyncio.sleep(0.01)
         stop.set()
@@ -228,7 +228,7 @@ async def test_a_graceful_stop_while_every_sink_is_down_keeps_everything(tmp_pat
             await app.poll_once()
             stop = asyncio.Event()
             stop.set()
-            await asyncio.wait_for(app.run(stop), 10)
+            await asyncio.wait_for(app.run(stop), 60)
         async with app_with(config, sim.clock, **paths) as app:
             assert {d.state for d in await app.deliver_once(1)} == {"denied"}
             (tmp_path / "missing").mkdir()
@@ -296,7 +296,9 @@ async def test_at_the_disk_bound_polling_pauses_delivery_goes_on_and_nothing_is_
             assert written(well) == written(dead) == [e.id for e in committed]
 
 
-async def test_the_daemon_pauses_and_resumes_polling_by_itself(tmp_path: Path) -> None:
+async def test_the_daemon_pauses_and_resumes_polling_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("STOP_S", "STOP_POLLS_S"):  # an hour a second: the usual ones would be milliseconds
+        monkeypatch.setattr(f"connector.loops.{limit}", 36_000.0)
     well, dead = tmp_path / "well.jsonl", tmp_path / "missing" / "dead.jsonl"
 
     async with (
@@ -305,7 +307,7 @@ async def test_the_daemon_pauses_and_resumes_polling_by_itself(tmp_path: Path) -
     ):
         stop, seen = asyncio.Event(), list[PollOutcome]()
         task = asyncio.create_task(app.run(stop, seen.append))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while not seen:
                 await asyncio.sleep(0.01)
             for max_bytes, full in ((100_000, True), (10_000_000, False), (100_000, True), (10_000_000, False)):
@@ -313,7 +315,7 @@ async def test_the_daemon_pauses_and_resumes_polling_by_itself(tmp_path: Path) -
                 while (seen[-1].reason == "outbox_full") is not full:
                     await asyncio.sleep(0.01)
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
         told = [e for e in await app.store.history(Query()) if e.subject == "outbox"]
         assert {e.data["reason"] for e in told} == {"outbox_full"}
         assert {e.data["sink"] for e in told} == {"dead"}

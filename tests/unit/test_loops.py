@@ -71,7 +71,7 @@ async def test_once_offers_to_all_sinks_side_by_side() -> None:
 
     class Slow(FakeSink):
         async def send(self, records: Sequence[Record]) -> Receipt:
-            await asyncio.wait_for(taken.wait(), 10)
+            await asyncio.wait_for(taken.wait(), 30)
             return accept_all(records)
 
     class Quick(FakeSink):
@@ -101,7 +101,7 @@ class Polls:
     async def poll(self, tenant: TenantConfig) -> PollOutcome:
         at = int(tenant.name)
         await add(self.store, events(range(2 * at, 2 * at + 2)))
-        await asyncio.wait_for(self.delivered.wait(), 10)
+        await asyncio.wait_for(self.delivered.wait(), 30)
         return PollOutcome(tenant.name, "ok", events=2)
 
 

@@ -29,7 +29,6 @@ from tests.fakes.folder import quick_folder
 from tests.fakes.sink import FakeSink, delivery
 
 SPEED = 200.0
-FULL = StoreError("no space left", "free some")
 NAMES = ("contoso", "fabrikam", "litware")
 
 
@@ -52,45 +51,52 @@ class FastClock:
         await asyncio.sleep(seconds / SPEED)
 
 
+def full() -> StoreError:
+    return StoreError("no space left", "free some")
+
+
 class Disk:
-    """A store on a disk that can be full, unreadable, or not ours."""
+    """A store on a disk that can be full, unreadable, or not ours: what makes the error that it then raises."""
 
     def __init__(self, inner: SqliteStore) -> None:
         self.inner = inner
-        self.writing: StoreError | None = None
-        self.reading: StoreError | None = None
+        self.writing: Callable[[], StoreError] | None = None
+        self.reading: Callable[[], StoreError] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
+    def _take(self) -> None:
+        if self.writing:
+            raise self.writing()
+        self._give()
+
+    def _give(self) -> None:
+        if self.reading:
+            raise self.reading()
+
     async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
-        if self.writing or self.reading:
-            raise self.writing or self.reading or FULL
+        self._take()
         return await self.inner.commit(tenant_id, state, events)
 
     async def settle(self, sink: str, settlement: Settlement) -> None:
-        if self.writing or self.reading:
-            raise self.writing or self.reading or FULL
+        self._take()
         await self.inner.settle(sink, settlement)
 
     async def due(self, *words: Any, **named: Any) -> list[Pending]:
-        if self.reading:
-            raise self.reading
+        self._give()
         return await self.inner.due(*words, **named)
 
     async def stats(self) -> Stats:
-        if self.reading:
-            raise self.reading
+        self._give()
         return await self.inner.stats()
 
     async def load(self, tenant_id: str) -> State | None:
-        if self.reading:
-            raise self.reading
+        self._give()
         return await self.inner.load(tenant_id)
 
     async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
-        if self.reading:
-            raise self.reading
+        self._give()
         return await self.inner.heads(tenant_ids)
 
 
@@ -143,7 +149,7 @@ class Home:
         self.running = asyncio.ensure_future(self.app.run(self.stop, self.outcomes.append))
 
     async def until(self, true: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not true():
                 assert not self.running.done(), self.running
                 await asyncio.sleep(0.005)
@@ -185,7 +191,7 @@ async def test_sinks_take_what_polls_commit_while_it_stops(caplog: pytest.LogCap
         made.polls.other["contoso"] = slow
         await under_way.wait()
         made.stop.set()
-        await asyncio.wait_for(made.running, 20)
+        await asyncio.wait_for(made.running, 60)
         assert len(set(made.sink.got)) >= 301
         assert await made.backlog() == 0
         assert "cut" not in caplog.text
@@ -205,7 +211,7 @@ async def test_a_poll_that_does_not_end_is_cut_and_the_sinks_have_the_rest_of_th
         await made.until(lambda: made.read() == set(NAMES))
         began_s = asyncio.get_running_loop().time()
         made.stop.set()
-        await asyncio.wait_for(made.running, 20)
+        await asyncio.wait_for(made.running, 60)
         assert (asyncio.get_running_loop().time() - began_s) * SPEED >= STOP_POLLS_S
         assert STOP_POLLS_S < STOP_S
         assert event(4711).id in made.sink.got
@@ -220,7 +226,7 @@ async def test_a_full_disk_pauses_polling_lets_deliveries_go_on_is_told_and_heal
         await made.until(lambda: made.read() == set(NAMES))
         await made.until(lambda: len(made.sink.got) >= 3)
         await add(made.disk.inner, events(range(1000, 1250)))
-        made.disk.writing = FULL
+        made.disk.writing = full
         await made.until(lambda: len(made.sink.got) >= 253)
         await made.until(lambda: any(o.reason == "state_unavailable" for o in made.outcomes))
         facts = await made.app.facts()
@@ -239,7 +245,7 @@ async def test_a_full_disk_pauses_polling_lets_deliveries_go_on_is_told_and_heal
         await made.until(lambda: made.sink.got)
         assert {e.data["reason"] for e in told} <= {"state_new", "state_unavailable"}
         made.stop.set()
-        await asyncio.wait_for(made.running, 20)
+        await asyncio.wait_for(made.running, 60)
         assert await made.backlog() == 0
         assert len(made.sink.got) == len(set(made.sink.got)), "nothing went out twice"
         told = await made.disk.history(Query(tenant_id=CONNECTOR, types=("connector.problem",)))
@@ -249,24 +255,24 @@ async def test_a_full_disk_pauses_polling_lets_deliveries_go_on_is_told_and_heal
 async def test_a_state_that_is_not_ours_ends_both_loops() -> None:
     async with home() as made:
         await made.until(lambda: made.read() == set(NAMES))
-        made.disk.writing = StateRefused("a newer version's")
+        made.disk.writing = lambda: StateRefused("a newer version's")
         with pytest.raises(StateRefused):
-            await asyncio.wait_for(made.running, 20)
+            await asyncio.wait_for(made.running, 60)
 
 
 async def test_a_state_that_cannot_even_be_read_is_given_back_to_be_opened_anew() -> None:
     async with home() as made:
         await made.until(lambda: made.read() == set(NAMES))
         began = made.app.clock.now()
-        made.disk.reading = StoreError("the disk reports an error")
+        made.disk.reading = lambda: StoreError("the disk reports an error")
         with pytest.raises(StoreError, match="the disk reports an error"):
-            await asyncio.wait_for(made.running, 20)
+            await asyncio.wait_for(made.running, 60)
         assert (made.app.clock.now() - began).total_seconds() >= REOPEN_S
 
 
 async def test_a_state_that_fails_from_the_start_is_waited_for_before_anything_is_observed() -> None:
     async with home() as made:
-        made.disk.writing = FULL
+        made.disk.writing = full
         await made.until(made.app.watch.words)
         await asyncio.sleep(30 / SPEED)
         assert made.polls.asked == []
@@ -287,7 +293,7 @@ async def test_once_lets_the_others_finish_when_the_state_fails_one_loop() -> No
         await add(made.disk.inner, events(range(1000, 1050)))
         failing, other = made.app.deliveries["siem"], FakeSink("other")
         broken: Any = Disk(made.disk.inner)
-        broken.reading = FULL
+        broken.reading = full
         failing.store = broken
         made.app.deliveries = {"siem": failing, "other": delivery(made.disk.inner, other, JumpClock())}
         siem, well = await made.app.deliver_once()
@@ -304,7 +310,7 @@ async def test_once_says_of_each_tenant_that_the_state_took_nothing_and_reads_no
         made.app.watch.clock = JumpClock()  # which stands: nobody's wait is over before the next one asks
 
         async def fills() -> None:
-            made.disk.writing = FULL
+            made.disk.writing = full
 
         made.polls.other = dict.fromkeys(NAMES, fills)
         made.app.concurrency = 1

@@ -506,7 +506,7 @@ async def test_a_second_outage_right_after_the_first_replays_again(
 
 
 async def run(loop: Delivery, stop: asyncio.Event, wake: asyncio.Event) -> None:
-    await asyncio.wait_for(deliver(loop, stop, wake, StateWatch(loop.clock)), 20)
+    await asyncio.wait_for(deliver(loop, stop, wake, StateWatch(loop.clock)), 60)
 
 
 async def test_a_commit_wakes_an_idle_sink_at_once(store: SqliteStore, sink: FakeSink, loop: Delivery) -> None:
@@ -521,7 +521,7 @@ async def test_a_commit_wakes_an_idle_sink_at_once(store: SqliteStore, sink: Fak
     for number in range(3):
         await add(store, [event(number)])
         wake.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(sink.got) <= number:
                 await asyncio.sleep(0.01)
     stop.set()
@@ -551,7 +551,7 @@ async def test_a_commit_while_a_sink_looks_is_not_slept_through(
             await asyncio.Event().wait()
 
     task = asyncio.create_task(run(delivery(Late(), sink, Idle()), stop, wake))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not sink.got:
             await asyncio.sleep(0.01)
     stop.set()
@@ -592,7 +592,7 @@ async def test_stop_ends_a_long_back_off(store: SqliteStore, sink: FakeSink, loo
     while not sink.offered:
         await asyncio.sleep(0.01)
     stop.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
 
 
 async def test_a_bug_of_the_loop_itself_stops_this_sink_for_a_while_only(

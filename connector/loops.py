@@ -460,7 +460,7 @@ class App:
         try:
             found = scores.newest(await self.store.history(query))
             if found is not None and self.config.health.control_gauges:
-                newest = memory.decode(await self.store.load(tenant.key), found.day).newest
+                newest = memory.shown(await self.store.load(tenant.key, memory.stands)).newest
                 found = evolve(found, controls={} if newest is None else scores.controls_of(newest.day))
             if found is not None and unit is not None:
                 rows = unit_rows(memory.readable_head((await self.store.heads([tenant.key]))[tenant.key]))

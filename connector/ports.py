@@ -3,7 +3,7 @@
 No implementation and no shared behaviour may live here: a new source, sink or store is one file that fits its protocol.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -89,9 +89,9 @@ class State:
     its commits.
 
     A part never changes in place; a commit carries all parts, and a store may write only those that differ. Of a state
-    that is not `whole` (`Store.heads`) it carries some, and leaves the others as they are. What the store holds at this
-    generation, as far as it said so, is `stored`: a part that is the same object there is there. `lost` are the parts
-    that it cannot give any more ("" = all of them), and why; of those that were asked for.
+    that is not `whole`, of which some parts were asked for, it carries some, and leaves the others as they are. What
+    the store holds at this generation, as far as it said so, is `stored`: a part that is the same object there is
+    there. `lost` are the parts that it cannot give any more ("" = all of them), and why; of those that were asked for.
     """
 
     generation: int = 0
@@ -99,6 +99,10 @@ class State:
     stored: Mapping[str, bytes] = field(factory=dict, eq=False, repr=False)
     lost: Mapping[str, str] = field(factory=dict, eq=False)
     whole: bool = True
+
+
+Wanted = Callable[[str], bool]
+"""Which parts of a state are asked for, by their names."""
 
 
 @frozen
@@ -237,7 +241,11 @@ class Store(Protocol):
     that of Graph's is the tenant's GUID. The events of an entry of several units are kept together, in commit order.
     """
 
-    async def load(self, tenant_id: str) -> State | None: ...
+    async def load(self, tenant_id: str, wanted: Wanted | None = None) -> State | None:
+        """The state. With `wanted` only those parts that it says yes to; the others are not even read, and the state is
+        not `whole`.
+        """
+        ...
 
     async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
         """What `load` says of each of these, with the part HEAD only; the other parts are not even read."""

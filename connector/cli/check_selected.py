@@ -31,7 +31,7 @@ def controls_of(tenant: TenantConfig, state: State | None) -> set[str]:
     names: set[str] = set()
     own, others = units.split(state)
     for view in others.values() if units.whole(tenant) else (own,):
-        seen = memory.decode(view)
+        seen = memory.shown(view)
         names.update(seen.profiles or (), seen.newest.day.controls if seen.newest else ())
     return names
 
@@ -97,7 +97,9 @@ class _Controls:
     async def of(self, tenant: TenantConfig) -> set[str]:
         if tenant.name not in self.read:
             try:
-                self.read[tenant.name] = controls_of(tenant, await self.store.load(tenant.key))
+                self.read[tenant.name] = controls_of(
+                    tenant, await self.store.load(tenant.key, units.of_all(memory.stands))
+                )
             except SecureScoreError:  # the memory of this tenant: its own finding says it
                 self.read[tenant.name] = set()
         return self.read[tenant.name]

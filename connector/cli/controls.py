@@ -287,7 +287,7 @@ async def _stored(config: Config, tenant: TenantConfig, unit: Sequence[str]) -> 
 async def _known(whole: DurableStore, tenant: TenantConfig, unit: Sequence[str]) -> Seen:
     """The same, of a store that is open. Raises NothingKnown, TenantDamaged."""
     store, _ = await view_of(whole, tenant, unit)
-    seen = memory.decode(await store.load(tenant.key), since="9999")
+    seen = memory.shown(await store.load(tenant.key, memory.stands))
     if seen.profiles is None:
         raise NothingKnown(
             f"nothing is known of the controls of {tenant.name} yet",

@@ -129,7 +129,7 @@ async def _of_tenant(config: Config, tenant: TenantConfig, store: DurableStore, 
     except (Unavailable, PartialRead):
         day = None
     if day is None:
-        seen = memory.decode(await store.load(tenant.key), since="9999")
+        seen = memory.shown(await store.load(tenant.key, memory.stands))
         day = seen.newest.day if seen.newest else None
     if day is None:
         return Looked(tenant, error="it has no score yet, by which its controls could be judged")

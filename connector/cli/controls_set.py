@@ -53,7 +53,7 @@ async def set_states(
     config: Config, tenant: TenantConfig, changes: Sequence[tuple[int | None, Wanted]], args: argparse.Namespace
 ) -> int:
     async with store_beside(config) as store, graph_of(config, tenant, write=True) as (source, transports):
-        seen = memory.decode(await store.load(tenant.key), since="9999")
+        seen = memory.shown(await store.load(tenant.key, memory.stands))
         day = seen.newest.day if seen.newest else None
         scored = day.controls if day else {}
         plans = list(zip((line for line, _ in changes), await _plans(source, changes, day), strict=True))

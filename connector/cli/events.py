@@ -174,8 +174,8 @@ async def _respelled(store: DurableStore, queries: Sequence[Query], control: str
 async def _controls(store: DurableStore, key: str) -> list[str]:
     """The controls that a tenant's state knows, of all its units; none of a tenant whose state cannot be read."""
     try:
-        own, parts = units.split(await store.load(key))
-        seen = [memory.decode(state, since="9999") for state in (own, *parts.values())]
+        own, parts = units.split(await store.load(key, units.of_all(memory.stands)))
+        seen = [memory.shown(state) for state in (own, *parts.values())]
     except TenantDamaged:
         return []
     return [name for one in seen for name in (*(one.profiles or {}), *(one.newest.day.controls if one.newest else {}))]

@@ -56,10 +56,10 @@ async def _explain(
 ) -> int:
     entry = units.whole(tenant)
     async with store_beside(config) as store:
-        state = await store.load(tenant.key)
+        state = await store.load(tenant.key, units.of_all(memory.stood))
         rows = units.roster(memory.head(state))
         key = one_unit(rows, unit) or (entry.key if entry else None)
-        known = memory.decode(state if key is None else units.of_unit(state, key, entry))
+        known = memory.shown(state if key is None else units.of_unit(state, key, entry))
         name = tenant.name if key is None or key not in rows else f"{tenant.name}: {called(rows[key])}"
         path = pick(known, start, end, name)
         since = path[0].day.day

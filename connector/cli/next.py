@@ -144,7 +144,7 @@ async def _advised(
     all_days: bool,
 ) -> list[Advised]:
     try:
-        state = await store.load(tenant.key)
+        state = await store.load(tenant.key, of_units.of_all(memory.stood if all_days else memory.stands))
         views: list[tuple[Mapping[str, Any] | None, State | None]] = []
         if tenant.source not in OF_UNITS:
             views += [(None, state)] if wanted is None else []
@@ -168,7 +168,7 @@ def _one(
     *,
     all_days: bool,
 ) -> Advised | None:
-    known = memory.decode(state)
+    known = memory.shown(state)
     if known.newest is None:
         return None
     earlier = known.before(known.newest.day.day) if all_days else ()

@@ -7,7 +7,7 @@ writes the files, tenant by tenant, so that thousands of them need no more memor
 import argparse
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -275,19 +275,19 @@ async def period_of(
     if first is None:
         first = build.days_before(last, build.DEFAULT_DAYS - 1)
         if len(tenants) <= MAX_DETAILED:
-            known = [day for t in tenants for day in await _days(store, t) if day <= last]
-            first = max(first, min(known, default=first))
+            begun = [one for t in tenants if (one := await _first_day(store, t)) is not None and one <= last]
+            first = max(first, min(begun, default=first))
     if first > last:
         raise ConfigError([f"--from {first} is after {last}"], "the period ends at --to, or today")
     return build.period(first, last)
 
 
-async def _days(store: DurableStore, tenant: TenantConfig) -> Collection[str]:
-    """The known days of a tenant; none of one whose state cannot be read, which its own line says."""
+async def _first_day(store: DurableStore, tenant: TenantConfig) -> str | None:
+    """The first known day of a tenant; none of one whose state cannot be read, which its own line says."""
     try:
-        return memory.decode(await store.load(tenant.key)).versions()
+        return memory.shown(await store.load(tenant.key, memory.stood)).first_day()
     except TenantDamaged:
-        return ()
+        return None
 
 
 # ---------------------------------------------------------------------------------------------------------------- file

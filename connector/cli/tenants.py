@@ -217,7 +217,9 @@ async def export_and_forget(store: DurableStore, tenant_id: str, export: Path) -
     """
     exported: set[str] = set()
     for n in range(FORGET_TRIES):
-        state = await store.load(tenant_id)  # before the events: what is committed in between is seen by the deletion
+        state = (await store.heads([tenant_id]))[
+            tenant_id
+        ]  # before the events: what is committed in between is seen by the deletion
         events = [e for e in await store.history(Query(tenant_id=tenant_id)) if e.id not in exported]
         _export(export, events, more=n > 0)
         exported.update(event.id for event in events)

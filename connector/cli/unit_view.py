@@ -13,7 +13,7 @@ from connector.config.values import TenantConfig
 from connector.deliver.delivery import DurableStore
 from connector.model import WHOLE, Event
 from connector.observe import memory, units
-from connector.ports import Query, State
+from connector.ports import Query, State, Wanted
 
 
 @frozen
@@ -22,9 +22,11 @@ class _OfUnit:
     tenant: TenantConfig
     key: str
 
-    async def load(self, tenant_id: str) -> State | None:
-        state = await self.inner.load(tenant_id)
-        return state if tenant_id != self.tenant.key else units.of_unit(state, self.key, units.whole(self.tenant))
+    async def load(self, tenant_id: str, wanted: Wanted | None = None) -> State | None:
+        if tenant_id != self.tenant.key:
+            return await self.inner.load(tenant_id, wanted)
+        state = await self.inner.load(tenant_id, wanted and units.of_all(wanted))
+        return units.of_unit(state, self.key, units.whole(self.tenant))
 
     async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
         return {tenant_id: await self.load(tenant_id) for tenant_id in tenant_ids}

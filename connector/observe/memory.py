@@ -24,6 +24,8 @@ from connector.observe.months import Days, control_row, damaged, dumps, loads, v
 from connector.ports import HEAD, State
 
 FORMAT = 1
+STANDS = frozenset({HEAD, "newest", "catalogue"})
+"""The parts that say how a tenant stands."""
 OF_OTHERS = "u/"
 """What the parts of the further units of an entry begin with: each is decoded by itself (units.py)."""
 
@@ -113,6 +115,10 @@ class Memory:
             known[self.newest.day.day] = self.newest
         return dict(sorted(known.items()))
 
+    def first_day(self) -> str | None:
+        """The earliest known day."""
+        return next(iter(Days.of(self.days)), None if self.newest is None else self.newest.day.day)
+
     def before(self, day: str) -> Iterator[Version]:
         """The closed days before a day, latest first; stored months are decoded as far as somebody asks."""
         return Days.of(self.days).before(day)
@@ -155,9 +161,30 @@ def with_head(state: State, values: Mapping[str, Any]) -> State:
     return evolve(state, parts={**state.parts, HEAD: body})
 
 
+def stands(part: str) -> bool:
+    """Whether a part says how a tenant stands: its newest day, its catalogue."""
+    return part in STANDS
+
+
+def stood(part: str) -> bool:
+    """Whether a part says how a tenant stands, or how it stood on a closed day."""
+    return part in STANDS or part.startswith("days/")
+
+
 def decode(state: State | None, since: str = "") -> Memory:
     """The memory of a tenant; without the closed days of months before `since` (a day). Raises TenantDamaged."""
     assert state is None or state.whole
+    return _decoded(state, since, to_fold=True)
+
+
+def shown(state: State | None, since: str = "") -> Memory:
+    """The same for those that only show it, of a state with the parts that they asked for (`stands`, `stood`): without
+    what the next poll compares with. Such a memory is never encoded.
+    """
+    return _decoded(state, since, to_fold=False)
+
+
+def _decoded(state: State | None, since: str, *, to_fold: bool) -> Memory:
     lost = {} if state is None else state.lost
     for part, why in lost.items():
         if not part.startswith(OF_OTHERS) and (not part.startswith("days/") or part[5:] >= since[:7]):
@@ -165,7 +192,7 @@ def decode(state: State | None, since: str = "") -> Memory:
     if state is None or not state.parts:
         return Memory()
     try:
-        return _memory(head(state), state.parts, since)
+        return _memory(head(state), state.parts, since, to_fold=to_fold)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise damaged("of a tenant", error) from error
 
@@ -188,9 +215,9 @@ def refused(top: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> Memory:
+def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str, *, to_fold: bool) -> Memory:
     newest = loads(parts["newest"], "newest") if "newest" in parts else {}
-    past = loads(parts["past"], "past") if "past" in parts else {}
+    past = loads(parts["past"], "past") if to_fold and "past" in parts else {}
     bodies = {name[5:]: body for name, body in parts.items() if name.startswith("days/") and name[5:] >= since[:7]}
     services = [tuple(one) for one in newest.get("services", [])]
     # Versions before kept no services with a reference: none says nothing.
@@ -202,7 +229,10 @@ def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> M
         else None,
         observed=newest.get("observed", ""),
         days=Days.stored(bodies),
-        baselines={row[0]: Baseline(Control(*row), *reported[number]) for row, number in newest.get("baselines", [])},
+        baselines={
+            row[0]: Baseline(Control(*row), *reported[number])
+            for row, number in (newest.get("baselines", []) if to_fold else [])
+        },
         profiles=_catalogue(parts["catalogue"]) if "catalogue" in parts else None,
         catalogue_partial=bool(top.get("catalogue_partial")),
         language=top.get("language", ""),
@@ -226,6 +256,7 @@ def _memory(top: Mapping[str, Any], parts: Mapping[str, bytes], since: str) -> M
 def encode(state: State | None, old: Memory, new: Memory, head_values: Mapping[str, Any]) -> State:
     """The state that remembers `new`; parts whose content equals that of `old` keep their bytes."""
     base = state or State()
+    assert base.whole
     parts = dict(base.parts)
     if new.profiles is not old.profiles and new.profiles is not None:
         parts["catalogue"] = dumps([_profile_data(p) for p in new.profiles.values()])

@@ -17,7 +17,7 @@ from connector.config.values import TenantConfig
 from connector.model import WHOLE, Unit
 from connector.observe import aggregate, memory
 from connector.observe.events import Origin
-from connector.ports import State
+from connector.ports import State, Wanted
 
 PREFIX = memory.OF_OTHERS
 ROSTER = "units"
@@ -83,6 +83,11 @@ def of_unit(state: State | None, key: str, entry: Unit | None = None) -> State:
     """The state of one unit; that of the entry itself where `entry`, the unit that stands for it, has this key."""
     own, units = split(state)
     return own if entry is not None and key == entry.key else units.get(step(key), State())
+
+
+def of_all(wanted: Wanted) -> Wanted:
+    """The parts that are wanted, of every unit of an entry."""
+    return lambda part: wanted(_whose(part)[1])
 
 
 def parts_of(key: str, before: State, after: State) -> dict[str, bytes | None]:

@@ -32,25 +32,25 @@ async def whole(config: Config, store: Store, tenant: TenantConfig, when: Period
 
 async def _cloud(store: Store, entry: TenantConfig, when: Period) -> CloudMaterial:
     """What is remembered of an entry of several units, and of each of them."""
-    state = await store.load(entry.key)
+    state = await store.load(entry.key, units.of_all(memory.stood))
     head, stands = memory.head(state), units.whole(entry)
     assert stands is not None
     own, apart = units.split(state)
     found = [
-        (estate.of_row(row), memory.decode(apart[units.step(key)], when.start))
+        (estate.of_row(row), memory.shown(apart[units.step(key)], when.start))
         for key, row in units.roster(head).items()
         if units.step(key) in apart
     ]
     no_data = int((head.get("no_data") or {}).get("count", 0))
-    return CloudMaterial(entry.name, entry.source, stands, memory.decode(own, when.start), tuple(found), no_data)
+    return CloudMaterial(entry.name, entry.source, stands, memory.shown(own, when.start), tuple(found), no_data)
 
 
 async def material(
     config: Config, store: Store, tenant: TenantConfig, when: Period, archive: Evidence | None = None
 ) -> Material:
     """What is stored of a tenant; the archived responses only when an archive is given."""
-    state = await store.load(tenant.key)
-    known = memory.decode(state)
+    state = await store.load(tenant.key, memory.stood)
+    known = memory.shown(state)
     stands = units.whole(tenant)
     of_unit = () if stands is None else (stands.key,)
     events = await store.history(Query(tenant_id=tenant.key, types=build.EVENT_TYPES, units=of_unit, since=when.start))

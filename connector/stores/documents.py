@@ -38,6 +38,7 @@ from connector.ports import (
     State,
     Stats,
     Survey,
+    Wanted,
 )
 from connector.stores import settling
 from connector.stores.cursors import (
@@ -132,11 +133,11 @@ class DocumentsStore:
 
     # ------------------------------------------------------------------------------------------- state and events
 
-    async def load(self, tenant_id: str) -> State | None:
+    async def load(self, tenant_id: str, wanted: Wanted | None = None) -> State | None:
         """The state. Where documents of it are damaged or gone it comes back without their parts (`State.lost`)."""
 
         async def look() -> State | None:
-            return await self._reader.state(tenant_id)
+            return await self._reader.state(tenant_id, wanted)
 
         return await steady(look)
 
@@ -145,7 +146,7 @@ class DocumentsStore:
 
         async def look() -> Mapping[str, State | None]:
             seen = await self._survey.heads(tenant_ids) if len(tenant_ids) > 1 else {}
-            return {t: seen[t] if t in seen else await self._reader.state(t, only=HEAD) for t in tenant_ids}
+            return {t: seen[t] if t in seen else await self._reader.state(t, _is_head) for t in tenant_ids}
 
         return await steady(look)
 
@@ -500,6 +501,10 @@ class DocumentsStore:
         for sink in view.sinks.values():
             await self._writer.alter_cursor(sink.name, key, pruned)
         return sum(h.count for h in old)
+
+
+def _is_head(part: str) -> bool:
+    return part == HEAD
 
 
 def _among(numbers: Collection[int], held: Held) -> bool:

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from attrs import evolve
 
 from connector.model import Event
-from connector.ports import HEAD, Parked, Pending, Query, State
+from connector.ports import HEAD, Parked, Pending, Query, State, Wanted
 from connector.stores import listing, settling
 from connector.stores.cursors import (
     INDEX_BITS,
@@ -136,23 +136,23 @@ class DocumentsReader:
         sound = [h for h in held if name_of(tenant.key, h.n) not in self._logs.damaged]
         return evolve(tenant, root=root, held=sound, lost=[h for h in held if h not in sound])
 
-    async def state(self, tenant_id: str, only: str | None = None) -> State | None:
-        """The state of a tenant, or one part `only` of it."""
+    async def state(self, tenant_id: str, wanted: Wanted | None = None) -> State | None:
+        """The state of a tenant, or the parts of it that are wanted."""
         tenant = await self.tenant(tenant_id)
         if tenant is None:
             return None
         if tenant.root is None:
-            return State(0, lost={"": "its documents are damaged or gone"}, whole=only is None)
+            return State(0, lost={"": "its documents are damaged or gone"}, whole=wanted is None)
         if not tenant.generation:
             return None
-        parts, lost = await self.parts(tenant, only)
-        return State(tenant.generation, parts, lost=lost, whole=only is None)
+        parts, lost = await self.parts(tenant, wanted)
+        return State(tenant.generation, parts, lost=lost, whole=wanted is None)
 
-    async def parts(self, tenant: Tenant, only: str | None = None) -> tuple[dict[str, bytes], dict[str, str]]:
-        """The parts of the state, or one of them; and those that cannot be had, with the reason."""
+    async def parts(self, tenant: Tenant, wanted: Wanted | None = None) -> tuple[dict[str, bytes], dict[str, str]]:
+        """The parts of the state, or those that are wanted; and those that cannot be had, with the reason."""
         assert tenant.root is not None
         where: Mapping[str, tuple[int, str]] = {
-            part: place for part, place in tenant.root.header["parts"].items() if only in (None, part)
+            part: place for part, place in tenant.root.header["parts"].items() if wanted is None or wanted(part)
         }
         held: dict[int, Mapping[str, bytes]] = {}
         damaged: dict[int, str] = {}

@@ -31,6 +31,7 @@ from connector.ports import (
     Start,
     State,
     Stats,
+    Wanted,
 )
 from connector.stores import chunks, sqlite_events, sqlite_flaws, sqlite_sinks
 from connector.stores.flaws import current
@@ -125,8 +126,8 @@ class SqliteStore:
 
     # ------------------------------------------------------------------------------------------------------- Store
 
-    async def load(self, tenant_id: str) -> State | None:
-        return await self._run(sqlite_events.load, tenant_id)
+    async def load(self, tenant_id: str, wanted: Wanted | None = None) -> State | None:
+        return await self._run(sqlite_events.load, tenant_id, wanted)
 
     async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
         return await self._run(sqlite_events.heads, tuple(tenant_ids))

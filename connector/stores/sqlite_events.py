@@ -18,7 +18,7 @@ from attrs import frozen
 from connector.errors import Conflict
 from connector.formats import cloudevents
 from connector.model import Event
-from connector.ports import HEAD, Query, State
+from connector.ports import HEAD, Query, State, Wanted
 from connector.stores import chunks
 from connector.stores.chunks import UNREADABLE, Row
 from connector.stores.cursors import meant
@@ -27,14 +27,27 @@ from connector.stores.sqlite_file import transaction
 from connector.stores.sqlite_layout import bind, unbind
 
 
-def load(connection: sqlite3.Connection, tenant_id: str) -> State | None:
+def load(connection: sqlite3.Connection, tenant_id: str, wanted: Wanted | None = None) -> State | None:
+    tenant = bind(tenant_id)
     with transaction(connection, "DEFERRED"):
-        found = connection.execute("SELECT generation FROM tenant WHERE tenant = ?", (bind(tenant_id),)).fetchone()
+        found = connection.execute("SELECT generation FROM tenant WHERE tenant = ?", (tenant,)).fetchone()
         if found is None:
             return None
-        rows = connection.execute("SELECT part, body FROM state WHERE tenant = ?", (bind(tenant_id),))
-        parts = {unbind(part): body for part, body in rows}
-        return State(found[0], parts, parts)
+        parts = _parts(connection, tenant, wanted)
+        return State(found[0], parts, parts, whole=wanted is None)
+
+
+def _parts(connection: sqlite3.Connection, tenant: str | bytes, wanted: Wanted | None) -> dict[str, bytes]:
+    if wanted is None:
+        rows = connection.execute("SELECT part, body FROM state WHERE tenant = ?", (tenant,)).fetchall()
+    else:
+        names = connection.execute("SELECT part, rowid FROM state WHERE tenant = ?", (tenant,)).fetchall()
+        rows = [
+            connection.execute("SELECT part, body FROM state WHERE rowid = ?", (row,)).fetchone()
+            for part, row in names
+            if wanted(unbind(part))
+        ]
+    return {unbind(part): body for part, body in rows}
 
 
 def heads(connection: sqlite3.Connection, tenant_ids: Iterable[str]) -> dict[str, State | None]:

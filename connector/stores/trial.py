@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 
 from connector.errors import Conflict
 from connector.model import Event
-from connector.ports import Clock, Flaw, State, Store
+from connector.ports import Clock, Flaw, State, Store, Wanted
 from connector.stores import directory, sqlite_file, sqlite_layout
 from connector.stores.lock import holder_of, real_path
 
@@ -127,10 +127,10 @@ class TrialStore:
         """It is kept until this process ends."""
         self.flaws.append(flaw)
 
-    async def load(self, tenant_id: str) -> State | None:
+    async def load(self, tenant_id: str, wanted: Wanted | None = None) -> State | None:
         if tenant_id in self._own:
             return self._own[tenant_id]
-        return None if self.beside is None else await self.beside.load(tenant_id)
+        return None if self.beside is None else await self.beside.load(tenant_id, wanted)
 
     async def heads(self, tenant_ids: Collection[str]) -> Mapping[str, State | None]:
         return {tenant_id: await self.load(tenant_id) for tenant_id in tenant_ids}

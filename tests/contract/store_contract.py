@@ -274,6 +274,21 @@ class StoreContract:
                 assert await handle.heads([tenant_id]) == {tenant_id: state}
         await other.close()
 
+    async def test_only_the_parts_that_are_asked_for_are_loaded(self, home: Home, store: AnyStore) -> None:
+        parts = {"head": b"1", "days/2026-10": b"2", "days/2026-11": b"3", HOSTILE["quotes"]: b"4"}
+        await store.commit(CONTOSO, State(parts=parts), events([1]))
+        other = await home.beside()
+        for handle in (store, other):
+            for names in ({"head"}, {"days/2026-10", HOSTILE["quotes"]}, {"unheard of"}, set(), set(parts)):
+                found = await handle.load(CONTOSO, names.__contains__)
+                assert found == State(1, {name: parts[name] for name in parts if name in names}, whole=False)
+            assert await handle.load("nobody", lambda _: True) is None
+        await other.close()
+        some = await store.load(CONTOSO, lambda part: part.startswith("days/"))
+        assert some is not None
+        await store.commit(CONTOSO, evolve(some, parts={**some.parts, "days/2026-11": b"5"}), [])
+        assert await store.load(CONTOSO) == State(2, {**parts, "days/2026-11": b"5"}), "the others stay"
+
     async def test_a_commit_of_a_head_leaves_the_other_parts(self, home: Home, store: AnyStore) -> None:
         await store.commit(CONTOSO, State(parts={"head": b"1", "other": b"2", "days/2026-11": b"3"}), events([1]))
         read = (await store.heads([CONTOSO]))[CONTOSO]

@@ -25,7 +25,10 @@ from connector.observe.memory import (
     encode,
     forget_before,
     head,
+    shown,
     slim,
+    stands,
+    stood,
     with_head,
 )
 from connector.observe.months import Days
@@ -176,6 +179,29 @@ def test_days_before_and_after_cross_the_turn_of_a_month() -> None:
     assert ("2026-09-30" in days, "2026-09-30" in copy, len(copy)) == (True, False, 3)
     state = stored(full())
     assert "days/2026-09" not in encode(state, full(), evolve(full(), days=copy), {}).parts
+
+
+def test_who_only_shows_a_tenant_needs_none_of_what_the_next_poll_compares_with() -> None:
+    state, memory = stored(full()), full()
+    for wanted, days in ((stands, {}), (stood, memory.days)):
+        parts = {name: body for name, body in state.parts.items() if wanted(name)}
+        assert "past" not in parts
+        found = shown(evolve(state, parts=parts, whole=False))
+        assert found == evolve(memory, days=days, baselines={}, tellings=None, due={})
+    assert not stood("u/a.b/newest"), "what is another unit's"
+
+
+def test_what_is_only_shown_is_never_stored() -> None:
+    some = evolve(stored(full()), whole=False)
+    with pytest.raises(AssertionError):
+        encode(some, Memory(), shown(some), {})
+
+
+def test_the_first_known_day_is_found_in_the_earliest_month_alone() -> None:
+    state = stored(full())
+    assert decode(evolve(state, parts={**state.parts, "days/2026-10": b"damaged"})).first_day() == "2026-09-30"
+    assert decode(stored(Memory(newest=version("2026-11-22")))).first_day() == "2026-11-22"
+    assert Memory().first_day() is None
 
 
 def test_months_are_forgotten_whole() -> None:

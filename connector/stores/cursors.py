@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import Factory, define, evolve, frozen
 
 from connector.errors import StoreError
 from connector.model import Event
@@ -29,12 +29,26 @@ Row = tuple[str, str, int, Item]
 
 @frozen
 class Held:
-    """A document with events: its number, how many, when committed, and the newest `observed_at` among them."""
+    """A commit with events: its document's number, how many, when committed, and the newest `observed_at` among them.
+
+    `place` is the later document in which its events lie since they were gathered; 0: in its own.
+    """
 
     n: int
     count: int
     at: str
     observed: str
+    place: int = 0
+
+    @property
+    def document(self) -> int:
+        """The number of the document in which its events lie."""
+        return self.place or self.n
+
+    @property
+    def row(self) -> Sequence[int | str]:
+        """As a root says it; the document last, where it is not its own."""
+        return [self.n, self.count, self.at, self.observed, *([self.place] if self.place else [])]
 
     @property
     def seqs(self) -> range:
@@ -45,6 +59,8 @@ class Held:
 class Tenant:
     """A tenant as it is now. `held` is without what is damaged or gone, which is `lost`; `numbers` are its log's,
     with sizes. `seen` is the highest number that any sink's place has, which a log put back from a copy may lack.
+    `places` says of the commits whose events were gathered in which document they lie. `passed` is how far every sink
+    has come.
     """
 
     key: str
@@ -54,6 +70,8 @@ class Tenant:
     cursors: Mapping[str, Mapping[int, int]]
     lost: Sequence[Held] = ()
     seen: int = 0
+    places: Mapping[int, int] = Factory(dict)
+    passed: int = 0
 
     @property
     def generation(self) -> int:

@@ -10,12 +10,16 @@ hold events (`held`) and which hold the parts of the state, so a commit is one `
 new. Whatever a root does not name is garbage: the leftovers of a crash, or of a writer that came too late. Each sink
 has for each tenant a log `<tenant>/<sink>.<life>/<n>` of its position, open items and ledger, each document whole, and
 one log `sinks/<sink>/<n>` of its own life.
+
+A document whose parts were all replaced is kept for its events alone, with the parts dead in it. When some of these
+have come together, the next commit carries their events, too (`gathered`), and they are garbage. An event keeps its
+number, wherever it lies.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self
 
 from attrs import evolve
 
@@ -60,7 +64,7 @@ from connector.stores.documents_flaws import DocumentsFlaws
 from connector.stores.documents_read import DocumentsReader
 from connector.stores.documents_survey import DocumentsSurvey
 from connector.stores.documents_write import DocumentsWriter
-from connector.stores.numbered import Logs, Moved, Page, steady
+from connector.stores.numbered import Logs, Moved, steady
 from connector.stores.packing import key_of, text_of
 
 
@@ -177,7 +181,13 @@ class DocumentsStore:
             known = await self._reader.known_ids(tenant, new.keys()) if new else set()
             fresh = {event_id: found for event_id, found in new.items() if event_id not in known}
             if not await self._writer.write_root(
-                tenant, tenant_id, state.generation + 1, dict(state.parts), fresh, others_stay=not state.whole
+                tenant,
+                tenant_id,
+                state.generation + 1,
+                dict(state.parts),
+                fresh,
+                others_stay=not state.whole,
+                gathered=await self._reader.to_gather(tenant) if fresh else (),
             ):
                 raise Moved
             page = self._logs.known(key, tenant.next)
@@ -404,7 +414,10 @@ class DocumentsStore:
         return count
 
     async def purge(self, before: str) -> int:
-        """Delete documents whose events are all old and settled everywhere, parked ones never; how many events."""
+        """Delete the events of commits that are all old and settled everywhere, parked ones never; how many events.
+
+        A document goes with the last of its commits.
+        """
         count = 0
         for tenant in (await steady(lambda: self._reader.view(None))).tenants.values():
             if any(held.observed < before for held in tenant.held):
@@ -413,21 +426,27 @@ class DocumentsStore:
         return count
 
     async def shed(self, wanted_bytes: int) -> Shed:
-        async def oldest() -> list[tuple[str, str, int, int]]:
+        async def oldest() -> list[tuple[str, str, list[int], int]]:
             view = await self._reader.view(None)
-            spare = [
-                (held.observed, tenant.key, held.n, tenant.numbers[held.n])
-                for tenant in view.tenants.values()
-                for held in await self._settled_everywhere(view, tenant)
-            ]
+            spare = []
+            for tenant in view.tenants.values():
+                documents: dict[int, list[Held]] = {}  # one goes when nothing of it is wanted any more
+                for held in tenant.held:
+                    documents.setdefault(held.document, []).append(held)
+                settled = {held.n for held in await self._settled_everywhere(view, tenant)}
+                spare += [
+                    (max(h.observed for h in there), tenant.key, [h.n for h in there], tenant.numbers[document])
+                    for document, there in documents.items()
+                    if settled.issuperset(h.n for h in there)
+                ]
             return sorted(spare)
 
         chosen: dict[str, set[int]] = {}
         until = ""
-        for observed, key, n, size in await steady(oldest):
+        for observed, key, commits, size in await steady(oldest):
             if wanted_bytes <= 0:
                 break
-            chosen.setdefault(key, set()).add(n)
+            chosen.setdefault(key, set()).update(commits)
             wanted_bytes -= size
             until = observed
         count = 0
@@ -447,9 +466,7 @@ class DocumentsStore:
             if not series.startswith("damaged/"):
                 for n in numbers:
                     with suppress(Moved):  # cleared away since; or found damaged, and remembered as that
-                        page = await self._logs.read(series, n)
-                        for index in range(len(page.header.get("ids", ())) if page else 0):
-                            self._logs.event(series, cast("Page", page), index)
+                        await self._logs.check(series, n)
         for tenant_id in ["", *await self.tenants()]:
             await self.load(tenant_id)
         return await self.flaws()
@@ -461,7 +478,7 @@ class DocumentsStore:
             view = await self._reader.view(None)
             for tenant in view.tenants.values():
                 for held in tenant.held:
-                    ids = (await self._logs.page(tenant.key, held.n)).header["ids"]
+                    ids = await self._reader.ids(tenant, held)
                     if event_id in ids:
                         local = held.seqs[ids.index(event_id)]
                         cursors = await self._reader.cursors(evolve(view, tenants={tenant.key: tenant}), None)
@@ -495,7 +512,8 @@ class DocumentsStore:
             return 0  # the next commit mends the state first
         gone = {h.n for h in old}
         left = evolve(tenant, held=[h for h in tenant.held if h.n not in gone])
-        if not await self._writer.write_root(left, tenant_id, tenant.generation, parts, {}, without=gone, keep=1):
+        emptied = {h.document for h in old} - {h.document for h in left.held}
+        if not await self._writer.write_root(left, tenant_id, tenant.generation, parts, {}, without=emptied, keep=1):
             raise Moved
         self._reader.recent.clear()
         for sink in view.sinks.values():

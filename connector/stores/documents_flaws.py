@@ -5,7 +5,7 @@ anything is, that would make its count wrong: the next root of a tenant knows no
 has gone past it. A look writes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from attrs import evolve
@@ -89,7 +89,9 @@ class DocumentsFlaws:
         """What is wrong with one tenant now, its count as far as it can be known."""
         tenant_id = text_of(tenant.key)
         found = []
-        lost = {name_of(tenant.key, held.n): held for held in tenant.lost}
+        lost: dict[str, list[Held]] = {}
+        for commit in tenant.lost:
+            lost.setdefault(name_of(tenant.key, commit.document), []).append(commit)
         parts: dict[str, list[str]] = {}
         for part, (n, _) in tenant.root.header["parts"].items() if tenant.root else ():
             parts.setdefault(name_of(tenant.key, n), []).append(part)
@@ -103,9 +105,8 @@ class DocumentsFlaws:
             elif name in lost:
                 waiting = {s.name: await self._unsettled(tenant, s, lost[name]) for s in sinks.values()}
                 some = {sink: count for sink, count in waiting.items() if count}
-                found.append(
-                    Flaw("state_damaged", name, _held(why, parts.get(name)), tenant_id, lost[name].count, some)
-                )
+                events = sum(commit.count for commit in lost[name])
+                found.append(Flaw("state_damaged", name, _held(why, parts.get(name)), tenant_id, events, some))
             elif int(number) > newest:
                 least = max([await self._counted(tenant, sink, int(number)) for sink in sinks.values()], default=0)
                 held = f"at least {least} events" if least else "an unknown number of events"
@@ -126,12 +127,13 @@ class DocumentsFlaws:
                 found.append(Flaw("cursor_ahead", f"{tenant.key}/{sink.series} at {seen}", what, tenant_id))
         return found
 
-    async def _unsettled(self, tenant: Tenant, sink: KnownSink, held: Held) -> int:
-        """How many events of a document a sink had not settled."""
+    async def _unsettled(self, tenant: Tenant, sink: KnownSink, lost: Sequence[Held]) -> int:
+        """How many events of these commits a sink had not settled."""
         cursor = await self._reader.raw_cursor(tenant, sink)
         waiting = (settling.DUE, settling.AGAIN, settling.PARKED)
-        open_items = sum(n in held.seqs and item.state in waiting for n, item in cursor.items.items())
-        return open_items + min(held.count, max(0, held.seqs[-1] - cursor.position))
+        numbers = {held.n for held in lost}
+        open_items = sum(n >> INDEX_BITS in numbers and i.state in waiting for n, i in cursor.items.items())
+        return open_items + sum(min(held.count, max(0, held.seqs[-1] - cursor.position)) for held in lost)
 
     async def _counted(self, tenant: Tenant, sink: KnownSink, n: int) -> int:
         """How many events of a document a sink knows of: those up to its place."""

@@ -36,6 +36,10 @@ from connector.stores.packing import RESERVED, key_of, name_of
 from connector.stores.recent import Recent
 from connector.stores.settling import Item
 
+GATHER = 16
+"""So many commits that are kept for their events alone are gathered into the next document."""
+GATHERED_BYTES = 64 * 1024
+"""A document that is larger is left as it is: it would be written again for little."""
 HASHES = 2_000_000
 """Of so many events, eight bytes each, it is remembered which document may hold them; the tenants that committed last
 come first."""
@@ -115,26 +119,29 @@ class DocumentsReader:
         return None if key is None else (await self.view(tenant_id, placed=True)).tenants.get(key)
 
     async def _placed(self, tenant: Tenant, sinks: Mapping[str, KnownSink]) -> Tenant:
-        seen = max([await self._position(tenant, sink) for sink in sinks.values()], default=0) >> INDEX_BITS
+        positions = [await self._position(tenant, sink) for sink in sinks.values()]
+        seen = max(positions, default=0) >> INDEX_BITS
         if seen > max(tenant.numbers, default=0) or (tenant.cursors and not tenant.numbers):
             self.ahead.add(tenant.key)
         else:
             self.ahead.discard(tenant.key)
-        return evolve(tenant, seen=seen)
+        return evolve(tenant, seen=seen, passed=min(positions, default=tenant.last))
 
     async def rooted(self, tenant: Tenant) -> Tenant:
         """A tenant with what its root says."""
         root = await self._logs.root(tenant.key, tenant.numbers)
         held = [Held(*row) for row in root.header["held"]] if root else []
-        lost = {name_of(tenant.key, h.n) for h in held if h.n not in tenant.numbers} - self._logs.damaged.keys()
+        gone = {name_of(tenant.key, h.document) for h in held if h.document not in tenant.numbers}
+        lost = gone - self._logs.damaged.keys()
         if lost - self._missed:  # purged while we looked, it may be: look again before it counts
             self._missed |= lost
             raise Moved
         for name in lost:
             self._logs.note_damage(name, "missing")
         self.keys[tenant.mark >> LOCAL_BITS] = tenant.key
-        sound = [h for h in held if name_of(tenant.key, h.n) not in self._logs.damaged]
-        return evolve(tenant, root=root, held=sound, lost=[h for h in held if h not in sound])
+        sound = [h for h in held if name_of(tenant.key, h.document) not in self._logs.damaged]
+        places = {h.n: h.place for h in held if h.place}
+        return evolve(tenant, root=root, held=sound, lost=[h for h in held if h not in sound], places=places)
 
     async def state(self, tenant_id: str, wanted: Wanted | None = None) -> State | None:
         """The state of a tenant, or the parts of it that are wanted."""
@@ -186,26 +193,50 @@ class DocumentsReader:
         found: set[str] = set()
         for held in tenant.held:
             if (of_one := seen.get(held.n)) is None:
-                of_one = array("q", map(hash, (await self._logs.page(tenant.key, held.n)).header["ids"]))
+                of_one = array("q", map(hash, await self.ids(tenant, held)))
             known[held.n] = of_one
             if not hashes.isdisjoint(of_one):
-                found.update((await self._logs.page(tenant.key, held.n)).header["ids"])
+                found.update(await self.ids(tenant, held))
         self._hashes[tenant.key] = known
         self._hashed += sum(map(len, known.values()))
         while self._hashed > HASHES and len(self._hashes) > 1:
             self._hashed -= sum(map(len, self._hashes.popitem(last=False)[1].values()))
         return found.intersection(wanted)
 
+    async def ids(self, tenant: Tenant, held: Held) -> Sequence[str]:
+        """The ids of the events of a commit."""
+        return (await self._logs.page(tenant.key, held.document)).ids(held.n)
+
+    async def to_gather(self, tenant: Tenant) -> list[tuple[Held, Page]]:
+        """The commits whose events should move into the next document, and where they lie: the oldest of those whose
+        documents are kept for them alone, since all they brought of the state is replaced. None while they are few, and
+        none that a sink still has before it: what waits is to stand apart, for what is settled to go.
+        """
+        parts: Mapping[str, tuple[int, str]] = tenant.root.header["parts"] if tenant.root else {}
+        stay = {n for n, _ in parts.values()} | set(tenant.places.values())
+        alone = [
+            held
+            for held in tenant.held
+            if held.document not in stay and held.seqs[-1] <= tenant.passed and tenant.numbers[held.n] <= GATHERED_BYTES
+        ]
+        if len(alone) < GATHER:
+            return []
+        return [(held, await self._logs.page(tenant.key, held.n)) for held in alone[:GATHER]]
+
     async def event(self, tenant: Tenant, local: int) -> Event:
         n, index = local >> INDEX_BITS, local & (MAX_EVENTS_A_COMMIT - 1)
-        page = await self._logs.page(tenant.key, n)
-        return self._logs.event(tenant.key, page, index)
+        page = await self._logs.page(tenant.key, tenant.places.get(n, n))
+        return self._logs.event(tenant.key, page, n, index)
 
     async def _offered(self, tenant: Tenant, local: int) -> Event:
         """An event as it was given, when that was just now, or as it is read."""
-        page = await self._logs.page(tenant.key, local >> INDEX_BITS)
-        given = self.recent.get((page.content.digest, local & (MAX_EVENTS_A_COMMIT - 1)))
-        return await self.event(tenant, local) if given is None else given
+        n = local >> INDEX_BITS
+        if n not in tenant.places:
+            page = await self._logs.page(tenant.key, n)
+            given = self.recent.get((page.content.digest, local & (MAX_EVENTS_A_COMMIT - 1)))
+            if given is not None:
+                return given
+        return await self.event(tenant, local)
 
     async def matching(self, view: View, query: Query) -> AsyncIterator[tuple[str, int, Event]]:
         """(tenant key, local, event) of the events that a query means, in its order, not counting its limit."""
@@ -215,7 +246,7 @@ class DocumentsReader:
         for _, key, _, held in reversed(ordered) if query.newest_first else ordered:
             if query.since is not None and held.observed < query.since:
                 continue
-            ids = (await self._logs.page(key, held.n)).header["ids"]
+            ids = await self.ids(view.tenants[key], held)
             if wanted and wanted.isdisjoint(ids):
                 continue
             if begin and not any(each.casefold().startswith(begin) for each in ids):

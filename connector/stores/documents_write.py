@@ -9,13 +9,15 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
+from attrs import evolve
+
 from connector.clock import iso
 from connector.errors import StoreError
 from connector.ports import Clock
 from connector.stores.cursors import MAX_EVENTS_A_COMMIT, Cursor, Held, KnownSink, Tenant
 from connector.stores.documents_flaws import DocumentsFlaws
 from connector.stores.documents_read import DocumentsReader
-from connector.stores.numbered import Logs, Moved, steady
+from connector.stores.numbered import Logs, Moved, Page, steady
 from connector.stores.packing import key_of, name_of, text_of
 
 
@@ -48,12 +50,14 @@ class DocumentsWriter:
         *,
         others_stay: bool = False,
         without: Iterable[int] = (),
+        gathered: Sequence[tuple[Held, Page]] = (),
         keep: int = 2,
     ) -> bool:
         """The next document of a tenant (DocumentsReader.to_write): what is new in it, and where the rest is.
 
         False when another was faster. Parts that are not given go, unless `others_stay`. Parts that lie in documents
-        `without` which the state shall do move into the new one.
+        `without` which the state shall do move into the new one, and so do the events of the commits that are
+        `gathered`, as they lie.
         """
         if len(events) >= MAX_EVENTS_A_COMMIT:
             raise StoreError(f"{len(events)} events in one commit", "Poll with a shorter `poll.backfill` first.")
@@ -72,7 +76,9 @@ class DocumentsWriter:
             where[name] = (n, digest)
         at = iso(self._clock.now())
         lines = b"\n".join(line for line, _ in events.values())
-        held = list(tenant.held)
+        lots = [(h.n, page.ids(h.n), page.packed(h.n)) for h, page in gathered]
+        moved = {n for n, _, _ in lots}
+        held = [evolve(h, place=number) if h.n in moved else h for h in tenant.held]
         if events:
             held.append(Held(number, len(events), at, max(observed for _, observed in events.values())))
         header = {
@@ -81,11 +87,12 @@ class DocumentsWriter:
             "tenant": tenant_id if generation else None,
             "parts": where,
             "own": [(name, len(body)) for name, body in own],
-            "held": [(h.n, h.count, h.at, h.observed) for h in held],
+            "held": [h.row for h in held],
+            **({"gathered": [(n, ids, len(body)) for n, ids, body in lots]} if lots else {}),
             "ids": list(events),
             "size": len(lines),
         }
-        blobs = [body for _, body in own] + ([zlib.compress(lines, 6)] if events else [])
+        blobs = [body for _, body in own] + [body for *_, body in lots] + ([zlib.compress(lines, 6)] if events else [])
         counts = await self._logs.append(
             tenant.key, tenant.numbers, tenant.root, header, blobs, keep=keep, number=number
         )

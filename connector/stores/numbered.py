@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from attrs import define
+from attrs import Factory, define, frozen
 
 from connector.errors import Conflict, SecureScoreError, StoreError
 from connector.formats import cloudevents
@@ -34,7 +34,7 @@ TRIES = 50
 TRAIL = 16
 CACHE_BYTES = 32 * 1024**2
 INFLATED = 16
-"""How many documents are remembered as written, by bytes, and how many with their events inflated."""
+"""How many documents are remembered as written, by bytes, and of how many commits the events are, inflated."""
 SIDE_BY_SIDE = 16
 """How many logs a look at all of them reads at a time."""
 
@@ -62,13 +62,25 @@ async def steady(work: Callable[[], Awaitable[_T]]) -> _T:
     )
 
 
+@frozen
+class Lot:
+    """The events of one commit in a document: their ids, and from where to where their compressed lines go."""
+
+    ids: Sequence[str]
+    start: int
+    end: int
+
+
 @define(eq=False)
 class Page:
-    """One intact document. `lines` are its events' canonical texts, inflated when first asked for."""
+    """One intact document. Its lots are by the number of the commit: its own, and those whose events it has gathered.
+    The lines of one, its events' canonical texts, are inflated when first asked for.
+    """
 
     n: int
     content: Unpacked
-    _lines: "list[bytes] | None" = None
+    _lots: dict[int, Lot] = Factory(dict)
+    _lines: dict[int, list[bytes]] = Factory(dict)
 
     @property
     def header(self) -> Mapping[str, Any]:
@@ -90,18 +102,30 @@ class Page:
             start += size
         return found
 
-    def lines(self) -> "list[bytes]":
-        if self._lines is None:
+    def lots(self) -> Mapping[int, Lot]:
+        if not self._lots and "ids" in self.header:  # of a tenant's log
             start = sum(size for _, size in self.header["own"])
-            plain = inflate(self.content.blobs[start:], MAX_EVENTS_BYTES) if self.header["ids"] else b""
-            self._lines = plain.split(b"\n")
-        return self._lines
+            for n, ids, size in self.header.get("gathered", ()):
+                self._lots[n] = Lot(ids, start, start + size)
+                start += size
+            self._lots[self.n] = Lot(self.header["ids"], start, len(self.content.blobs))
+        return self._lots
 
-    def deflate(self) -> None:
-        self._lines = None
+    def ids(self, n: int) -> Sequence[str]:
+        return self.lots()[n].ids
 
-    def event(self, index: int) -> Event:
-        return cloudevents.loads(self.lines()[index])
+    def packed(self, n: int) -> bytes:
+        """The events of a commit as they lie here."""
+        lot = self.lots()[n]
+        return self.content.blobs[lot.start : lot.end]
+
+    def event(self, n: int, index: int) -> Event:
+        if n not in self._lines:
+            self._lines[n] = inflate(self.packed(n), MAX_EVENTS_BYTES).split(b"\n")
+        return cloudevents.loads(self._lines[n][index])
+
+    def deflate(self, n: int) -> None:
+        self._lines.pop(n, None)
 
 
 class Logs:
@@ -114,7 +138,7 @@ class Logs:
         self._documents = documents
         self._cache: OrderedDict[str, tuple[int, Page]] = OrderedDict()
         self._cached = 0
-        self._inflated: OrderedDict[int, Page] = OrderedDict()
+        self._inflated: OrderedDict[tuple[int, int], Page] = OrderedDict()
 
     async def close(self) -> None:
         await self._documents.close()
@@ -173,17 +197,28 @@ class Logs:
             self._cached -= self._cache.popitem(last=False)[1][0]
         return page
 
-    def event(self, series: str, page: Page, index: int) -> Event:
-        """An event of a document; damage that only shows now is noted, and then the look is repeated without it."""
-        self._inflated[id(page)] = page
-        self._inflated.move_to_end(id(page))
+    def event(self, series: str, page: Page, n: int, index: int) -> Event:
+        """An event of a commit that lies in a document; damage that only shows now is noted, and then the look is
+        repeated without it.
+        """
+        self._inflated[id(page), n] = page
+        self._inflated.move_to_end((id(page), n))
         if len(self._inflated) > INFLATED:
-            self._inflated.popitem(last=False)[1].deflate()
+            (_, oldest), holder = self._inflated.popitem(last=False)
+            holder.deflate(oldest)
         try:
-            return page.event(index)
+            return page.event(n, index)
         except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             self.note_damage(name_of(series, page.n), str(error))
             raise Moved from error
+
+    async def check(self, series: str, n: int) -> None:
+        """Read a document and every event in it."""
+        page = await self.read(series, n)
+        if page is not None:
+            for commit, lot in page.lots().items():
+                for index in range(len(lot.ids)):
+                    self.event(series, page, commit, index)
 
     async def delete(self, series: str, numbers: Iterable[int]) -> None:
         for n in numbers:
@@ -276,7 +311,7 @@ class Logs:
                 roots.append(page)
         needed = {page.n for page in roots}
         for page in roots:
-            needed |= {row[0] for row in page.header.get("held", ())} | _referred(page)
+            needed |= {(row[4:] or row)[0] for row in page.header.get("held", ())} | _referred(page)
         for n in sorted(numbers):
             name = name_of(series, n)
             if n >= newest.n:

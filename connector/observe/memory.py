@@ -10,6 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import takewhile
 from operator import attrgetter
 from typing import Any
@@ -20,7 +21,7 @@ from connector.errors import StateRefused, TenantDamaged
 from connector.foreign.links import web_address
 from connector.formats import gzipped, jsonl
 from connector.model import Control, Profile, Standard, StateUpdate, Version
-from connector.observe.months import Days, control_row, damaged, dumps, loads, version_data, version_of
+from connector.observe.months import PARTS_KNOWN, Days, control_row, damaged, dumps, loads, version_data, version_of
 from connector.ports import HEAD, State
 
 FORMAT = 1
@@ -375,7 +376,8 @@ poll. Only the result of a pure function is kept, so nobody sees the difference.
 MAX_MET = 4_096
 
 
-def _catalogue(body: bytes) -> dict[str, Profile]:
+@lru_cache(maxsize=PARTS_KNOWN)
+def _catalogue(body: bytes) -> Mapping[str, Profile]:
     """The profiles of a stored catalogue; rows that were met before, in whichever tenant, are not parsed again.
 
     If every piece between two row beginnings is an object, then the whole is the list of them; if one is not, the text

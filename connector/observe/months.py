@@ -6,6 +6,7 @@ the past happens to be decoded. How a whole tenant is remembered is memory.py.
 
 import zlib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -100,6 +101,12 @@ class Days(MutableMapping[str, Version]):
         return {} if held is None else held.read()
 
 
+PARTS_KNOWN = 8
+"""So many months, and catalogues, are kept as they were decoded last: between two polls of a few tenants most of what
+is stored stays as it is. Nobody changes them in place."""
+
+
+@lru_cache(maxsize=PARTS_KNOWN)
 def _decoded(body: bytes, month: str) -> dict[str, Version]:
     try:
         return {version.day.day: version for version in _month(loads(body, f"days/{month}"))}

@@ -363,3 +363,15 @@ def test_a_catalogue_whose_rows_are_none_is_damage(catalogue: str) -> None:
     bad = evolve(good, parts={**good.parts, "catalogue": zlib.compress(catalogue.encode())})
     with pytest.raises(StoreError):
         decode(bad)
+
+
+def test_what_is_stored_as_it_was_is_not_decoded_again() -> None:
+    state = stored(full())
+    first, again = (
+        decode(state),
+        decode(State(state.generation, {k: bytes(bytearray(v)) for k, v in state.parts.items()})),
+    )
+    assert first.profiles is again.profiles
+    assert first.days["2026-10-31"] is again.days["2026-10-31"]
+    other = decode(stored(evolve(full(), days={"2026-10-31": version("2026-10-31", 1)})))
+    assert other.days["2026-10-31"].revision == 1

@@ -1,9 +1,9 @@
-"""Bodies on their way to a receiver, gzipped (RFC 1952), without a time stamp; and parts of a state, in zlib's own
+"""Bodies for a receiver or a store, gzipped (RFC 1952), without a time stamp; and parts of a state, in zlib's own
 format (RFC 1950). Pure.
 
 The only module that knows of a faster library for them (isal, the extra `[fast]`). What is unpacked is the same
-whatever packed it; the packed bytes differ, as they do between releases of zlib. What is kept for long is packed by
-zlib, whose higher levels are smaller (observe/evidence.py).
+whatever packs or unpacks it; the packed bytes differ, as they do between releases of zlib. What is kept for long is
+packed by zlib, whose higher levels are smaller (observe/evidence.py).
 """
 
 import gzip
@@ -13,8 +13,25 @@ FAST = 1
 """The level of what is sent once: a little larger than the default one, for a third of the work."""
 
 
+_GZIP, _ZLIB_OR_GZIP = zlib.MAX_WBITS + 16, zlib.MAX_WBITS + 32
+_OWN = b"\x1f\x8b\x08\x00"
+"""How gzip begins where neither a name nor a comment is in its head: of what may be there isal reads less than zlib."""
+
+
 def pure(body: bytes, level: int) -> bytes:
     return gzip.compress(body, level, mtime=0)
+
+
+def pure_decompress(data: bytes, max_bytes: int) -> bytes:
+    """As `decompress`; what is wrong is said in zlib's words."""
+    inflater = zlib.decompressobj(wbits=_ZLIB_OR_GZIP)
+    try:
+        plain = inflater.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if not inflater.eof or len(plain) > max_bytes:
+        raise ValueError(f"more than {max_bytes} bytes, or cut off")
+    return plain
 
 
 def pure_deflate(body: bytes) -> bytes:
@@ -28,12 +45,23 @@ def pure_inflate(body: bytes) -> bytes:
 try:
     from isal import igzip, isal_zlib
 except ImportError:  # an extra, which need not be there
-    _fast, _deflate, _inflate = pure, pure_deflate, pure_inflate
+    _fast, _decompress, _deflate, _inflate = pure, pure_decompress, pure_deflate, pure_inflate
 else:
 
     def _fast(body: bytes, level: int) -> bytes:
         """Its levels 0 to 3 are its own; its 1 is smaller than zlib's, and five times as fast."""
         return igzip.compress(body, level, mtime=0)
+
+    def _decompress(data: bytes, max_bytes: int) -> bytes:
+        """What `compress` makes; anything else, and what is damaged, is left to zlib, to be judged and named."""
+        if not data.startswith(_OWN):
+            return pure_decompress(data, max_bytes)
+        inflater = isal_zlib.decompressobj(wbits=_GZIP)
+        try:
+            plain: bytes = inflater.decompress(data, max_bytes + 1)
+        except isal_zlib.error:  # type: ignore[misc]  # a class, though its stub says otherwise
+            return pure_decompress(data, max_bytes)
+        return plain if inflater.eof and len(plain) <= max_bytes else pure_decompress(data, max_bytes)
 
     def _deflate(body: bytes) -> bytes:
         return isal_zlib.compress(body, FAST)
@@ -47,6 +75,11 @@ else:
 
 def compress(body: bytes, level: int = FAST) -> bytes:
     return _fast(body, level) if level == FAST else pure(body, level)
+
+
+def decompress(data: bytes, max_bytes: int) -> bytes:
+    """The reverse, and that of zlib's format, up to a size. Raises ValueError."""
+    return _decompress(data, max_bytes)
 
 
 def deflate(body: bytes) -> bytes:

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from connector.formats import cloudevents, gzipped, jsonl
 from connector.model import STREAM_OF_TYPE, Event
-from connector.stores.packing import MAX_EVENTS_BYTES, inflate
+from connector.stores.packing import MAX_EVENTS_BYTES
 
 MAX_EVENTS = 256
 MAX_BYTES = 512 * 1024
@@ -109,7 +109,7 @@ def _chunk(place: _Place, lines: Sequence[bytes], keys: Sequence[Key], types: It
 
 def lines_of(body: bytes, count: int) -> list[bytes]:
     """The lines of a chunk. Raises ValueError, saying what is wrong, when it is not as it was written."""
-    lines = inflate(body, MAX_EVENTS_BYTES).split(b"\n")
+    lines = gzipped.decompress(body, MAX_EVENTS_BYTES).split(b"\n")
     if len(lines) != count:
         raise ValueError(f"{len(lines)} events where {count} were written")
     return lines

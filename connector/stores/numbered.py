@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 from attrs import Factory, define, frozen
 
 from connector.errors import Conflict, SecureScoreError, StoreError
-from connector.formats import cloudevents
+from connector.formats import cloudevents, gzipped
 from connector.model import Event
 from connector.ports import Documents
 from connector.stores import listing
 from connector.stores.listing import Listing
-from connector.stores.packing import MAX_EVENTS_BYTES, Unpacked, inflate, name_of, pack, unpack
+from connector.stores.packing import MAX_EVENTS_BYTES, Unpacked, name_of, pack, unpack
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Page:
 
     def event(self, n: int, index: int) -> Event:
         if n not in self._lines:
-            self._lines[n] = inflate(self.packed(n), MAX_EVENTS_BYTES).split(b"\n")
+            self._lines[n] = gzipped.decompress(self.packed(n), MAX_EVENTS_BYTES).split(b"\n")
         return cloudevents.loads(self._lines[n][index])
 
     def deflate(self, n: int) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from attrs import frozen
 
+from connector.formats import gzipped
+
 MAGIC = b"securescore document 1\n"
 MAX_HEADER_BYTES = 256 * 1024**2
 MAX_EVENTS_BYTES = 1024**3
@@ -20,7 +22,6 @@ MAX_KEY = 150
 RESERVED = frozenset({"sinks", "damaged"})
 """First steps of names that are no tenant's."""
 
-_ZLIB_OR_GZIP = zlib.MAX_WBITS + 32
 _PLAIN = re.compile(rb"[a-z0-9-]")
 _KEY = re.compile(r"(?:[a-z0-9-]|_[0-9a-f]{2})+")
 
@@ -53,22 +54,10 @@ def unpack(raw: bytes) -> Unpacked:
     if hashlib.sha256(body).digest() != raw[len(MAGIC) : len(MAGIC) + 32]:
         raise ValueError("the content does not have its SHA-256")
     size = int.from_bytes(body[:4], "big")
-    header = json.loads(inflate(body[4 : 4 + size], MAX_HEADER_BYTES))
+    header = json.loads(gzipped.decompress(body[4 : 4 + size], MAX_HEADER_BYTES))
     if not isinstance(header, dict):
         raise ValueError("no header")  # noqa: TRY004 - the one error of this function
     return Unpacked(raw[len(MAGIC) : len(MAGIC) + 32].hex(), header, body[4 + size :])
-
-
-def inflate(data: bytes, max_bytes: int) -> bytes:
-    """Compressed data (zlib or gzip) as it was, up to a size. Raises ValueError."""
-    inflater = zlib.decompressobj(wbits=_ZLIB_OR_GZIP)
-    try:
-        plain = inflater.decompress(data, max_bytes)
-    except zlib.error as error:
-        raise ValueError(str(error)) from None
-    if not inflater.eof:
-        raise ValueError(f"more than {max_bytes} bytes, or cut off")
-    return plain
 
 
 def name_of(series: str, n: int) -> str:

@@ -4,11 +4,15 @@ import gzip
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.formats import gzipped
+
+PACKERS: list[Callable[[bytes], bytes]] = [zlib.compress, gzip.compress, gzipped.compress]
 
 
 @given(st.binary() | st.text().map(str.encode), st.sampled_from([1, 6, 9]))
@@ -18,6 +22,34 @@ def test_it_is_unpacked_as_it_was(body: bytes, level: int) -> None:
     assert packed == gzipped.compress(body, level)
     assert packed[:4] == b"\x1f\x8b\x08\x00"
     assert packed[4:8] == bytes(4)
+
+
+@given(st.binary(max_size=300), st.sampled_from(PACKERS), st.integers(0, 400))
+def test_it_is_unpacked_up_to_a_size(body: bytes, packer: Callable[[bytes], bytes], most: int) -> None:
+    packed = packer(body)
+    for unpacked in (gzipped.decompress, gzipped.pure_decompress):
+        if len(body) <= most:
+            assert unpacked(packed, most) == body
+        else:
+            with pytest.raises(ValueError, match="more than"):
+                unpacked(packed, most)
+
+
+@given(st.binary(max_size=60), st.sampled_from(PACKERS), st.data())
+def test_what_is_damaged_is_judged_alike_and_named_in_the_same_words(
+    body: bytes, packer: Callable[[bytes], bytes], data: st.DataObject
+) -> None:
+    packed = bytearray(packer(body))
+    packed[data.draw(st.integers(0, len(packed) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    cut = bytes(packed[: data.draw(st.integers(0, len(packed)))])
+    for damaged in (bytes(packed), cut, cut + b"more"):
+        said = []
+        for unpacked in (gzipped.decompress, gzipped.pure_decompress):
+            try:
+                said.append(unpacked(damaged, 100))
+            except ValueError as error:
+                said.append(str(error).encode())
+        assert said[0] == said[1]
 
 
 BODIES = st.binary() | st.text().map(str.encode) | st.lists(st.sampled_from([b'{"id":"', b'"},', b"x"])).map(b"".join)
@@ -50,7 +82,8 @@ def test_without_the_faster_libraries_the_standard_ones_do_the_work() -> None:
         "import sys; sys.modules['orjson'] = sys.modules['isal'] = None;"
         "from connector.formats import gzipped, jsonl;"
         "print(jsonl._loads is jsonl.pure_loads, gzipped.compress(b'x') == gzipped.pure(b'x', 1));"
-        "print(gzipped.deflate(b'x') == gzipped.pure_deflate(b'x'), gzipped._inflate is gzipped.pure_inflate)"
+        "print(gzipped.deflate(b'x') == gzipped.pure_deflate(b'x'), gzipped._inflate is gzipped.pure_inflate);"
+        "print(gzipped._decompress is gzipped.pure_decompress)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "True True\nTrue True\n"
+    assert done.stdout == "True True\nTrue True\nTrue\n"

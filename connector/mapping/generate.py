@@ -38,7 +38,7 @@ Renderer = Callable[[Event], "str | dict[str, Any]"]
 MAX_NODES = 2_000
 """A type with more nodes than this is left to the interpreter: its source would take long to compile."""
 
-_CACHED = ("iso", "epoch_ms", "epoch_s", "leef_time", "strip_html")
+_CACHED = ("iso", "epoch_ms", "epoch_s", "leef_time", "strip_html", "cut_prefix")
 _CACHE_CHARS = 256
 _MADE_BY: abc.Mapping[str, str] = {
     **dict.fromkeys(("number", "round", "real"), "float"),
@@ -46,8 +46,17 @@ _MADE_BY: abc.Mapping[str, str] = {
 }
 """What a formatter or type gives, if anything: a finite float, an int of 64 bits."""
 
+_AS_IT_IS: abc.Mapping[Formatter, str] = {
+    TYPES["int"]: f"type({{0}}) is int and {-(2**31)} <= {{0}} < {2**31}",
+    TYPES["boolean"]: "({0} is True or {0} is False)",
+}
+"""When a type has nothing to do, in source."""
+
 _LAST = ("type", "max", "max_octets")
 """The modifiers behind the default."""
+
+_EVEN_OF_NONE = frozenset({"when", "default"})
+"""What may give a value where the source of a node gives none, or keeps it from being looked at."""
 
 _NOTHING: abc.Mapping[str, Any] = {}
 
@@ -91,7 +100,9 @@ class _Code:
 
     event_type: str
     tables: abc.Mapping[str, abc.Mapping[str, Any]]
-    names: dict[str, Any] = Factory(lambda: {"Mapping": abc.Mapping, "NOTHING": _NOTHING})
+    names: dict[str, Any] = Factory(
+        lambda: {"Mapping": abc.Mapping, "NOTHING": _NOTHING, "document": cloudevents.document}
+    )
     head: list[str] = field(factory=list)
     body: list[str] = field(factory=list)
     _holders: dict[tuple[str, ...], str] = Factory(lambda: {("data",): "data"})
@@ -162,13 +173,10 @@ class _Code:
         found = source_of(jmespath.compile(text).parsed, Names(self.path, self.local, self.bind))
         if found is not None:
             return found
-        if not self._searches:
-            self.names["document"] = cloudevents.document
-            self.head.append("    doc = document(event)")
         name = self._searches.get(text)
         if name is None:
             name = self._searches[text] = self.bind(expression(text))
-        return f"{name}(doc)"
+        return f"{name}(document(event))"
 
     def expression(self, text: str) -> str:
         return self.path(tuple(text.split("."))) if PLAIN_PATH.fullmatch(text) else self.search(text)
@@ -202,20 +210,24 @@ class _Code:
         if fixed is not None:
             self.put(f"{name} = {_literal(fixed[0])}")
             return _Made(name)
-        if "when" in node:
-            self.put(f"{name} = {self.expression(node['when'])}")
-            opening = f"if {name} is not False and ({name} or {name} == 0):"
-            with self.inside(opening):
-                kind = self._modified(name, node)
-            with self.inside("else:"):
-                self.put(f"{name} = None")
-        else:
+        return _Made(name, self.value(name, node))
+
+    def value(self, name: str, node: abc.Mapping[str, Any]) -> str:
+        """Lines that leave the value of a node that is no constant in that local; and its kind."""
+        if "when" not in node:
+            self._source(name, node)
+            return self._modified(name, node)
+        self.put(f"{name} = {self.expression(node['when'])}")
+        with self.inside(f"if {name} is not False and ({name} or {name} == 0):"):
+            self._source(name, node)
             kind = self._modified(name, node)
-        return _Made(name, kind)
+        with self.inside("else:"):
+            self.put(f"{name} = None")
+        return kind
 
     def _modified(self, name: str, node: abc.Mapping[str, Any]) -> str:
+        """Lines that do with the value in a local what stands behind its source; and its kind."""
         kind = ""
-        self._source(name, node)
         depth = self._depth
         steps = len(node.get("format", ())) + ("table" in node)
         for spec in node.get("format", ()):
@@ -253,6 +265,9 @@ class _Code:
         elif word in ("text", "string"):
             test = f"type({name}) is not str or not {name}.isascii()"
             self.put(f"if {test}: {name} = {self.bind(function)}({name})")
+        elif function in _AS_IT_IS:
+            test = _AS_IT_IS[function].format(name)
+            self.put(f"if not ({test}): {name} = {self.bind(function)}({name})")
         elif word in (*_CACHED, "datetime"):
             cached = self.bind(lru_cache(maxsize=512)(function))  # by text only: 1, 1.0 and True are one key
             test = f"type({name}) is str and len({name}) <= {_CACHE_CHARS}"
@@ -304,6 +319,11 @@ class _Code:
         texts = self.local()
         self.put(f"{texts} = []")
         for inner in parts:
+            fixed = self.constant(inner)
+            if fixed is not None:
+                if text := as_text(fixed[0]):
+                    self.put(f"{texts}.append({text!r})")
+                continue
             part = self.node(inner).name
             self.put(f"if type({part}) is not str: {part} = {self.bind(as_text)}({part})")
             self.put(f"if {part}: {texts}.append({part})")
@@ -320,14 +340,31 @@ class _Code:
             if seen.get(first, deeper) != deeper or (twice and not deeper):
                 raise _Refused
             if not deeper:
-                name = self.node(inner[0][1]).name
-                self.put(f"if {name} or {name} == 0: {target}[{first!r}] = {name}")
+                self._field(target, first, inner[0][1])
             else:
                 below = self.local()
                 self.put(f"{below} = {target}.get({first!r}) or {{}}" if first in seen else f"{below} = {{}}")
                 self.group(below, inner)
                 self.put(f"if {below}: {target}[{first!r}] = {below}")
             seen[first] = deeper
+
+    def _field(self, target: str, key: str, node: abc.Mapping[str, Any]) -> None:
+        """Lines that put the value of a node into the dict `target`, if there is any."""
+        self.count_node()
+        fixed = self.constant(node)
+        if fixed is not None:
+            if not empty(fixed[0]):
+                self.put(f"{target}[{key!r}] = {_literal(fixed[0])}")
+            return
+        name = self.local()
+        if node.keys() & _EVEN_OF_NONE or len(node.get("from", ())) != 1:
+            self.value(name, node)
+            self.put(f"if {name} or {name} == 0: {target}[{key!r}] = {name}")
+            return
+        self.put(f"{name} = {self.expression(node['from'][0])}")
+        with self.inside(f"if {name} is not None:"):  # of what mappings ask for much is not there
+            self._modified(name, node)
+            self.put(f"if {name} or {name} == 0: {target}[{key!r}] = {name}")
 
     def words(self, node: abc.Mapping[str, Any]) -> str:
         """A local that holds a header field's text."""

@@ -1,7 +1,8 @@
 """A JMESPath expression as the source of a Python expression, where it is one of the simple kinds; else nothing.
 
-Known are fields, indexes, literals, comparisons, and, or, not, and to_number: what mappings mostly ask. Any other
-expression, and any operand that is not plain, goes to the library, which says what an expression means. Pure.
+Known are fields, indexes, lists of one field, literals, comparisons, and, or, not, to_number, and starts_with by
+itself: what mappings mostly ask. Any other expression, and any operand that is not plain, goes to the library, which
+says what an expression means. Pure.
 Source: https://jmespath.org/specification.html
 """
 
@@ -33,15 +34,21 @@ class Names:
 def source_of(tree: Tree, names: Names) -> str | None:
     """The source that gives what the library's search of the parsed `tree` gives, or None."""
     try:
-        return _source(tree, names)
+        return _starts_with(tree, names) or _source(tree, names)
     except _Unknown:
         return None
 
 
 def _source(tree: Tree, names: Names) -> str:
     kind, children = tree["type"], tree["children"]
+    if kind == "subexpression" and children[-1]["type"] == "index_expression":  # a.b[0] is a.(b[0]) to the library
+        field, *index = children[-1]["children"]
+        above: Tree = {**tree, "children": [*children[:-1], field]}
+        return _source({**children[-1], "children": [above, *index]}, names)
     if kind in ("field", "subexpression"):
         return names.path(_fields(tree))
+    if kind == "projection" and children[0]["type"] == "flatten":
+        return _each(children, names)
     if kind == "index_expression" and children[-1]["type"] == "index" and len(children) == 2:
         return _index(_source(children[0], names), children[1]["value"], names.local())
     if kind == "literal" and type(tree["value"]) in (str, int, float):
@@ -72,6 +79,27 @@ def _fields(tree: Tree) -> tuple[str, ...]:
 def _index(source: str, index: int, at: str) -> str:
     place = index if index >= 0 else -index - 1
     return f"({at}[{index}] if isinstance({at} := {source}, list) and len({at}) > {place} else None)"
+
+
+def _each(children: list[Tree], names: Names) -> str:
+    """`a.b[].c`: mostly there is no such list."""
+    flat, of_each = children
+    _fields(of_each)
+    at = names.local()
+    slow = names.bind(_search({"type": "projection", "children": [{**flat, "children": [_CURRENT]}, of_each]}))
+    return f"({slow}({at}) if isinstance({at} := {_source(flat['children'][0], names)}, list) else None)"
+
+
+def _starts_with(tree: Tree, names: Names) -> str:
+    """Only as a whole expression: what is no text makes all of it null."""
+    children = tree["children"]
+    if tree["type"] != "function_expression" or tree["value"] != "starts_with" or len(children) != 2:
+        return ""
+    if children[1]["type"] != "literal" or type(children[1]["value"]) is not str:
+        raise _Unknown
+    at = names.local()
+    of_text = _source(children[0], names)
+    return f"({at}.startswith({children[1]['value']!r}) if type({at} := {of_text}) is str else None)"
 
 
 def _true(source: str, at: str) -> str:

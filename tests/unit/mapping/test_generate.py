@@ -78,6 +78,9 @@ PATHS = st.sampled_from(
             "(data.before.score || `2`) >= `2.5`",
             "data.control.threats[0]",
         ),
+        *("data.changes[].field", "data.control.threats[].x", "data.cause.evidence[].a.b", "data.before[].score"),
+        *("starts_with(data.day || '', '2026')", "starts_with(data.severity, '7')", "starts_with(id, 'it\\'s')"),
+        *("!starts_with(data.day, '2')", "data.changes[0][0]", "data.changes[].{a: field}", "type[0].x"),
         *('"data"."control".id', "type == 'securescore.feed.gap'", "data.delta == `1`", "data.before == data.after"),
     ]
 )

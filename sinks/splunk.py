@@ -96,6 +96,9 @@ class Route:
     token: str | None = field(default=None, repr=False)
 
 
+_UNROUTED = Route()
+
+
 @frozen
 class Collector:
     """Where to and how. `base_url` has no /services/collector; `routes` are by tenant name."""
@@ -179,6 +182,9 @@ class Line:
 
 def line(collector: Collector, record: Record) -> Line:
     """The event of one record, completed from the collector's settings. Raises ValueError with the reason."""
+    if record.encoded is not None and hec.is_whole(record.payload):
+        token, index = _place(collector, record, None)
+        return Line(record.event_id, token, index, hec.whole(record.encoded, index))
     found = hec.envelope(record.payload, record.time)
     token, index = _place(collector, record, found.pop("index", None))
     own = {"host": collector.host, "source": collector.source, "sourcetype": collector.sourcetype}
@@ -193,7 +199,7 @@ def _place(collector: Collector, record: Record, asked: str | None) -> tuple[str
 
     With a token of its own a tenant never falls to the sink's index: that is somebody else's.
     """
-    route = collector.routes.get(record.tenant, Route()) if record.tenant else Route()
+    route = collector.routes.get(record.tenant, _UNROUTED) if record.tenant else _UNROUTED
     if record.tenant and collector.unrouted == "reject" and not (route.index or route.token or asked):
         raise ValueError(f"tenant {record.tenant} has no index and no token of its own, and `unrouted` is reject")
     index = route.index or asked or (None if route.token else collector.index)
@@ -372,7 +378,7 @@ class HecSink:
     """Sends batches to one collector; see the module's text for what a receipt means here."""
 
     max_records = 1000
-    max_bytes = MAX_BODY_BYTES
+    max_bytes = 2 * MAX_BODY_BYTES  # two requests: where a body ends need not be guessed by whoever reads events for it
     replay_window_s = 0.0
 
     def __init__(self, name: str, collector: Collector, http: Wire, clock: Clock) -> None:

@@ -47,19 +47,21 @@ class Filter:
 
     def against(self, event: Event) -> str:
         """Which key of the sink keeps this event from it; "" when none does."""
-        if event.stream not in self.streams:
+        data = event.data
+        stream = str(data["stream"])
+        if stream not in self.streams:
             return "streams"
-        if event.backfilled and not self.backfilled:
+        if not self.backfilled and data["backfilled"]:
             return "start"
-        if not self.units and event.data.get("unit"):
+        if not self.units and data.get("unit"):
             return "units"
-        if event.severity < self.min_severity and event.stream != "health":
+        if int(data["severity"]) < self.min_severity and stream != "health":
             return "min_severity"
         if self.include and not any(fnmatchcase(event.type, glob) for glob in self.include):
             return "include"
         if any(fnmatchcase(event.type, glob) for glob in self.exclude):
             return "exclude"
-        tenant = event.data["tenant"]  # None for the connector's own events, which concern every sink
+        tenant = data["tenant"]  # None for the connector's own events, which concern every sink
         if tenant is None or not self.tenants:
             return ""
         now = self.configured.get(event.entry)
@@ -90,6 +92,11 @@ class Batch:
     def moved(self) -> bool:
         """Whether the sink took or refused any of it for good."""
         return any(self.answered(p) for p in self.pending)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the sink took all that was offered."""
+        return len(self.accepted) == len(self.pending)
 
     @property
     def left(self) -> list[Pending]:
@@ -128,7 +135,7 @@ class Packer:
         for pending in due:
             if batch.seen and batch.seen % STEP == 0:
                 await asyncio.sleep(0)
-            record, reason = self._render(pending.event)
+            record, kept_back, refused = self._render(pending.event)
             if record is not None:
                 octets = octets_of(record)
                 batch.full = bool(batch.records) and size + octets > self.max_bytes
@@ -137,10 +144,10 @@ class Packer:
                 batch.pending.append(pending)
                 batch.records.append(record)
                 size += octets
-            elif reason:
-                batch.parked[pending.seq] = reason
+            elif refused:
+                batch.parked[pending.seq] = refused
             else:
-                batch.skipped[pending.seq] = self.against(pending.event)
+                batch.skipped[pending.seq] = kept_back
             batch.seen += 1
         return batch
 
@@ -161,19 +168,20 @@ class Packer:
         except Exception:  # noqa: BLE001 - whatever it is, this is no way to lose it
             return ""
 
-    def _render(self, event: Event) -> tuple[Record | None, str]:
-        """The record of an event; or why there can be none; or neither, when it does not concern this sink."""
+    def _render(self, event: Event) -> tuple[Record | None, str, str]:
+        """The record of an event; or the key that keeps it from this sink; or why there can be none."""
         try:
-            if not self.wants.wants(event):
-                return None, ""
+            if kept_back := self.wants.against(event):
+                return None, kept_back, ""
             record = self.mapping.render(event)
-            now = self.wants.configured.get(event.entry)
-            return (record if now is None or record.tenant == now.name else evolve(record, tenant=now.name)), ""
+            configured = self.wants.configured
+            now = configured.get(event.entry) if configured else None
+            return (record if now is None or record.tenant == now.name else evolve(record, tenant=now.name)), "", ""
         except MappingError as error:
-            return None, error.what
+            return None, "", error.what
         except Exception as bug:  # this event's, not the queue's: kept, with a traceback, where people look
             log.exception("deliver.render_bug", extra={"sink": self.sink, "id": event.id})
-            return None, f"mapping {self.mapping.name}: {type(bug).__name__}; the log has more"
+            return None, "", f"mapping {self.mapping.name}: {type(bug).__name__}; the log has more"
 
 
 def octets_of(record: Record) -> int:

@@ -520,7 +520,9 @@ class Delivery:
 
     def _hold_left_out(self, batch: Batch) -> None:
         """Hold back what receipts keep leaving out."""
-        self._left_out = isolation.left_out(batch, self._left_out)
+        self._left_out = {} if batch.whole else isolation.left_out(batch, self._left_out)
+        if not self._left_out:
+            return
         for pending in batch.pending:
             if self._left_out.get(pending.seq, 0) >= isolation.LEFT_OUT and len(self._held) < PAGE:
                 del self._left_out[pending.seq]

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from operator import is_not
 from typing import Any
@@ -18,6 +19,7 @@ MAX_EVENT_BYTES = 5_000_000
 """`maxEventSize` of inputs.conf."""
 
 _PLAIN_TIME = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+_WHOLE = KEYS - {"index", "fields"}
 
 
 def envelope(payload: str | Mapping[str, Any], moment: str) -> dict[str, Any]:
@@ -55,6 +57,31 @@ def encode(
             data = encoded if not more else encoded[:-1] + b"," + jsonl.dumps(more).encode("ascii")[1:]
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
+    return _bounded(data)
+
+
+def is_whole(payload: object) -> bool:
+    """Whether a payload is an envelope to which nothing but an index can be added: as those of splunk.yaml are."""
+    return (
+        type(payload) is dict
+        and payload.keys() == _WHOLE
+        and all(payload.values())
+        and type(payload["time"]) is str
+        and _PLAIN_TIME.fullmatch(payload["time"]) is not None
+    )
+
+
+def whole(encoded: bytes, index: str | None) -> bytes:
+    """The octets of such an envelope with an index behind it. Raises ValueError as `encode`."""
+    return _bounded(encoded[:-1] + _index(index) if index else encoded)
+
+
+@lru_cache(maxsize=256)
+def _index(index: str) -> bytes:
+    return f',"index":{jsonl.dumps(index)}}}'.encode("ascii")
+
+
+def _bounded(data: bytes) -> bytes:
     if len(data) > MAX_EVENT_BYTES:
         raise ValueError(f"{len(data)} bytes, collectors take events of up to {MAX_EVENT_BYTES}")
     return data

@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from connector.config.values import NetworkConfig
 from connector.errors import Denied, SecureScoreError, Unavailable
+from connector.formats import jsonl
 from connector.formats.bodies import packed
+from connector.formats.hec import MAX_EVENT_BYTES
 from connector.model import Receipt, Record
 from connector.net.http import Response
-from sinks.splunk import CODES, MAX_BODY_BYTES, Collector, HecSink, Line, Route, build, judge
+from sinks.splunk import CODES, MAX_BODY_BYTES, Collector, HecSink, Line, Route, build, judge, line
 from tests.fake_graph import JumpClock
 from tests.fakes.hec import NUMBERS, TEXTS, TOKEN, Fault, Splunk, Token, Wire
+from tests.golden import samples
 
 OTHER_TOKEN = "feedface-1111-2222-3333-444444444444"
 
@@ -366,6 +370,64 @@ def test_bodies_stay_below_the_limit_and_hold_whole_events() -> None:
     assert [each for batch in batches for each in batch] == lines
     assert all(len(b"\n".join(each.data for each in batch)) <= 1000 for batch in batches)
     assert len(batches) < 150, "and they are well filled"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"index": "sec"},
+        {"index": 's \u00e9"c', "host": "h", "source": "s", "sourcetype": "t"},
+        {"routes": {"contoso": Route(index="theirs", token=OTHER_TOKEN)}, "index": "ours"},
+        {"unrouted": "reject"},
+    ],
+)
+@pytest.mark.parametrize("form", ["splunk", "ocsf", "ecs"])
+def test_a_line_is_the_same_whether_its_octets_were_known_or_not(form: str, options: Mapping[str, Any]) -> None:
+    collector = Collector("https://h:8088", TOKEN, **options)
+    for name in samples.names():
+        record = samples.mapping(form).render(samples.event(name))
+        if record.payload:
+            assert _line_of(collector, record) == _line_of(collector, evolve(record, encoded=None))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"time": "1.79e9"},
+        {"time": 1795338723},
+        {"time": "\u0661"},
+        {"host": ""},
+        {"source": None},
+        {"event": {}},
+        {"event": 0},
+        {"index": "own"},
+        {"fields": {"a": {}}},
+        {"more": 1},
+        {"ecs": {"version": "9"}},
+    ],
+)
+def test_what_is_no_whole_envelope_is_completed_or_refused_all_the_same(changed: Mapping[str, Any]) -> None:
+    collector = Collector("https://h:8088", TOKEN, index="ours", host="h", source="s")
+    whole = {"time": "1795338723.000", "host": "a", "source": "b", "sourcetype": "c", "event": {"id": "x"}}
+    for payload in ({**whole, **changed}, {key: whole[key] for key in whole if key not in changed}):
+        record = Record("x", "change", "contoso", "2026-11-22T09:12:03Z", 3, payload, jsonl.dumps(payload).encode())
+        assert _line_of(collector, record) == _line_of(collector, evolve(record, encoded=None))
+
+
+def _line_of(collector: Collector, record: Record) -> Line | str:
+    try:
+        return line(collector, record)
+    except ValueError as error:
+        return str(error)
+
+
+def test_an_event_that_grows_beyond_the_limit_by_its_index_is_refused() -> None:
+    payload = {"time": "1.000", "host": "a", "source": "b", "sourcetype": "c", "event": "x" * (MAX_EVENT_BYTES - 72)}
+    record = Record("x", "change", "", "", 3, payload, jsonl.dumps(payload).encode())
+    assert len(line(Collector("https://h:8088", TOKEN), record).data) <= MAX_EVENT_BYTES
+    with pytest.raises(ValueError, match="collectors take events of up to"):
+        line(Collector("https://h:8088", TOKEN, index="own"), record)
 
 
 def test_an_exactly_fitting_body_is_one() -> None:

@@ -70,12 +70,12 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def selection(config: Config, args: argparse.Namespace, **more: Any) -> list[Query]:
     """The queries of `add_selection`'s options, one for each selected tenant, or one for all. Raises ConfigError."""
     now = SystemClock().now()
-    whole = Query(
-        types=event_types(args.type),
-        since=moment(args.since, "--since", now),
-        until=moment(args.until, "--until", now),
-        **more,
-    )
+    since, until = moment(args.since, "--since", now), moment(args.until, "--until", now)
+    if since is not None and until is not None and since >= until:
+        raise ConfigError(
+            [f"--since {args.since} is not before --until {args.until}"], f"from {since} to {until}: swap them"
+        )
+    whole = Query(types=event_types(args.type), since=since, until=until, **more)
     return [evolve(whole, tenant_id=tenant_id) for tenant_id in ids(config, args.tenant)] or [whole]
 
 

@@ -42,6 +42,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["report", "--from", "9999-12-31", "--out", "r.html"],
         ["simulate", "--start", "0001-01-05"],
         ["explain", "--from", "2026-11-21", "--to", "2026-11-20"],
+        ["events", "--since", "5m", "--until", "10m"],
+        ["replay", "--sink", "out", "--since", "2026-11-21", "--until", "2026-11-20"],
         ["sinks", "list", "out"],
         ["sinks", "list", "--yes"],
         ["parked", "list", "--sink", "outt"],

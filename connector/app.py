@@ -96,7 +96,7 @@ async def open_app(
     check_one_folder()
     clock = clock or SystemClock()
     sinks: list[Sink] = []
-    counters = Counters(config.changes.stale_after_s, tuple(t.name for t in config.tenants))
+    counters = Counters(tuple(t.name for t in config.tenants))
     transports = transports_for(config, clock)
     transports.wrap = lambda http: Counted(http, counters)
     store: DurableStore | None = None

@@ -327,7 +327,7 @@ class App:
     async def _beat_now(self, heart: Heart) -> bool:
         """Whether a heartbeat was told. One that the state does not take is tried again while its slot lasts."""
         try:
-            told = await heart.beat(self.counters.states(self.clock.now()), self._delivered())
+            told = await heart.beat(self.counters.states(), self._delivered())
         except StoreError as error:
             await self.look_or_wait()
             if not self.full:
@@ -414,7 +414,7 @@ class App:
         storms, found = self.poller.storms, list(self.watch.faults())
         if storms is not None:
             storms.resume(known)
-            found += storms.faults(self.counters.states(self.clock.now())["pending"])
+            found += storms.faults(self.counters.states()["pending"])
         if self.counters.refused is not None:
             hint = "`securescore check` names every mistake; correct them and reload again"
             found.append(configuration_refused(self.counters.refused, hint))
@@ -446,7 +446,8 @@ class App:
 
     def _note(self, outcome: PollOutcome) -> None:
         reason, day = outcome.reason, outcome.newest_day
-        self.counters.polled(outcome.tenant, outcome.status, reason, day, outcome.events, self.clock.now())
+        now = self.clock.now()
+        self.counters.polled(outcome.tenant, outcome.status, reason, day, outcome.events, now, stale=outcome.stale)
 
     async def _note_score(self, tenant: TenantConfig, outcome: PollOutcome) -> None:
         """The figures of /metrics, after a poll that told anything; of an entry of several units those of each, too."""

@@ -80,7 +80,7 @@ class FirstRound:
             return
         if self._told_at_s is None:
             self._told_at_s = now_s
-        states = app.counters.states(app.clock.now())
+        states = app.counters.states()
         self._over = states["pending"] == 0
         delivered = sum(sum(delivery.delivered.values()) for delivery in app.deliveries.values())
         figures = {**states, "events": app.counters.committed, "delivered": delivered}
@@ -283,7 +283,7 @@ class Daemon:
         """How everything stands, also while nothing is open."""
         if self._app is not None:
             return self._app.counters, await self._app.facts()
-        counters = Counters(self.config.changes.stale_after_s, refused=self._refused, reloads=self._reloads)
+        counters = Counters(refused=self._refused, reloads=self._reloads)
         facts = Facts(
             now=SystemClock().now(),
             stats=None,
@@ -312,7 +312,7 @@ def tenants_differ_only(old: Config, new: Config) -> bool:
 
 
 def _status(app: App) -> str:
-    states = app.counters.states(app.clock.now())
+    states = app.counters.states()
     parts = [f"{n} {state}" for state, n in states.items() if n]
     waiting = [name for name, d in app.deliveries.items() if d.health().state in ("unavailable", "denied")]
     troubles = [f"the state takes nothing: {what}; " for what in app.watch.words()]

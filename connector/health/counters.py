@@ -9,7 +9,6 @@ from typing import Any
 
 from attrs import Factory, define, field, frozen
 
-from connector.clock import parse_iso
 from connector.health.scores import Score
 from connector.model import Receipt, Record
 from connector.net.http import Response
@@ -20,12 +19,16 @@ LATENCY_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0)
 
 @frozen
 class TenantSeen:
-    """What the latest poll of a tenant came to: `status` as in PollOutcome, `reason` "" when all is well."""
+    """What the latest poll of a tenant came to: `status` as in PollOutcome, `reason` "" when all is well.
+
+    `stale`: its feed stands still, as was told (`feed.stale`).
+    """
 
     status: str
     reason: str
     newest_day: str | None
     succeeded_at: datetime | None
+    stale: bool = False
 
 
 @define
@@ -45,7 +48,6 @@ class Latency:
 class Counters:
     """What this process has seen. One small entry a tenant; everything else is bounded by the configuration."""
 
-    stale_after_s: float
     names: tuple[str, ...] = ()
     tenants: dict[str, TenantSeen] = Factory(dict)
     polls: dict[tuple[str, str], int] = Factory(dict)
@@ -60,14 +62,24 @@ class Counters:
     port_fault: Callable[[], str] = lambda: ""
     """Why nobody can ask at the health port, "" when they can."""
 
-    def polled(self, tenant: str, status: str, reason: str, newest_day: str | None, events: int, now: datetime) -> None:
+    def polled(
+        self,
+        tenant: str,
+        status: str,
+        reason: str,
+        newest_day: str | None,
+        events: int,
+        now: datetime,
+        *,
+        stale: bool = False,
+    ) -> None:
         """A poll has ended."""
         was = self.tenants.get(tenant)
         well = status in ("ok", "unchanged")
         succeeded_at = now if well else was.succeeded_at if was else None
         newest = newest_day or (was.newest_day if was else None)
         if tenant in self.names:
-            self.tenants[tenant] = TenantSeen(status, "" if well else reason, newest, succeeded_at)
+            self.tenants[tenant] = TenantSeen(status, "" if well else reason, newest, succeeded_at, stale)
         self.polls[status, reason] = self.polls.get((status, reason), 0) + 1
         self.committed += events
 
@@ -79,13 +91,13 @@ class Counters:
         self.tenants = {name: self.tenants[was] for name, was in names.items() if was in self.tenants}
         self.scores = {name: self.scores[was] for name, was in names.items() if was in self.scores}
 
-    def states(self, now: datetime) -> dict[str, int]:
+    def states(self) -> dict[str, int]:
         """How many tenants are ok, stale (readable, but the feed stands still), failing, pending (not polled yet)."""
         counts = {"ok": 0, "stale": 0, "failing": 0, "pending": len(self.names) - len(self.tenants)}
         for seen in self.tenants.values():
             if seen.status == "failed":
                 counts["failing"] += 1
-            elif seen.newest_day and (now - parse_iso(seen.newest_day)).total_seconds() >= self.stale_after_s:
+            elif seen.stale:
                 counts["stale"] += 1
             else:
                 counts["ok"] += 1

@@ -33,7 +33,7 @@ def unready(counters: Counters, facts: Facts) -> list[str]:
     reasons += [f"the state takes nothing: {what}"[:MAX_REASON_CHARS] for what in facts.trouble]
     if facts.full:
         reasons.append("the outbox is full: polling pauses")
-    states = counters.states(facts.now)
+    states = counters.states()
     if counters.names and states["pending"] == len(counters.names):
         reasons.append("no tenant was polled yet")
     if counters.names and states["failing"] == len(counters.names):
@@ -91,7 +91,7 @@ def _families(counters: Counters, facts: Facts, version: str) -> Iterator["Metri
     yield counter("polls", "Polls by outcome.", ["status", "reason"], {k: float(n) for k, n in counters.polls.items()})
     yield counter("events_committed", "Events that tenants gave rise to.", [], {(): counters.committed})
     yield gauge(
-        "tenants", "Tenants by state.", ["state"], {(state,): float(n) for state, n in counters.states(now).items()}
+        "tenants", "Tenants by state.", ["state"], {(state,): float(n) for state, n in counters.states().items()}
     )
     ages = {
         (name,): (now - parse_iso(seen.newest_day)).total_seconds()

@@ -27,7 +27,7 @@ from connector.health.overview import open_problems, overview
 from connector.health.upkeep import CONNECTOR
 from connector.homes.circuit import Circuit
 from connector.loops import App, configuration_refused
-from connector.observe import memory, units
+from connector.observe import heads, memory, units
 from connector.observe.events import Origin, stamp
 from connector.observe.poller import COMMIT_TRIES, PollOutcome
 from connector.observe.storm import entered_at, is_over, storm_fault, storms_among
@@ -334,12 +334,13 @@ class TenantTurns:
 
     def _states(self, survey: Survey) -> dict[str, int]:
         """How many tenants are ok, stale, failing and pending, from their heads alone."""
-        counters = Counters(self.app.config.changes.stale_after_s, tuple(t.name for t in self.app.config.tenants))
+        counters, now = Counters(tuple(t.name for t in self.app.config.tenants)), self.clock.now()
         for tenant, head in self._heads(survey):
             failed = bool(head.get("failures"))
             status = "failed" if failed else "ok"
-            counters.polled(tenant.name, status, head.get("reason") or "", head.get("newest"), 0, self.clock.now())
-        return counters.states(self.clock.now())
+            reason, newest, stale = head.get("reason") or "", head.get("newest"), heads.is_stale(head)
+            counters.polled(tenant.name, status, reason, newest, 0, now, stale=stale)
+        return counters.states()
 
     def _heads(self, survey: Survey) -> list[tuple[TenantConfig, Mapping[str, Any]]]:
         """The heads of the configured tenants that can be read; a damaged one is told by its own poll."""

@@ -99,6 +99,11 @@ def shown(text: str) -> str:
     return text if len(text) <= MAX_NOTE_CHARS else text[: MAX_NOTE_CHARS - 1] + "…"
 
 
+def is_stale(head: Mapping[str, Any]) -> bool:
+    """Whether the feed stands still, as its open problem says."""
+    return any(problem["type"] == "feed.stale" for problem in head.get("problems", {}).values())
+
+
 def words(lacking: Sequence[Absent]) -> str:
     """Why parts are lacking; one file may spoil both."""
     return "; ".join(dict.fromkeys(f"{part.reason}: {part.detail}" for part in lacking))

@@ -67,7 +67,7 @@ class Archive(Protocol):
 class PollOutcome:
     """What one poll of a tenant came to: `status` ok, unchanged, partial or failed; `error` is the fault in words.
 
-    `notes` say what is odd about the input, although it was read.
+    `notes` say what is odd about the input, although it was read; `stale`: the feed stands still (`feed.stale`).
     """
 
     tenant: str
@@ -79,6 +79,7 @@ class PollOutcome:
     reason: str = ""
     retry_after_s: float | None = None
     notes: tuple[str, ...] = ()
+    stale: bool = False
 
 
 @frozen
@@ -180,7 +181,7 @@ class Poller:
             count += len(events)
             head = remember.head(state)
             old = seen.memory
-        outcome = _outcome_of(tenant.name, snapshot, newest_day, count, values["notes"])
+        outcome = _outcome_of(tenant.name, snapshot, newest_day, count, values)
         if unkept is not None:
             return evolve(outcome, status="partial", error=unkept.what, hint=unkept.hint, reason="evidence")
         return outcome
@@ -250,7 +251,7 @@ class Poller:
             state = await self.store.commit(tenant.key, remember.with_head(state, values), events)
             count += len(events)
         unchanged = isinstance(reading.units, Unchanged)
-        outcome = _outcome(tenant.name, list(lacking.values()), newest_day, count, values["notes"], unchanged=unchanged)
+        outcome = _outcome(tenant.name, list(lacking.values()), newest_day, count, values, unchanged=unchanged)
         if unkept is not None:
             return evolve(outcome, status="partial", error=unkept.what, hint=unkept.hint, reason="evidence")
         return outcome
@@ -344,7 +345,7 @@ class Poller:
         events = [stamp(change, origin, now, self.severity) for change in told]
         events += [stamp(change, _ours(origin), now, self.severity) for change in late]
         await self.store.commit(tenant.key, remember.with_head(state or State(), values), events)
-        return _outcome_of(tenant.name, snapshot, newest_day, len(events), values["notes"])
+        return _outcome_of(tenant.name, snapshot, newest_day, len(events), values)
 
     async def _failed(
         self,
@@ -506,10 +507,11 @@ def _outcome(
     lacking: Sequence[Absent],
     newest_day: str | None,
     events: int,
-    notes: Sequence[Sequence[str]],
+    head: Mapping[str, Any],
     *,
     unchanged: bool,
 ) -> PollOutcome:
+    notes, stale = tuple(text for _, text in head["notes"]), heads.is_stale(head)
     if lacking:
         return PollOutcome(
             name,
@@ -520,15 +522,16 @@ def _outcome(
             heads.hint(lacking),
             reason=lacking[0].reason,
             retry_after_s=max((p.retry_after_s or 0.0 for p in lacking), default=0.0) or None,
-            notes=tuple(text for _, text in notes),
+            notes=notes,
+            stale=stale,
         )
     status = "unchanged" if unchanged else "ok"
-    return PollOutcome(name, status, newest_day, events, notes=tuple(text for _, text in notes))
+    return PollOutcome(name, status, newest_day, events, notes=notes, stale=stale)
 
 
 def _outcome_of(
-    name: str, snapshot: Snapshot, newest_day: str | None, events: int, notes: Sequence[Sequence[str]]
+    name: str, snapshot: Snapshot, newest_day: str | None, events: int, head: Mapping[str, Any]
 ) -> PollOutcome:
     """That of a tenant which is one unit."""
     unchanged = isinstance(snapshot.days, Unchanged) and isinstance(snapshot.catalogue, Unchanged)
-    return _outcome(name, list(snapshot.incomplete.values()), newest_day, events, notes, unchanged=unchanged)
+    return _outcome(name, list(snapshot.incomplete.values()), newest_day, events, head, unchanged=unchanged)

@@ -125,7 +125,7 @@ async def while_polling(sink: FakeSink, tenants: int, delivered: asyncio.Event) 
                 poller=Polls(store, delivered),
                 deliveries={"siem": delivery(store, sink, clock)},
                 upkeep=upkeep,
-                counters=Counters(1e9, tuple(t.name for t in config.tenants)),
+                counters=Counters(tuple(t.name for t in config.tenants)),
             )
 
 

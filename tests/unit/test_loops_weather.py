@@ -141,7 +141,7 @@ class Home:
             deliveries={"siem": delivery(PatientStore(store, watch), self.sink, clock)},
             upkeep=upkeep,
             concurrency=2,
-            counters=Counters(1e9, NAMES),
+            counters=Counters(NAMES),
             watch=watch,
         )
         upkeep.more = self.app.faults

@@ -14,7 +14,7 @@ from tests.fake_graph import JumpClock
 
 def test_progress_every_half_minute_then_what_it_came_to_then_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    clock, counters = JumpClock(), Counters(1e9, ("a", "b", "c"))
+    clock, counters = JumpClock(), Counters(("a", "b", "c"))
     delivery = SimpleNamespace(delivered={"score": 2})
     app: Any = SimpleNamespace(counters=counters, clock=clock, deliveries={"soc": delivery})
     looked = FirstRound()

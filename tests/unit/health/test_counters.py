@@ -130,9 +130,9 @@ async def test_a_new_state_is_told_once(store: SqliteStore, clock: JumpClock) ->
 
 
 def counters(clock: JumpClock) -> Counters:
-    made = Counters(48 * HOUR, ("a", "b", "c", "d"))
+    made = Counters(("a", "b", "c", "d"))
     made.polled("a", "ok", "", "2030-01-10", 4, clock.now())
-    made.polled("b", "unchanged", "", "2030-01-05", 0, clock.now())
+    made.polled("b", "unchanged", "", "2030-01-05", 0, clock.now(), stale=True)
     made.polled("c", "ok", "", "2030-01-10", 1, clock.now() - timedelta(hours=3))
     made.polled("c", "failed", "denied", None, 1, clock.now())
     return made
@@ -149,9 +149,9 @@ def facts(clock: JumpClock, **more: object) -> Facts:
 
 def test_tenants_are_ok_stale_failing_or_pending_and_leave_no_figure_when_they_go(clock: JumpClock) -> None:
     made = counters(clock)
-    assert made.states(clock.now()) == {"ok": 1, "stale": 1, "failing": 1, "pending": 1}
+    assert made.states() == {"ok": 1, "stale": 1, "failing": 1, "pending": 1}
     made.replace({"a": "a", "e": "e"})
-    assert made.states(clock.now()) == {"ok": 1, "stale": 0, "failing": 0, "pending": 1}
+    assert made.states() == {"ok": 1, "stale": 0, "failing": 0, "pending": 1}
     made.polled("c", "ok", "", "2030-01-10", 0, clock.now())  # its poll was under way when it went
     assert set(made.tenants) == {"a"}
 
@@ -168,8 +168,8 @@ def test_every_reason_for_not_being_ready_is_named(clock: JumpClock) -> None:
         "the outbox is full: polling pauses",
         "sink soc is denied: 403",
     ]
-    assert unready(Counters(1.0, ("a",)), facts(clock)) == ["no tenant was polled yet"]
-    failing = Counters(1.0, ("a",))
+    assert unready(Counters(("a",)), facts(clock)) == ["no tenant was polled yet"]
+    failing = Counters(("a",))
     failing.polled("a", "failed", "secret_expired", None, 0, clock.now())
     assert unready(failing, facts(clock)) == ["no tenant can be read (secret_expired)"]
 
@@ -218,7 +218,7 @@ def test_every_name_in_the_example_alerts_is_one_that_is_told(clock: JumpClock) 
 
 
 async def test_a_measured_sink_behaves_as_the_sink_and_is_counted(clock: JumpClock) -> None:
-    made = Counters(1.0)
+    made = Counters()
     sink = FakeSink()
     measured = Measured(sink, made, lambda: clock.now().timestamp())
     assert await measured.send([]) == Receipt()

@@ -20,7 +20,7 @@ def told(day: str, current: float, **changes: Any) -> Event:
 
 
 def shown(**of: Score) -> dict[tuple[str, ...], float]:
-    made = Counters(1.0, tuple(of))
+    made = Counters(tuple(of))
     made.scores = dict(of)
     text = metrics(made, facts(JumpClock()), "1").decode()
     return {
@@ -58,7 +58,7 @@ def test_an_exposure_is_a_figure_of_its_own_as_less_of_it_is_better() -> None:
     found = newest([told("2026-11-22", 44.2, **{"data.unit": unit, "data.source": "defender_endpoint"})])
     assert found is not None
     assert shown(devices=found) == {}, "no alert on a score that falls may fire for it"
-    made = Counters(1.0, ("devices",))
+    made = Counters(("devices",))
     made.scores = {"devices": found}
     assert 'securescore_exposure_score{tenant="devices"} 44.2' in metrics(made, facts(JumpClock()), "1").decode()
 
@@ -93,7 +93,7 @@ def test_no_tenant_makes_a_scrape_endless(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_tenant_that_is_gone_leaves_no_figure_behind() -> None:
-    made = Counters(1.0, ("a", "b"))
+    made = Counters(("a", "b"))
     made.scores = {"a": Score("2026-11-22"), "b": Score("2026-11-22")}
     made.replace({"b": "b"})
     assert list(made.scores) == ["b"]
@@ -109,7 +109,7 @@ def row(name: str, kind: str = "subscription", score: str = "ascScore", **change
 
 
 def scraped(**of: Score) -> str:
-    made = Counters(1.0, tuple(of))
+    made = Counters(tuple(of))
     made.scores = dict(of)
     return metrics(made, facts(JumpClock()), "1").decode()
 

@@ -94,6 +94,23 @@ def catalogue(*names: str, state: StateUpdate | None = None) -> dict[str, Profil
     return {name: Profile(name, name, max_score=10.0, updates=(state or StateUpdate("Default"),)) for name in names}
 
 
+def with_controls(day: Day, *names: str) -> Day:
+    return evolve(day, controls={name: Control(name, "Identity", 5.0, 50.0) for name in names})
+
+
+async def test_a_feed_is_stale_where_that_was_told_and_nowhere_else() -> None:
+    """What heartbeat and metrics count is what the event says: a day that is refused is one that came."""
+    lab = Lab()
+    old = with_controls(days(3, 3)[0], *"ABCDEFGH")
+    outcome = await lab.poll(days=(old,), catalogue={})
+    assert (outcome.stale, lab.told()["feed.stale"]) == (True, 1)
+    assert (await lab.poll(days=Unchanged(), catalogue=Unchanged())).stale
+    cut = with_controls(days(0, 0)[0], "A")
+    outcome = await lab.poll(days=(old, cut), catalogue={})
+    assert (outcome.stale, outcome.newest_day, lab.told()["feed.recovered"]) == (False, old.day, 1)
+    assert lab.head["refusal"]
+
+
 async def test_what_first_contact_lacked_comes_later_as_history() -> None:
     lab = Lab()
     broken = {"days": BROKEN, "catalogue": BROKEN}

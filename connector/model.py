@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import compress
 from operator import is_not
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import Factory, field, frozen
 
@@ -56,14 +56,12 @@ SUBSCRIPTION = "Subscription"
 """The category of a control that is a whole subscription: one of the parts of the score over all of them."""
 
 
-@frozen
-class Control:
+class Control(NamedTuple):
     """One scored control of one day, keyed by `name` (Graph `controlName`, byte for byte; Defender for Cloud: a GUID).
 
     `on`, `count`, `total` and `status` exist only while the day is the newest one; Graph strips them afterwards.
     `not_applicable` (resources) and `max_score` (of this day, which may be 0) are stated by Defender for Cloud alone.
-    `more` is what Graph says beside of a control of the newest day, in its own names: it is told as it was read, and
-    neither compared nor kept.
+    A tuple, for thousands of them are made, compared and looked up.
     """
 
     name: str
@@ -71,12 +69,11 @@ class Control:
     score: float | None
     percent: float | None
     on: bool | None = None
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment]  # a tuple's own is of no use here
     total: int | None = None
     status: str | None = None
     not_applicable: int | None = None
     max_score: float | None = None
-    more: Mapping[str, str | float | bool] | None = field(default=None, eq=False, repr=False)
 
 
 @frozen
@@ -94,7 +91,8 @@ class Day:
 
     `flags` name what is odd about the data (sorted): "inconsistent" (control scores do not sum to the total),
     "duplicate_control", "date_mismatch", "future_dated", "bad_date", "bad_number", "sentinel". `weight` is what a
-    subscription counts for in the aggregate; it is no part of the content hash.
+    subscription counts for in the aggregate; it is no part of the content hash. `more` is what Graph says beside of
+    each control of the newest day, in its own names: it is told as it was read, and neither compared nor kept.
     """
 
     id: str
@@ -109,6 +107,7 @@ class Day:
     flags: tuple[str, ...] = ()
     detailed: bool = False
     weight: float | None = None
+    more: Mapping[str, Mapping[str, str | float | bool]] = field(factory=dict, eq=False, repr=False)
 
     @property
     def percent(self) -> float | None:

@@ -33,7 +33,7 @@ def project(
     won = None if undetermined else sum(more or 0 for more in units.values())
     score = None if won is None or day.score is None else diff.points(diff.fixed(day.score) + won)
     full = {
-        name: evolve(day.controls[name], score=diff.max_of(day.controls[name], known.get(name)), percent=100.0)
+        name: day.controls[name]._replace(score=diff.max_of(day.controls[name], known.get(name)), percent=100.0)
         for name, more in units.items()
         if more != 0
     }

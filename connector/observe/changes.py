@@ -128,7 +128,7 @@ def _as_graph_has_it(day: Day) -> dict[str, Any]:
         {"basis": a.basis, "averageScore": a.percent, **{_GRAPH.get(k, k): _worded(k, v) for k, v in a.detail.items()}}
         for a in day.averages
     ]
-    controls = [_control_as_graph_has_it(control) for control in day.controls.values()]
+    controls = [_control_as_graph_has_it(c, day.more.get(c.name, {})) for c in day.controls.values()]
     return {"graph": {**figures, "averageComparativeScores": averages}, "control_scores": controls}
 
 
@@ -145,7 +145,7 @@ def _figure(value: float | str | None) -> float | str | None:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _control_as_graph_has_it(control: Control) -> dict[str, Any]:
+def _control_as_graph_has_it(control: Control, more: Mapping[str, Any]) -> dict[str, Any]:
     """One entry of `controlScores`; Graph sends truth and counts as text, and leaves out what it does not say."""
     found = {
         "controlName": control.name,
@@ -156,7 +156,7 @@ def _control_as_graph_has_it(control: Control) -> dict[str, Any]:
         "count": None if control.count is None else str(control.count),
         "total": None if control.total is None else str(control.total),
         "implementationStatus": control.status,
-        **(control.more or {}),
+        **more,
     }
     return {key: value for key, value in found.items() if value is not None}
 

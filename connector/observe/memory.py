@@ -327,11 +327,11 @@ def slim(version: Version) -> Version:
     if not any(map(_status, version.day.controls.values())):
         return version
     controls = {n: c if c.status is None else _without_status(c) for n, c in version.day.controls.items()}
-    return evolve(version, day=evolve(version.day, controls=controls))
+    return evolve(version, day=evolve(version.day, controls=controls, more={}))
 
 
 def _without_status(c: Control) -> Control:
-    return Control(c.name, c.category, c.score, c.percent, c.on, c.count, c.total, None, c.not_applicable, c.max_score)
+    return Control(*c[:7], None, *c[8:])
 
 
 def _reported_row(control: Control) -> list[Any]:

@@ -7,7 +7,6 @@ the past happens to be decoded. How a whole tenant is remembered is memory.py.
 import zlib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any
 
 from attrs import Factory, define
@@ -117,16 +116,13 @@ def _decoded(body: bytes, month: str) -> dict[str, Version]:
 # -------------------------------------------------------------------------------------------------- values ↔ JSON
 
 
-_row = attrgetter(
-    "name", "category", "score", "percent", "on", "count", "total", "status", "not_applicable", "max_score"
-)
-_NOTHING_MORE = [None] * 6
+_NOTHING_MORE = (None,) * 6
 
 
 def control_row(control: Control) -> list[Any]:
-    row = list(_row(control))
-    if row[4:] == _NOTHING_MORE:  # most days of history
-        return row[:4]
+    if control[4:] == _NOTHING_MORE:  # most days of history
+        return list(control[:4])
+    row = list(control)
     while row[-1] is None:
         row.pop()
     return row

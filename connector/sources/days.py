@@ -206,6 +206,7 @@ def _day(document: Any, tenant_id: str, where: str, today: str, seen: _Seen) -> 
         raise PartialRead(f"{where}: controlScores is missing", "not_json")
     check_bounded(raws, MAX_CONTROLS, f"{where}: controlScores")
     detailed = False
+    more: dict[str, Mapping[str, str | float | bool]] = {}
     controls = seen.by_rows.get(id(raws))
     if controls is None:
         found, detailed = _controls(raws, where, flags, seen)
@@ -213,6 +214,8 @@ def _day(document: Any, tenant_id: str, where: str, today: str, seen: _Seen) -> 
         if len(controls) != len(found):
             flags.add("duplicate_control")
             controls = {control.name: control for control in reversed(found)}  # the first one counts
+        if detailed:
+            more = {control.name: _more(raw) for control, raw in zip(found[::-1], raws[::-1], strict=True)}
         if not detailed and not flags:
             seen.by_rows[id(raws)] = controls
 
@@ -238,6 +241,7 @@ def _day(document: Any, tenant_id: str, where: str, today: str, seen: _Seen) -> 
         else (),
         flags=tuple(sorted(flags)),
         detailed=detailed,
+        more=more,
     )
 
 
@@ -345,8 +349,11 @@ def _detailed_control(raw: Any, where: str, index: int, flags: set[str]) -> Cont
         whole(raw.get("count"), flags),
         whole(raw.get("total"), flags),
         text(raw.get("implementationStatus")) or None,
-        more={key: _scalar(value) for key in MORE if (value := raw.get(key)).__class__ in _SCALARS},
     )
+
+
+def _more(raw: Mapping[str, Any]) -> dict[str, str | float | bool]:
+    return {key: _scalar(value) for key in MORE if (value := raw.get(key)).__class__ in _SCALARS}
 
 
 _SCALARS = frozenset({str, bool, int, float})

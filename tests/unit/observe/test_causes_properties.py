@@ -138,7 +138,7 @@ class World:
 
 
 def stripped(day: Day) -> Day:
-    bare = {n: evolve(c, count=None, total=None) for n, c in day.controls.items()}
+    bare = {n: c._replace(count=None, total=None) for n, c in day.controls.items()}
     return evolve(day, controls=bare, detailed=False)
 
 

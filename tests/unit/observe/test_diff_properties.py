@@ -314,7 +314,7 @@ def test_the_content_hash_sees_neither_order_nor_spelling(day: Day, chance: Any)
     shuffled = list(day.controls.items())
     chance.shuffle(shuffled)
     respelt = {
-        n: evolve(c, score=_respelt(c.score), percent=_respelt(c.percent), status="x", on=None) for n, c in shuffled
+        n: c._replace(score=_respelt(c.score), percent=_respelt(c.percent), status="x", on=None) for n, c in shuffled
     }
     other = evolve(day, controls=respelt, score=_respelt(day.score), services=(), active_users=None)
     assert content_hash(other) == content_hash(day)

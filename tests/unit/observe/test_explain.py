@@ -322,10 +322,10 @@ def test_contributions_in_words() -> None:
 def test_counting_from_the_other_end_is_a_redefinition() -> None:
     """Microsoft once turned `count` from those who lack a second factor to those who have it, at equal points."""
     was = Control("AdminMFAV2", "Identity", 7.5, 75.0, count=3, total=12)
-    now = evolve(was, count=9)
+    now = was._replace(count=9)
     found = evidence_cause(was, now)
     assert (found.label, found.confidence) == ("catalogue", "high")
     assert found.evidence == ("compliant users 3/12 → 9/12 at an equal score: counted from the other end",)
-    assert evidence_cause(was, evolve(now, score=10.0)).label == "configuration"
-    assert evidence_cause(was, evolve(was, count=4)).label == "configuration"
-    assert evidence_cause(was, evolve(was, count=9, total=13)).label == "population"
+    assert evidence_cause(was, now._replace(score=10.0)).label == "configuration"
+    assert evidence_cause(was, was._replace(count=4)).label == "configuration"
+    assert evidence_cause(was, was._replace(count=9, total=13)).label == "population"

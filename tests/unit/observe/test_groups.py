@@ -98,7 +98,7 @@ def test_where_a_total_is_unknown_nobody_says_that_nothing_moved() -> None:
 
 def test_the_largest_flows_are_named_and_the_sums_are_complete() -> None:
     many = [control(f"c{n}", float(n), f"from {n}") for n in range(1, 21)]
-    data = told(day(*many, date="2026-11-21"), day(*(evolve(c, category="Identity") for c in many)), {}, {}).data
+    data = told(day(*many, date="2026-11-21"), day(*(c._replace(category="Identity") for c in many)), {}, {}).data
     assert [flow["before"] for flow in data["regrouped"]["moves"]] == [f"from {n}" for n in range(20, 14, -1)]
     assert data["regrouped"]["by_category"]["Identity"] == 210.0
     assert len(data["regrouped"]["by_category"]) == 21

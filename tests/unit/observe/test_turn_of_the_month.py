@@ -170,7 +170,7 @@ def test_a_fact_that_toggles_is_told_each_time_with_an_id_of_its_own(steps: list
         for wanted in [False, *steps]:
             for _ in range(2):  # what is read twice is told once
                 profile = Profile("A", "A", updates=entry if wanted else ())
-                counted = evolve(day, controls={"A": evolve(day.controls["A"], count=5 if wanted else 4)})
+                counted = evolve(day, controls={"A": day.controls["A"]._replace(count=5 if wanted else 4)})
                 seen = observe(memory, Snapshot("graph", (counted,), {"A": profile}), RULES, "2026-08-30T09:00:00Z")
                 memory = seen.memory
                 if through_store:

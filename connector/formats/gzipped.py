@@ -1,5 +1,5 @@
-"""Bodies for a receiver or a store, gzipped (RFC 1952), without a time stamp; and parts of a state, in zlib's own
-format (RFC 1950). Pure.
+"""Bodies for a receiver or a store, gzipped (RFC 1952), without a time stamp, and bodies of others unpacked as they come
+in; and parts of a state, in zlib's own format (RFC 1950). Pure.
 
 The only module that knows of a faster library for them (isal, the extra `[fast]`). What is unpacked is the same
 whatever packs or unpacks it; the packed bytes differ, as they do between releases of zlib. What is kept for long is
@@ -8,6 +8,7 @@ packed by zlib, whose higher levels are smaller (observe/evidence.py).
 
 import gzip
 import zlib
+from typing import Any
 
 FAST = 1
 """The level of what is sent once: a little larger than the default one, for a third of the work."""
@@ -46,7 +47,9 @@ try:
     from isal import igzip, isal_zlib
 except ImportError:  # an extra, which need not be there
     _fast, _decompress, _deflate, _inflate = pure, pure_decompress, pure_deflate, pure_inflate
+    _library: Any = zlib
 else:
+    _library = isal_zlib
 
     def _fast(body: bytes, level: int) -> bytes:
         """Its levels 0 to 3 are its own; its 1 is smaller than zlib's, and five times as fast."""
@@ -90,3 +93,48 @@ def deflate(body: bytes) -> bytes:
 def inflate(body: bytes) -> bytes:
     """The reverse. Raises zlib.error."""
     return _inflate(body)
+
+
+MAX_MEMBERS = 64
+"""A body is one member; somebody may join a few. Thousands, each empty, would be work without end."""
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class Damaged(ValueError):
+    """What is called gzip is none, or not any more."""
+
+
+class Unpacking:
+    """A body as it comes in, piece by piece: the caller says how much of it he takes, so that no bomb goes off."""
+
+    def __init__(self, library: Any = None) -> None:
+        self._library = library or _library
+        self._member: Any = None
+        self._members = 0
+
+    def feed(self, packed: bytes, max_bytes: int) -> bytes:
+        """What the next piece holds, but no more than so much (at least 1): when it is that much, there may be more.
+
+        Raises Damaged.
+        """
+        found: list[bytes] = []
+        try:
+            while packed and max_bytes > 0:
+                if self._member is None:
+                    self._members += 1
+                    if self._members > MAX_MEMBERS:
+                        raise Damaged(f"more than {MAX_MEMBERS} members")
+                    self._member = self._library.decompressobj(wbits=_GZIP)
+                found.append(self._member.decompress(packed, max_bytes))
+                max_bytes -= len(found[-1])
+                packed = b""
+                if self._member.eof:
+                    packed, self._member = self._member.unused_data, None
+        except (zlib.error, self._library.error) as error:
+            raise Damaged(str(error)) from None
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it may end here."""
+        return self._member is None

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import json
+import random
 import ssl
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -157,8 +158,45 @@ async def test_gzip_bomb_is_cut_in_bounded_memory(http: Http) -> None:
     assert peak < 8 * MIB
 
 
+async def test_gzip_that_unpacks_to_nothing_does_not_go_on_for_ever(http: Http) -> None:
+    """A header of gzip may hold a name without end, and members may be empty."""
+    served = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal served
+        answer = web.StreamResponse(headers={"Content-Encoding": "gzip"})
+        await answer.prepare(request)
+        await answer.write(b"\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03")
+        while True:
+            await answer.write(b"n" * 65_536)
+            served += 1
+
+    async with serve(endless) as server:
+        answer = await get(http, root(server))
+    assert (answer.cut, answer.body) == ("too_large", b"")
+    assert served < 200
+
+
+async def test_packed_body_of_exactly_the_limit_is_whole(http: Http) -> None:
+    """What cannot be packed grows a little by it."""
+    body = random.Random(7).randbytes(MIB)
+    for level in (0, 9):
+        packed = gzip.compress(body, level)
+        assert len(packed) > MIB
+        async with serve(canned(packed, headers={"Content-Encoding": "gzip"})) as server:
+            answer = await get(http, root(server))
+        assert (answer.cut, answer.body == body) == ("", True)
+
+
 async def test_what_is_called_gzip_but_is_not(http: Http) -> None:
     async with serve(canned(b'{"a": 1}', headers={"Content-Encoding": "gzip"})) as server:
+        assert (await get(http, root(server))).cut == "truncated"
+
+
+async def test_gzip_that_ends_early_is_not_taken_for_the_whole(http: Http) -> None:
+    """The connection and the length say that all has come; it was cut before it was sent."""
+    packed = gzip.compress(json.dumps(list(range(1000))).encode())[:-20]
+    async with serve(canned(packed, headers={"Content-Encoding": "gzip"})) as server:
         assert (await get(http, root(server))).cut == "truncated"
 
 

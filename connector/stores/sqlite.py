@@ -116,7 +116,7 @@ class SqliteStore:
         self._lock: WriterLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._recent: Recent[int] = Recent()
-        self._wishes: Wishes[_Done] = Wishes()
+        self._wishes: Wishes[_Done] = Wishes(lambda: self._run(self._granted))
 
     async def __aenter__(self) -> Self:
         return self
@@ -135,12 +135,7 @@ class SqliteStore:
     async def commit(self, tenant_id: str, state: State, events: Sequence[Event]) -> State:
         """Those that wait for the connection at the same moment share a transaction (sqlite_together.py)."""
         wish = Wish(lambda: self._prepared(tenant_id, state, events), len(events))
-        self._wishes.add(wish)
-        try:
-            done = await self._run(self._granted, wish)
-        except asyncio.CancelledError:
-            wish.withdrawn = True  # what is under way is committed all the same
-            raise
+        done = await self._wishes.granted(wish)
         return State(done.generation, state.parts, state.parts, whole=state.whole)
 
     async def attach(self, sinks: Sequence[Start]) -> tuple[SinkStats, ...]:
@@ -210,6 +205,7 @@ class SqliteStore:
             return
         self._closed = True
         try:
+            await self._wishes.ended()
             await self._on_worker(self._close)
         finally:
             self._worker.shutdown(wait=False)  # it has nothing left to do, or hangs
@@ -279,12 +275,17 @@ class SqliteStore:
         def guarded() -> _T:
             try:
                 return work()
-            except sqlite3.ProgrammingError:
-                raise  # our own mistake
             except (sqlite3.Error, OSError) as error:
-                raise store_error(error, self._path) from error
+                ours = self._ours(error)
+                if ours is error:
+                    raise
+                raise ours from error
 
         return await asyncio.get_running_loop().run_in_executor(self._worker, guarded)
+
+    def _ours(self, error: sqlite3.Error | OSError) -> Exception:
+        """A foreign error in our words, unless it is our own mistake."""
+        return error if isinstance(error, sqlite3.ProgrammingError) else store_error(error, self._path)
 
     async def _open_writer(self, mode: int) -> None:
         def opened() -> None:
@@ -318,21 +319,19 @@ class SqliteStore:
         while await self._run(shrink, SHRINK_PAGES):
             pass
 
-    def _granted(self, connection: sqlite3.Connection, wish: Wish[_Done]) -> _Done:
-        """What came of a commit: done for an earlier one that took it along, or now, with those that wait behind it."""
-        if not wish.settled:
-            together = self._wishes.taken(wish)
-            carry_out(connection, together)
-            done = [each.result for each in together if each.result is not None]
-            for one in done:
-                self._recent.keep(one.numbers, one.added, one.octets)
-            if self._lock is not None:
-                self._lock.committed(len(done))
-        if wish.error is not None:
-            raise wish.error
-        if wish.result is None:
-            raise asyncio.CancelledError  # withdrawn before it was taken: nobody hears it
-        return wish.result
+    def _granted(self, connection: sqlite3.Connection) -> Sequence[Wish[_Done]]:
+        """Carry out those that wait, as many as one transaction takes."""
+        together = self._wishes.taken()
+        carry_out(connection, together)
+        done = [each.result for each in together if each.result is not None]
+        for one in done:
+            self._recent.keep(one.numbers, one.added, one.octets)
+        if self._lock is not None:
+            self._lock.committed(len(done))
+        for each in together:
+            if isinstance(each.error, (sqlite3.Error, OSError)):
+                each.error = self._ours(each.error)
+        return together
 
     def _prepared(self, tenant_id: str, state: State, events: Sequence[Event]) -> Work[_Done]:
         """The transaction of a commit. Raises ValueError for an event that JSON cannot hold."""

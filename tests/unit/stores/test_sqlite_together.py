@@ -104,6 +104,33 @@ async def test_of_two_of_one_tenant_the_second_meets_the_first(tmp_path: Path) -
         assert await store.load("twice") == came[0]
 
 
+async def test_those_who_ask_at_one_moment_are_one_transaction_though_the_connection_is_idle(tmp_path: Path) -> None:
+    async with home(tmp_path) as (store, ended):
+        moment = asyncio.Event()
+
+        async def commit(tenant: str) -> State:
+            await moment.wait()
+            return await store.commit(tenant, State(parts={"head": tenant.encode()}), [])
+
+        asked = asyncio.gather(*map(commit, TENANTS))
+        await asyncio.sleep(0.01)
+        moment.set()
+        assert await asked == [State(1, {"head": t.encode()}) for t in TENANTS]
+        assert ended == ["COMMIT"]
+
+
+async def test_what_was_asked_for_before_the_end_is_committed(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "state.db", clock=JumpClock())
+    asked = [asyncio.ensure_future(store.commit(t, State(parts={"head": t.encode()}), [])) for t in TENANTS]
+    await asyncio.sleep(0)
+    await store.close()
+    assert await asyncio.gather(*asked) == [State(1, {"head": t.encode()}) for t in TENANTS]
+    with pytest.raises(RuntimeError):
+        await store.commit("too-late", State(parts={"head": b"1"}), [])
+    async with await open_store(tmp_path / "state.db", clock=JumpClock()) as store:
+        assert sorted(await store.tenants()) == sorted(TENANTS)
+
+
 async def test_where_sqlite_fails_each_is_tried_alone(tmp_path: Path) -> None:
     async with home(tmp_path) as (store, ended):
         refuse = (

@@ -38,6 +38,7 @@ from connector.net.clouds import CLOUDS, cloud_of, cloud_of_arm
 from connector.net.connect import open_client, proxy_to
 from connector.net.http import Transport, Wire
 from connector.observe.evidence import Evidence
+from connector.observe.places import Places
 from connector.observe.poller import MAX_DAYS_A_COMMIT, Poller
 from connector.observe.schedule import concurrency
 from connector.observe.severity import SeverityRules
@@ -106,12 +107,13 @@ async def open_app(
         refuse(prepared)
         store = await open_store(config, clock=clock, writer=writer, collection=collection)
         expiries = ExpiryWatch(config)
-        watch = StateWatch(clock)
+        watch, places = StateWatch(clock), Places(clock)
         poller = evolve(
             build_poller(config, store, transports),
             archive=evidence(config),
             watch=expiries,
             storms=Storms(len(config.tenants), config.poll.interval_s),
+            places=places if config.state.path else None,  # a folder of documents writes each alone
         )
         bound, keep = config.state.max_bytes, config.state.keep_days
         name = called or instance()
@@ -135,6 +137,7 @@ async def open_app(
             heart=heart,
             reports=report_writer(config, store, clock),
             configured=by_key,
+            places=places,
         )
         upkeep.more, upkeep.strangers = app.faults, app.stranger_faults
         upkeep.names = lambda: {t.key: t.name for t in app.config.tenants}

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 
 from connector.clock import first_of
 from connector.config.values import Config, TenantConfig
@@ -24,6 +24,7 @@ from connector.health.state_watch import RETRY_CAP_S, StateWatch
 from connector.health.tenant_faults import stranger_faults, strangers
 from connector.health.upkeep import CONNECTOR, Upkeep
 from connector.observe import memory, units
+from connector.observe.places import Places
 from connector.observe.poller import READ_LIMIT_S, Poller, PollOutcome
 from connector.observe.schedule import Schedule, concurrency
 from connector.ports import Clock, Query
@@ -73,11 +74,11 @@ class App:
     reports: "Writer | None" = None
     configured: dict[str, TenantConfig] = field(factory=dict)
     """Who each tenant is now, by key: the filters of the sinks look it up here."""
+    places: Places = Factory(lambda self: Places(self.clock), takes_self=True)
     full: bool = False
     stopping: bool = False
     _strange: dict[str, str] | None = field(default=None, init=False)
     _schedule: Schedule | None = field(default=None, init=False)
-    _turn: asyncio.Event = field(factory=asyncio.Event, init=False)
     _moved: dict[str, tuple[float, object]] = field(factory=dict, init=False)
 
     def replace_tenants(self, tenants: Sequence[TenantConfig]) -> None:
@@ -98,7 +99,7 @@ class App:
             self.upkeep.expiries.replace(self.config)
         if self._schedule is not None:
             self._schedule.replace(tenants, self.clock.now())
-            self._turn.set()
+            self.places.changed.set()
 
     async def poll_once(
         self, names: Sequence[str] = (), on_poll: Callable[[PollOutcome], None] = lambda _: None
@@ -107,16 +108,26 @@ class App:
         tenants = self.tenants(names)
         await self.announce()  # before a look makes the state its own
         await self.look()
-        gate = asyncio.Semaphore(self.concurrency)
 
         async def poll(tenant: TenantConfig) -> PollOutcome:
-            async with gate:
+            try:
                 outcome = await self._poll(tenant)
+            finally:
+                self.places.leave()
             self._note(outcome)
             on_poll(outcome)
             return outcome
 
-        return await _all_of(poll(tenant) for tenant in tenants)
+        polls: list[asyncio.Task[PollOutcome]] = []
+        try:
+            for tenant in tenants:
+                await self.places.take(self.concurrency)
+                polls.append(asyncio.create_task(poll(tenant), name=f"observe:{tenant.name}"))
+            return await _all_of(polls)
+        finally:
+            for one in polls:
+                one.cancel()
+            await asyncio.gather(*polls, return_exceptions=True)
 
     async def poll_and_offer(
         self, names: Sequence[str] = (), on_poll: Callable[[PollOutcome], None] = lambda _: None
@@ -505,10 +516,13 @@ class App:
         """Poll every tenant once an interval, each at its own place in it, so that thousands never come together."""
         schedule = self._schedule = Schedule(self.config.poll.interval_s)
         schedule.replace(self.config.tenants, self.clock.now())
-        running = 0
+        places = self.places
+
+        def soon(within_s: float) -> bool:
+            wait_s = schedule.wait_s(self.clock.now())
+            return wait_s is not None and wait_s <= within_s
 
         async def poll(tenant: TenantConfig) -> None:
-            nonlocal running
             outcome = await self._poll(tenant)
             self._moving("observe")
             self._note(outcome)
@@ -516,29 +530,30 @@ class App:
             # Without room in the outbox a tenant comes to its turn again as soon as there is some.
             again_in_s = {"outbox_full": LOOK_S, "state_unavailable": self.watch.wait_s("polls")}.get(outcome.reason)
             schedule.done(tenant.key, self.clock.now(), outcome.retry_after_s, again_in_s)
-            running -= 1
-            self._turn.set()
+            places.leave()
             on_poll(outcome)
             if outcome.events:
                 for event in wake:
                     event.set()
 
+        places.soon = soon
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
-                if not running:  # else a poll that ends shows it: that this loop goes round is no progress
-                    self._moving("observe")
-                self._turn.clear()
+                if not (places.at_work or places.waiting):
+                    self._moving("observe")  # else a poll that ends shows it: that this loop goes round is no progress
+                places.changed.clear()
                 now = self.clock.now()
                 # While the state fails nobody is read in vain: the next one in turn tries for all.
                 held_s = self.watch.wait_s("polls")
-                while not held_s and running < self.concurrency and (tenant := schedule.take(now)) is not None:
-                    running += 1
+                while not held_s and places.at_work < self.concurrency and (tenant := schedule.take(now)) is not None:
+                    places.begin()
                     tasks.create_task(poll(tenant), name=f"observe:{tenant.name}")
                     held_s = RETRY_CAP_S if self.watch.trouble("polls") else 0.0
-                wait_s = schedule.wait_s(now) if running < self.concurrency else None
+                wait_s = schedule.wait_s(now) if places.at_work < self.concurrency else None
                 wait_s = None if wait_s is None else max(wait_s, held_s)
                 # Never long: a clock that jumped, or a machine that slept, must not keep anybody waiting.
-                await _pause(self.clock, LOOK_S if wait_s is None else min(wait_s, LOOK_S), stop, self._turn)
+                await _pause(self.clock, LOOK_S if wait_s is None else min(wait_s, LOOK_S), stop, places.changed)
+            places.close()
 
 
 def configuration_refused(detail: str, hint: str) -> Fault:

@@ -25,12 +25,13 @@ from connector.errors import (
     exhausted,
 )
 from connector.ids import event_id
-from connector.model import Absent, Change, EvidenceFile, Known, Reading, Snapshot, Unchanged, Unit
+from connector.model import Absent, Change, Event, EvidenceFile, Known, Reading, Snapshot, Unchanged, Unit
 from connector.observe import deviations, estate, heads, mending, pending_writes, units
 from connector.observe import memory as remember
 from connector.observe.events import Origin, stamp
 from connector.observe.fold import Rules, observe, stale
 from connector.observe.months import damaged
+from connector.observe.places import Places
 from connector.observe.severity import SeverityRules
 from connector.observe.storm import Storms
 from connector.observe.unit_folds import UNITS_A_COMMIT, UnitFolds
@@ -83,8 +84,20 @@ class PollOutcome:
 
 
 @frozen
+class _Note:
+    """What a poll that folded nothing has to write: the head, and what is told of the feed's health."""
+
+    state: State
+    events: Sequence[Event]
+    outcome: PollOutcome
+
+
+@frozen
 class Poller:
-    """Observes tenants. `open_source` gives a ready source for a tenant; a tenant is never polled twice at once."""
+    """Observes tenants. `open_source` gives a ready source for a tenant; a tenant is never polled twice at once.
+
+    In `places` those wait for one another that have nothing to tell.
+    """
 
     store: Store
     clock: Clock
@@ -97,6 +110,7 @@ class Poller:
     watch: ExpiryWatch | None = None
     storms: Storms | None = None
     read_limit_s: float = READ_LIMIT_S
+    places: Places | None = None
 
     async def poll(self, tenant: TenantConfig) -> PollOutcome:
         """Read, fold and commit one tenant. A foreseeable failure is an outcome; only StoreError is raised.
@@ -125,19 +139,30 @@ class Poller:
     async def _poll_sound(self, tenant: TenantConfig) -> PollOutcome:
         """A poll, which goes on without what cannot be read."""
         try:
-            return await self._poll(tenant)
+            found = await self._poll(tenant)
         except TenantDamaged as error:
             await self._mend(tenant, await self.store.load(tenant.key) or State(), error)
-            return await self._poll(tenant)
+            found = await self._poll(tenant)
+        if isinstance(found, PollOutcome):
+            return found
+        if self.places is not None and not found.events:
+            await self.places.wait()  # with nothing but the note: what was read is let go
+        await self._commit(tenant, found.state, found.events)
+        return found.outcome
 
-    async def _poll(self, tenant: TenantConfig) -> PollOutcome:
+    async def _commit(self, tenant: TenantConfig, state: State, events: Sequence[Event]) -> State:
+        if self.places is not None and events:
+            await self.places.bring_along()
+        return await self.store.commit(tenant.key, state, events)
+
+    async def _poll(self, tenant: TenantConfig) -> PollOutcome | _Note:
         state = (await self.store.heads([tenant.key]))[tenant.key]
         head = remember.head(state)
         expiring = await self.watch.of_tenant(tenant.name, self.clock.now()) if self.watch else []
         try:
             snapshot = await self._read(tenant, heads.known(head, tenant.language, iso(self.clock.now())))
         except (ConfigError, Denied, Unavailable, WrongTenant) as error:
-            return await self._failed(tenant, state, head, error, expiring)
+            return self._failed(tenant, state, head, error, expiring)
         self._log_notes(tenant.name, head, snapshot)
         if isinstance(snapshot, Reading):
             return await self._poll_units(tenant, state, head, snapshot, expiring)
@@ -147,7 +172,7 @@ class Poller:
         asked = tenant.targets.baseline
         news = isinstance(snapshot.days, tuple) or isinstance(snapshot.catalogue, Mapping)
         if not news and not deviations.asked_anew(head, asked):
-            return await self._quiet(tenant, origin, state, head, snapshot, now, expiring)
+            return self._quiet(tenant, origin, state, head, snapshot, now, expiring)
 
         snapshot = self._kept(snapshot, head.get("newest"))
         state = await self._whole(tenant, state)
@@ -177,7 +202,7 @@ class Poller:
             encoded = remember.encode(state, old, seen.memory, values)
             if newest_day is not None:
                 encoded = remember.forget_before(encoded, self._horizon(newest_day))
-            state = await self.store.commit(tenant.key, encoded, events)
+            state = await self._commit(tenant, encoded, events)
             count += len(events)
             head = remember.head(state)
             old = seen.memory
@@ -248,7 +273,7 @@ class Poller:
                 told += [(entry, change) for change in more]
             events = [stamp(change, units.origin(tenant, unit), now, self.severity) for unit, change in told]
             state = units.applied(state or State(), step.parts)
-            state = await self.store.commit(tenant.key, remember.with_head(state, values), events)
+            state = await self._commit(tenant, remember.with_head(state, values), events)
             count += len(events)
         unchanged = isinstance(reading.units, Unchanged)
         outcome = _outcome(tenant.name, list(lacking.values()), newest_day, count, values, unchanged=unchanged)
@@ -325,7 +350,7 @@ class Poller:
         newest = min(newest_day, iso(self.clock.now())[:10])
         return (parse_iso(newest) - timedelta(days=self.keep_days)).date().isoformat()
 
-    async def _quiet(
+    def _quiet(
         self,
         tenant: TenantConfig,
         origin: Origin,
@@ -334,7 +359,7 @@ class Poller:
         snapshot: Snapshot,
         now: str,
         expiring: Sequence[Fault],
-    ) -> PollOutcome:
+    ) -> _Note:
         """Nothing to fold: both parts unchanged or absent. Only the feed's health may have news."""
         newest_day = head.get("newest")
         refusing = bool(head.get("refusal"))
@@ -344,17 +369,17 @@ class Poller:
         values, late = pending_writes.abandoned(values, now)
         events = [stamp(change, origin, now, self.severity) for change in told]
         events += [stamp(change, _ours(origin), now, self.severity) for change in late]
-        await self.store.commit(tenant.key, remember.with_head(state or State(), values), events)
-        return _outcome_of(tenant.name, snapshot, newest_day, len(events), values)
+        outcome = _outcome_of(tenant.name, snapshot, newest_day, len(events), values)
+        return _Note(remember.with_head(state or State(), values), events, outcome)
 
-    async def _failed(
+    def _failed(
         self,
         tenant: TenantConfig,
         state: State | None,
         head: Mapping[str, Any],
         error: SecureScoreError,
         expiring: Sequence[Fault],
-    ) -> PollOutcome:
+    ) -> _Note:
         """Nothing could be read at all: remember the failure, and tell it when it is a problem."""
         now = iso(self.clock.now())
         reason = _reason(error)
@@ -393,8 +418,7 @@ class Poller:
             "last_attempt": now,
             "problems": problems,
         }
-        await self.store.commit(tenant.key, remember.with_head(state or State(), values), events)
-        return PollOutcome(
+        outcome = PollOutcome(
             tenant.name,
             "failed",
             newest_day,
@@ -404,6 +428,7 @@ class Poller:
             reason,
             error.retry_after_s if isinstance(error, Unavailable) else None,
         )
+        return _Note(remember.with_head(state or State(), values), events, outcome)
 
     def _problems(
         self,

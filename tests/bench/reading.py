@@ -1,10 +1,11 @@
 """The read path: a first poll, an unchanged poll, and the diff of two days, each beside its rival."""
 
+import asyncio
 import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date
 from functools import partial
 from importlib import import_module
@@ -239,54 +240,74 @@ async def changed_poll(folder: Path, rounds: int, hours: int) -> Figure:
     )
 
 
+SIDE_BY_SIDE = 8
+"""So many tenants are polled at once in the smallest fleet (observe/schedule.py)."""
+
+
 async def unchanged_poll(folder: Path, rounds: int, polls: int) -> Figure:
-    """Each round is so many polls of one tenant whose bytes do not change."""
-    with started("graph", tenants=1, size="mid", as_in_life=True) as server:
-        settings = config(server, folder)
-        [tenant] = settings.tenants
-        async with open_app(settings, clock=SimulatedClock(NOW)) as app:
-            source = await ready(app, tenant)
-            # The budget would space so many polls in a row: it is measured, but may not wait.
-            await app.poller.poll(tenant)
-            assert (await app.poller.poll(tenant)).status == "ok"  # another number of days: read anew
-            async with bare(server, source) as client:
-                urls = await client.addresses(OVERLAP, 4)
-
-                async def ours() -> float:
-                    clock = app.clock
-                    assert isinstance(clock, SimulatedClock)
-                    seconds = 0.0
-                    for _ in range(polls):
-                        await clock.advance(3)
-                        with cpu() as spent:
-                            outcome = await app.poller.poll(tenant)
-                        assert outcome.status == "unchanged", outcome
-                        seconds += spent.seconds
-                    return seconds
-
-                async def theirs() -> float:
-                    seconds = 0.0
-                    for _ in range(polls):
-                        with cpu() as spent:
-                            await client.read(urls)
-                        seconds += spent.seconds
-                    return seconds
-
-                measured = await in_turn(ours, theirs, rounds)
-                size = sum(map(len, await client.read(urls)))
+    """Each round is so many polls of each of several tenants, side by side, whose bytes do not change."""
+    measured, size, requests = await _unchanged(folder / "many", SIDE_BY_SIDE, rounds, max(1, polls // 4))
+    alone, _, _ = await _unchanged(folder / "one", 1, rounds, polls)
     method = (
-        "CPU of the whole poll, hash of what came and commit included; over TLS and in gzip, as Graph answers; "
-        "the rival knows every address, checks nothing and stores nothing"
+        f"CPU of the whole poll, hash of what came and commit included, {SIDE_BY_SIDE} tenants side by side on both "
+        "sides; over TLS and in gzip, as Graph answers; the rival knows every address, checks and stores nothing"
     )
     return ratio(
         "unchanged_poll_vs_bare_client",
         measured,
         method,
-        ms_a_poll=1000 * sum(r.ours for r in measured) / len(measured) / polls,
-        ms_bare=1000 * sum(r.theirs for r in measured) / len(measured) / polls,
+        ms_a_poll=1000 * sum(r.ours for r in measured) / len(measured),
+        ms_bare=1000 * sum(r.theirs for r in measured) / len(measured),
+        ms_a_poll_alone=1000 * sum(r.ours for r in alone) / len(alone),
+        ms_bare_alone=1000 * sum(r.theirs for r in alone) / len(alone),
+        alone=ratio("", alone, "").value,
         mb_read=size / 1e6,
-        requests=len(urls),
+        requests=requests,
     )
+
+
+async def _unchanged(folder: Path, tenants: int, rounds: int, polls: int) -> tuple[list[Round], int, int]:
+    """What a poll cost, ours and theirs; and how many bytes of how many requests it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with started("graph", tenants=tenants, size="mid", as_in_life=True) as server:
+        settings = config(server, folder)
+        async with open_app(settings, clock=SimulatedClock(NOW)) as app, AsyncExitStack() as clients:
+            rivals = []
+            for tenant in settings.tenants:
+                source = await ready(app, tenant)
+                await app.poller.poll(tenant)
+                assert (await app.poller.poll(tenant)).status == "ok"  # another number of days: read anew
+                client = await clients.enter_async_context(bare(server, source))
+                rivals.append((client, await client.addresses(OVERLAP, 4)))
+
+            async def poll(tenant: TenantConfig) -> None:
+                app.places.begin()
+                outcome = await app.poller.poll(tenant)
+                app.places.leave()
+                assert outcome.status == "unchanged", outcome
+
+            async def ours() -> float:
+                clock = app.clock
+                assert isinstance(clock, SimulatedClock)
+                seconds = 0.0
+                for _ in range(polls):
+                    await clock.advance(3)  # the budget would space so many polls in a row: it may not wait
+                    with cpu() as spent:
+                        await asyncio.gather(*map(poll, settings.tenants))
+                    seconds += spent.seconds
+                return seconds / polls / tenants
+
+            async def theirs() -> float:
+                seconds = 0.0
+                for _ in range(polls):
+                    with cpu() as spent:
+                        await asyncio.gather(*(client.read(urls) for client, urls in rivals))
+                    seconds += spent.seconds
+                return seconds / polls / tenants
+
+            measured = await in_turn(ours, theirs, rounds)
+            client, urls = rivals[0]
+            return measured, sum(map(len, await client.read(urls))), len(urls)
 
 
 def _two_days() -> tuple[dict[str, Any], dict[str, Any]]:

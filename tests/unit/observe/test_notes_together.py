@@ -85,6 +85,10 @@ class Fleet:
     async def poll_once(self) -> list[PollOutcome]:
         return await self.app.poll_once(on_poll=self.outcomes.append)
 
+    async def until_so_many_wait(self, count: int) -> None:
+        await self.until(lambda: self.app.places.waiting == count)
+        await asyncio.sleep(0.001)  # and time is taken
+
     async def until(self, true: Callable[[], object]) -> None:
         async with asyncio.timeout(20):
             while not true():
@@ -162,7 +166,7 @@ async def test_who_waits_has_no_outcome_and_is_not_seen(tmp_path: Path) -> None:
     async with fleet(tmp_path, 3) as found:
         let_go = found.hold("tenant-02")
         polls = asyncio.ensure_future(found.poll_once())
-        await found.until(lambda: found.app.places.waiting == 2)
+        await found.until_so_many_wait(2)
         assert (found.outcomes, found.app.counters.tenants) == ([], {})
         assert await found.noted() == set()
         assert written(found) == 0
@@ -175,7 +179,7 @@ async def test_of_what_was_read_nothing_is_held_while_a_note_waits(tmp_path: Pat
     async with fleet(tmp_path, 3) as found:
         let_go = found.hold("tenant-02")
         polls = asyncio.ensure_future(found.poll_once())
-        await found.until(lambda: found.app.places.waiting == 2)
+        await found.until_so_many_wait(2)
         assert [ref() for ref in found.read] == [None, None]
         let_go()
         await polls
@@ -185,7 +189,7 @@ async def test_a_slow_tenant_keeps_the_others_waiting_for_a_moment_only(tmp_path
     async with fleet(tmp_path, 3) as found:
         let_go = found.hold("tenant-02")
         polls = asyncio.ensure_future(found.poll_once())
-        await found.until(lambda: found.app.places.waiting == 2)
+        await found.until_so_many_wait(2)
         await found.clock.advance(PATIENCE_S)
         await found.until(lambda: len(found.outcomes) == 2)
         assert await found.noted() == {"tenant-00", "tenant-01"}
@@ -197,7 +201,7 @@ async def test_who_waits_leaves_its_place_to_others(tmp_path: Path) -> None:
     async with fleet(tmp_path, 20, concurrency=2) as found:
         let_go = found.hold("tenant-00")
         polls = asyncio.ensure_future(found.poll_once())
-        await found.until(lambda: found.app.places.waiting == 19)
+        await found.until_so_many_wait(19)
         let_go()
         assert len(await polls) == 20
         assert written(found) == 1
@@ -209,7 +213,7 @@ async def test_news_take_along_who_waits(tmp_path: Path) -> None:
         let_go = found.hold("tenant-02")
         found.expiring.of.add("tenant-02")
         polls = asyncio.ensure_future(found.poll_once())
-        await found.until(lambda: found.app.places.waiting == 2)
+        await found.until_so_many_wait(2)
         let_go()
         await found.until(lambda: len(found.outcomes) == 3)
         assert [o.events for o in sorted(found.outcomes, key=lambda o: o.tenant)] == [0, 0, 1]
@@ -223,7 +227,7 @@ async def test_what_was_committed_meanwhile_stands_and_only_that_tenant_is_read_
         await found.poll_once()
         let_go = found.hold("tenant-02")
         polls = asyncio.ensure_future(found.poll_once())
-        await found.until(lambda: found.app.places.waiting == 2)
+        await found.until_so_many_wait(2)
         state = await found.store.load("tenant-00")
         assert state is not None
         await found.store.commit("tenant-00", memory.with_head(state, {**memory.head(state), "approved": True}), [])
@@ -275,7 +279,7 @@ async def test_the_end_of_a_daemon_writes_what_waits(tmp_path: Path) -> None:
         stop = asyncio.Event()
         let_go = found.hold("tenant-01")
         running = asyncio.ensure_future(found.app.run(stop, found.outcomes.append))
-        await found.until(lambda: found.app.places.waiting == 1)
+        await found.until_so_many_wait(1)
         stop.set()
         await found.until(lambda: len(found.outcomes) == 1)
         assert await found.noted() == {"tenant-00"}
@@ -288,7 +292,7 @@ async def test_what_is_cut_while_it_waits_is_as_if_it_had_not_been(tmp_path: Pat
     async with fleet(tmp_path, 3) as found:
         found.hold("tenant-02")
         polls = asyncio.ensure_future(found.poll_once())
-        await found.until(lambda: found.app.places.waiting == 2)
+        await found.until_so_many_wait(2)
         polls.cancel()
         await asyncio.gather(polls, return_exceptions=True)
         assert found.outcomes == []

@@ -261,7 +261,7 @@ async def test_a_daemon_waits_for_who_is_due_within_a_moment(tmp_path: Path, int
         schedule = found.app._schedule
         assert schedule is not None
         while found.clock.now() < end:
-            next_s = schedule.wait_s(found.clock.now()) or 0.0
+            next_s = max(0.001, schedule.wait_s(found.clock.now()) or 0.0)  # clocks have microseconds
             await found.clock.advance(min(next_s, PATIENCE_S / 4) if found.app.places.waiting else next_s)
             for _ in range(20):
                 await asyncio.sleep(0)

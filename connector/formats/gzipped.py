@@ -1,4 +1,4 @@
-"""Bodies for a receiver or a store, gzipped (RFC 1952), without a time stamp, and bodies of others unpacked as they come
+"""Bodies for a receiver or a store, gzipped (RFC 1952), without a time stamp; bodies of others, unpacked as they come
 in; and parts of a state, in zlib's own format (RFC 1950). Pure.
 
 The only module that knows of a faster library for them (isal, the extra `[fast]`). What is unpacked is the same
@@ -97,7 +97,6 @@ def inflate(body: bytes) -> bytes:
 
 MAX_MEMBERS = 64
 """A body is one member; somebody may join a few. Thousands, each empty, would be work without end."""
-_GZIP = 16 + zlib.MAX_WBITS
 
 
 class Damaged(ValueError):
@@ -105,7 +104,10 @@ class Damaged(ValueError):
 
 
 class Unpacking:
-    """A body as it comes in, piece by piece: the caller says how much of it he takes, so that no bomb goes off."""
+    """A body as it comes in, piece by piece: the caller says how much of it he takes, so that no bomb goes off.
+
+    `library` does the work where a member begins as ours do, zlib elsewhere.
+    """
 
     def __init__(self, library: Any = None) -> None:
         self._library = library or _library
@@ -124,7 +126,8 @@ class Unpacking:
                     self._members += 1
                     if self._members > MAX_MEMBERS:
                         raise Damaged(f"more than {MAX_MEMBERS} members")
-                    self._member = self._library.decompressobj(wbits=_GZIP)
+                    library = self._library if packed.startswith(_OWN) else zlib
+                    self._member = library.decompressobj(wbits=_GZIP)
                 found.append(self._member.decompress(packed, max_bytes))
                 max_bytes -= len(found[-1])
                 packed = b""

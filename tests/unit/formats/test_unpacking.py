@@ -1,8 +1,9 @@
-"""Gzipped bodies as they come in: however they come, what went in comes out; no more than wanted, and no bomb goes off."""
+"""Gzipped bodies as they come in: however they come, what went in comes out, and no more of it than is wanted."""
 
 import gzip
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import pairwise
 from types import ModuleType
 
@@ -54,6 +55,16 @@ class TestUnpacking:
         found, whole = unpacked([gzip.compress(body)[:-lost]], library)
         assert body.startswith(found)
         assert not whole
+
+    @pytest.mark.parametrize("name", ["a.json", "n" * 100_000])
+    @pytest.mark.parametrize("size", [1, 7, 1 << 20])
+    def test_a_head_may_hold_more_than_ours_do(self, library: ModuleType, name: str, size: int) -> None:
+        packed = BytesIO()
+        with gzip.GzipFile(name, "wb", fileobj=packed) as file:
+            file.write(b"what was packed")
+        raw = packed.getvalue()
+        pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
+        assert unpacked(pieces, library) == (b"what was packed", True)
 
     def test_nothing_is_whole(self, library: ModuleType) -> None:
         assert unpacked([], library) == (b"", True)

@@ -120,7 +120,7 @@ async def fleet(folder: Path, tenants: int, concurrency: int = 4, interval_s: fl
             deliveries={},
             upkeep=cast("Any", SimpleNamespace(look=look, instance="host1")),
             concurrency=concurrency,
-            counters=Counters(1e9, names),
+            counters=Counters(names),
             watch=StateWatch(clock),
             places=room,
         )

@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 from attrs import Factory, define, evolve, field, frozen
 
-from connector.clock import Threads
 from connector.errors import ConfigError, Denied, SecureScoreError, Unavailable
 from connector.formats import gzipped, ingestion
 from connector.formats.bodies import last_first, parts
@@ -95,7 +94,6 @@ _LEAST_BODY_BYTES = 10_000  # what calls less than this too large (413) is broke
 ENDPOINTS_AT_ONCE = 8
 """To so many endpoints one batch is sent at a time: one that hangs delays few others of the same batch."""
 _LONE_REFUSALS = 20  # rows refused one by one with none taken in between, before the stream itself is blamed
-_THREADS = Threads("gzip", 4)  # their own: what blocks elsewhere must not hold up what only has to be computed
 _GZIP_LEVEL = 1  # 27:1 against 32:1 at level 6, for a third of the CPU
 
 log = logging.getLogger(__name__)
@@ -563,7 +561,7 @@ class SentinelSink:
 
     async def _post(self, at: Place, batch: Sequence[Line]) -> Verdict:
         """One chunk, once more with a new token if that is what is wrong. Raises Unavailable and Denied."""
-        chunk = await _THREADS.run(lambda: _gzipped(batch, self._gzip_level), self._deadline_s)
+        chunk = gzipped.compress(ingestion.body(batch), self._gzip_level)  # some milliseconds at most
         verdict = await self._upload(at, chunk)
         if verdict.kind == "token":
             verdict = await self._upload(at, chunk)
@@ -602,8 +600,3 @@ class SentinelSink:
         except AzureError as error:
             raise Unavailable(f"Logs Ingestion: the client failed ({type(error).__name__})", hint=_BUSY) from None
         return _TAKEN
-
-
-def _gzipped(batch: Sequence[Line], level: int) -> bytes:
-    """The array of a chunk, compressed; for a worker thread."""
-    return gzipped.compress(ingestion.body(batch), level)

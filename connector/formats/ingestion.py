@@ -30,6 +30,8 @@ def row(
     `payload` is an object, or the text of one; `encoded` its octets where they are known. Raises ValueError with the
     reason when no row can be made of it.
     """
+    if encoded is not None and payload and len(encoded) <= MAX_FIELD_BYTES and len(encoded) <= max_bytes:
+        return encoded  # as nearly all are: no column can be too long
     found = _object(payload)
     data = _dumps(found) if encoded is None else encoded
     limit = MAX_FIELD_BYTES

@@ -10,6 +10,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -136,8 +137,21 @@ def console(stderr: bool = False) -> "Console":
             return super().render_str(harmless_lines(text), **settings)
 
     out = cast("IO[str]", _Out(stderr))
-    width = None if out.isatty() or os.environ.get("COLUMNS") else UNWRAPPED
-    return Harmless(file=out, stderr=stderr, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    rest = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # those are ours
+    plain_text: dict[str, Any] = {"highlight": False, "soft_wrap": False, "markup": False, "emoji": False}
+    return Harmless(file=out, stderr=stderr, width=_width(out), _environ=rest, **plain_text)
+
+
+def _width(out: "IO[str]") -> int | None:
+    """What COLUMNS says, where that is a width at all: 0, as where a terminal has no size, would show nothing. None for
+    that of the terminal.
+    """
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdecimal() and int(said) > 0:
+        return min(int(said), UNWRAPPED)
+    if not out.isatty():
+        return UNWRAPPED
+    return shutil.get_terminal_size().columns if said else None
 
 
 class _Out(io.TextIOBase):

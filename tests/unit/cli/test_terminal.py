@@ -161,6 +161,19 @@ def test_hostile_texts_stay_texts_within_the_width(
     assert "ends" in said
 
 
+@pytest.mark.parametrize("said", ["0", "-5", "wide", "\u00b2", ""])
+def test_columns_that_are_no_width_hide_nothing(
+    said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As 0 is what some environments say where a terminal has no size."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    show_events()
+    usual = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", said)
+    show_events()
+    assert capsys.readouterr().out == usual != ""
+
+
 def test_nothing_is_taken_for_markup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     show_events()

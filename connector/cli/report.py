@@ -234,7 +234,7 @@ async def _summaries(
     with progress("Reading tenants", len(tenants)) as done:
         for tenant in tenants:
             try:
-                made = await material(config, store, tenant, when)
+                made = await material(config, store, tenant, when, types=build.SUMMARY_TYPES)
                 found.append(build.summarise(made, when))
                 column = matrix.column(made, when) if compare else None
                 columns = matrix.weakest([*columns, column]) if column is not None else columns

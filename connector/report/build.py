@@ -56,6 +56,8 @@ EVENT_TYPES = (
     *("score.observed", "control.*changed", "control.added", "control.removed", "profile.*", "feed.*", "posture.*"),
 )
 """The committed events that a report reads."""
+SUMMARY_TYPES = ("score.observed", "feed.*")
+"""Those that its line of a comparison reads."""
 _TITLES = {"attack": "MITRE ATT&CK", "nist_csf": "NIST CSF", "cis_m365": "CIS Microsoft 365"}
 
 
@@ -89,7 +91,7 @@ def build(material: Material, when: Period) -> TenantReport:
     points = tuple(evolve(p, average=_average(v, basis)) for p, v in zip(points, versions, strict=True))
     advice = advise(last, profiles, material.memory.before(last.day.day), material.targets)
     return TenantReport(
-        summary=_summary(material, when, points, quality, bridge, held),
+        summary=_summary(material, when, points[-1], quality, _change(versions), held),
         source=material.source,
         period=when,
         quality=quality,
@@ -129,13 +131,11 @@ def summarise(material: Material, when: Period) -> Summary:
         known = list(material.memory.versions())
         why = f"no day of the period is known (known: {known[0]} to {known[-1]})" if known else "nothing is known yet"
         return unread(material.name, material.tenant_id, material.labels, when, why, known[-1] if known else None)
-    ends = (versions[0], versions[-1]) if len(versions) > 1 else (versions[0],)
-    profiles = material.memory.profiles
-    points = tuple(_point(v, totals.of_day(v, profiles)) for v in ends)
+    last, profiles = versions[-1], material.memory.profiles
     events = [e for e in material.events if when.start <= str(e.data.get("day") or e.time[:10]) <= when.end]
-    held = None if profiles is None else _exceptions(profiles, ends[-1], when, material)
-    bridge, _ = _bridge(ends, _Known(profiles or {}, (), material.changes), profiles)
-    return _summary(material, when, points, _quality(material, when, versions, events), bridge, held)
+    held = None if profiles is None else _exceptions(profiles, last, when, material)
+    point, quality = _point(last, totals.of_day(last, profiles)), _quality(material, when, versions, events)
+    return _summary(material, when, point, quality, _change(versions), held)
 
 
 def unread(
@@ -158,17 +158,37 @@ def _observed(material: Material, when: Period) -> list[Version]:
     return material.memory.between(when.start, when.end)
 
 
+@frozen
+class _Change:
+    """What a line says of the way from the first day to the last; `moves` are points by control, largest first."""
+
+    delta: float | None
+    percent: float | None
+    moves: Sequence[tuple[str, float]]
+
+
+def _change(versions: Sequence[Version]) -> _Change | None:
+    if len(versions) < 2:
+        return None
+    before, after = versions[0].day, versions[-1].day
+    found = diff.decompose(before, after)
+    return _Change(
+        None if found.delta is None else diff.points(found.delta),
+        diff.percent_split(before, after)["delta"],
+        [(part.control, diff.points(part.delta)) for part in found.contributions],
+    )
+
+
 def _summary(
     material: Material,
     when: Period,
-    points: Sequence[DayPoint],
+    last: DayPoint,
     quality: Quality,
-    bridge: Bridge | None,
+    change: _Change | None,
     held: Sequence[Exemption] | None,
 ) -> Summary:
-    last = points[-1]
-    losers = [] if bridge is None else [m for m in bridge.moves if m.delta < 0]
-    gainers = [] if bridge is None else [m for m in bridge.moves if m.delta > 0]
+    losers = [] if change is None else [move for move in change.moves if move[1] < 0]
+    gainers = [] if change is None else [move for move in change.moves if move[1] > 0]
     measured_percent = None
     if last.measured is not None and last.max_score:
         measured_percent = diff.rounded(100.0 * last.measured / last.max_score)
@@ -183,16 +203,16 @@ def _summary(
         score=last.score,
         max_score=last.max_score,
         percent=last.percent,
-        delta=bridge.delta if bridge else None,
-        percent_delta=bridge.percent["delta"] if bridge else None,
+        delta=change.delta if change else None,
+        percent_delta=change.percent if change else None,
         measured=last.measured,
         asserted=last.asserted,
         measured_percent=measured_percent,
         exceptions=None if held is None else len(held),
         regressed=len(losers),
         improved=len(gainers),
-        worst=losers[0].control if losers else None,
-        worst_delta=losers[0].delta if losers else None,
+        worst=losers[0][0] if losers else None,
+        worst_delta=losers[0][1] if losers else None,
     )
 
 

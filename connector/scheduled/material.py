@@ -2,6 +2,7 @@
 and what its head carries. Nothing is decided here.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import evolve
@@ -46,14 +47,19 @@ async def _cloud(store: Store, entry: TenantConfig, when: Period) -> CloudMateri
 
 
 async def material(
-    config: Config, store: Store, tenant: TenantConfig, when: Period, archive: Evidence | None = None
+    config: Config,
+    store: Store,
+    tenant: TenantConfig,
+    when: Period,
+    archive: Evidence | None = None,
+    types: Sequence[str] = build.EVENT_TYPES,
 ) -> Material:
-    """What is stored of a tenant; the archived responses only when an archive is given."""
+    """What is stored of a tenant, with events of these types; the archived responses only when an archive is given."""
     state = await store.load(tenant.key, memory.stood)
     known = memory.shown(state)
     stands = units.whole(tenant)
     of_unit = () if stands is None else (stands.key,)
-    events = await store.history(Query(tenant_id=tenant.key, types=build.EVENT_TYPES, units=of_unit, since=when.start))
+    events = await store.history(Query(tenant_id=tenant.key, types=tuple(types), units=of_unit, since=when.start))
     files: list[EvidenceFile] = []
     if archive is not None:
         days = {v.day.day for v in known.between(when.start, when.end)} | {known.first_newest or ""}

@@ -108,7 +108,8 @@ class Model:
 class World:
     """What a search runs in: rows, macros, lookups, whole tables (`inputlookup`), data models, the time.
 
-    `unknown` are fields no row had when they were read.
+    None of it may change between two searches, but for `rows` and `tables` being replaced. `unknown` are fields no row
+    had when they were read.
     """
 
     rows: Sequence[Row]
@@ -122,6 +123,7 @@ class World:
     _made: set[str] = field(factory=set)
     _index: tuple[Sequence[Row], list[Row], set[str]] | None = None
     """The rows that these were made of; newest first, as every search reads them and none may change them; fields."""
+    _found: dict[str, list[Row]] = Factory(dict)
 
     def run(self, search: str, tokens: Mapping[str, str] | None = None) -> list[Row]:
         """The rows of a search, its tokens and macros replaced."""
@@ -139,19 +141,25 @@ class World:
             if known is None and n > 0:
                 raise SplError(f"unknown command {command!r} in {part!r}")
             if n == 0 and known in (None, _search):
-                indexed, names = self._newest_first()
-                self._seen = names | self._made
-                rows = [dict(row) for row in _search(self, indexed, part)]
+                rows = self._indexed(part)
                 continue
             self._seen = {name for row in rows for name in row} | self._made
             rows = known(self, rows, rest.strip()) if known else []
         return rows
 
-    def _newest_first(self) -> tuple[list[Row], set[str]]:
+    def _indexed(self, expression: str) -> list[Row]:
+        """The rows of the index that fit, newest first, as copies. What was found is remembered: searches share it."""
         if self._index is None or self._index[0] is not self.rows:
             names = {name for row in self.rows for name in row}
             self._index = (self.rows, sorted(self.rows, key=lambda row: -row["_time"]), names)
-        return self._index[1:]
+            self._found = {}
+        _, newest_first, names = self._index
+        self._seen = names | self._made
+        expression = _subsearches(self, expression.removeprefix("search ").strip())
+        fits = _condition(self, expression)
+        if expression not in self._found:
+            self._found[expression] = [row for row in newest_first if fits(row)]
+        return [dict(row) for row in self._found[expression]]
 
     def expand(self, search: str) -> str:
         for _ in range(50):
@@ -214,8 +222,12 @@ _TERM = re.compile(r"""\s*(?:(?P<bracket>[()])|(?P<name>[A-Za-z_][\w.{}:-]*)\s*(
 
 
 def _search(world: World, rows: list[Row], expression: str) -> list[Row]:
+    fits = _condition(world, _subsearches(world, expression.removeprefix("search ").strip()))
+    return [row for row in rows if fits(row)]
+
+
+def _condition(world: World, expression: str) -> Callable[[Row], bool]:
     tokens, at = [], 0
-    expression = _subsearches(world, expression.removeprefix("search ").strip())
     while at < len(expression):
         found = _TERM.match(expression, at)
         if found is None or found.end() == at:
@@ -264,7 +276,7 @@ def _search(world: World, rows: list[Row], expression: str) -> list[Row]:
     test = either()
     if place[0] != len(tokens):
         raise SplError(f"left over: {expression}")
-    return [row for row in rows if test(row)]
+    return test
 
 
 def _subsearches(world: World, expression: str) -> str:

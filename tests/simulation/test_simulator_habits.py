@@ -13,7 +13,7 @@ from connector.simulator.world import World, points_delay_minutes
 START = date(2026, 6, 1)
 NOON = datetime(2026, 9, 10, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=600)  # when states have histories
-TENANTS = 6
+TENANTS = 4
 
 
 def made(habits: Habits) -> World:
@@ -33,6 +33,13 @@ def histories(habits: Habits, now: datetime = LATER) -> dict[str, list[dict[str,
             if any(entry["updatedBy"] for entry in profile["controlStateUpdates"]):
                 found[f"{who.number}/{profile['id']}"] = profile["controlStateUpdates"]
     return found
+
+
+@cache
+def seventy_catalogues(habits: Habits) -> list[list[dict[str, Any]]]:
+    """A tenant's catalogue of each of seventy days."""
+    of = world(habits)
+    return [of.profiles(of.tenants[0].id, NOON + timedelta(days=n)) for n in range(70)]
 
 
 @cache
@@ -193,8 +200,7 @@ def test_counts_flip_while_the_score_stands_still() -> None:
 
 @pytest.mark.parametrize("part", ["controlCategory", "service", "tier"])
 def test_controls_move_between_groups(part: str) -> None:
-    odd = world(switched(["recategorised"]))
-    groups = [{p["id"]: p[part] for p in odd.profiles(odd.tenants[0].id, NOON + timedelta(days=n))} for n in range(70)]
+    groups = [{p["id"]: p[part] for p in catalogue} for catalogue in seventy_catalogues(switched(["recategorised"]))]
     moved = {
         name for before, after in pairwise(groups) for name in before if after.get(name, before[name]) != before[name]
     }

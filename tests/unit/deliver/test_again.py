@@ -69,9 +69,17 @@ def refuses(error: Exception, *bad: str) -> Callable[[Sequence[Record]], Receipt
     return behave
 
 
-@STORES
-@pytest.mark.parametrize("error", [Denied("code 7"), Unavailable("500")], ids=["denied", "unavailable"])
-@pytest.mark.parametrize("waiting", [1, 150])
+@pytest.mark.parametrize(
+    ("family", "error", "waiting"),
+    [
+        ("sqlite", Denied("code 7"), 1),
+        ("sqlite", Denied("code 7"), 150),
+        ("sqlite", Unavailable("500"), 1),
+        ("sqlite", Unavailable("500"), 150),
+        ("directory", Denied("code 7"), 150),
+        ("directory", Unavailable("500"), 1),
+    ],
+)
 def test_first_deliveries_that_are_refused_keep_no_replay_back(family: str, error: Exception, waiting: int) -> None:
     async def scenario() -> None:
         async with bench(family) as b:

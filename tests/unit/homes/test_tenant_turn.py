@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -36,12 +36,20 @@ from connector.simulator.faults import Fault, Faults
 from connector.simulator.server import Simulation, serve
 from connector.simulator.world import World
 from tests.fake_graph import JumpClock
+from tests.fakes.folder import quick_folder
 from tests.fakes.simulated import tenants_of
 from tests.fakes.sink import FakeSink, delivery
 
 NOW = datetime(2026, 9, 8, 8, 3, tzinfo=UTC)
 HOUR = 3600.0
 README = Path(__file__).parents[3] / "packaging" / "azure" / "README.md"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory: nothing here is about a disk."""
+    with quick_folder() as folder:
+        yield folder
 
 
 @asynccontextmanager
@@ -133,7 +141,7 @@ async def test_a_turn_without_news_costs_what_the_readme_of_azure_says(tmp_path:
 async def test_a_look_after_all_reads_nobody_of_whom_nothing_moved(tmp_path: Path) -> None:
     """Each in a new process, as an instance of a function app is: what it asks does not grow with the tenants."""
     asked = {}
-    for tenants in (2, 12):
+    for tenants in (2, 6):
         folder = tmp_path / str(tenants)
         folder.mkdir()
         for what in ("", "", "at rest", "a round", "moved"):
@@ -147,12 +155,12 @@ async def test_a_look_after_all_reads_nobody_of_whom_nothing_moved(tmp_path: Pat
                     await one_round(turns)
                 await turns.tend()
                 asked[what, tenants] = counting.asked
-    assert asked["at rest", 2] == asked["at rest", 12]
-    assert asked["at rest", 12]["list"] == 1
-    assert asked["at rest", 12]["create"] == 0
-    assert asked["at rest", 12]["get"] <= 6
-    assert asked["moved", 12]["list"] == 1
-    assert asked["moved", 12]["get"] <= 6 + 2 * 12
+    assert asked["at rest", 2] == asked["at rest", 6]
+    assert asked["at rest", 6]["list"] == 1
+    assert asked["at rest", 6]["create"] == 0
+    assert asked["at rest", 6]["get"] <= 6
+    assert asked["moved", 6]["list"] == 1
+    assert asked["moved", 6]["get"] <= 6 + 2 * 6
 
 
 # ----------------------------------------------------------------------------------------------------------- messages
@@ -363,8 +371,8 @@ async def test_what_a_worker_writes_late_is_in_its_heartbeat(tmp_path: Path, mon
 
 
 async def test_messages_that_come_faster_than_they_are_done_do_not_pile_up(tmp_path: Path) -> None:
-    """Twelve turns of ten minutes an hour would be needed, six are done: the queue holds a round or two, for ever."""
-    async with home(tmp_path, 12) as (turns, _, sim):
+    """Four turns of half an hour would be needed in an hour, two are done: the queue holds a round or two, for ever."""
+    async with home(tmp_path, 4) as (turns, _, sim):
         assert isinstance(sim.clock, SimulatedClock)
         queue, lengths, waits = deque[str](), list[int](), dict[str, datetime]()
         worst = timedelta()
@@ -378,10 +386,10 @@ async def test_messages_that_come_faster_than_they_are_done_do_not_pile_up(tmp_p
                     now, tenant = sim.clock.now(), read(body).key
                     worst = max(worst, now - waits.get(tenant, NOW))
                     waits[tenant] = now
-                    await sim.clock.advance(600)
+                    await sim.clock.advance(1800)
             await sim.clock.advance(max(0.0, (end - sim.clock.now()).total_seconds()))
             lengths.append(len(queue))
-        assert max(lengths) <= 3 * 12, "without dropping what has nothing left to do: six more each hour"
+        assert max(lengths) <= 3 * 4, "without dropping what has nothing left to do: two more each hour"
         assert worst <= timedelta(hours=3), "and every tenant has its turn"
 
 
@@ -472,8 +480,8 @@ async def test_a_held_sink_is_not_asked(tmp_path: Path) -> None:
 
 
 async def test_whether_a_sink_is_held_is_asked_again_by_those_that_waited_for_others(tmp_path: Path) -> None:
-    """Fifteen turns at once, where one sends at a time and each finds that nobody answers."""
-    async with home(tmp_path, 15) as (turns, _, _):
+    """Eight turns at once, where one sends at a time and each finds that nobody answers."""
+    async with home(tmp_path, 8) as (turns, _, _):
         await one_round_without_delivery(turns)
         turns.app.config = evolve(turns.app.config, sinks=(SinkConfig("siem", "splunk_hec"),))
         hanging = Hanging(hang_s=0.05)
@@ -481,7 +489,7 @@ async def test_whether_a_sink_is_held_is_asked_again_by_those_that_waited_for_ot
         turns.deliver_s = 60.0
         found = await asyncio.gather(*(turns.deliver(t.tenant_id) for t in turns.app.config.tenants))
         assert len(hanging.tried) == HELD_AFTER
-        assert [o.error for (o,) in found].count(HELD) == 15 - HELD_AFTER
+        assert [o.error for (o,) in found].count(HELD) == 8 - HELD_AFTER
 
 
 async def test_a_turn_waits_for_others_at_a_sink_in_bounded_time(tmp_path: Path) -> None:
@@ -525,7 +533,7 @@ async def test_who_has_nothing_to_send_does_not_use_up_the_try_for_all(tmp_path:
 
 async def test_tenants_whose_own_place_fails_hold_the_sink_for_nobody_else(tmp_path: Path) -> None:
     """One message at a time, and the first three are refused by rules of their own."""
-    async with home(tmp_path, 12) as (turns, sink, _):
+    async with home(tmp_path, 6) as (turns, sink, _):
         denied = turns.app.config.tenants[:3]
         own = frozenset(t.tenant_id for t in turns.app.config.tenants)
         turns.app.deliveries = {"siem": delivery(turns.app.store, sink, turns.clock, with_own_place=own)}

@@ -340,7 +340,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
     reader.check_name((*path, "name"), name)
     source = both.get("source", "graph")
     auth = write_auth = None
-    options: Mapping[str, Any] = {}
+    options = _NO_OPTIONS
     if raw.get("options") is not None and source in _SOURCES:
         reader.note((*path, "options"), f"belongs to a source that a plug-in brings, not to source: {source}")
     saved = source in OF_UNITS and "path" in given
@@ -400,6 +400,7 @@ def _tenant(reader: Reader, raw: Mapping[str, Any], path: Path, defaults: _Defau
 
 
 _ALL = ScopeConfig()
+_NO_OPTIONS: Mapping[str, Any] = {}  # one of thousands of tenants
 
 
 def _in_its_cloud(arm: ArmConfig, graph: GraphConfig) -> ArmConfig:

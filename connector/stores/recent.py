@@ -6,7 +6,7 @@ a value: nobody alters one that he has given or was given.
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from connector.model import Event
@@ -37,10 +37,12 @@ class Recent(Generic[_K]):
             self._runs.append((numbers[start : start + self._run], size))
             self._left -= size
         while self._left < 0:
-            given_up, size = self._runs.popleft()
-            for number in given_up:
-                del self._events[number]
-            self._left += size
+            self._give_up()
+
+    def let_go(self, needless: Callable[[_K], bool]) -> None:
+        """Give up the oldest, run by run, for as long as the last one of a run is needed by nobody any more."""
+        while self._runs and needless(self._runs[0][0][-1]):
+            self._give_up()
 
     def get(self, number: _K) -> Event | None:
         return self._events.get(number)
@@ -55,6 +57,12 @@ class Recent(Generic[_K]):
         self._left += sum(size for _, size in self._runs)
         self._events.clear()
         self._runs.clear()
+
+    def _give_up(self) -> None:
+        given_up, size = self._runs.popleft()
+        for number in given_up:
+            del self._events[number]
+        self._left += size
 
     def __len__(self) -> int:
         return len(self._events)

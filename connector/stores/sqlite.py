@@ -155,7 +155,7 @@ class SqliteStore:
         return await self._run(self._due, sink, limit, tenant_id, tuple(without), again=again)
 
     async def settle(self, sink: str, settlement: Settlement) -> None:
-        await self._run(sqlite_sinks.settle, sink, settlement)
+        await self._run(self._settle, sink, settlement)
 
     async def history(self, query: Query) -> list[Event]:
         return await self._run(sqlite_events.history, query)
@@ -398,6 +398,12 @@ class SqliteStore:
             if pending or not unreadable:
                 return pending[:limit]
             look = limit + max(event.last - event.first for event in unreadable.values())  # beyond what is damaged
+
+    def _settle(self, connection: sqlite3.Connection, sink: str, settlement: Settlement) -> None:
+        sqlite_sinks.settle(connection, sink, settlement)
+        if len(self._recent):
+            passed = sqlite_sinks.passed(connection)
+            self._recent.let_go(lambda seq: seq <= passed)  # no sink takes these as they come any more
 
     def _park(self, connection: sqlite3.Connection, sink: str, unreadable: Mapping[int, Unreadable]) -> None:
         """What is damaged must not hold up the queue: parked, where the operator sees it."""

@@ -27,8 +27,10 @@ WAL_CHECKPOINT_PAGES = 4096
 IDLE_LOG_BYTES = 1024**2
 SHRINK_PAGES = 2_000
 """So many pages are given back in one step, so that others get their turn."""
-CACHE_KIB = 16 * 1024
-"""Holds a batch of 1,000 events and the id index pages it touches; 2 MiB (the default) spills and halves the speed."""
+CACHE_KIB = 4 * 1024
+"""Holds the pages of most commits until they are written, and what leads to any page of a large state; what it lacks
+the operating system still has. With four times as much a commit into a million ids took at most 4 % less CPU.
+"""
 
 
 def make_folder(folder: Path) -> None:

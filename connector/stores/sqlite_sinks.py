@@ -214,6 +214,12 @@ def settle(connection: sqlite3.Connection, sink: str, settlement: Settlement) ->
         )
 
 
+def passed(connection: sqlite3.Connection) -> int:
+    """The last number that every attached sink has gone past."""
+    (least,) = connection.execute("SELECT min(position) FROM sink WHERE NOT abandoned").fetchone()
+    return int(least or 0)
+
+
 def _bounds(spans: str) -> tuple[int, int]:
     ranges = settling.ranges(spans)
     return ranges[0][0], ranges[-1][1]

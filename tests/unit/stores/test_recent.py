@@ -6,7 +6,7 @@ from typing import Any
 
 from connector.app import open_app
 from connector.formats import cloudevents
-from connector.ports import Query, Start
+from connector.ports import Query, Settlement, Start
 from connector.stores import directory
 from connector.stores.recent import OBJECT_FACTOR, Recent
 from connector.stores.sqlite import open_store
@@ -54,6 +54,23 @@ async def test_an_event_that_was_there_is_not_taken_for_the_one_that_was_given(t
         assert len(store._recent) == 0
         await add(store, events([1]))
         assert [p.event for p in await store.due("siem", 9)] == events([1])
+
+
+async def test_what_every_sink_has_settled_is_held_no_longer(tmp_path: Path) -> None:
+    async with await open_store(tmp_path / "state.db", clock=JumpClock()) as store:
+        await store.attach([Start("siem"), Start("mail")])
+        await add(store, events(range(100)))
+        await add(store, events(range(100, 200)))
+        for sink, left in (("siem", 200), ("mail", 100)):
+            seqs = [p.seq for p in await store.due(sink, 100)]
+            await store.settle(sink, Settlement(at="2026-11-22T09:12:03Z", accepted=frozenset(seqs)))
+            assert len(store._recent) == left
+        assert [p.event for p in await store.due("mail", 9)] == events(range(100, 109))
+        await store.settle("siem", Settlement(at="2026-11-22T09:12:03Z", accepted=frozenset({seqs[-1] + 1})))
+        await store.attach([Start("mail")])  # who is gone keeps nothing in memory
+        seqs = [p.seq for p in await store.due("mail", 100)]
+        await store.settle("mail", Settlement(at="2026-11-22T09:12:03Z", accepted=frozenset(seqs)))
+        assert len(store._recent) == 0
 
 
 async def test_of_documents_what_was_just_committed_is_not_read_back(tmp_path: Path) -> None:

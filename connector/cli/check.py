@@ -100,6 +100,7 @@ async def collect(config: Config, *, whole: bool = False) -> list[Finding]:
     prepared = [prepare(sink, config) for sink in config.sinks]
     found, store = await state(config, clock)
     findings += [*found, *await asyncio.to_thread(_evidence, config), *await asyncio.to_thread(_logos, config)]
+    findings += await asyncio.to_thread(_reports, config)
     findings += [*await selected(config, store), *await asyncio.to_thread(_expiring, config)]
     gate = asyncio.Semaphore(concurrency(config.poll, len(config.tenants)))
     skew = Skew()
@@ -180,6 +181,19 @@ def _evidence(config: Config) -> list[Finding]:
     return [
         Finding("evidence", str(place), False, words, "correct `raw.path`, or give this user the folder", partly=True)
     ]
+
+
+def _reports(config: Config) -> list[Finding]:
+    """Places of reports that cannot be written; folders that are not there yet are made."""
+    found = []
+    for number, report in enumerate(config.reports):
+        folder = Path(config.base_dir, report.path.partition("{")[0] + "x").parent  # the last without a placeholder
+        there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+        words = "is no folder" if not there.is_dir() else "" if writable(there) else "may not be written by this user"
+        if words:
+            hint = f"correct `reports[{number}].path`, or give this user the folder"
+            found.append(Finding("report", report.path, False, f"{there} {words}", hint, partly=True))
+    return found
 
 
 def _logos(config: Config) -> list[Finding]:

@@ -187,6 +187,13 @@ CASES = {
         1,
         "no connection to",
     ),
+    # --------------------------------------------------------------------------------------------------------- a report
+    "a report below a file": Case(
+        lambda _, raw: raw.update(reports=[{"every": "day", "path": "c.yaml/of/{tenant}-{period}.html"}]),
+        3,
+        3,
+        "c.yaml is no folder",
+    ),
     # ------------------------------------------------------------------------------------------ where check is stricter
     "a tenant that no sink takes": Case(
         lambda _, raw: raw["sinks"][0].update(tenants=["fabrikam"]), 3, 0, "no sink takes this tenant's events"

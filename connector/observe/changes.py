@@ -252,7 +252,7 @@ def score_changed(
         "top": [explain.contribution_words(part, context.profiles) for part, _ in parts[:5]],
         **(groups.moved(decomposition.contributions, old_groups, context.profiles) if unit is None else groups.NONE),
         "regrouped": regrouped,
-        **_effects(before.day, after.day),
+        **({} if unit is None else _effects(before.day, after.day)),
         "contributions": [_contribution(part, reason, context) for part, reason in parts],
         "score": new,
         **snapshot(after),
@@ -523,6 +523,8 @@ def tenant_changed(before: Version, after: Version, *, backfilled: bool) -> Chan
 
     User counts are left out: Graph reports 0 or absurd values for them, so they prove nothing.
     """
+    if before.day.services == after.day.services:  # nearly always
+        return None
     added, removed = diff.services_changed(before.day, after.day)
     if not added and not removed:
         return None

@@ -6,6 +6,7 @@ ten-thousandths, so every sum is exact to 4 decimals.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ def points(units: int) -> float:
     return units / UNIT
 
 
+@lru_cache(maxsize=4096)  # there are few, and rounding one takes long
 def rounded(value: float | None) -> float | None:
     """Four decimals, -0.0 as 0.0; None stays unknown."""
     return None if value is None else round(value, 4) + 0.0

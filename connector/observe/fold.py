@@ -403,8 +403,11 @@ def _gap(work: _Work, before: str, after: str, *, backfilled: bool) -> None:
     """
     if work.rules.unit is not None and work.rules.of_controls:
         return
+    first = _shift(before, 1)
+    if first == after:  # nearly always
+        return
+    last = _shift(after, -1)
     delivered = {ref[:10] for ref in work.judged.refused}
-    first, last = _shift(before, 1), _shift(after, -1)
     while first in delivered:
         first = _shift(first, 1)
     while last in delivered:
@@ -432,7 +435,7 @@ def _compare(work: _Work, before: Version, after: Version, *, backfilled: bool, 
     transition = None
     if largest and largest >= diff.fixed(rules.min_score_points):
         transition = event_id(work.rules.tenant_id, "score.changed", "score", total.ref, after.ref)
-        across = evolve(step.context, before=total.day)
+        across = step.context if total is before else evolve(step.context, before=total.day)
 
         def why(part: diff.Contribution) -> Cause:
             return step.cause(part.control) if total is before else _across(work, path, step, part.control)

@@ -7,6 +7,7 @@ changes.py and notices.py.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 
 from attrs import Factory, define, evolve, frozen
 
@@ -428,6 +429,7 @@ def identity(version: Version) -> str:
     return f"{version.day.day}#{version.day.id}#{version.hash}"
 
 
+@lru_cache(maxsize=64)  # asked for every day of a read
 def tomorrow(now: str) -> str:
     return _shift(now[:10], 1)
 

@@ -135,12 +135,13 @@ def _month_data(versions: Sequence[Version]) -> dict[str, Any]:
     days = []
     for version in versions:
         controls = version.day.controls.values()
-        ids = list(map(id, controls))
-        if not places.keys() >= set(ids):
-            for key, control in zip(ids, controls, strict=True):
-                if key not in places:
-                    places[key] = rows.setdefault(control, len(rows))
-        days.append({**version_data(version, with_controls=False), "controls": [places[key] for key in ids]})
+        numbers = [places.get(id(control)) for control in controls]
+        if None in numbers:
+            for control in controls:
+                if id(control) not in places:
+                    places[id(control)] = rows.setdefault(control, len(rows))
+            numbers = [places[id(control)] for control in controls]
+        days.append({**version_data(version, with_controls=False), "controls": numbers})
     return {"rows": [control_row(c) for c in rows], "days": days}
 
 

@@ -4,7 +4,7 @@ ASCII-escaped, no insignificant white space, keys in a fixed order: the same eve
 Source: CloudEvents 1.0.2 specification and its JSON event format.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector.formats import jsonl
@@ -53,7 +53,15 @@ def _nones(data: Mapping[str, Any]) -> int:
 
 def loads(text: str | bytes) -> Event:
     """The event of a canonical JSON text. Raises ValueError or KeyError when it is none of ours."""
-    doc = jsonl.loads(text)
+    return _event(jsonl.loads(text))
+
+
+def loads_all(lines: Sequence[bytes]) -> list[Event]:
+    """The events of several such texts, in less time. Raises as `loads` when one of them is none of ours."""
+    return list(map(_event, jsonl.loads_all(lines)))
+
+
+def _event(doc: dict[str, Any]) -> Event:
     return Event(
         id=doc["id"],
         source=doc["source"],

@@ -10,13 +10,14 @@ it would write as null, by counting: each null must be a None. (A UUID or an Enu
 import codecs
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 # Made once, and without looking for circles, which is much of the work: a circle is a RecursionError.
 Dumps = Callable[[Any], str]
 Octets = Callable[..., bytes]
 Loads = Callable[[str | bytes], Any]
+LoadsAll = Callable[[Sequence[bytes]], list[Any]]
 SoundOctets = Callable[[Any], bytes | None]
 pure_dumps: Dumps = json.JSONEncoder(
     ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")
@@ -52,6 +53,14 @@ def pure_loads(text: str | bytes, /) -> Any:
 
 
 _raw_decode = json.JSONDecoder().raw_decode
+
+
+def pure_loads_all(lines: Sequence[bytes], /) -> list[Any]:
+    """As `loads_all`. Read as one text, names that come again are one object in all of them."""
+    found: list[Any] = pure_loads(b"[" + b",".join(lines) + b"]")
+    if len(found) != len(lines):
+        raise ValueError(f"{len(found)} values in {len(lines)} lines")
+    return found
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
@@ -114,8 +123,8 @@ def _has_long_integer(raw: bytes) -> bool:
     return at >= 0
 
 
-def faster(library: Any) -> tuple[Dumps, Octets, Loads, SoundOctets]:
-    """`dumps`, `octets` and `loads` by orjson, each equal to the pure one, and `sound_octets`."""
+def faster(library: Any) -> tuple[Dumps, Octets, Loads, LoadsAll, SoundOctets]:
+    """`dumps`, `octets`, `loads` and `loads_all` by orjson, each equal to the pure one, and `sound_octets`."""
     encode, decode = library.dumps, library.loads
     as_it_is = library.OPT_PASSTHROUGH_DATACLASS | library.OPT_PASSTHROUGH_DATETIME | library.OPT_PASSTHROUGH_SUBCLASS
 
@@ -153,7 +162,15 @@ def faster(library: Any) -> tuple[Dumps, Octets, Loads, SoundOctets]:
         except ValueError:  # or what only the standard library reads: NaN, a lone surrogate
             return pure_loads(text)
 
-    return dumps, octets, loads, sound_octets
+    def loads_all(lines: Sequence[bytes]) -> list[Any]:
+        if _has_long_integer(b"\n".join(lines)):
+            return list(map(loads, lines))
+        try:
+            return list(map(decode, lines))
+        except ValueError:
+            return list(map(loads, lines))
+
+    return dumps, octets, loads, loads_all, sound_octets
 
 
 try:
@@ -162,9 +179,10 @@ except ImportError:  # an extra, which need not be there
     _dumps: Dumps = pure_dumps
     _octets: Octets = pure_octets
     _loads: Loads = pure_loads
+    _loads_all: LoadsAll = pure_loads_all
     _sound_octets: SoundOctets = pure_sound_octets
 else:
-    _dumps, _octets, _loads, _sound_octets = faster(orjson)
+    _dumps, _octets, _loads, _loads_all, _sound_octets = faster(orjson)
 
 
 def dumps(value: Any) -> str:
@@ -184,6 +202,14 @@ def octets(value: Any, nones: int = 0) -> bytes:
 def loads(text: str | bytes) -> Any:
     """Raises ValueError for what is no JSON."""
     return _loads(text)
+
+
+def loads_all(lines: Sequence[bytes]) -> list[Any]:
+    """What `loads` reads of each of several lines, each of which was written as one value.
+
+    Raises ValueError where one is no JSON any more; which one is for `loads` to say.
+    """
+    return _loads_all(lines)
 
 
 def sound_octets(value: Any) -> bytes | None:

@@ -244,9 +244,20 @@ def read(
             del missing[0]
             continue
         end = bisect_right(missing, chunk.last)
-        found.update(_events(connection, chunk, missing[:end]))
+        found.update(_at_once(connection, chunk, missing[:end]))
         del missing[:end]
     return found
+
+
+def _at_once(
+    connection: sqlite3.Connection, chunk: Held, numbers: Sequence[int]
+) -> Iterable[tuple[int, Event | Unreadable]]:
+    """As `_events`, in less time where nothing is damaged."""
+    try:
+        lines = _lines(connection, chunk)
+        return zip(numbers, cloudevents.loads_all([lines[seq - chunk.first] for seq in numbers]), strict=True)
+    except UNREADABLE:
+        return _events(connection, chunk, numbers)
 
 
 def _events(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector.formats import jsonl
 
-FAST_DUMPS, FAST_OCTETS, FAST_LOADS, FAST_SOUND = jsonl.faster(pytest.importorskip("orjson"))
+FAST_DUMPS, FAST_OCTETS, FAST_LOADS, FAST_ALL, FAST_SOUND = jsonl.faster(pytest.importorskip("orjson"))
 
 FLOATS = st.floats() | st.builds(
     lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0], st.integers(0, 2**64 - 1)
@@ -105,6 +105,23 @@ def test_the_faster_library_reads_the_same_values(value: Any) -> None:
             assert came(FAST_LOADS, text.encode()) == came(jsonl.pure_loads, text.encode())
 
 
+@pytest.mark.parametrize("loads_all", [jsonl.pure_loads_all, FAST_ALL])
+@given(values=st.lists(VALUES, max_size=5))
+def test_several_lines_are_read_as_each_by_itself(loads_all: Any, values: list[Any]) -> None:
+    lines = [json.dumps(value).encode() for value in values]
+    assert repr(loads_all(lines)) == repr([jsonl.pure_loads(line) for line in lines])
+
+
+@pytest.mark.parametrize("loads_all", [jsonl.pure_loads_all, FAST_ALL])
+@pytest.mark.parametrize(
+    "lines",
+    [[b""], [b"", b"1"], [b"1,2"], [b"[1", b"2]"], [b'{"a":1}', b'{"a":'], [b'"x', b'y"'], [b"1]", b"[2"], [b"nul"]],
+)
+def test_where_a_line_is_no_json_none_of_several_is_read(loads_all: Any, lines: list[bytes]) -> None:
+    with pytest.raises(ValueError):
+        loads_all(lines)
+
+
 @given(st.binary(max_size=40) | st.text('{}[]",:0123456789eE+-.ntfalsru \\', max_size=40).map(str.encode))
 def test_what_is_no_json_is_refused_by_both(raw: bytes) -> None:
     assert came(FAST_LOADS, raw) == came(jsonl.pure_loads, raw)
@@ -148,7 +165,7 @@ def test_digits_within_a_text_are_no_reason_to_read_slowly() -> None:
         return orjson.loads(raw)
 
     library = type("Library", (), {**vars(orjson), "loads": staticmethod(loads)})
-    _, _, fast_loads, _ = jsonl.faster(library)
+    _, _, fast_loads, _, _ = jsonl.faster(library)
     quick = ['{"a":"a1234567890123456789012b"}', '{"a":0.1234567890123456789012}', '["1234567890123456789012"]']
     for text in [*quick, '{"a":12345678901234567890123}', "[-12345678901234567890123]", " 12345678901234567890123"]:
         assert repr(fast_loads(text)) == repr(jsonl.pure_loads(text))

@@ -164,15 +164,32 @@ def test_points_to_win_by_category_and_by_cost(index: World) -> None:
     assert efforts == pytest.approx({cost: points for cost, points in costs.items() if points > 0}, abs=0.006)
 
 
-def test_what_moved_is_the_sum_of_what_was_told(index: World) -> None:
+def test_every_move_that_was_told_is_listed(index: World) -> None:
     told = [e for e in month().events if e.type == "score.changed" and not e.data.get("unit")]
-    (row,) = run(index, "securescore_changes", "ds_points")
-    assert row["Points"] == pytest.approx(sum(e.data["delta"] for e in told), abs=0.006)
     assert len(run(index, "securescore_changes", "ds_transitions")) == len(told)
     assert all(e.data["unit"]["kind"] for e in month().events if e.data.get("unit"))
+
+
+def test_what_moved_is_from_the_first_day_to_the_last_whatever_of_it_was_told(index: World) -> None:
+    """Moves of less than a point are no event, and add up."""
+    ends = [[version.day.score or 0.0 for _, version in sorted(versions(tenant).items())] for tenant in NAMES]
+    (row,) = run(index, "securescore_changes", "ds_points")
+    assert row["Points"] == pytest.approx(sum(scores[-1] - scores[0] for scores in ends), abs=0.006)
+    (one,) = run(index, "securescore_changes", "ds_points", tenant="fabrikam")
+    assert one["Points"] == pytest.approx(ends[1][-1] - ends[1][0], abs=0.006)
     (prod,) = run(index, "securescore_changes", "ds_points", unit="contoso-prod")
-    mine = [e for e in month().events if e.type == "score.changed" and (e.data.get("unit") or {}).get("id") == PROD.id]
-    assert prod["Points"] == pytest.approx(sum(e.data["delta"] for e in mine), abs=0.006)
+    scores = [version.day.score or 0.0 for _, version in sorted(month().cloud[PROD].versions().items())]
+    assert prod["Points"] == pytest.approx(scores[-1] - scores[0], abs=0.006)
+
+
+def test_deviations_from_standards_crowd_out_nothing(index: World) -> None:
+    """They have a page of their own; a standard that is asked for may begin with forty of them."""
+    marks = [row for page in ("overview", "posture") for row in run(index, f"securescore_{page}", "ds_marks")]
+    attention = run(index, "securescore_overview", "ds_attention")
+    for summaries in ([row["summary"] for row in marks], [row["What happened"] for row in attention]):
+        assert summaries
+        assert not any("standard" in summary for summary in summaries)
+        assert any("spo_external" in summary for summary in summaries), "a declared state"
 
 
 def deviating(tenant: str) -> set[str]:

@@ -260,6 +260,14 @@ def deviation(number: int, tenant: int = 0, **target: Any) -> Seen:
     return Seen(DEVIATION, {**own, **{f"data.target.{key}": value for key, value in target.items()}})
 
 
+def deviation_of_state(tier: str) -> Seen:
+    """That the state which STATE declares is none that a standard allows."""
+    found = samples.event("control.state_changed").data
+    told = {key: found[key] for key in ("tenant", "observed_at")} | {"control": {**found["control"], "tier": tier}}
+    own = {"data.target.kind": "baseline_not_declared", "data.target.control": found["control"]["id"]}
+    return Seen(DEVIATION, {**own, **{f"data.{key}": value for key, value in told.items()}})
+
+
 DEVIATION = "posture.target_missed/baseline_declared"
 GONE = {"data.direction": "unchanged", "data.kind": "removed", "data.failed_delta": None, "data.severity": 2}
 TOLD_TWICE = (
@@ -419,7 +427,7 @@ CASES: dict[str, Case] = {
         rule("ComplianceRegressed") + "\n| order by UnitCount desc",
         (FIRES["ComplianceRegressed"], standard(2), standard(3, **{"data.standard": "PCI DSS 4.0"})),
         (
-            {"UnitCount": 2, "MoreFailed": 4, "What": "fails 4 controls more", "AlertSeverity": "Medium"},
+            {"UnitCount": 2, "MoreFailed": 4, "What": "fails 4 more controls", "AlertSeverity": "Medium"},
             {"UnitCount": 1, "Standard": "PCI DSS 4.0"},
         ),
     ),
@@ -813,6 +821,14 @@ TOGETHER: dict[str, tuple[tuple[Seen, ...], dict[str, int]]] = {
         tuple(deviation(n, tenant) for n in range(3) for tenant in range(12)),
         {"TargetMissed": 1},
     ),
+    "somebody declares a Core control that a standard leaves alone": (
+        (Seen(STATE), deviation_of_state("Core")),
+        {"ControlStateAsserted": 1},
+    ),
+    "somebody declares another control that a standard leaves alone": (
+        (Seen(STATE, {"data.control.tier": "Advanced"}), deviation_of_state("Advanced")),
+        {"TargetMissed": 1},
+    ),
     "two tenants deviate from a standard": (
         tuple(deviation(n, tenant) for n in range(3) for tenant in range(2)),
         {"TargetMissed": 2},
@@ -907,6 +923,7 @@ TOLD: dict[str, tuple[str, tuple[Seen, ...]]] = {
     "one deviation": (rule("TargetMissed"), (deviation(1, excused_until="2026-11-21"),)),
     "three deviations": (rule("TargetMissed"), tuple(deviation(n) for n in range(3))),
     "twelve tenants": (rule("TargetMissed"), tuple(deviation(1, tenant) for tenant in range(12))),
+    "declared against a standard": (rule("ControlStateAsserted"), (Seen(STATE), deviation_of_state("Core"))),
     "excused standards": (rule("TargetMissed").replace(*GOLD, 1), (deviation(1),)),
     "owner": (
         rule("Dropped"),
@@ -953,6 +970,13 @@ def test_a_missed_standard_is_named(told: dict[str, list[dict[str, Any]]]) -> No
     assert (many["Targets"], many["TenantName"]) == ([f"baseline_declared c{n}" for n in range(3)], "t000")
     (fleet,) = told["twelve tenants"]
     assert (fleet["TenantName"], fleet["Target"]) == ("12 tenants", "standard gold")
+
+
+def test_who_declares_a_control_is_told_with_the_standard_that_it_is_against(
+    told: dict[str, list[dict[str, Any]]],
+) -> None:
+    (alert,) = told["declared against a standard"]
+    assert (alert["Standards"], alert["StateUpdatedBy"]) == ("gold", "admin@contoso.example")
 
 
 def test_a_standard_that_is_only_looked_at_alerts_nobody(told: dict[str, list[dict[str, Any]]]) -> None:
@@ -1102,11 +1126,13 @@ CASES |= {
         WORKBOOK["counts"],
         ALL,
         (
-            {"Name": "score changes", "Value": 2.0},
-            {"Name": "points lost", "Value": -4.5},
-            {"Name": "points won", "Value": 9.25},
+            {"Name": "points, first day to last", "Value": 12.5},
+            {"Name": "score changes told", "Value": 2.0},
+            {"Name": "points lost in them", "Value": -4.5},
+            {"Name": "points won in them", "Value": 9.25},
             {"Name": "states declared", "Value": 1.0},
-            {"Name": "targets missed", "Value": 3.0},
+            {"Name": "targets missed", "Value": 2.0},
+            {"Name": "deviations from standards", "Value": 1.0},
         ),
     ),
     "workbook: contributions and residual add up": Case(
@@ -1241,7 +1267,7 @@ CASES |= {
     "workbook: tenants": Case(
         WORKBOOK["tenants"],
         ALL,
-        ({"TenantName": "contoso", "ScorePercent": 42.93, "Lost": -4.5, "Won": 9.25, "Problems": 2},),
+        ({"TenantName": "contoso", "ScorePercent": 42.93, "LostTold": -4.5, "WonTold": 9.25, "Problems": 2},),
     ),
     "workbook: the score over all, in percent": Case(
         WORKBOOK["cloud percent"],

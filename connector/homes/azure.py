@@ -9,8 +9,12 @@ from collections.abc import AsyncIterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from connector.config.environment import PREFIX, tree
+from connector.config.keys import TOP
+from connector.config.read import Reader
 from connector.config.values import AuthConfig, NetworkConfig
 from connector.config.yaml_file import MAX_BYTES
+from connector.deliver.prepare import resolved_network
 from connector.errors import ConfigError, SecureScoreError, Unavailable
 from connector.net.clouds import CLOUDS
 from connector.net.connect import open_client
@@ -140,15 +144,23 @@ def _secret(status: int, body: bytes) -> str:
     return value
 
 
+def network_of(environ: Mapping[str, str]) -> NetworkConfig:
+    """The way that the settings name, before they are read as a whole; what is wrong with them is said then."""
+    reader = Reader(lambda _: None, environ)
+    keys = {key: option for key, option in TOP.items() if key.startswith("network.")}
+    written = tree({name: text for name, text in environ.items() if name.startswith(f"{PREFIX}network__")})[0]
+    found = reader.read_all(keys, written)
+    return NetworkConfig(**{key.removeprefix("network."): value for key, value in found.items()})
+
+
 @asynccontextmanager
 async def _as_identity(environ: Mapping[str, str], clock: Clock) -> AsyncIterator[tuple[Wire, Any]]:
     """A transport and a credential of the identity that keeps the state."""
-    ca_file = environ.get("SECURESCORE__network__ca_file") or None
-    network = NetworkConfig(proxy=environ.get("SECURESCORE__network__proxy") or None, ca_file=ca_file)
+    network = network_of(environ)
     client_id = environ.get("SECURESCORE__state__blob__client_id")
     auth = AuthConfig("managed_identity", {"client_id": client_id} if client_id else {})
+    http = open_client(resolved_network(network), clock)
     credential = azure_credential(auth, CLOUDS["global"], network, clock)
-    http = open_client(network, clock)
     try:
         yield http, credential
     finally:

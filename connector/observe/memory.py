@@ -20,6 +20,7 @@ from attrs import Factory, asdict, astuple, evolve, fields, frozen
 from connector.errors import StateRefused, TenantDamaged
 from connector.foreign.links import web_address
 from connector.formats import gzipped, jsonl
+from connector.formats.lately import Lately
 from connector.model import Control, Profile, Standard, StateUpdate, Version
 from connector.observe.months import PARTS_KNOWN, Days, control_row, damaged, dumps, loads, version_data, version_of
 from connector.ports import HEAD, State
@@ -370,10 +371,11 @@ def _profile_data(profile: Profile) -> dict[str, Any]:
 
 
 _BEGIN, _NEXT, _END = b'[{"id":', b'},{"id":', b"}]"
-_met: dict[bytes, Profile] = {}
+MAX_MET = 2_048
+"""Several times the rows of a catalogue: thousands of tenants bring some of their own each, which stay for a while."""
+_met: Lately[bytes, Profile] = Lately(MAX_MET)
 """Profiles by the hash of their row: most of the catalogue is the same for all tenants, and the same as at the last
-poll. Only the result of a pure function is kept, so nobody sees the difference."""
-MAX_MET = 4_096
+poll."""
 
 
 @lru_cache(maxsize=PARTS_KNOWN)
@@ -399,9 +401,7 @@ def _profile_of(row: bytes) -> Profile:
     profile = _met.get(key)
     if profile is None:
         profile = _profile(jsonl.loads(b'{"id":%b}' % row))
-        if len(_met) >= MAX_MET:
-            _met.clear()
-        _met[key] = profile
+        _met.keep(key, profile)
     return profile
 
 

@@ -12,6 +12,7 @@ from attrs import frozen
 from connector.errors import PartialRead, kept
 from connector.foreign.links import web_address
 from connector.formats import jsonl
+from connector.formats.lately import Lately
 from connector.model import UNKNOWN, Profile, StateUpdate
 from connector.sources.pages import MAX_DOCUMENTS, PLACE, check_amount, load
 from connector.sources.scalars import (
@@ -48,10 +49,11 @@ class _New:
 
 
 _LIST, _NEXT_ROW = b'"value":[', b'},{"id":'
-_met: dict[bytes, Profile] = {}
+MAX_MET = 2_048
+"""Several times the rows of a catalogue: thousands of tenants bring some of their own each, which stay for a while."""
+_met: Lately[bytes, Profile] = Lately(MAX_MET)
 """Profiles by the hash of their row without the tenant's id: most of the catalogue is the same for all tenants, and the
-same as at the last read. Only the result of a pure function is kept, so nobody sees the difference."""
-MAX_MET = 4_096
+same as at the last read."""
 
 
 def load_profiles(body: bytes, where: str, tenant_id: str) -> Any:
@@ -142,9 +144,7 @@ def _new_profile(document: Any, tenant_id: str, where: str, flags: set[str]) -> 
     new = document if isinstance(document, _New) else _New(document, None)
     profile = _profile(new.document, tenant_id, where, flags)
     if new.key and not flags:
-        if len(_met) >= MAX_MET:
-            _met.clear()
-        _met[new.key] = profile
+        _met.keep(new.key, profile)
     return profile
 
 

@@ -17,20 +17,20 @@ def open_since(
     """
     found = dict.fromkeys(names, (newest.day.day, False))
     running: dict[str, Control | None] = {name: newest.day.controls.get(name) for name in found}
+    reached = newest.day.day  # so far back every one that is running was open
     for version in earlier:
         if not running:
             break
-        day = version.day
+        controls = version.day.controls
         for name, known in list(running.items()):
-            control = day.controls.get(name)
+            control = controls.get(name)
             if control is known and control is not None:  # read as one object: it did not move
-                found[name] = (day.day, False)
                 continue
             full = True if control is None else diff.is_full(control, profiles.get(name))
             if full is False:
-                found[name] = (day.day, False)
                 running[name] = control
             else:
-                found[name] = (found[name][0], full is True)
+                found[name] = (reached, full is True)
                 del running[name]
-    return found
+        reached = version.day.day
+    return found | dict.fromkeys(running, (reached, False))

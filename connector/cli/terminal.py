@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import product
+from itertools import islice, product
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
@@ -34,6 +34,8 @@ UNWRAPPED = 10_000
 """Cells of a line where no terminal is: rows are for `grep` and for files, and nothing is folded."""
 WHOLE = (20, 16, 8)
 """Lines of so many cells are not broken between words where there is room: "2026-11-30 09:39", then "10 h"."""
+PIECES = 10_000
+"""How many pieces of a JSON document are written at a time."""
 LAST_STREAM = 2
 """The number of stderr."""
 
@@ -68,8 +70,13 @@ def ask(question: str, *, err: bool = False) -> str:
 
 
 def dump(value: Any) -> None:
-    """One JSON document on stdout, for scripts: ASCII, so nothing in it moves a cursor."""
-    say(json.dumps(value, indent=2, ensure_ascii=True))
+    """One JSON document on stdout, for scripts: ASCII, so nothing in it moves a cursor. Written while it is encoded, for
+    that of many tenants is large.
+    """
+    pieces = json.JSONEncoder(indent=2, ensure_ascii=True).iterencode(value)
+    while block := "".join(islice(pieces, PIECES)):
+        say(block, end="")
+    say()
 
 
 def write_document(text: str) -> None:

@@ -1,5 +1,6 @@
 """What commands draw: within the terminal, aligned in cells, and harmless whatever a tenant's texts hold."""
 
+import json
 import os
 import pty
 import re
@@ -18,6 +19,7 @@ from connector.cli.main import NEXT, complain, main
 from connector.cli.terminal import cell_len, draw, fit, table
 from connector.config.values import TargetsConfig
 from connector.errors import ConfigError, SecureScoreError
+from connector.foreign.characters import harmless
 from connector.language.choice import language
 from connector.model import Control, Day, Event, Profile, StateUpdate, Version
 
@@ -348,3 +350,13 @@ def test_without_a_terminal_long_work_tells_a_line_now_and_then(
         "",
         ["Reading tenants: 3 of 500 after 30 s", "Reading tenants: 5 of 500 after 61 s"],
     )
+
+
+def test_a_json_document_is_written_as_it_is_encoded_and_is_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "PIECES", 3)
+    value = {"a": [1, 2.5, None, True, {"b": "\u00fc\u202e\x7f\n"}], "none": [], "empty": {}, "last": "x" * 50}
+    terminal.dump(value)
+    told = capsys.readouterr().out
+    assert told == json.dumps(value, indent=2).replace("\x7f", harmless("\x7f")) + "\n"

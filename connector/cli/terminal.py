@@ -70,7 +70,7 @@ def ask(question: str, *, err: bool = False) -> str:
 
 
 def dump(value: Any) -> None:
-    """One JSON document on stdout, for scripts: ASCII, so nothing in it moves a cursor. Written while it is encoded, for
+    """One JSON document on stdout, for scripts: ASCII, so nothing in it moves a cursor. Written while it is encoded:
     that of many tenants is large.
     """
     pieces = json.JSONEncoder(indent=2, ensure_ascii=True).iterencode(value)

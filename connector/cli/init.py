@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="host, URL or path of the sink")
     parser.add_argument("--transport", help="how a syslog receiver or a mail server is reached, such as tls or tcp")
     parser.add_argument("--port", help="port of a syslog receiver or a mail server, unless it is the transport's own")
-    proxy = "proxy of every connection, or env: what the environment names (default where it names one)"
+    proxy = "proxy of every HTTP connection, or env: what the environment names (default where it names one)"
     parser.add_argument("--proxy", metavar="URL|env", help=proxy)
     parser.add_argument("--try", dest="trial", action="store_true", help="try the directory and the sink now")
     parser.add_argument("--out", metavar="FILE", help="where to write; default ./securescore.yaml, or what -c names")
@@ -395,7 +395,7 @@ Wrote {out} (mode 0600).
 
 3. See whether it works:
 {try_it}"""
-_PROXY_SAID = "Every connection goes through {proxy} (`network.proxy`).\n"
+_PROXY_SAID = "Every HTTP connection goes through {proxy} (`network.proxy`).\n"
 _PROXIES = {"env": "the proxy that the environment names"}
 _TRY_SERVICE = """\
    sudo securescore check                 # names each fault with its remedy, until there is none

@@ -144,7 +144,7 @@ TOP: Mapping[str, Option] = {
     "report.author": Option("str", doc="Who makes reports, such as the name of a service provider."),
     "report.classification": Option("str", doc="Line at the head of reports, such as Confidential."),
     "report.logo": Option("path", doc="Picture at the head of reports: PNG, JPEG or WebP, at most 256 kB."),
-    "network.proxy": Option("proxy", doc="Proxy of every connection; env honours the environment's."),
+    "network.proxy": Option("proxy", doc="Proxy of every HTTP connection; env honours the environment's."),
     "network.no_proxy": Option("list", (), doc="Hosts, .domains and networks that are reached directly."),
     "network.ca_file": Option("path", doc="PEM file with certificate authorities, added to the system's."),
     "network.timeout_s": Option("duration", 30.0, minimum=1, maximum=600, doc="Limit of one request."),

@@ -7,6 +7,7 @@ the history, and a daemon beside it notices nothing. A sink's own filters hold, 
 import asyncio
 import tempfile
 from collections.abc import Collection, Sequence
+from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
@@ -14,6 +15,7 @@ from connector.app import open_app, severity_rules
 from connector.cli.alert_samples import TENANT, TENANT_ID, Alert, alerts
 from connector.cli.terminal import console, draw, plain, table
 from connector.clock import SystemClock
+from connector.config.secrets import has_reference
 from connector.config.values import Config, HealthConfig, RawConfig, SinkConfig, StateConfig
 from connector.deliver.delivery import Outcome
 from connector.deliver.loop import drain
@@ -21,6 +23,7 @@ from connector.errors import ConfigError, SecureScoreError
 from connector.loops import App
 from connector.model import Event
 from connector.ports import State
+from connector.registry import sink_options
 
 DEADLINE_S = 15.0
 """How long a sink's transient faults are retried."""
@@ -79,8 +82,20 @@ async def send_test(config: Config, sinks: Sequence[SinkConfig], hopeless: Colle
     return SendTest(tuple(told), tuple(sent))
 
 
+def address_of(sink: SinkConfig) -> str:
+    """Where a sink sends to, in words. Of an address that may itself be the key, as a webhook's, the host alone."""
+    key = next((key for key in _ADDRESS if sink.options.get(key)), None)
+    if key is None:
+        return sink.kind
+    address, table = str(sink.options[key]), sink_options(sink.kind) or {}
+    if key in table and table[key].secret and not has_reference(address):
+        parts = urlsplit(address)
+        address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return f"{sink.kind} {address}"
+
+
 async def _to_one(config: Config, sink: SinkConfig, told: Sequence[Alert], deadline_s: float) -> Sent:
-    to = next((f"{sink.kind} {sink.options[key]}" for key in _ADDRESS if sink.options.get(key)), sink.kind)
+    to = address_of(sink)
     with tempfile.TemporaryDirectory(prefix="securescore-test-") as folder:
         apart = evolve(
             config,

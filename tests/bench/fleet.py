@@ -166,8 +166,10 @@ async def _live(config: Path) -> None:
 async def _cycle(app: App, meters: _Meters, gap_s: float, within_s: float) -> Cycle:
     began, before = time.perf_counter(), meters.now()
     outcomes: list[PollOutcome] = []
-    turns = _in_time(app.config.tenants, began + within_s)
-    await asyncio.gather(*(_poll(app, turns, outcomes) for _ in range(app.concurrency)))
+    async with asyncio.TaskGroup() as polls:
+        for tenant in _in_time(app.config.tenants, began + within_s):
+            await app.places.take(app.concurrency)
+            polls.create_task(_poll(app, tenant, outcomes))
     polled_s, after = time.perf_counter() - began, meters.now()
     await app.deliver_once(3600.0)
     delivered_s, delivery_s = time.perf_counter() - began - polled_s, time.process_time() - after[0]
@@ -205,11 +207,11 @@ def _in_time(tenants: Sequence[TenantConfig], until_s: float) -> Iterator[Tenant
         yield tenant
 
 
-async def _poll(app: App, turns: Iterator[TenantConfig], outcomes: list[PollOutcome]) -> None:
-    for tenant in turns:
-        outcome = await app._poll(tenant)
-        app._note(outcome)
-        outcomes.append(outcome)
+async def _poll(app: App, tenant: TenantConfig, outcomes: list[PollOutcome]) -> None:
+    outcome = await app._poll(tenant)
+    app.places.leave()
+    app._note(outcome)
+    outcomes.append(outcome)
 
 
 # ------------------------------------------------------------------------------------------------------- from outside

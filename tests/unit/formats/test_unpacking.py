@@ -3,7 +3,6 @@
 import gzip
 import zlib
 from collections.abc import Sequence
-from io import BytesIO
 from itertools import pairwise
 from types import ModuleType
 
@@ -24,6 +23,15 @@ def unpacked(pieces: Sequence[bytes], library: ModuleType, most: int = 1 << 30) 
     for piece in pieces:
         found += unpacking.feed(piece, most - len(found))
     return found, unpacking.is_whole
+
+
+def head(flags: int) -> bytes:
+    """How a member begins that has these fields (RFC 1952, section 2.3)."""
+    found = b"\x1f\x8b\x08" + bytes([flags, 0, 0, 0, 0, 0, 255])
+    found += b"\x05\x00extra" if flags & 4 else b""
+    found += b"name\0" if flags & 8 else b""
+    found += b"comment\0" if flags & 16 else b""
+    return found + (zlib.crc32(found).to_bytes(4, "little")[:2] if flags & 2 else b"")
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.__name__)
@@ -56,15 +64,13 @@ class TestUnpacking:
         assert body.startswith(found)
         assert not whole
 
-    @pytest.mark.parametrize("name", ["a.json", "n" * 100_000])
     @pytest.mark.parametrize("size", [1, 7, 1 << 20])
-    def test_a_head_may_hold_more_than_ours_do(self, library: ModuleType, name: str, size: int) -> None:
-        packed = BytesIO()
-        with gzip.GzipFile(name, "wb", fileobj=packed) as file:
-            file.write(b"what was packed")
-        raw = packed.getvalue()
-        pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
-        assert unpacked(pieces, library) == (b"what was packed", True)
+    def test_a_head_may_hold_more_than_ours_do(self, library: ModuleType, size: int) -> None:
+        """The faster library loses its way in a head of several fields that comes in pieces."""
+        for flags in range(32):
+            raw = head(flags) + gzip.compress(b"what was packed", mtime=0)[10:]
+            pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
+            assert unpacked(pieces, library) == (b"what was packed", True)
 
     def test_nothing_is_whole(self, library: ModuleType) -> None:
         assert unpacked([], library) == (b"", True)

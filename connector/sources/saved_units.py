@@ -64,7 +64,7 @@ class SavedUnits:
     def __init__(self, *, name: str, path: str | Path, most_days: int, opened: Opener) -> None:
         self.name = name
         self._path = Path(path)
-        self._most_days = most_days
+        self._most_days = max(1, most_days)
         self._opened = opened
 
     async def read(self, known: Known) -> Reading:
@@ -82,7 +82,8 @@ class SavedUnits:
             raise Denied(what, _HINT)
         days = sorted(by_day)
         notes = [Note("days", f"not taken: {some(passed, 10)} (no answer of a day's read)")] if passed else []
-        if left := days[: -self._most_days]:
+        left = days[: -self._most_days]
+        if left and not known.had_days:  # later these are the days that were read before
             notes.append(Note("days", f"{len(left)} saved days before {days[-self._most_days]} are not read"))
         earlier: list[Reading] = []
         for day in days[-self._most_days : -1]:

@@ -106,6 +106,9 @@ async def test_each_saved_day_is_a_day(tmp_path: Path) -> None:
     fewer = await saved(tmp_path, days=2).read(Known())
     assert [day for day, _ in days(next(iter(units(fewer).values())))] == [SECOND, THIRD]
     assert [note.text for note in fewer.notes] == [f"1 saved days before {SECOND} are not read"]
+    assert (await saved(tmp_path, days=2).read(Known(SECOND, had_days=True))).notes == ()
+    none = await saved(tmp_path, days=0).read(Known())
+    assert [day for day, _ in days(next(iter(units(none).values())))] == [THIRD], "the newest is read in any case"
 
 
 async def test_the_same_files_are_not_parsed_again_and_a_new_day_is(tmp_path: Path) -> None:

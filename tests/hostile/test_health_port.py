@@ -52,13 +52,13 @@ async def test_half_open_connections_disturb_neither_polls_nor_deliveries(tmp_pa
         async with attacked(tmp_path, files=FILES) as daemon, AsyncExitStack() as stack:
             held = stack.enter_context(ExitStack())
             out = tmp_path / "events.jsonl"
-            assert await until(lambda: types(out), 30), daemon.log
+            assert await until(lambda: types(out), 120), daemon.log
             await asyncio.to_thread(hold, unused_tcp_port, HALF_OPEN, held)
             for _ in range(3):
                 before = types(out).count("securescore.score.observed")
                 await clock.advance(86_400)
-                assert await until(lambda: types(out).count("securescore.score.observed") > before, 15), daemon.log  # noqa: B023
-                assert await healthz(unused_tcp_port, 3) == "HTTP/1.1 200 OK"
+                assert await until(lambda: types(out).count("securescore.score.observed") > before, 90), daemon.log  # noqa: B023
+                assert await healthz(unused_tcp_port, 4.5) == "HTTP/1.1 200 OK"
             assert daemon.alive
             assert daemon.descriptors < 80, "the port holds a handful, whatever is opened"
             assert "Too many open files" not in daemon.log

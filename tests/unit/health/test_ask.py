@@ -9,6 +9,11 @@ from aiohttp.test_utils import TestServer
 from connector.health.ask import readiness
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.health.ask.LIMIT_S", 60.0)
+
+
 async def said(text: str, status: int = 503) -> object:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text=text, status=status)

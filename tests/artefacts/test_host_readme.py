@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Mapping
+from functools import cache
 
 import pytest
 import yaml
@@ -35,7 +36,8 @@ WHY_GONE = ("disabled", "not_listed")
 """Why a subscription is gone (unit.removed): a fact of Azure's, no problem of ours."""
 
 
-def reasons() -> set[str]:
+@cache
+def reasons() -> frozenset[str]:
     """Every reason that the engine can give a problem or an incomplete read, found where it is said."""
     paths = [path for path in (ROOT / "connector").rglob("*.py") if not ELSEWHERE & set(path.parts)]
     trees = [ast.parse(path.read_text()) for path in paths]
@@ -46,13 +48,14 @@ def reasons() -> set[str]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
     given = {word for tree in trees for node in ast.walk(tree) for value in said(node) for word in words(value, named)}
-    return given - {"", *WHY_GONE}
+    return frozenset(given - {"", *WHY_GONE})
 
 
 def said(node: ast.AST) -> list[ast.expr]:
     """The expressions that give a reason at this place."""
     if isinstance(node, ast.Call):
-        place = {"Absent": 0, "Fault": 1, "PartialRead": 1, "Loss": 1, "Flaw": 0}.get(ast.unparse(node.func))
+        called = node.func.id if isinstance(node.func, ast.Name) else ""
+        place = {"Absent": 0, "Fault": 1, "PartialRead": 1, "Loss": 1, "Flaw": 0}.get(called)
         by_place = [] if place is None else node.args[place : place + 1]
         return [*by_place, *(k.value for k in node.keywords if k.arg == "reason")]
     if isinstance(node, ast.Dict):
@@ -61,11 +64,18 @@ def said(node: ast.AST) -> list[ast.expr]:
             for k, v in zip(node.keys, node.values, strict=True)
             if isinstance(k, ast.Constant) and k.value == "reason"
         ]
-    if isinstance(node, ast.Assign) and any("reason" in ast.unparse(target) for target in node.targets):
+    if isinstance(node, ast.Assign) and any(map(about_a_reason, node.targets)):
         return [node.value]
     if isinstance(node, ast.FunctionDef) and node.name == "_reason":
         return [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value is not None]
     return []
+
+
+def about_a_reason(target: ast.expr) -> bool:
+    """Whether the word stands in what is assigned to: a name, an attribute, a key."""
+    parts = list(ast.walk(target))
+    names = [n.id for n in parts if isinstance(n, ast.Name)] + [n.attr for n in parts if isinstance(n, ast.Attribute)]
+    return any("reason" in str(word) for word in (*names, *(n.value for n in parts if isinstance(n, ast.Constant))))
 
 
 def words(value: ast.expr, named: Mapping[str, ast.expr]) -> set[str]:

@@ -17,6 +17,7 @@ from connector.clock import SimulatedClock
 from connector.errors import Unavailable
 from connector.model import EvidenceFile
 from connector.observe.evidence import SUMS, Evidence, read_sums
+from tests.fakes.folder import quick_folder
 from tests.needs import program
 
 TENANT = "11111111-1111-1111-1111-111111111111"
@@ -190,33 +191,34 @@ async def test_a_file_that_nobody_listed_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", [pages("secureScores", 3, b"9" * 90), pages("secureScores", 1, b"4" * 4), []])
 async def test_a_save_cut_short_anywhere_leaves_nothing_altered_and_nothing_missing(
-    tmp_path: Path, first: list[EvidenceFile], refuse: Refusal
+    first: list[EvidenceFile], refuse: Refusal
 ) -> None:
     """Whichever step is refused: what is told is true at once, and the next save makes it whole."""
     second = pages("secureScores", 2, b"5" * 4) + pages("secureScoreControlProfiles", 1)
     steps = 0
-    for step in range(200):
-        evidence = archive(tmp_path / str(step), keep_days=10)
-        if first:
-            await evidence.save(TENANT, first, DAY)
-            await evidence.save(TENANT, first, "2026-11-02")
-        refuse.from_now_on(evidence.root, step)
-        try:
+    with quick_folder() as folder:
+        for step in range(200):
+            evidence = archive(folder / str(step), keep_days=10)
+            if first:
+                await evidence.save(TENANT, first, DAY)
+                await evidence.save(TENANT, first, "2026-11-02")
+            refuse.from_now_on(evidence.root, step)
+            try:
+                await evidence.save(TENANT, second, DAY)
+            except Unavailable:
+                steps += 1
+            else:
+                break
+            finally:
+                refuse.nothing()
+            states = {state for *_, state in await evidence.verified(TENANT, [DAY, "2026-11-02"])}
+            assert states <= {"verified", "unlisted"}, step
+            await evidence.save(TENANT, second, "2026-11-23")  # the day after, the list is settled
+            assert all(len(digests) == 1 for digests in read_sums(evidence.root / TENANT / DAY).values()), step
             await evidence.save(TENANT, second, DAY)
-        except Unavailable:
-            steps += 1
-        else:
-            break
-        finally:
-            refuse.nothing()
-        states = {state for *_, state in await evidence.verified(TENANT, [DAY, "2026-11-02"])}
-        assert states <= {"verified", "unlisted"}, step
-        await evidence.save(TENANT, second, "2026-11-23")  # the day after, the list is settled
-        assert all(len(digests) == 1 for digests in read_sums(evidence.root / TENANT / DAY).values()), step
-        await evidence.save(TENANT, second, DAY)
-        assert {state for *_, state in await evidence.verified(TENANT, [DAY])} == {"verified"}, step
-        kept = {gzip.decompress(path.read_bytes()) for path in (evidence.root / TENANT / DAY).glob("*.gz")}
-        assert kept >= {file.body for file in (*second, *(f for f in first if len(f.body) > 8))}, step
+            assert {state for *_, state in await evidence.verified(TENANT, [DAY])} == {"verified"}, step
+            kept = {gzip.decompress(path.read_bytes()) for path in (evidence.root / TENANT / DAY).glob("*.gz")}
+            assert kept >= {file.body for file in (*second, *(f for f in first if len(f.body) > 8))}, step
     assert steps > 10
 
 

@@ -165,6 +165,7 @@ def parse(
         base_dir=base_dir,
     )
     _interval(reader, config)
+    _files_of_others(reader, config)
     if config.baseline is not None and baseline is None and not problems:
         reader.note(("baseline",), "a file is read where the configuration is one: give the standards themselves here")
     if reader.problems:
@@ -178,6 +179,15 @@ def _interval(reader: Reader, config: Config) -> None:
     if asked and config.poll.interval_s < LEAST_INTERVAL_S:
         told = f"every {config.poll.interval_s:g} s is too often for Microsoft's hosts"
         reader.note(("poll", "interval"), f"{told}: at least {LEAST_INTERVAL_S} s; write a unit, such as 10m or 1h")
+
+
+def _files_of_others(reader: Reader, config: Config) -> None:
+    """A sink that appends to the state would destroy it, and to what is read here, spoil the next start."""
+    named = (("state.path", config.state.path), ("tenants_file", config.tenants_file), ("baseline", config.baseline))
+    taken = {path: key for key, path in named if path}
+    for index, sink in enumerate(config.sinks):
+        if sink.kind == "file" and (key := taken.get(str(sink.options.get("path")))) is not None:
+            reader.note(("sinks", index, "path"), f"is the file of {key}: events need a file of their own")
 
 
 def _base_url(tenant: TenantConfig) -> str | None:

@@ -391,6 +391,14 @@ def test_an_unknown_word_suggests_the_nearest(raw: Any, words: str) -> None:
             ["sinks[0].kind: 'nope'", "sinks[0].min_severity: must be at most 10"],
         ),
         (minimal(state={"path": "a", "directory": "b"}), ["state: names 2 homes (path, directory): keep one"]),
+        (
+            minimal(state={"path": "s.db"}, sinks=[{"name": "a", "kind": "file", "path": "./x/../s.db"}]),
+            ["sinks[0].path: is the file of state.path"],
+        ),
+        (
+            minimal(tenants_file="t.csv", sinks=[{"name": "a", "kind": "file", "path": "t.csv"}]),
+            ["sinks[0].path: is the file of tenants_file"],
+        ),
         (minimal(state={"blob": {"account_url": "https://a"}}), ["state.blob.container: is missing"]),
     ],
 )

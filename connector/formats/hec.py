@@ -67,8 +67,13 @@ def is_whole(payload: object) -> bool:
         and payload.keys() == _WHOLE
         and all(payload.values())
         and type(payload["time"]) is str
-        and _PLAIN_TIME.fullmatch(payload["time"]) is not None
+        and _is_plain(payload["time"])
     )
+
+
+@lru_cache(maxsize=256)  # the events of a day share it
+def _is_plain(time: str) -> bool:
+    return _PLAIN_TIME.fullmatch(time) is not None
 
 
 def whole(encoded: bytes, index: str | None) -> bytes:
@@ -103,7 +108,7 @@ def _plain(value: object) -> str:
     """Plain decimal: Splunk 10 refuses scientific notation (code 15)."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         value = f"{value:.3f}"
-    if not isinstance(value, str) or not _PLAIN_TIME.fullmatch(value):
+    if not isinstance(value, str) or not _is_plain(value):
         raise ValueError("time is no plain decimal of epoch seconds")
     return value
 

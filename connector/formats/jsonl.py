@@ -13,15 +13,26 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# Made once, and without looking for circles, which is much of the work: a circle is a RecursionError.
 Dumps = Callable[[Any], str]
 Octets = Callable[..., bytes]
 Loads = Callable[[str | bytes], Any]
 LoadsAll = Callable[[Sequence[bytes]], list[Any]]
 SoundOctets = Callable[[Any], bytes | None]
-pure_dumps: Dumps = json.JSONEncoder(
-    ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")
-).encode
+
+
+def _made_once(encoder: json.JSONEncoder) -> Dumps:
+    """As the encoder's own `encode`, which makes its C half anew for each value. Without one, or another: `encode`."""
+    settings = (None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
+    try:
+        write = json.encoder.c_make_encoder(*settings)  # type: ignore[attr-defined]  # CPython's, and not documented
+    except (AttributeError, TypeError):
+        return encoder.encode
+    return lambda value: "".join(write(value, 0))
+
+
+# Without looking for circles, which is much of the work: a circle is a RecursionError.
+standard = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":"))
+pure_dumps = _made_once(standard)
 """One line without its end. Raises ValueError for NaN, TypeError or RecursionError for what JSON cannot hold."""
 
 
@@ -83,6 +94,7 @@ def _in_ascii(raw: bytes) -> bytes:
     return raw if raw.isascii() else raw.decode().encode("ascii", _ESCAPED)
 
 
+_null = re.compile(b"null").search
 _small = re.compile(rb"e-[5-9](?:[,}\]]|\Z)").search
 
 
@@ -136,7 +148,7 @@ def faster(library: Any) -> tuple[Dumps, Octets, Loads, LoadsAll, SoundOctets]:
             return None
         if b"0.0000" in raw or b"\x7f" in raw or _small(raw):
             return None
-        nulls = raw.count(b"null")
+        nulls = raw.count(b"null") if nones or _null(raw) else 0  # where there is none a pattern is the faster search
         if nulls != nones and not _are_none(nulls, value):
             return None
         return raw if raw.isascii() else _in_ascii(raw)

@@ -62,6 +62,12 @@ def test_nan_is_refused_whatever_nulls_stand_before_and_behind_it() -> None:
 
 
 @given(VALUES)
+def test_the_pure_form_is_the_standard_librarys(value: Any) -> None:
+    assert came(jsonl.pure_dumps, value) == came(jsonl.standard.encode, value)
+    assert jsonl.pure_dumps is not jsonl.standard.encode, "its C half is made once"
+
+
+@given(VALUES)
 def test_the_faster_library_writes_the_same_bytes_and_refuses_the_same(value: Any) -> None:
     assert came(FAST_DUMPS, value) == came(jsonl.pure_dumps, value)
     assert came(FAST_OCTETS, value) == came(jsonl.pure_octets, value)

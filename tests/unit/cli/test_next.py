@@ -220,6 +220,27 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert "securescore next --tenant contoso --what-if AdminMFAV2" in capsys.readouterr().out
 
 
+def test_what_only_the_next_poll_compares_with_is_not_needed_to_show_a_tenant(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Path(config)
+    with closing(sqlite3.connect(whole.parent / "s.db")) as file, closing(sqlite3.connect(tmp_path / "s.db")) as copy:
+        file.backup(copy)
+        assert copy.execute("UPDATE state SET body = x'00' WHERE part = 'past'").rowcount >= 2
+        copy.commit()
+    own = tmp_path / "c.yaml"
+    own.write_text(whole.read_text(encoding="utf-8"), encoding="utf-8")
+    for words in (["next", "--json"], ["explain", "--tenant", "one"], ["controls", "list", "--tenant", "one"]):
+        codes = []
+        for each in (config, str(own)):
+            capsys.readouterr()
+            codes.append((main([words[0], *words[1:], "-c", each]), capsys.readouterr().out))
+        assert codes[0] == codes[1]
+        assert codes[0][1]
+    report = ["report", "--tenant", "one", "--out", str(tmp_path / "r.json"), "-c", str(own)]
+    assert main(report) == 0
+
+
 def test_what_is_damaged_of_one_tenant_keeps_no_other_from_being_told(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

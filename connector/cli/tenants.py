@@ -30,7 +30,7 @@ from connector.formats import cloudevents
 from connector.model import WHOLE, Event
 from connector.observe import estate, memory, unit_changes, units
 from connector.observe.events import stamp
-from connector.ports import Query
+from connector.ports import Query, State
 
 FORGET_TRIES = 20
 EVENTS, EVIDENCE = "events.jsonl", "evidence"
@@ -155,40 +155,38 @@ async def _forget_units(config: Config, name: str, patterns: Sequence[str], *, y
     """Let units go: their memory is dropped, and that they are gone is told. Raises ConfigError, StoreError."""
     async with store_beside(config) as store:
         wanted = await _remembered(config, store, name)
-        for attempt in range(FORGET_TRIES):
-            state = await store.load(wanted)
-            rows = units.roster(memory.head(state))
-            keys = units_of([rows], patterns)
-            if any(rows[key]["kind"] in WHOLE for key in keys):
-                what = f"the score over all of {name} follows from its units: it is not forgotten alone"
-                raise ConfigError([what], "leave it out of --unit, or leave --unit out")
-            names = ", ".join(plain(called(rows[key])) for key in keys[:SHOWN]) + (" …" if len(keys) > SHOWN else "")
-            lost = f"This drops what is known of {plural(len(keys), 'unit')} of {plain(name)} ({names})."
-            if not attempt and not confirmed(f"{lost} What was told of them stays in the history.", yes=yes):
-                return 1
-            assert state is not None  # it has units
-            now = iso(SystemClock().now())
-            tenant = _tenant(config, wanted, memory.head(state))
-            told = [(estate.of_row(row), row) for row in map(rows.__getitem__, keys)]
-            events = [
-                stamp(
-                    unit_changes.unit_forgotten(unit, row["state"], row["gone_since"], now),
-                    units.origin(tenant, unit),
-                    now,
-                    severity_rules(),
-                )
-                for unit, row in told
-            ]
-            try:
-                await store.commit(wanted, units.without(state, keys), events)
-            except Conflict:
-                continue
-            break
-        else:
-            raise StoreError(f"the tenant was committed {FORGET_TRIES} times meanwhile", "Repeat the command.")
+        rows = units.roster(memory.head(await store.load(wanted)))
+        keys = units_of([rows], patterns)
+        if any(rows[key]["kind"] in WHOLE for key in keys):
+            what = f"the score over all of {name} follows from its units: it is not forgotten alone"
+            raise ConfigError([what], "leave it out of --unit, or leave --unit out")
+        names = ", ".join(plain(called(rows[key])) for key in keys[:SHOWN]) + (" …" if len(keys) > SHOWN else "")
+        lost = f"This drops what is known of {plural(len(keys), 'unit')} of {plain(name)} ({names})."
+        if not confirmed(f"{lost} What was told of them stays in the history.", yes=yes):
+            return 1
+        await _let_go(config, store, wanted, keys)
     said = f"{plural(len(keys), 'unit')} of {plain(name)} forgotten: {names}."
     console().print(f"{said} One that has a score at a later poll is met as a new one.")
     return 0
+
+
+async def _let_go(config: Config, store: DurableStore, wanted: str, keys: Sequence[str]) -> None:
+    """Drop the memory of these units, as far as they are still there, and tell it. Raises StoreError."""
+    for _ in range(FORGET_TRIES):
+        state = await store.load(wanted) or State()
+        head, now = memory.head(state), iso(SystemClock().now())
+        tenant, rows = _tenant(config, wanted, head), units.roster(head)
+        events = []
+        for row in (rows[key] for key in keys if key in rows):
+            unit = estate.of_row(row)
+            change = unit_changes.unit_forgotten(unit, row["state"], row["gone_since"], now)
+            events.append(stamp(change, units.origin(tenant, unit), now, severity_rules()))
+        try:
+            await store.commit(wanted, units.without(state, keys), events)
+        except Conflict:
+            continue
+        return
+    raise StoreError(f"the tenant was committed {FORGET_TRIES} times meanwhile", "Repeat the command.")
 
 
 def _tenant(config: Config, key: str, head: Any) -> TenantConfig:

@@ -39,16 +39,17 @@ def octets(event: Event) -> bytes:
     return jsonl.octets(document(event), _nones(event.data))
 
 
-_OFTEN_UNKNOWN = ("assigned_to", "on", "total", "count")
-
-
 def _nones(data: Mapping[str, Any]) -> int:
     """How many None stand where they mostly stand."""
-    found = data.get("occurred_at", "") is None
+    found = int(data.get("occurred_at", "") is None)
     after = data.get("after")
-    if type(after) is not dict:
-        return found
-    return found + [after.get(name, "") for name in _OFTEN_UNKNOWN].count(None)
+    if type(after) is dict:
+        get = after.get
+        found += get("assigned_to", "") is None
+        found += get("on", "") is None
+        found += get("total", "") is None
+        found += get("count", "") is None
+    return found
 
 
 def loads(text: str | bytes) -> Event:

@@ -11,13 +11,16 @@ import yaml
 from attrs import evolve
 
 from connector.app import open_app
+from connector.cli.common import store_beside
 from connector.cli.main import main
 from connector.cli.selection import one_unit, units_of
+from connector.cli.tenants import _let_go
 from connector.clock import SimulatedClock, parse_iso
 from connector.config.values import TenantConfig
 from connector.config.yaml_file import load
-from connector.errors import ConfigError
+from connector.errors import ConfigError, Conflict
 from connector.model import Reading, Snapshot
+from connector.observe import memory, units
 from connector.ports import Source
 from connector.registry import sink_options
 from tests import fake_graph
@@ -226,6 +229,34 @@ def test_a_unit_is_let_go_and_that_is_told(lab: Lab, capsys: pytest.CaptureFixtu
     lab.poll("2026-11-30T11:00:00Z", before, one(1, "2026-11-30", name="prod"))
     assert lab.run("events", "--type", "unit.added", "--format", "json") == 0
     assert [event["data"]["unit"]["name"] for event in said(capsys)] == ["prod"]
+
+
+def test_of_units_only_those_that_were_confirmed_go(lab: Lab) -> None:
+    """A daemon commits between the question and the answer: what came meanwhile stays, and what left is no fault."""
+
+    class Busy:
+        tries = 0
+
+        def __init__(self, inner: Any) -> None:
+            self.load = inner.load
+            self.inner = inner
+
+        async def commit(self, *what: Any) -> None:
+            Busy.tries += 1
+            if Busy.tries == 1:
+                raise Conflict("committed meanwhile")
+            await self.inner.commit(*what)
+
+    async def run() -> dict[str, Any]:
+        config = load(str(lab.config), sink_options=sink_options, environ={})
+        entry = config.tenants[1]
+        async with store_beside(config) as store:
+            busy: Any = Busy(store)
+            await _let_go(config, busy, entry.key, [f"{FIRST}/ascScore", "left-meanwhile/ascScore"])
+            return dict(units.roster(memory.head(await store.load(entry.key))))
+
+    assert set(asyncio.run(run())) == {f"{SECOND}/ascScore", f"{AGGREGATE}/ascScore"}
+    assert Busy.tries == 2
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,19 @@ def test_those_of_a_run_are_given_up_together_and_no_others() -> None:
     assert list(recent.those(range(12))) == [5, 6, 7, 8, 9]
 
 
+def test_a_run_is_let_go_when_nobody_needs_the_last_of_it() -> None:
+    recent: Recent[int] = Recent(max_bytes=60 * OBJECT_FACTOR, run=3)
+    keep(recent, range(6))
+    recent.let_go(lambda number: number <= 1)
+    assert len(recent) == 6
+    recent.let_go(lambda number: number <= 4)
+    assert list(recent.those(range(9))) == [3, 4, 5]
+    keep(recent, range(6, 9))
+    assert len(recent) == 6, "its place is free again"
+    recent.let_go(lambda _: True)
+    assert len(recent) == 0
+
+
 async def test_an_event_that_was_there_is_not_taken_for_the_one_that_was_given(tmp_path: Path) -> None:
     async with await open_store(tmp_path / "state.db", clock=JumpClock()) as store:
         await store.attach([Start("siem")])

@@ -38,7 +38,7 @@ from connector.stores.settling import Item
 
 GATHER = 16
 """So many commits that are kept for their events alone are gathered into the next document."""
-GATHERED_BYTES = 64 * 1024
+GATHERED_BYTES = 256 * 1024
 """A document that is larger is left as it is: it would be written again for little."""
 HASHES = 2_000_000
 """Of so many events, eight bytes each, it is remembered which document may hold them; the tenants that committed last

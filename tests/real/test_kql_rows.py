@@ -1149,6 +1149,9 @@ CASES |= {
             {"Cause": "catalogue", "Points": 3.0},
         ),
     ),
+    "workbook: nothing by cause of history, which has no evidence": Case(
+        WORKBOOK["causes of losses"], (named(FIRES["Dropped"], "history", backfilled=True),)
+    ),
     "workbook: what was told of a change": Case(
         WORKBOOK["events of the change"], ALL, ({"ControlId": "AdminMFAV2", "Severity": 7}, {"ControlId": "scid_2010"})
     ),

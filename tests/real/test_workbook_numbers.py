@@ -77,6 +77,8 @@ def test_the_figures_say_what_moved_and_what_of_it_was_told(shown: dict[str, Row
     assert figures["score changes told"] == len(told)
     lost, won = figures["points lost in them"], figures["points won in them"]
     assert lost + won == pytest.approx(sum(e.data["delta"] for e in told), abs=0.011)
+    parts = sum(row["Points"] for row in shown["causes by day"])
+    assert parts == pytest.approx(lost + won, abs=0.03), "by cause it is the same"
     missed = [e for e in month().events if e.type == "posture.target_missed" and not e.data.get("unit")]
     of_standard = [e for e in missed if e.data["target"].get("standard")]
     assert figures["deviations from standards"] == len(of_standard)

@@ -135,6 +135,18 @@ def test_groups_services_and_counts_are_those_of_the_newest_telling(index: World
         assert row["Points to win"] == pytest.approx(most - points, abs=0.006)
 
 
+def test_categories_are_of_all_on_the_day_that_one_has_not_told_yet(index: World) -> None:
+    rows = run(index, "securescore_posture", "ds_categories")
+    sums: list[dict[str, Any]] = [totals.of_day(newest(month().graph[tenant]), month().profiles) for tenant in NAMES]
+    for name in ("Identity", "Device", "Apps", "Data"):
+        points = sum(each["by_category"][name]["score"] for each in sums)
+        most = sum(each["by_category"][name]["max"] for each in sums)
+        assert number(rows[-1][name]) == pytest.approx(100 * points / most, abs=0.006), name
+    (first,) = run(index, "securescore_posture", "ds_categories", tenant="fabrikam")[-1:]
+    own = sums[1]["by_category"]["Identity"]
+    assert number(first["Identity"]) == pytest.approx(100 * own["score"] / own["max"], abs=0.006)
+
+
 def test_controls_are_those_of_the_newest_inventory_and_the_gone_are_gone(index: World) -> None:
     rows = run(index, "securescore_controls", "ds_inventory")
     for tenant, name in NAMES.items():

@@ -214,10 +214,14 @@ def test_each_event_type_is_seen_on_the_page_that_the_table_says(name: str, look
         assert any(with_it.run(text, given) != without.run(text, given) for text in searches)
 
 
-@pytest.mark.parametrize("reason", sorted(reasons() - set(TABLE["unsaid"])))
-def test_every_reason_of_a_problem_is_told(reason: str, lookups: Path) -> None:
-    where = world([samples.event("connector.problem", {"data.reason": reason})], lookups, NOW, indexed=NOW)
-    assert any(fired(f"Secure Score - {alert}", where) for alert in ("Connector problem", "Feed stale"))
+def test_every_reason_of_a_problem_is_told(lookups: Path) -> None:
+    def told(reason: str) -> bool:
+        where = world([samples.event("connector.problem", {"data.reason": reason})], lookups, NOW, indexed=NOW)
+        return any(fired(f"Secure Score - {alert}", where) for alert in ("Connector problem", "Feed stale"))
+
+    meant = reasons() - set(TABLE["unsaid"])
+    assert len(meant) > 20
+    assert {reason for reason in meant if not told(reason)} == set()
 
 
 def health(name: str, at: str, **changes: Any) -> Event:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -160,8 +161,13 @@ class Ledger:
         await store.close()
 
 
-def run(path: Path, seed: int, ledger: Ledger, statement: int | None, after_s: float | None) -> None:
-    """One worker's life: it dies at its own n-th statement, or some time after its birth at our hand."""
+def run(
+    path: Path, seed: int, ledger: Ledger, statement: int | None = None, after_s: float | None = None, lines: int = 0
+) -> None:
+    """One worker's life: it dies at its own n-th statement, or some time after its birth or its n-th line at our hand.
+
+    (Lines, so that a slow machine sees as many steps as a fast one.)
+    """
     ours, theirs = os.pipe()
     worker = os.fork()
     if worker == 0:
@@ -185,11 +191,13 @@ def run(path: Path, seed: int, ledger: Ledger, statement: int | None, after_s: f
             logging.getLogger(__name__).exception("a worker failed")
         os._exit(1)  # only its death may end it
     os.close(theirs)
-    if after_s is not None:
-        time.sleep(after_s)
-        os.kill(worker, signal.SIGKILL)
-    with os.fdopen(ours, "rb") as lines:
-        for line in lines:
+    with os.fdopen(ours, "rb") as told:
+        for line in islice(told, lines):
+            ledger.hear(json.loads(line))
+        if after_s is not None:
+            time.sleep(after_s)
+            os.kill(worker, signal.SIGKILL)
+        for line in told:
             ledger.hear(json.loads(line))
     _, status = os.waitpid(worker, 0)
     ledger.counts["kills"] += os.WIFSIGNALED(status)
@@ -204,12 +212,13 @@ def main(folder: Path, seed: int) -> None:
     ledger = Ledger()
     path = folder / "state.db"
     for statement in range(STATEMENTS):
-        run(path, chance.getrandbits(32), ledger, statement, None)
+        run(path, chance.getrandbits(32), ledger, statement=statement)
     for _ in range(MOMENTS):
-        run(path, chance.getrandbits(32), ledger, None, chance.uniform(0.01, 0.12))
+        lines, after_s = chance.randrange(1, 40), chance.uniform(0.0, 0.01)
+        run(path, chance.getrandbits(32), ledger, after_s=after_s, lines=lines)
     for birth in range(BIRTHS):
         newborn = Ledger(counts=ledger.counts)
-        run(folder / f"newborn{birth}.db", chance.getrandbits(32), newborn, None, chance.uniform(0.0, 0.015))
+        run(folder / f"newborn{birth}.db", chance.getrandbits(32), newborn, after_s=chance.uniform(0.0, 0.015))
     sys.stdout.write(json.dumps(ledger.counts))
 
 

@@ -126,15 +126,29 @@ class Poller:
                 return PollOutcome(tenant.name, "failed", error=error.what, hint=error.hint, reason="state_damaged")
             except StoreError:
                 raise
-            except Exception as bug:  # one tenant's bug must not stop the others; nothing of it was committed
+            except Exception as bug:  # one tenant's bug must not stop the others
                 if (lack := exhausted(bug)) is not None:
-                    return PollOutcome(tenant.name, "failed", error=lack.what, hint=lack.hint, reason="unavailable")
+                    return await self._unforeseen(tenant, lack, "unavailable")
                 log.exception("poll.bug", extra={"tenant": tenant.name})
                 what = f"{type(bug).__name__} while observing; the log has the traceback"
-                return PollOutcome(tenant.name, "failed", error=what, hint="this is a bug: report it", reason="bug")
+                return await self._unforeseen(tenant, SecureScoreError(what, "this is a bug: report it"), "bug")
         return PollOutcome(
             tenant.name, "failed", error="another process keeps committing this tenant", reason="conflict"
         )
+
+    async def _unforeseen(self, tenant: TenantConfig, error: SecureScoreError, reason: str) -> PollOutcome:
+        """What nobody expects of a poll is remembered and told as any other failure. Raises StoreError."""
+        try:
+            state = (await self.store.heads([tenant.key]))[tenant.key]
+            expiring = await self.watch.of_tenant(tenant.name, self.clock.now()) if self.watch else []
+            note = self._failed(tenant, state, remember.head(state), error, reason, expiring)
+            await self._commit(tenant, note.state, note.events)
+        except StoreError:
+            raise
+        except Exception:  # the fault may lie here, too; or another process was faster
+            log.exception("poll.untold", extra={"tenant": tenant.name})
+            return PollOutcome(tenant.name, "failed", error=error.what, hint=error.hint, reason=reason)
+        return note.outcome
 
     async def _poll_sound(self, tenant: TenantConfig) -> PollOutcome:
         """A poll, which goes on without what cannot be read."""
@@ -162,7 +176,7 @@ class Poller:
         try:
             snapshot = await self._read(tenant, heads.known(head, tenant.language, iso(self.clock.now())))
         except (ConfigError, Denied, Unavailable, WrongTenant) as error:
-            return self._failed(tenant, state, head, error, expiring)
+            return self._failed(tenant, state, head, error, _reason(error), expiring)
         self._log_notes(tenant.name, head, snapshot)
         if isinstance(snapshot, Reading):
             return await self._poll_units(tenant, state, head, snapshot, expiring)
@@ -378,11 +392,11 @@ class Poller:
         state: State | None,
         head: Mapping[str, Any],
         error: SecureScoreError,
+        reason: str,
         expiring: Sequence[Fault],
     ) -> _Note:
         """Nothing could be read at all: remember the failure, and tell it when it is a problem."""
         now = iso(self.clock.now())
-        reason = _reason(error)
         failures = int(head.get("failures", 0)) + 1
         newest_day = head.get("newest")
         faults = [*self._stale(newest_day, now, refusing=bool(head.get("refusal"))), *expiring]

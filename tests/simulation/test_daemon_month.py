@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,16 @@ TABLE_BYTES = sys.getsizeof({"": 0}) - sys.getsizeof({})
 def held(app: App) -> int:
     """What the connector's own lines hold, in bytes. The simulated Graph lives in this process too, and remembers.
 
-    Caches that have a bound of their own, far from reached here, are emptied first: two of ours, and the names of
-    members that the faster JSON library remembers, which others push out. The tables of small dicts are not counted:
-    the interpreter hands one on to the next dict, of whomever, under the name of the line that needed it first.
+    Caches that have a bound of their own, far from reached here, are emptied first: ours, and the names of members
+    that the faster JSON library remembers, which others push out. The tables of small dicts are not counted: the
+    interpreter hands one on to the next dict, of whomever, under the name of the line that needed it first.
     """
     assert isinstance(app.store, SqliteStore)
     app.store._recent.clear()
     memory._met.clear()
+    for cached in _caches():
+        assert cached.cache_parameters()["maxsize"] is not None, f"{cached} grows without a bound"
+        cached.cache_clear()
     with suppress(ImportError):
         import_module("orjson").loads(json.dumps(dict.fromkeys(map(str, range(50_000)))))
     gc.collect()
@@ -66,6 +70,13 @@ def held(app: App) -> int:
     sim = tracemalloc.Filter(False, "*/simulator/*")
     shot = tracemalloc.take_snapshot().filter_traces((ours,)).filter_traces((sim,))
     return sum(trace.size for trace in shot.traces if trace.size != TABLE_BYTES)
+
+
+def _caches() -> list[Any]:
+    """The connector's functions that remember what they found, those without a parameter apart: they know one thing."""
+    ours = [module for name, module in sys.modules.items() if name.split(".")[0] == "connector"]
+    found = {id(value): value for module in ours for value in vars(module).values() if hasattr(value, "cache_clear")}
+    return [value for value in found.values() if signature(value).parameters]
 
 
 @define

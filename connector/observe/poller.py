@@ -128,15 +128,16 @@ class Poller:
                 raise
             except Exception as bug:  # one tenant's bug must not stop the others
                 if (lack := exhausted(bug)) is not None:
-                    return await self._unforeseen(tenant, lack, "unavailable")
+                    return await self._unforeseen(tenant, lack, reason="unavailable")
                 log.exception("poll.bug", extra={"tenant": tenant.name})
                 what = f"{type(bug).__name__} while observing; the log has the traceback"
-                return await self._unforeseen(tenant, SecureScoreError(what, "this is a bug: report it"), "bug")
+                fault = SecureScoreError(what, "this is a bug: report it")
+                return await self._unforeseen(tenant, fault, reason="bug")
         return PollOutcome(
             tenant.name, "failed", error="another process keeps committing this tenant", reason="conflict"
         )
 
-    async def _unforeseen(self, tenant: TenantConfig, error: SecureScoreError, reason: str) -> PollOutcome:
+    async def _unforeseen(self, tenant: TenantConfig, error: SecureScoreError, *, reason: str) -> PollOutcome:
         """What nobody expects of a poll is remembered and told as any other failure. Raises StoreError."""
         try:
             state = (await self.store.heads([tenant.key]))[tenant.key]

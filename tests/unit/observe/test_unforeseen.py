@@ -61,7 +61,7 @@ async def test_where_it_cannot_be_told_either_the_outcome_says_it(caplog: pytest
     lab = Faulty(error=ZeroDivisionError(), refusal=Conflict("another was faster"))
     with caplog.at_level(logging.ERROR):
         assert (await polled(lab, 9)).reason == "bug"
-    assert [record.message for record in caplog.records] == ["poll.bug", "poll.untold"]
+    assert [record.getMessage() for record in caplog.records] == ["poll.bug", "poll.untold"]
 
 
 async def test_a_state_that_fails_meanwhile_is_the_states_matter() -> None:

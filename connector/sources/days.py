@@ -255,7 +255,7 @@ def _which_day(doc: Mapping[str, Any], tenant_id: str, where: str, flags: set[st
         check_tenant(prefix, tenant_id, where)
     created = when(doc.get("createdDateTime"), flags)
     created_day = created[:10] if created else None
-    if _is_date(suffix):
+    if is_date(suffix):
         if created_day not in (None, suffix):
             flags.add("date_mismatch")
         return suffix
@@ -264,7 +264,8 @@ def _which_day(doc: Mapping[str, Any], tenant_id: str, where: str, flags: set[st
     return created_day
 
 
-def _is_date(value: str) -> bool:
+def is_date(value: str) -> bool:
+    """Whether it is a day as answers and folders name it: YYYY-MM-DD, not before 2000."""
     if not _DATE.fullmatch(value):
         return False
     try:

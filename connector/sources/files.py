@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import Factory, define
 
 from connector.clock import Threads
-from connector.errors import Denied, PartialRead, Unavailable, kept
+from connector.errors import Denied, PartialRead, kept
 from connector.model import Absent, Day, Known, Note, Profile, Snapshot, Unchanged
 from connector.ports import Clock
 from connector.sources import folder, shapes
@@ -24,8 +24,6 @@ from connector.sources.profiles import parse_profiles
 from connector.sources.scalars import some
 
 SHOWN = 5
-READ_LIMIT_S = 600.0
-"""How long a read may take: much longer than years of answers do."""
 _THREADS = Threads("saved-answers", 8)
 _HINT = (
     "Save the answers of /security/secureScores and /security/secureScoreControlProfiles as .json files below `path`."
@@ -65,11 +63,7 @@ class FilesSource:
         Denied when there is nothing to read, Unavailable when the folder does not answer, and WrongTenant naming the
         file that belongs to another tenant.
         """
-        try:
-            return await _THREADS.run(lambda: self._read(known), READ_LIMIT_S, self._path)
-        except TimeoutError as error:
-            hint = "See that the disk or share answers on which it lies."
-            raise Unavailable(f"{self._path} does not answer: {error}", hint=hint) from None
+        return await folder.in_time(_THREADS, lambda: self._read(known), self._path)
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -10,13 +10,14 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TypeVar, cast
 
 from attrs import define, frozen
 
-from connector.errors import Denied, PartialRead, kept
+from connector.clock import Threads
+from connector.errors import Denied, PartialRead, Unavailable, kept
 from connector.ids import sha256
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -24,10 +25,23 @@ MAX_ALL_BYTES = 4 * 1024 * 1024 * 1024
 MAX_FILES = 20_000
 MAX_DIRECTORY_BYTES = 4 * 1024 * 1024  # of a zip: what lists its members is read at once
 
+READ_LIMIT_S = 600.0
+"""How long a read may take: much longer than years of answers do."""
+
 SUMS = "SHA256SUMS"
 """The list of checksums beside saved answers (`sha256sum -c`): no answer itself."""
 
 _NUMBER = re.compile(r"([0-9]+)")
+_T = TypeVar("_T")
+
+
+async def in_time(threads: Threads, work: Callable[[], _T], path: Path) -> _T:
+    """What work on the files below `path` gives, done by these threads. Raises Unavailable where they hang."""
+    try:
+        return await threads.run(work, READ_LIMIT_S, path)
+    except TimeoutError as error:
+        hint = "See that the disk or share answers on which it lies."
+        raise Unavailable(f"{path} does not answer: {error}", hint=hint) from None
 
 
 @frozen

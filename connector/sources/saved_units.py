@@ -9,30 +9,27 @@ whole, foreign or missing is the one of a read over the wire. How bytes are had 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
 from connector.clock import Threads, parse_iso
-from connector.errors import Denied, PartialRead, SecureScoreError, Unavailable, WrongTenant, kept
+from connector.errors import Denied, PartialRead, SecureScoreError, WrongTenant, kept
 from connector.model import Day, Known, Note, Reading, Snapshot, Unchanged
 from connector.net.http import MAX_BODY_BYTES, Response, Transport
 from connector.ports import Clock
 from connector.signin.tokens import TokenProvider
 from connector.sources import folder
+from connector.sources.days import is_date
 from connector.sources.defender_cloud import COMPLIANCE, SCORES, SUBSCRIPTIONS
 from connector.sources.folder import Reader
 from connector.sources.resource_graph import answer_file
 from connector.sources.scalars import some
 
-_T = TypeVar("_T")
-
-READ_LIMIT_S = 600.0
 _THREADS = Threads("saved-units", 8)
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NAME = re.compile(r"((?:resourceGraph|exposureScore)[A-Za-z-]*-[1-9][0-9]*\.json)(?:\.gz)?")
 _HINT = (
     "Let `path` name the folder that `securescore fetch` named like the tenant's id and the source, unpacked, with its "
@@ -73,7 +70,7 @@ class SavedUnits:
         Raises Denied when there is nothing to read, WrongTenant when none of it is of this directory, Unavailable when
         the folder does not answer, and what the source raises of the newest day.
         """
-        files, print_of_all = await self._in_thread(self._look)
+        files, print_of_all = await folder.in_time(_THREADS, self._look, self._path)
         if known.pages.get(_LISTED) == print_of_all:
             return Reading(self.name, Unchanged(), Unchanged(), pages=known.pages)
         by_day, passed = _by_day(files)
@@ -119,15 +116,8 @@ class SavedUnits:
 
     async def _read_day(self, day: str, files: Mapping[str, Path], known: Known) -> Reading:
         """What the source reads in the answers of one day."""
-        bodies = await self._in_thread(lambda: _bodies(files))
+        bodies = await folder.in_time(_THREADS, lambda: _bodies(files), self._path)
         return await self._opened(Answered(day, bodies), _NoToken(), _Then(parse_iso(f"{day}T00:00:00Z"))).read(known)
-
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        try:
-            return await _THREADS.run(work, READ_LIMIT_S, self._path)
-        except TimeoutError as error:
-            hint = "See that the disk or share answers on which it lies."
-            raise Unavailable(f"{self._path} does not answer: {error}", hint=hint) from None
 
 
 @frozen
@@ -194,18 +184,11 @@ def _by_day(files: Mapping[str, Path]) -> tuple[dict[str, dict[str, Path]], list
     passed: list[str] = []
     for label, path in files.items():
         day, name = path.parent.name, _NAME.fullmatch(path.name)
-        if name is None or not _is_day(day):
+        if name is None or not is_date(day):
             passed.append(label)
         else:
             found.setdefault(day, {})[name[1]] = path
     return found, passed
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return bool(_DAY.fullmatch(text)) and date.fromisoformat(text).year >= 2000
-    except ValueError:
-        return False
 
 
 def _bodies(files: Mapping[str, Path]) -> dict[str, bytes | PartialRead]:

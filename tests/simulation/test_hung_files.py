@@ -24,7 +24,7 @@ from connector.signin import credentials, files
 from connector.simulator.faults import Faults
 from connector.simulator.server import serve
 from connector.simulator.world import World
-from connector.sources import files as saved
+from connector.sources import folder
 from connector.sources.files import FilesSource
 from tests.fakes.simulated import tenants_of
 
@@ -121,7 +121,7 @@ async def test_hung_token_files_stop_their_tenants_only(tmp_path: Path, monkeypa
 async def test_a_folder_of_saved_answers_that_hangs_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saved, "READ_LIMIT_S", 0.2)
+    monkeypatch.setattr(folder, "READ_LIMIT_S", 0.2)
     source = FilesSource(path=tmp_path, tenant_id="11111111-1111-1111-1111-111111111111", clock=SimulatedClock(NOW))
     with hanging(tmp_path / "secureScores-1.json"):
         monkeypatch.setattr(FilesSource, "_read", lambda self, _: (self._path / "secureScores-1.json").read_bytes())

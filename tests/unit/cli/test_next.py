@@ -220,16 +220,22 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert "securescore next --tenant contoso --what-if AdminMFAV2" in capsys.readouterr().out
 
 
+def damaged(whole: Path, folder: Path, where: str, *values: str) -> tuple[Path, int]:
+    """The configuration of a copy of its state in which some parts are damaged, and how many."""
+    with closing(sqlite3.connect(whole.parent / "s.db")) as file, closing(sqlite3.connect(folder / "s.db")) as copy:
+        file.backup(copy)
+        changed = copy.execute(f"UPDATE state SET body = x'00' WHERE {where}", values).rowcount
+        copy.commit()
+    own = folder / "c.yaml"
+    own.write_text(whole.read_text(encoding="utf-8"), encoding="utf-8")
+    return own, changed
+
+
 def test_what_only_the_next_poll_compares_with_is_not_needed_to_show_a_tenant(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = Path(config)
-    with closing(sqlite3.connect(whole.parent / "s.db")) as file, closing(sqlite3.connect(tmp_path / "s.db")) as copy:
-        file.backup(copy)
-        assert copy.execute("UPDATE state SET body = x'00' WHERE part = 'past'").rowcount >= 2
-        copy.commit()
-    own = tmp_path / "c.yaml"
-    own.write_text(whole.read_text(encoding="utf-8"), encoding="utf-8")
+    own, changed = damaged(Path(config), tmp_path, "part = 'past'")
+    assert changed >= 2
     for words in (["next", "--json"], ["explain", "--tenant", "one"], ["controls", "list", "--tenant", "one"]):
         codes = []
         for each in (config, str(own)):
@@ -244,14 +250,8 @@ def test_what_only_the_next_poll_compares_with_is_not_needed_to_show_a_tenant(
 def test_what_is_damaged_of_one_tenant_keeps_no_other_from_being_told(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = Path(config)
-    with closing(sqlite3.connect(whole.parent / "s.db")) as file, closing(sqlite3.connect(tmp_path / "s.db")) as copy:
-        file.backup(copy)
-        changed = copy.execute("UPDATE state SET body = x'00' WHERE tenant = ? AND part = 'newest'", (OTHER,)).rowcount
-        copy.commit()
+    own, changed = damaged(Path(config), tmp_path, "tenant = ? AND part = 'newest'", OTHER)
     assert changed == 1
-    own = tmp_path / "c.yaml"
-    own.write_text(whole.read_text(encoding="utf-8"), encoding="utf-8")
     rows = json.loads(said(str(own), capsys, "--json", code=3))
     assert [each["tenant"]["name"] for each in rows["tenants"]] == ["one"]
     capsys.readouterr()
